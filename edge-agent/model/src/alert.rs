@@ -1,0 +1,35 @@
+//! Alerts: one per (kind, source), with a count, a first and a last time.
+
+use crate::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What an alert is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertKind {
+    /// A posting whose answer never came: staff must look in the PMS, it is not sent again.
+    PostingDoubtful,
+    /// A leak sensor is wet.
+    Leak,
+    /// A set point could not be written or did not stick.
+    WriteFailed,
+}
+
+/// An alert and its history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// What it is about.
+    pub kind: AlertKind,
+    /// The room, device or posting concerned.
+    pub source: String,
+    /// True until what caused it is over.
+    pub active: bool,
+    /// How often it was raised.
+    pub count: u32,
+    /// When it was raised first.
+    pub first: Timestamp,
+    /// When it was raised last.
+    pub last: Timestamp,
+    /// What happened, in plain words, without personal data.
+    pub text: String,
+}

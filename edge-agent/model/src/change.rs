@@ -1,0 +1,285 @@
+//! Changes: one fact each for the journal. They are what the cloud gets, exactly once.
+//!
+//! Personal data stays on the box: a change names a stay by its reservation number and never carries
+//! the guest's name.
+
+use crate::ids::{CommandKey, DeviceId, LinkId, PointId, PostingNumber};
+use crate::{
+    Alert, CommandOutcome, CommandSource, Date, DeviceState, Money, PostingState, Quality, RoomFlags, RoomId, StayEnd,
+    StayId, Timestamp, Value,
+};
+use serde::{Deserialize, Serialize};
+
+/// The lanes of the journal, most urgent first. Each has a cursor of its own on the way to the cloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    /// Outcomes of commands.
+    Control,
+    /// Alerts and the health of links and devices.
+    Alarms,
+    /// Stays, rooms, postings, set points: what guests and money hang on.
+    Stays,
+    /// Who asked what.
+    Audit,
+    /// Values of points.
+    Telemetry,
+}
+
+impl Lane {
+    /// All lanes, most urgent first.
+    pub const ALL: [Self; 5] = [Self::Control, Self::Alarms, Self::Stays, Self::Audit, Self::Telemetry];
+
+    /// The lane's number on the wire and in the journal; never reused.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Control => 1,
+            Self::Alarms => 2,
+            Self::Stays => 3,
+            Self::Audit => 4,
+            Self::Telemetry => 5,
+        }
+    }
+
+    /// The lane with this number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|lane| lane.number() == number)
+    }
+}
+
+/// One thing that has changed in the property.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Change {
+    /// A guest has come.
+    CheckedIn {
+        /// Whose stay.
+        stay: StayId,
+        /// Where.
+        room: RoomId,
+        /// BCP 47 tag.
+        language: Option<String>,
+        /// Day of arrival.
+        arrival: Option<Date>,
+        /// Day of departure.
+        departure: Option<Date>,
+    },
+    /// A stay's particulars have changed.
+    StayChanged {
+        /// Whose stay.
+        stay: StayId,
+        /// Where.
+        room: RoomId,
+        /// BCP 47 tag.
+        language: Option<String>,
+        /// Day of arrival.
+        arrival: Option<Date>,
+        /// Day of departure.
+        departure: Option<Date>,
+    },
+    /// A guest has moved.
+    Moved {
+        /// Whose stay.
+        stay: StayId,
+        /// The old room.
+        from: RoomId,
+        /// The new room.
+        to: RoomId,
+    },
+    /// A guest has left.
+    CheckedOut {
+        /// Whose stay.
+        stay: StayId,
+        /// Where from.
+        room: RoomId,
+        /// Why the house thinks so.
+        reason: StayEnd,
+    },
+    /// A guest chose a set point at the wall.
+    ComfortChosen {
+        /// Whose stay.
+        stay: StayId,
+        /// Where.
+        room: RoomId,
+        /// °C.
+        setpoint: f64,
+    },
+    /// A room's equipment flags have changed (only the changed ones are there).
+    RoomFlagged {
+        /// Which room.
+        room: RoomId,
+        /// What has changed.
+        flags: RoomFlags,
+    },
+    /// A room's housekeeping status or door sign has been reported.
+    RoomStatus {
+        /// Which room.
+        room: RoomId,
+        /// The status or sign.
+        status: String,
+    },
+    /// The business date has turned.
+    BusinessDate {
+        /// The new date.
+        date: Date,
+    },
+    /// Night audit has begun or is over.
+    NightAudit {
+        /// True while it runs.
+        running: bool,
+    },
+    /// A resync of the PMS's list has begun, ended, or been cut.
+    Resync {
+        /// `begun`, `done`, `cut`.
+        phase: String,
+        /// Stays seen in the list, at its end.
+        listed: Option<u32>,
+    },
+    /// A posting has changed its state.
+    Posting {
+        /// P#.
+        number: PostingNumber,
+        /// The command's key.
+        key: CommandKey,
+        /// The room.
+        room: RoomId,
+        /// The stay.
+        stay: Option<StayId>,
+        /// How much.
+        amount: Money,
+        /// What for.
+        text: String,
+        /// The outlet.
+        outlet: Option<String>,
+        /// The new state.
+        state: PostingState,
+        /// AS, where the PMS answered.
+        answer: Option<String>,
+    },
+    /// The house wants a point written.
+    Ordered {
+        /// The order's key.
+        key: CommandKey,
+        /// Where to.
+        point: PointId,
+        /// The room.
+        room: Option<RoomId>,
+        /// What to.
+        value: Value,
+        /// Who asked.
+        source: CommandSource,
+        /// `check-in`, `check-out`, `move`, `command`.
+        reason: String,
+    },
+    /// An order has ended: one such change for each order.
+    OrderEnded {
+        /// The order's key.
+        key: CommandKey,
+        /// Where to.
+        point: PointId,
+        /// The room.
+        room: Option<RoomId>,
+        /// What to.
+        value: Value,
+        /// How.
+        outcome: CommandOutcome,
+    },
+    /// A command has been accepted.
+    CommandAccepted {
+        /// Its key.
+        key: CommandKey,
+        /// Who asked.
+        source: CommandSource,
+        /// What was asked, in the command's own form.
+        action: crate::Action,
+    },
+    /// A command has ended: one such change for each command.
+    CommandEnded {
+        /// Its key.
+        key: CommandKey,
+        /// How.
+        outcome: CommandOutcome,
+    },
+    /// A point has a new value.
+    Reported {
+        /// Which.
+        point: PointId,
+        /// The room.
+        room: Option<RoomId>,
+        /// The value.
+        value: Option<Value>,
+        /// How far it can be trusted.
+        quality: Quality,
+        /// When the device had it.
+        sampled: Timestamp,
+    },
+    /// A device's health has changed.
+    DeviceHealth {
+        /// Which.
+        device: DeviceId,
+        /// The room.
+        room: Option<RoomId>,
+        /// Well or not.
+        state: DeviceState,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// A link went up or down.
+    Link {
+        /// Which.
+        link: LinkId,
+        /// True while it can be used.
+        up: bool,
+        /// Why.
+        detail: String,
+    },
+    /// An alert was raised, raised again, or cleared.
+    Alert {
+        /// The alert as it is now.
+        alert: Alert,
+    },
+    /// The agent has started.
+    Started {
+        /// False after a crash or power cut.
+        clean: bool,
+    },
+}
+
+impl Change {
+    /// The lane that the change travels on.
+    pub fn lane(&self) -> Lane {
+        match self {
+            Self::CommandEnded { .. } => Lane::Control,
+            Self::Alert { .. } | Self::Link { .. } | Self::DeviceHealth { .. } | Self::Started { .. } => Lane::Alarms,
+            Self::CommandAccepted { .. } => Lane::Audit,
+            Self::Reported { .. } => Lane::Telemetry,
+            _ => Lane::Stays,
+        }
+    }
+
+    /// The name of the kind, as in the serialized form.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::CheckedIn { .. } => "checked_in",
+            Self::StayChanged { .. } => "stay_changed",
+            Self::Moved { .. } => "moved",
+            Self::CheckedOut { .. } => "checked_out",
+            Self::ComfortChosen { .. } => "comfort_chosen",
+            Self::RoomFlagged { .. } => "room_flagged",
+            Self::RoomStatus { .. } => "room_status",
+            Self::BusinessDate { .. } => "business_date",
+            Self::NightAudit { .. } => "night_audit",
+            Self::Resync { .. } => "resync",
+            Self::Posting { .. } => "posting",
+            Self::Ordered { .. } => "ordered",
+            Self::OrderEnded { .. } => "order_ended",
+            Self::CommandAccepted { .. } => "command_accepted",
+            Self::CommandEnded { .. } => "command_ended",
+            Self::Reported { .. } => "reported",
+            Self::DeviceHealth { .. } => "device_health",
+            Self::Link { .. } => "link",
+            Self::Alert { .. } => "alert",
+            Self::Started { .. } => "started",
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Commands: what staff, the cloud or another system asks of the house.
+
+use crate::{Money, RoomId, Role, StayId, Timestamp, Value};
+use crate::ids::{CommandKey, PointId};
+use serde::{Deserialize, Serialize};
+
+/// Who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandSource {
+    /// The cloud, through the durable inbox.
+    Cloud,
+    /// The local command line or API.
+    Local,
+    /// A message on the house's MQTT topics.
+    Mqtt,
+    /// A rule of the house.
+    Rule,
+}
+
+/// A command with its idempotency key: asking twice does once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Command {
+    /// The idempotency key.
+    pub key: CommandKey,
+    /// Who asked.
+    pub source: CommandSource,
+    /// After this instant it is not carried out any more.
+    #[serde(default)]
+    pub expires: Option<Timestamp>,
+    /// What to do.
+    pub action: Action,
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Action {
+    /// Write the point that plays `role` in `room`, in its engineering unit.
+    SetRole {
+        /// The room.
+        room: RoomId,
+        /// Which point of the room.
+        role: Role,
+        /// The value to hold.
+        value: Value,
+    },
+    /// Write one point by its name.
+    SetPoint {
+        /// The point.
+        point: PointId,
+        /// The value to hold.
+        value: Value,
+    },
+    /// Charge a guest (FIAS PS).
+    Post {
+        /// The room.
+        room: RoomId,
+        /// The stay to charge, where it is known.
+        #[serde(default)]
+        stay: Option<StayId>,
+        /// How much.
+        amount: Money,
+        /// What for; no personal data.
+        text: String,
+        /// The outlet, as the PMS names it.
+        #[serde(default)]
+        outlet: Option<String>,
+    },
+    /// Report the housekeeping status of a room (FIAS RE/RS): `dirty-vacant`, `dirty-occupied`,
+    /// `clean-vacant`, `clean-occupied`, `inspected-vacant`, `inspected-occupied`.
+    RoomStatus {
+        /// The room.
+        room: RoomId,
+        /// The status.
+        status: String,
+    },
+    /// Report the door sign of a room (FIAS RE/RS): `do-not-disturb`, `make-up`, `off`.
+    Service {
+        /// The room.
+        room: RoomId,
+        /// The sign.
+        sign: String,
+    },
+    /// Ask the PMS for the list of the house (FIAS DR).
+    Resync,
+}
+
+/// How a command ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum CommandOutcome {
+    /// Done, and verified where that can be.
+    Done,
+    /// Not done, and it will not be.
+    Refused {
+        /// Why, in plain words.
+        reason: String,
+    },
+    /// It may have been done: staff must look.
+    Doubtful {
+        /// What is not known.
+        reason: String,
+    },
+    /// A newer command for the same thing took its place before it was carried out.
+    Superseded,
+    /// Its time ran out before it could be carried out.
+    Expired,
+}

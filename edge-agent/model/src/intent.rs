@@ -1,0 +1,89 @@
+//! Intents: what the house wants done outside. Emitted only with the changes that caused them, carried
+//! out only after these are durable; the outcome comes back as an observation.
+
+use crate::ids::{CommandKey, PointId, PostingNumber};
+use crate::{CommandSource, Money, RoomId, StayId, Timestamp, Value};
+use serde::{Deserialize, Serialize};
+
+/// Something to be done by a driver.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "intent", rename_all = "snake_case")]
+pub enum Intent {
+    /// Write `value` to `point` and read it back. Answered by `Fact::Written`.
+    WritePoint {
+        /// The order's idempotency key.
+        key: CommandKey,
+        /// Where to.
+        point: PointId,
+        /// In the point's engineering unit.
+        value: Value,
+        /// After this instant it must not reach the wire.
+        expires: Timestamp,
+    },
+    /// Send one posting to the PMS. Its number is durable. Answered by `Fact::PostingAnswered`,
+    /// `Fact::PostingUnanswered`, or `Fact::PostingNotSent`.
+    SendPosting {
+        /// P#.
+        number: PostingNumber,
+        /// The room.
+        room: RoomId,
+        /// The stay, where it is known.
+        stay: Option<StayId>,
+        /// How much.
+        amount: Money,
+        /// What for.
+        text: String,
+        /// The outlet.
+        outlet: Option<String>,
+    },
+    /// Tell the PMS a room's status (RE with RS). Answered by `Fact::StatusSent`.
+    SendRoomStatus {
+        /// The command's key.
+        key: CommandKey,
+        /// The room.
+        room: RoomId,
+        /// A status or a door sign, as in [`crate::Action`]; the link maps it to the site's code.
+        status: String,
+    },
+    /// Ask the PMS for the list of the house (DR).
+    RequestResync,
+}
+
+/// How far an order (a write that the house owes) has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderState {
+    /// Wanted; may be on the wire. Given to the driver again after a restart.
+    Pending,
+    /// Written and read back.
+    Done,
+    /// Given up, with its reason.
+    Failed,
+    /// Replaced by a newer order for the same point.
+    Superseded,
+    /// Its time ran out.
+    Expired,
+}
+
+/// A write that the house owes a device, or has made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// The idempotency key: from the command, or made by the rule.
+    pub key: CommandKey,
+    /// Where to.
+    pub point: PointId,
+    /// The room of the device.
+    pub room: Option<RoomId>,
+    /// What to.
+    pub value: Value,
+    /// Who asked.
+    pub source: CommandSource,
+    /// Why: `check-in`, `check-out`, `move`, `command`.
+    pub reason: String,
+    /// When it was asked.
+    pub asked: Timestamp,
+    /// After this instant it must not reach the wire.
+    pub expires: Timestamp,
+    /// How far it has come.
+    pub state: OrderState,
+}

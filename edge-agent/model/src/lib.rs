@@ -1,0 +1,44 @@
+//! The hotel and its rules, with no I/O: state and an [`Observation`] in, [`Change`]s and [`Intent`]s out.
+//!
+//! Why a crate of its own: the rules of a hotel must be replayable. The same observations give the same
+//! changes, on the box, in a simulation, and in a test that plays a year in a second.
+//!
+//! Terms: an *observation* is anything that happened (a PMS record, a sensor's report, a command from
+//! the cloud, the outcome of an intent); a *change* is one fact for the journal; an *intent* is something
+//! that the house wants done outside (write a set point, send a posting).
+//!
+//! Never: sockets, files, tokio, the wall clock, randomness. Time comes in with each observation.
+
+mod alert;
+mod change;
+mod command;
+mod device;
+mod ids;
+mod intent;
+mod money;
+mod observation;
+mod personal;
+mod port;
+mod property;
+mod stay;
+mod value;
+
+pub use alert::{Alert, AlertKind};
+pub use change::{Change, Lane};
+pub use command::{Action, Command, CommandOutcome, CommandSource};
+pub use device::{DeviceHealth, DeviceState, LinkHealth, PointState};
+pub use ids::{CommandKey, DeviceId, LinkId, PointId, PostingNumber, PropertyId, RoomId, StayId};
+pub use intent::{Intent, Order, OrderState};
+pub use money::{Currency, Money};
+pub use observation::{Fact, GuestRecord, Observation, Presence, RoomFlags};
+pub use personal::Personal;
+pub use port::{ObservationSink, SinkClosed, SinkFuture};
+pub use property::{
+    CommandRecord, Entity, Owed, PMS_LINK, RestoreError,
+    Applied, ClimateDefaults, DeviceSpec, PointSpec, Posting, PostingState, Property, PropertySpec, Resync, Room,
+    RoomSpec, Season,
+};
+pub use stay::{Stay, StayEnd};
+pub use value::{Quality, Role, Value};
+
+pub use jiff::{Timestamp, civil::Date};

@@ -1,0 +1,204 @@
+//! Observations: everything that happens comes in as one of these, with its source and time.
+
+use crate::ids::{CommandKey, DeviceId, LinkId, PointId, PostingNumber};
+use crate::{Command, CommandOutcome, Date, DeviceState, Personal, Quality, RoomId, StayId, Timestamp, Value};
+use serde::{Deserialize, Serialize};
+
+/// Something that happened, and when the gateway noticed it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// When, by the gateway's clock.
+    pub at: Timestamp,
+    /// What.
+    pub fact: Fact,
+}
+
+impl Observation {
+    /// `fact`, noticed at `at`.
+    pub fn new(at: Timestamp, fact: Fact) -> Self {
+        Self { at, fact }
+    }
+}
+
+/// How a record of the PMS spoke of a stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// A check-in record (GI): absent fields are unknown.
+    In,
+    /// A change record (GC): only the fields that are there have changed.
+    Changed,
+}
+
+/// What a PMS record tells of a guest; fields that it does not carry are `None`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GuestRecord {
+    /// GN.
+    pub name: Option<Personal<String>>,
+    /// GF.
+    pub first_name: Option<Personal<String>>,
+    /// GT.
+    pub title: Option<Personal<String>>,
+    /// GL, as a BCP 47 tag.
+    pub language: Option<String>,
+    /// GA.
+    pub arrival: Option<Date>,
+    /// GD.
+    pub departure: Option<Date>,
+    /// GV.
+    pub vip: Option<String>,
+}
+
+/// What a PMS record tells of a room's equipment; fields that it does not carry are `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomFlags {
+    /// DN: the guest asked not to be disturbed by telephone.
+    pub do_not_disturb: Option<bool>,
+    /// ML: a message waits.
+    pub message_light: Option<bool>,
+    /// CS: class of service of the telephone (0 barred to 3 free), before arrival also of the room.
+    pub class_of_service: Option<String>,
+    /// MR: minibar right.
+    pub minibar_right: Option<String>,
+    /// TV: television right.
+    pub tv_right: Option<String>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+pub enum Fact {
+    /// The PMS speaks of a guest in a room (GI, GC).
+    GuestSeen {
+        /// G#; a PMS without it names the room's only guest by the room.
+        stay: StayId,
+        /// RN.
+        room: RoomId,
+        /// RO: the room the guest came from.
+        from: Option<RoomId>,
+        /// GI or GC.
+        presence: Presence,
+        /// True for a record that is part of a resync list (SF).
+        listed: bool,
+        /// What it tells of the guest.
+        guest: GuestRecord,
+        /// What it tells of the room.
+        flags: RoomFlags,
+    },
+    /// The PMS says that a guest has left, or that a room is empty (GO).
+    GuestGone {
+        /// RN.
+        room: RoomId,
+        /// G#; `None` empties the room.
+        stay: Option<StayId>,
+        /// True for a record that is part of a resync list (SF).
+        listed: bool,
+    },
+    /// The PMS speaks of a room's equipment (RE).
+    RoomFlagged {
+        /// RN.
+        room: RoomId,
+        /// What it tells.
+        flags: RoomFlags,
+    },
+    /// DR has been sent.
+    ResyncAsked,
+    /// DS: a list of the house begins.
+    ResyncBegun,
+    /// DE: the list that began is complete.
+    ResyncDone,
+    /// NS: night audit has begun.
+    NightAuditBegun,
+    /// NE: night audit is over.
+    NightAuditDone {
+        /// The date that the PMS's clock gave, and whether its time was before noon: see
+        /// `Property::turn_business_date`.
+        date: Option<Date>,
+        /// The hour of the PMS's clock.
+        hour: Option<u8>,
+    },
+    /// LS or LA with a date: the PMS's calendar date, used only as the first business date.
+    PmsDate {
+        /// DA.
+        date: Date,
+    },
+    /// A PMS record that can't be used: counted.
+    PmsRefused {
+        /// `malformed`, `unknown-record`, `no-room`, ...
+        why: String,
+    },
+    /// PA: the PMS's answer to a posting.
+    PostingAnswered {
+        /// P#.
+        number: PostingNumber,
+        /// AS, two letters.
+        status: String,
+        /// CT: the PMS's own words.
+        text: Option<String>,
+    },
+    /// No answer to a posting within the time-out: it may or may not be booked.
+    PostingUnanswered {
+        /// P#.
+        number: PostingNumber,
+    },
+    /// A posting that was handed to the link was certainly not sent.
+    PostingNotSent {
+        /// P#.
+        number: PostingNumber,
+    },
+    /// A room status was handed to the PMS.
+    StatusSent {
+        /// The command's key.
+        key: CommandKey,
+    },
+    /// A link went up or down or changed what it does.
+    Link {
+        /// Which.
+        link: LinkId,
+        /// True while it can be used.
+        up: bool,
+        /// `alive`, `resync`, or why it is down.
+        detail: String,
+    },
+    /// A device reported a point.
+    Reported {
+        /// Which.
+        point: PointId,
+        /// The value; `None` where the device says that it has none.
+        value: Option<Value>,
+        /// How far it can be trusted.
+        quality: Quality,
+        /// When the device had it.
+        sampled: Timestamp,
+    },
+    /// A driver's judgement of a device.
+    Health {
+        /// Which.
+        device: DeviceId,
+        /// Well or not.
+        state: DeviceState,
+        /// Why, in plain words.
+        reason: Option<String>,
+    },
+    /// The outcome of `Intent::WritePoint`.
+    Written {
+        /// The order's key.
+        key: CommandKey,
+        /// Done, refused, expired or superseded.
+        outcome: CommandOutcome,
+        /// The value read back, where there was one.
+        read_back: Option<Value>,
+    },
+    /// Somebody asks something of the house.
+    Asked {
+        /// What.
+        command: Command,
+    },
+    /// The agent has started from its files. `clean` is false when it had not stopped by itself.
+    Started {
+        /// False after a crash or power cut.
+        clean: bool,
+    },
+    /// Time has passed.
+    Tick,
+}

@@ -1,0 +1,460 @@
+//! The property: its live picture, and what each observation does to it.
+//!
+//! Invariant: [`Property::apply`] is a function of the state and the observation alone. Whatever it
+//! changes is named in [`Applied::touched`], so that a store can keep exactly that, and a property
+//! restored from its entities goes on as if nothing had happened (but for [`Fact::Started`], which says so).
+
+mod climate;
+mod commands;
+mod guests;
+mod persist;
+mod postings;
+mod resync;
+mod spec;
+#[cfg(test)]
+mod tests;
+
+use crate::ids::{CommandKey, DeviceId, LinkId, PointId, PostingNumber};
+use crate::{
+    Alert, AlertKind, Change, Date, DeviceHealth, DeviceState, Fact, Intent, LinkHealth, Observation, Order,
+    PointState, Quality, Role, RoomFlags, RoomId, Stay, StayId, Timestamp, Value,
+};
+pub use commands::CommandRecord;
+pub use persist::{Entity, RestoreError};
+pub use postings::{Posting, PostingState};
+pub use resync::{Owed, Resync};
+use serde::{Deserialize, Serialize};
+pub use spec::{ClimateDefaults, DeviceSpec, PointSpec, PropertySpec, RoomSpec, Season};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The id of the PMS link.
+pub const PMS_LINK: &str = "pms";
+
+/// A room, as far as it is not told by its stays and devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Room {
+    /// Equipment flags of the PMS.
+    pub flags: RoomFlags,
+    /// The housekeeping status last reported to the PMS.
+    pub status: Option<String>,
+    /// The door sign last reported to the PMS.
+    pub sign: Option<String>,
+}
+
+/// What one observation did.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Facts for the journal, in order.
+    pub changes: Vec<Change>,
+    /// What is to be done outside, once the changes are durable.
+    pub intents: Vec<Intent>,
+    /// The entities whose stored form has changed.
+    pub touched: BTreeSet<Entity>,
+}
+
+/// Single values of the property that outlive a restart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    pub(crate) business_date: Option<Date>,
+    pub(crate) night_audit: bool,
+    pub(crate) last_posting: u32,
+    pub(crate) last_order: u64,
+    pub(crate) owed: Option<Owed>,
+    pub(crate) resync_asked: Option<Timestamp>,
+    pub(crate) resyncs_cut: u32,
+}
+
+/// The live picture of the hotel.
+#[derive(Clone, Debug)]
+pub struct Property {
+    spec: PropertySpec,
+    rooms: BTreeMap<RoomId, Room>,
+    stays: BTreeMap<StayId, Stay>,
+    points: BTreeMap<PointId, PointState>,
+    devices: BTreeMap<DeviceId, DeviceHealth>,
+    links: BTreeMap<LinkId, LinkHealth>,
+    postings: BTreeMap<PostingNumber, Posting>,
+    orders: BTreeMap<CommandKey, Order>,
+    commands: BTreeMap<CommandKey, CommandRecord>,
+    alerts: BTreeMap<String, Alert>,
+    meta: Meta,
+    /// Running list; lost with the process on purpose: a list that was cut proves nothing.
+    resync: Option<Resync>,
+    /// When the last order for a point ended: older samples say nothing about the guest's wish.
+    settled: BTreeMap<PointId, Timestamp>,
+    /// Counters since the start, by reason.
+    counters: BTreeMap<String, u64>,
+    by_role: BTreeMap<(RoomId, Role), Vec<PointId>>,
+    point_specs: BTreeMap<PointId, (Option<RoomId>, PointSpec)>,
+}
+
+impl Property {
+    /// An empty picture of the property that `spec` describes.
+    pub fn new(spec: PropertySpec) -> Self {
+        let mut by_role: BTreeMap<_, Vec<PointId>> = BTreeMap::new();
+        let mut point_specs = BTreeMap::new();
+        for device in &spec.devices {
+            for point in &device.points {
+                let id = PointId { device: device.id.clone(), point: point.name.clone() };
+                if let (Some(room), Some(role)) = (&device.room, point.role) {
+                    by_role.entry((room.clone(), role)).or_default().push(id.clone());
+                }
+                point_specs.insert(id, (device.room.clone(), point.clone()));
+            }
+        }
+        Self {
+            rooms: spec.rooms.iter().map(|room| (room.id.clone(), Room::default())).collect(),
+            devices: spec.devices.iter().map(|device| (device.id.clone(), DeviceHealth::default())).collect(),
+            stays: BTreeMap::new(),
+            points: BTreeMap::new(),
+            links: BTreeMap::new(),
+            postings: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            alerts: BTreeMap::new(),
+            meta: Meta::default(),
+            resync: None,
+            settled: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            by_role,
+            point_specs,
+            spec,
+        }
+    }
+
+    /// The configuration.
+    pub fn spec(&self) -> &PropertySpec {
+        &self.spec
+    }
+
+    /// The rooms by number.
+    pub fn rooms(&self) -> &BTreeMap<RoomId, Room> {
+        &self.rooms
+    }
+
+    /// The stays in the house, by reservation number.
+    pub fn stays(&self) -> &BTreeMap<StayId, Stay> {
+        &self.stays
+    }
+
+    /// The stays in one room.
+    pub fn stays_in<'a>(&'a self, room: &'a RoomId) -> impl Iterator<Item = &'a Stay> {
+        self.stays.values().filter(move |stay| stay.room == *room)
+    }
+
+    /// The last reports of the points.
+    pub fn points(&self) -> &BTreeMap<PointId, PointState> {
+        &self.points
+    }
+
+    /// The points of `room` that play `role`.
+    pub fn points_with_role(&self, room: &RoomId, role: Role) -> &[PointId] {
+        self.by_role.get(&(room.clone(), role)).map_or(&[], Vec::as_slice)
+    }
+
+    /// What the configuration says of a point: its room and its description.
+    pub fn point_spec(&self, point: &PointId) -> Option<(Option<&RoomId>, &PointSpec)> {
+        self.point_specs.get(point).map(|(room, spec)| (room.as_ref(), spec))
+    }
+
+    /// The health of the devices.
+    pub fn devices(&self) -> &BTreeMap<DeviceId, DeviceHealth> {
+        &self.devices
+    }
+
+    /// The health of the links.
+    pub fn links(&self) -> &BTreeMap<LinkId, LinkHealth> {
+        &self.links
+    }
+
+    /// The postings, by number.
+    pub fn postings(&self) -> &BTreeMap<PostingNumber, Posting> {
+        &self.postings
+    }
+
+    /// The writes that the house owes.
+    pub fn orders(&self) -> &BTreeMap<CommandKey, Order> {
+        &self.orders
+    }
+
+    /// The commands of the last days, by key.
+    pub fn commands(&self) -> &BTreeMap<CommandKey, CommandRecord> {
+        &self.commands
+    }
+
+    /// The alerts, by `kind:source`.
+    pub fn alerts(&self) -> &BTreeMap<String, Alert> {
+        &self.alerts
+    }
+
+    /// The business date, once the PMS has told one.
+    pub fn business_date(&self) -> Option<Date> {
+        self.meta.business_date
+    }
+
+    /// True between NS and NE.
+    pub fn night_audit(&self) -> bool {
+        self.meta.night_audit
+    }
+
+    /// The resync that is running.
+    pub fn resync(&self) -> Option<&Resync> {
+        self.resync.as_ref()
+    }
+
+    /// Counters since the start, such as `malformed`.
+    pub fn counters(&self) -> &BTreeMap<String, u64> {
+        &self.counters
+    }
+
+    /// Takes one observation. `observation.at` must not run backwards; where it does, time stands still.
+    pub fn apply(&mut self, observation: &Observation) -> Applied {
+        let at = observation.at;
+        let mut out = Applied::default();
+        match &observation.fact {
+            Fact::GuestSeen { stay, room, from: _, presence: _, listed: _, guest, flags } => {
+                self.guest_seen(at, stay, room, guest, flags, &mut out);
+            }
+            Fact::GuestGone { room, stay, listed } => {
+                self.guest_gone(at, room, stay.as_ref(), *listed, &mut out);
+            }
+            Fact::RoomFlagged { room, flags } => self.room_flagged(room, flags, &mut out),
+            Fact::ResyncAsked => self.count("resync-asked"),
+            Fact::ResyncBegun => self.resync_begun(at, &mut out),
+            Fact::ResyncDone => self.resync_done(at, &mut out),
+            Fact::NightAuditBegun => self.night_audit_begun(&mut out),
+            Fact::NightAuditDone { date, hour } => self.night_audit_done(at, *date, *hour, &mut out),
+            Fact::PmsDate { date } => {
+                if self.meta.business_date.is_none() {
+                    self.turn_business_date(*date, &mut out);
+                }
+            }
+            Fact::PmsRefused { why } => self.count(why),
+            Fact::PostingAnswered { number, status, text } => {
+                self.posting_answered(at, *number, status, text.as_deref(), &mut out);
+            }
+            Fact::PostingUnanswered { number } => self.posting_unanswered(at, *number, &mut out),
+            Fact::PostingNotSent { number } => self.posting_not_sent(at, *number, &mut out),
+            Fact::StatusSent { key } => self.status_sent(at, key, &mut out),
+            Fact::Link { link, up, detail } => self.link_changed(at, link, *up, detail, &mut out),
+            Fact::Reported { point, value, quality, sampled } => {
+                self.reported(at, point, value.as_ref(), *quality, *sampled, &mut out);
+            }
+            Fact::Health { device, state, reason } => {
+                self.device_health(at, device, *state, reason.as_deref(), &mut out);
+            }
+            Fact::Written { key, outcome, read_back: _ } => self.written(at, key, outcome, &mut out),
+            Fact::Asked { command } => self.asked(at, command, &mut out),
+            Fact::Started { clean } => self.started(at, *clean, &mut out),
+            Fact::Tick => self.prune(at, &mut out),
+        }
+        self.expire_orders(at, &mut out);
+        self.tend_resync(at, &mut out);
+        self.pump_postings(at, &mut out);
+        out
+    }
+
+    /// When the property wants a [`Fact::Tick`], if nothing happens before.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        [self.orders_wake(), self.postings_wake(), self.resync_wake()].into_iter().flatten().min()
+    }
+
+    fn count(&mut self, reason: &str) {
+        // Reasons are a fixed vocabulary of the code; the cap is a guard against a bug, not a policy.
+        if self.counters.len() < 256 || self.counters.contains_key(reason) {
+            *self.counters.entry(reason.to_owned()).or_default() += 1;
+        }
+    }
+
+    fn pms_alive(&self) -> bool {
+        self.links.get(&LinkId::from(PMS_LINK)).is_some_and(|link| link.up)
+    }
+
+    fn link_changed(&mut self, at: Timestamp, link: &LinkId, up: bool, detail: &str, out: &mut Applied) {
+        let before = self.links.get(link);
+        let was_up = before.is_some_and(|health| health.up);
+        if before.is_some_and(|health| health.up == up && health.detail == detail) {
+            return;
+        }
+        let since = match before {
+            Some(health) if health.up == up => health.since,
+            _ => at,
+        };
+        if before.is_none_or(|health| health.up != up) {
+            out.changes.push(Change::Link { link: link.clone(), up, detail: detail.to_owned() });
+        }
+        self.links.insert(link.clone(), LinkHealth { up, detail: detail.to_owned(), since });
+        out.touched.insert(Entity::Link(link.clone()));
+        if link.as_str() == PMS_LINK {
+            if was_up && !up {
+                self.resync_cut(out);
+                self.postings_link_lost(at, out);
+            } else if up && !was_up {
+                self.pms_link_up();
+            }
+        }
+    }
+
+    fn device_health(
+        &mut self,
+        at: Timestamp,
+        device: &DeviceId,
+        state: DeviceState,
+        reason: Option<&str>,
+        out: &mut Applied,
+    ) {
+        let Some(spec) = self.spec.devices.iter().find(|spec| spec.id == *device) else {
+            self.count("unknown-device");
+            return;
+        };
+        let room = spec.room.clone();
+        let before = self.devices.entry(device.clone()).or_default();
+        if before.state == state && before.reason.as_deref() == reason {
+            return;
+        }
+        if before.state != state {
+            before.since = Some(at);
+        }
+        before.state = state;
+        before.reason = reason.map(str::to_owned);
+        out.touched.insert(Entity::Device(device.clone()));
+        out.changes.push(Change::DeviceHealth {
+            device: device.clone(),
+            room,
+            state,
+            reason: reason.map(str::to_owned),
+        });
+    }
+
+    fn reported(
+        &mut self,
+        at: Timestamp,
+        point: &PointId,
+        value: Option<&Value>,
+        quality: Quality,
+        sampled: Timestamp,
+        out: &mut Applied,
+    ) {
+        let Some((room, spec)) = self.point_specs.get(point) else {
+            self.count("unknown-point");
+            return;
+        };
+        let (room, role) = (room.clone(), spec.role);
+        let before = self.points.get(point).cloned();
+        if before.as_ref().is_some_and(|state| state.value.as_ref() == value && state.quality == quality) {
+            return;
+        }
+        self.points.insert(point.clone(), PointState { value: value.cloned(), quality, at: sampled });
+        out.touched.insert(Entity::Point(point.clone()));
+        out.changes.push(Change::Reported {
+            point: point.clone(),
+            room: room.clone(),
+            value: value.cloned(),
+            quality,
+            sampled,
+        });
+        match role {
+            Some(Role::ClimateSetpoint) if quality == Quality::Good => {
+                let was = before.and_then(|state| state.value).and_then(|value| value.as_f64());
+                self.setpoint_reported(point, room.as_ref(), was, value, sampled, out);
+            }
+            Some(Role::Leak) if quality == Quality::Good => {
+                let wet = value.and_then(Value::as_bool).unwrap_or(false);
+                let place = room.as_ref().map_or_else(|| point.device.to_string(), |room| format!("room {room}"));
+                if wet {
+                    self.raise(at, AlertKind::Leak, &place, "water on the floor", out);
+                } else {
+                    self.clear(AlertKind::Leak, &place, out);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn raise(&mut self, at: Timestamp, kind: AlertKind, source: &str, text: &str, out: &mut Applied) {
+        let name = alert_name(kind, source);
+        let alert = self.alerts.entry(name.clone()).or_insert_with(|| Alert {
+            kind,
+            source: source.to_owned(),
+            active: false,
+            count: 0,
+            first: at,
+            last: at,
+            text: String::new(),
+        });
+        alert.active = true;
+        alert.count += 1;
+        alert.last = at;
+        text.clone_into(&mut alert.text);
+        out.changes.push(Change::Alert { alert: alert.clone() });
+        out.touched.insert(Entity::Alert(name));
+    }
+
+    fn clear(&mut self, kind: AlertKind, source: &str, out: &mut Applied) {
+        let name = alert_name(kind, source);
+        if let Some(alert) = self.alerts.get_mut(&name).filter(|alert| alert.active) {
+            alert.active = false;
+            out.changes.push(Change::Alert { alert: alert.clone() });
+            out.touched.insert(Entity::Alert(name));
+        }
+    }
+
+    fn started(&mut self, at: Timestamp, clean: bool, out: &mut Applied) {
+        // Whatever the links were when the process ended, they are down now.
+        for (id, link) in &mut self.links {
+            if link.up {
+                *link = LinkHealth { up: false, detail: "starting".to_owned(), since: at };
+                out.touched.insert(Entity::Link(id.clone()));
+            }
+        }
+        out.changes.push(Change::Started { clean });
+        if !clean && !self.stays.is_empty() {
+            // Records that were read from the socket and not yet stored are gone: only a list can tell.
+            self.owe(Owed::Crash, out);
+        }
+        self.postings_restarted(at, out);
+        self.orders_restarted(at, out);
+        self.statuses_restarted(out);
+    }
+
+    fn night_audit_begun(&mut self, out: &mut Applied) {
+        if !self.meta.night_audit {
+            self.meta.night_audit = true;
+            out.touched.insert(Entity::Meta);
+            out.changes.push(Change::NightAudit { running: true });
+        }
+    }
+
+    fn night_audit_done(&mut self, at: Timestamp, date: Option<Date>, hour: Option<u8>, out: &mut Applied) {
+        if self.meta.night_audit {
+            self.meta.night_audit = false;
+            out.changes.push(Change::NightAudit { running: false });
+        }
+        out.touched.insert(Entity::Meta);
+        // NE carries the PMS's clock, not the business date. An audit that ends before noon has closed the
+        // day before; one that ends in the evening has closed the day itself.
+        let next = date.and_then(|date| if hour.unwrap_or(0) < 12 { Some(date) } else { date.tomorrow().ok() });
+        match next.or_else(|| self.meta.business_date.and_then(|date| date.tomorrow().ok())) {
+            Some(date) => self.turn_business_date(date, out),
+            None => self.count("night-audit-without-date"),
+        }
+        self.postings_after_audit(at, out);
+    }
+
+    fn turn_business_date(&mut self, date: Date, out: &mut Applied) {
+        if self.meta.business_date != Some(date) {
+            self.meta.business_date = Some(date);
+            out.touched.insert(Entity::Meta);
+            out.changes.push(Change::BusinessDate { date });
+        }
+    }
+}
+
+fn alert_name(kind: AlertKind, source: &str) -> String {
+    let kind = match kind {
+        AlertKind::PostingDoubtful => "posting_doubtful",
+        AlertKind::Leak => "leak",
+        AlertKind::WriteFailed => "write_failed",
+    };
+    format!("{kind}:{source}")
+}

@@ -1,0 +1,227 @@
+//! Set points: what the house owes the rooms, and what the guests choose themselves.
+//!
+//! First rules: check-in brings the guest's comfort setting, check-out the eco set-back, a move carries the
+//! guest's own setting along, a shared room keeps its setting until its last guest leaves.
+
+use super::{Applied, Entity, Property, Season};
+use crate::ids::{CommandKey, PointId};
+use crate::{
+    AlertKind, Change, CommandOutcome, CommandSource, Intent, Order, OrderState, Quality, Role, RoomId, Timestamp,
+    Value,
+};
+use jiff::SignedDuration;
+
+/// Two set points nearer than this are the same, °C: half of the finest step that thermostats offer.
+const SAME_SETPOINT_C: f64 = 0.05;
+
+/// A write that the house wants, before it has a key.
+pub(super) struct Wish<'a> {
+    pub(super) key: Option<CommandKey>,
+    pub(super) point: &'a PointId,
+    pub(super) value: Value,
+    pub(super) source: CommandSource,
+    pub(super) reason: &'a str,
+    pub(super) expires: Option<Timestamp>,
+}
+
+impl Property {
+    /// The set point of an occupied room: what its longest-staying guest chose, else the house's comfort.
+    pub(super) fn comfort(&mut self, at: Timestamp, room: &RoomId, reason: &str, out: &mut Applied) {
+        let chosen = self.stays_in(room).filter_map(|stay| stay.comfort.map(|c| (stay.since, c)));
+        let setpoint = chosen.min_by_key(|(since, _)| *since).map_or(self.spec.climate.comfort_c, |(_, c)| c);
+        self.order_setpoint(at, room, setpoint, reason, out);
+    }
+
+    pub(super) fn eco(&mut self, at: Timestamp, room: &RoomId, reason: &str, out: &mut Applied) {
+        let climate = &self.spec.climate;
+        let setpoint = match climate.season {
+            Season::Heating => climate.eco_heating_c,
+            Season::Cooling => climate.eco_cooling_c,
+        };
+        self.order_setpoint(at, room, setpoint, reason, out);
+    }
+
+    fn order_setpoint(&mut self, at: Timestamp, room: &RoomId, setpoint: f64, reason: &str, out: &mut Applied) {
+        for point in self.points_with_role(room, Role::ClimateSetpoint).to_vec() {
+            let Some((_, spec)) = self.point_specs.get(&point) else { continue };
+            if !spec.writable {
+                continue;
+            }
+            let within = setpoint.max(spec.min.unwrap_or(setpoint)).min(spec.max.unwrap_or(setpoint));
+            let wish = Wish {
+                key: None,
+                point: &point,
+                value: Value::Float(within),
+                source: CommandSource::Rule,
+                reason,
+                expires: None,
+            };
+            self.order(at, wish, out);
+        }
+    }
+
+    /// Enters an order; an older one for the same point is superseded.
+    pub(super) fn order(&mut self, at: Timestamp, wish: Wish<'_>, out: &mut Applied) {
+        let older: Vec<CommandKey> =
+            self.orders.values().filter(|order| order.point == *wish.point).map(|order| order.key.clone()).collect();
+        let there = self
+            .points
+            .get(wish.point)
+            .is_some_and(|state| state.quality == Quality::Good && same(state.value.as_ref(), &wish.value));
+        if older.is_empty() && there {
+            // Already so, and nothing on its way that would change it: spare the device's memory the write.
+            if let Some(key) = wish.key {
+                self.end_command(at, &key, CommandOutcome::Done, out);
+            }
+            return;
+        }
+        for key in older {
+            self.end_order(at, &key, &CommandOutcome::Superseded, out);
+        }
+        let key = wish.key.unwrap_or_else(|| {
+            self.meta.last_order += 1;
+            out.touched.insert(Entity::Meta);
+            CommandKey::new(format!("rule-{}", self.meta.last_order))
+        });
+        let longest = SignedDuration::from_secs(i64::from(self.spec.order_ttl_s));
+        let room = self.point_specs.get(wish.point).and_then(|(room, _)| room.clone());
+        let order = Order {
+            key: key.clone(),
+            point: wish.point.clone(),
+            room: room.clone(),
+            value: wish.value.clone(),
+            source: wish.source,
+            reason: wish.reason.to_owned(),
+            asked: at,
+            expires: wish.expires.unwrap_or_else(|| at.checked_add(longest).unwrap_or(Timestamp::MAX)),
+            state: OrderState::Pending,
+        };
+        out.changes.push(Change::Ordered {
+            key: key.clone(),
+            point: wish.point.clone(),
+            room,
+            value: wish.value,
+            source: wish.source,
+            reason: wish.reason.to_owned(),
+        });
+        out.intents.push(write(&order));
+        out.touched.insert(Entity::Order(key.clone()));
+        self.orders.insert(key, order);
+    }
+
+    fn end_order(&mut self, at: Timestamp, key: &CommandKey, outcome: &CommandOutcome, out: &mut Applied) {
+        let Some(order) = self.orders.remove(key) else { return };
+        self.settled.insert(order.point.clone(), at);
+        out.touched.insert(Entity::Order(key.clone()));
+        out.changes.push(Change::OrderEnded {
+            key: key.clone(),
+            point: order.point.clone(),
+            room: order.room.clone(),
+            value: order.value.clone(),
+            outcome: outcome.clone(),
+        });
+        let place = order.point.to_string();
+        match outcome {
+            CommandOutcome::Done => self.clear(AlertKind::WriteFailed, &place, out),
+            CommandOutcome::Refused { reason } | CommandOutcome::Doubtful { reason } => {
+                let text = format!("{} could not be set to {}: {reason}", order.point, order.value);
+                self.raise(at, AlertKind::WriteFailed, &place, &text, out);
+            }
+            CommandOutcome::Superseded | CommandOutcome::Expired => {}
+        }
+        if order.source != CommandSource::Rule {
+            self.end_command(at, key, outcome.clone(), out);
+            if *outcome == CommandOutcome::Done {
+                if let (Some(room), Some(setpoint)) = (&order.room, order.value.as_f64()) {
+                    if self.points_with_role(room, Role::ClimateSetpoint).contains(&order.point) {
+                        self.choose_comfort(room, setpoint, out);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn written(
+        &mut self,
+        at: Timestamp,
+        key: &CommandKey,
+        outcome: &CommandOutcome,
+        out: &mut Applied,
+    ) {
+        if self.orders.contains_key(key) {
+            self.end_order(at, key, outcome, out);
+        } else {
+            // The driver's word on an order that was superseded or expired meanwhile.
+            self.count("late-write-outcome");
+        }
+    }
+
+    pub(super) fn expire_orders(&mut self, at: Timestamp, out: &mut Applied) {
+        let expired: Vec<CommandKey> =
+            self.orders.values().filter(|order| order.expires <= at).map(|order| order.key.clone()).collect();
+        for key in expired {
+            self.end_order(at, &key, &CommandOutcome::Expired, out);
+        }
+    }
+
+    pub(super) fn orders_wake(&self) -> Option<Timestamp> {
+        self.orders.values().map(|order| order.expires).min()
+    }
+
+    pub(super) fn orders_restarted(&mut self, at: Timestamp, out: &mut Applied) {
+        for order in self.orders.values().filter(|order| order.expires > at) {
+            out.intents.push(write(order));
+        }
+    }
+
+    /// A thermostat reports another set point than before, and the house did not write it.
+    pub(super) fn setpoint_reported(
+        &mut self,
+        point: &PointId,
+        room: Option<&RoomId>,
+        was: Option<f64>,
+        value: Option<&Value>,
+        sampled: Timestamp,
+        out: &mut Applied,
+    ) {
+        let (Some(room), Some(was), Some(now)) = (room, was, value.and_then(Value::as_f64)) else { return };
+        let ordered = self.orders.values().any(|order| order.point == *point);
+        let older_than_order = self.settled.get(point).is_some_and(|settled| sampled < *settled);
+        if ordered || older_than_order || (now - was).abs() < SAME_SETPOINT_C {
+            return;
+        }
+        self.choose_comfort(room, now, out);
+    }
+
+    /// The guests of `room` have chosen `setpoint`, at the wall or through the concierge.
+    fn choose_comfort(&mut self, room: &RoomId, setpoint: f64, out: &mut Applied) {
+        let room = room.clone();
+        for stay in self.stays.values_mut().filter(|stay| stay.room == room) {
+            if stay.comfort.is_none_or(|comfort| (comfort - setpoint).abs() >= SAME_SETPOINT_C) {
+                stay.comfort = Some(setpoint);
+                out.touched.insert(Entity::Stay(stay.id.clone()));
+                out.changes.push(Change::ComfortChosen {
+                    stay: stay.id.clone(),
+                    room: room.clone(),
+                    setpoint,
+                });
+            }
+        }
+    }
+}
+
+fn same(value: Option<&Value>, wanted: &Value) -> bool {
+    match (value.and_then(Value::as_f64), wanted.as_f64()) {
+        (Some(is), Some(wanted)) => (is - wanted).abs() < SAME_SETPOINT_C,
+        _ => value == Some(wanted),
+    }
+}
+
+fn write(order: &Order) -> Intent {
+    Intent::WritePoint {
+        key: order.key.clone(),
+        point: order.point.clone(),
+        value: order.value.clone(),
+        expires: order.expires,
+    }
+}

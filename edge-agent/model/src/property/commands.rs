@@ -1,0 +1,230 @@
+//! Commands from staff, the cloud and other systems: accepted once by key, ended with an outcome.
+
+use super::climate::Wish;
+use super::{Applied, Entity, Owed, Property};
+use crate::ids::{CommandKey, PointId};
+use crate::{Action, Change, Command, CommandOutcome, CommandSource, Intent, RoomId, Timestamp, Value};
+use serde::{Deserialize, Serialize};
+
+/// Ended commands are remembered, so that asking twice does once, but not for ever.
+const KEPT_ENDED: usize = 10_000;
+
+/// The statuses and signs that the PMS can be told.
+const STATUSES: [&str; 6] =
+    ["dirty-vacant", "dirty-occupied", "clean-vacant", "clean-occupied", "inspected-vacant", "inspected-occupied"];
+const SIGNS: [&str; 3] = ["do-not-disturb", "make-up", "off"];
+
+/// A command and what has become of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommandRecord {
+    /// The command.
+    pub command: Command,
+    /// When it was accepted.
+    pub asked: Timestamp,
+    /// When it ended, and how; `None` while it is open.
+    pub ended: Option<(Timestamp, CommandOutcome)>,
+}
+
+impl Property {
+    pub(super) fn asked(&mut self, at: Timestamp, command: &Command, out: &mut Applied) {
+        if self.commands.contains_key(&command.key) {
+            self.count("command-repeated");
+            return;
+        }
+        let key = command.key.clone();
+        self.commands.insert(key.clone(), CommandRecord { command: command.clone(), asked: at, ended: None });
+        out.touched.insert(Entity::Command(key.clone()));
+        out.changes.push(Change::CommandAccepted {
+            key: key.clone(),
+            source: command.source,
+            action: command.action.clone(),
+        });
+        if command.expires.is_some_and(|expires| expires <= at) {
+            self.end_command(at, &key, CommandOutcome::Expired, out);
+        } else if let Err(reason) = self.carry_out(at, command, out) {
+            self.end_command(at, &key, CommandOutcome::Refused { reason }, out);
+        }
+    }
+
+    fn carry_out(&mut self, at: Timestamp, command: &Command, out: &mut Applied) -> Result<(), String> {
+        let key = &command.key;
+        match &command.action {
+            Action::SetRole { room, role, value } => {
+                self.known_room(room)?;
+                let points = self.points_with_role(room, *role).to_vec();
+                let Some((first, others)) = points.split_first() else {
+                    return Err(format!("room {room} has no point for that"));
+                };
+                for point in &points {
+                    self.may_write(point, value)?;
+                }
+                self.order_command(at, command, first, value, out);
+                for point in others {
+                    let wish = Wish {
+                        key: None,
+                        point,
+                        value: value.clone(),
+                        source: CommandSource::Rule,
+                        reason: "command",
+                        expires: command.expires,
+                    };
+                    self.order(at, wish, out);
+                }
+                Ok(())
+            }
+            Action::SetPoint { point, value } => {
+                self.may_write(point, value)?;
+                self.order_command(at, command, point, value, out);
+                Ok(())
+            }
+            Action::Post { room, stay, amount, text, outlet } => {
+                self.known_room(room)?;
+                self.post(at, key, room, stay.as_ref(), *amount, text, outlet.as_deref(), out)
+            }
+            Action::RoomStatus { room, status } => {
+                self.known_room(room)?;
+                Self::known_word(status, &STATUSES)?;
+                out.intents.push(status_intent(key, room, status));
+                Ok(())
+            }
+            Action::Service { room, sign } => {
+                self.known_room(room)?;
+                Self::known_word(sign, &SIGNS)?;
+                out.intents.push(status_intent(key, room, sign));
+                Ok(())
+            }
+            Action::Resync => {
+                self.owe(Owed::Asked, out);
+                self.end_command(at, key, CommandOutcome::Done, out);
+                Ok(())
+            }
+        }
+    }
+
+    fn order_command(
+        &mut self,
+        at: Timestamp,
+        command: &Command,
+        point: &PointId,
+        value: &Value,
+        out: &mut Applied,
+    ) {
+        let wish = Wish {
+            key: Some(command.key.clone()),
+            point,
+            value: value.clone(),
+            source: command.source,
+            reason: "command",
+            expires: command.expires,
+        };
+        self.order(at, wish, out);
+    }
+
+    fn known_room(&self, room: &RoomId) -> Result<(), String> {
+        if self.rooms.contains_key(room) { Ok(()) } else { Err(format!("there is no room `{room}`")) }
+    }
+
+    fn known_word(word: &str, known: &[&str]) -> Result<(), String> {
+        if known.contains(&word) {
+            Ok(())
+        } else {
+            Err(format!("`{word}` is not one of {}", known.join(", ")))
+        }
+    }
+
+    fn may_write(&self, point: &PointId, value: &Value) -> Result<(), String> {
+        let Some((_, spec)) = self.point_specs.get(point) else {
+            return Err(format!("there is no point `{point}`"));
+        };
+        if !spec.writable {
+            return Err(format!("`{point}` can't be written"));
+        }
+        let (low, high) = (spec.min.unwrap_or(f64::NEG_INFINITY), spec.max.unwrap_or(f64::INFINITY));
+        match value.as_f64() {
+            Some(number) if number.is_nan() || number < low || number > high => {
+                Err(format!("{number} is outside {low} to {high} of `{point}`"))
+            }
+            None if spec.min.is_some() || spec.max.is_some() => Err(format!("`{point}` takes a number")),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn end_command(
+        &mut self,
+        at: Timestamp,
+        key: &CommandKey,
+        outcome: CommandOutcome,
+        out: &mut Applied,
+    ) {
+        let Some(record) = self.commands.get_mut(key) else { return };
+        let open = match &record.ended {
+            None => true,
+            // A doubtful end may still be settled, by a late answer.
+            Some((_, CommandOutcome::Doubtful { .. })) => !matches!(outcome, CommandOutcome::Doubtful { .. }),
+            Some(_) => false,
+        };
+        if open {
+            record.ended = Some((at, outcome.clone()));
+            out.touched.insert(Entity::Command(key.clone()));
+            out.changes.push(Change::CommandEnded { key: key.clone(), outcome });
+        }
+    }
+
+    pub(super) fn reopen_command(&mut self, _at: Timestamp, key: &CommandKey, out: &mut Applied) {
+        if let Some(record) = self.commands.get_mut(key) {
+            record.ended = None;
+            out.touched.insert(Entity::Command(key.clone()));
+        }
+    }
+
+    pub(super) fn status_sent(&mut self, at: Timestamp, key: &CommandKey, out: &mut Applied) {
+        let Some(record) = self.commands.get(key).filter(|record| record.ended.is_none()) else {
+            return;
+        };
+        let (room, word, sign) = match &record.command.action {
+            Action::RoomStatus { room, status } => (room.clone(), status.clone(), false),
+            Action::Service { room, sign } => (room.clone(), sign.clone(), true),
+            _ => return,
+        };
+        if let Some(state) = self.rooms.get_mut(&room) {
+            *(if sign { &mut state.sign } else { &mut state.status }) = Some(word.clone());
+            out.touched.insert(Entity::Room(room.clone()));
+        }
+        out.changes.push(Change::RoomStatus { room, status: word });
+        self.end_command(at, key, CommandOutcome::Done, out);
+    }
+
+    pub(super) fn statuses_restarted(&mut self, out: &mut Applied) {
+        for record in self.commands.values().filter(|record| record.ended.is_none()) {
+            match &record.command.action {
+                Action::RoomStatus { room, status } => {
+                    out.intents.push(status_intent(&record.command.key, room, status));
+                }
+                Action::Service { room, sign } => {
+                    out.intents.push(status_intent(&record.command.key, room, sign));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn prune(&mut self, _at: Timestamp, out: &mut Applied) {
+        self.prune_postings(out);
+        if self.commands.len() > KEPT_ENDED {
+            let mut ended: Vec<(Timestamp, CommandKey)> = self
+                .commands
+                .values()
+                .filter_map(|record| record.ended.as_ref().map(|(at, _)| (*at, record.command.key.clone())))
+                .collect();
+            ended.sort();
+            for (_, key) in ended.iter().take(self.commands.len() - KEPT_ENDED) {
+                self.commands.remove(key);
+                out.touched.insert(Entity::Command(key.clone()));
+            }
+        }
+    }
+}
+
+fn status_intent(key: &CommandKey, room: &RoomId, status: &str) -> Intent {
+    Intent::SendRoomStatus { key: key.clone(), room: room.clone(), status: status.to_owned() }
+}

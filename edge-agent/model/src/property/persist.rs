@@ -1,0 +1,183 @@
+//! How the property is kept: a set of entities, each a small JSON document under (kind, key).
+
+use super::{Property, PropertySpec};
+use crate::ids::{CommandKey, DeviceId, LinkId, PointId, PostingNumber};
+use crate::{RoomId, StayId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// One thing that is stored on its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Entity {
+    /// Business date, counters of numbers, what is owed.
+    Meta,
+    /// A room.
+    Room(RoomId),
+    /// A stay; personal.
+    Stay(StayId),
+    /// A point's last report.
+    Point(PointId),
+    /// A device's health.
+    Device(DeviceId),
+    /// A link's health.
+    Link(LinkId),
+    /// A posting.
+    Posting(PostingNumber),
+    /// An order that is still owed.
+    Order(CommandKey),
+    /// A command.
+    Command(CommandKey),
+    /// An alert.
+    Alert(String),
+}
+
+impl Entity {
+    /// The kind, as stored; never renamed.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Room(_) => "room",
+            Self::Stay(_) => "stay",
+            Self::Point(_) => "point",
+            Self::Device(_) => "device",
+            Self::Link(_) => "link",
+            Self::Posting(_) => "posting",
+            Self::Order(_) => "order",
+            Self::Command(_) => "command",
+            Self::Alert(_) => "alert",
+        }
+    }
+
+    /// The key within the kind.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Meta => String::new(),
+            Self::Room(id) => id.to_string(),
+            Self::Stay(id) => id.to_string(),
+            Self::Point(id) => id.to_string(),
+            Self::Device(id) => id.to_string(),
+            Self::Link(id) => id.to_string(),
+            Self::Posting(number) => number.to_string(),
+            Self::Order(key) | Self::Command(key) => key.to_string(),
+            Self::Alert(name) => name.clone(),
+        }
+    }
+}
+
+/// A stored entity that can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("stored {kind} `{key}` can't be read")]
+pub struct RestoreError {
+    kind: String,
+    key: String,
+    #[source]
+    source: serde_json::Error,
+}
+
+impl Property {
+    /// The stored form of `entity`; `None` where it is gone and its row is to be deleted.
+    pub fn save(&self, entity: &Entity) -> Option<Vec<u8>> {
+        match entity {
+            Entity::Meta => bytes(Some(&self.meta)),
+            Entity::Room(id) => bytes(self.rooms.get(id)),
+            Entity::Stay(id) => bytes(self.stays.get(id)),
+            Entity::Point(id) => bytes(self.points.get(id)),
+            Entity::Device(id) => bytes(self.devices.get(id)),
+            Entity::Link(id) => bytes(self.links.get(id)),
+            Entity::Posting(number) => bytes(self.postings.get(number)),
+            Entity::Order(key) => bytes(self.orders.get(key)),
+            Entity::Command(key) => bytes(self.commands.get(key)),
+            Entity::Alert(name) => bytes(self.alerts.get(name)),
+        }
+    }
+
+    /// The property that `spec` describes, with what was stored of it. Rooms, devices and points that the
+    /// configuration no longer has are left out; unknown kinds (of a newer version) are left alone.
+    ///
+    /// # Errors
+    /// A stored document that can't be read: better not to start than to forget a guest.
+    pub fn restore<'a>(
+        spec: PropertySpec,
+        rows: impl IntoIterator<Item = (&'a str, &'a str, &'a [u8])>,
+    ) -> Result<Self, RestoreError> {
+        let mut property = Self::new(spec);
+        for (kind, key, body) in rows {
+            property.restore_one(kind, key, body).map_err(|source| RestoreError {
+                kind: kind.to_owned(),
+                key: key.to_owned(),
+                source,
+            })?;
+        }
+        Ok(property)
+    }
+
+    fn restore_one(&mut self, kind: &str, key: &str, body: &[u8]) -> Result<(), serde_json::Error> {
+        match kind {
+            "meta" => self.meta = parse(body)?,
+            "room" => {
+                if let Some(room) = self.rooms.get_mut(&RoomId::from(key)) {
+                    *room = parse(body)?;
+                }
+            }
+            "stay" => {
+                self.stays.insert(StayId::from(key), parse(body)?);
+            }
+            "point" => {
+                if let Some((device, point)) = key.rsplit_once('/') {
+                    let id = PointId::new(device, point);
+                    if self.point_specs.contains_key(&id) {
+                        self.points.insert(id, parse(body)?);
+                    }
+                }
+            }
+            "device" => {
+                if let Some(health) = self.devices.get_mut(&DeviceId::from(key)) {
+                    *health = parse(body)?;
+                }
+            }
+            "link" => {
+                self.links.insert(LinkId::from(key), parse(body)?);
+            }
+            "posting" => {
+                if let Ok(number) = key.parse() {
+                    self.postings.insert(PostingNumber(number), parse(body)?);
+                }
+            }
+            "order" => {
+                self.orders.insert(CommandKey::from(key), parse(body)?);
+            }
+            "command" => {
+                self.commands.insert(CommandKey::from(key), parse(body)?);
+            }
+            "alert" => {
+                self.alerts.insert(key.to_owned(), parse(body)?);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Every entity that the property has now: for a first store, or a copy.
+    pub fn entities(&self) -> Vec<Entity> {
+        let mut all = vec![Entity::Meta];
+        all.extend(self.rooms.keys().cloned().map(Entity::Room));
+        all.extend(self.stays.keys().cloned().map(Entity::Stay));
+        all.extend(self.points.keys().cloned().map(Entity::Point));
+        all.extend(self.devices.keys().cloned().map(Entity::Device));
+        all.extend(self.links.keys().cloned().map(Entity::Link));
+        all.extend(self.postings.keys().copied().map(Entity::Posting));
+        all.extend(self.orders.keys().cloned().map(Entity::Order));
+        all.extend(self.commands.keys().cloned().map(Entity::Command));
+        all.extend(self.alerts.keys().cloned().map(Entity::Alert));
+        all
+    }
+}
+
+fn bytes<T: Serialize>(entity: Option<&T>) -> Option<Vec<u8>> {
+    // Serializing our own plain types to JSON has no failing case: keys are strings, floats are finite or null.
+    entity.map(|entity| serde_json::to_vec(entity).unwrap_or_default())
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(body)
+}

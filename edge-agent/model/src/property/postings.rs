@@ -1,0 +1,290 @@
+//! Charges to guests' bills: one at a time, never sent again without an answer that says so.
+//!
+//! A posting's number (P#) is durable, and marked as in flight, before its bytes leave. What is in flight
+//! when the link or the process dies is doubtful: it may be booked, so staff look and nobody guesses.
+
+use super::{Applied, Entity, Property};
+use crate::ids::{CommandKey, PostingNumber};
+use crate::{AlertKind, Change, CommandOutcome, Intent, Money, RoomId, StayId, Timestamp};
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+/// After `RY`, or `NA` without a night audit that we know of.
+const AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(30);
+/// How often the PMS may say "again later" before staff are asked.
+const MOST_TRIES: u32 = 50;
+/// Ended postings that are kept for the panel; the journal and the PMS have them all.
+const KEPT_ENDED: usize = 2_000;
+/// Postings that may wait: past this, new ones are refused at the source.
+const MOST_WAITING: usize = 5_000;
+/// P# has eight digits.
+const LAST_NUMBER: u32 = 99_999_999;
+
+/// How far a posting has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PostingState {
+    /// Waits for the link, for night audit, or for "again later".
+    Pending,
+    /// Its bytes may have left.
+    InFlight,
+    /// Booked (PA with OK).
+    Posted,
+    /// Not booked, and it will not be.
+    Refused,
+    /// It may be booked: staff must look.
+    Doubtful,
+}
+
+/// A charge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Posting {
+    /// P#.
+    pub number: PostingNumber,
+    /// The command's key.
+    pub key: CommandKey,
+    /// The room.
+    pub room: RoomId,
+    /// The stay, where it is known.
+    pub stay: Option<StayId>,
+    /// How much.
+    pub amount: Money,
+    /// What for.
+    pub text: String,
+    /// The outlet.
+    pub outlet: Option<String>,
+    /// How far it has come.
+    pub state: PostingState,
+    /// AS of the last answer.
+    pub answer: Option<String>,
+    /// When it was asked.
+    pub asked: Timestamp,
+    /// Not before.
+    pub not_before: Timestamp,
+    /// How often it went out.
+    pub tries: u32,
+}
+
+/// An answer code in plain words (FIAS 2.20, answer status).
+fn in_words(status: &str) -> &'static str {
+    match status {
+        "NG" => "guest not found or unknown room",
+        "NP" => "the guest has a no-post flag",
+        "UR" => "the PMS can't do it and asks not to retry",
+        "CO" => "over the guest's credit limit",
+        "DM" => "subtotals do not match the total",
+        "DN" => "denied",
+        "IA" => "invalid account",
+        "FX" => "not allowed for this guest",
+        "NF" => "the feature is off in the PMS",
+        _ => "refused by the PMS",
+    }
+}
+
+impl Property {
+    #[allow(clippy::too_many_arguments, reason = "the fields of a PS record")]
+    pub(super) fn post(
+        &mut self,
+        at: Timestamp,
+        key: &CommandKey,
+        room: &RoomId,
+        stay: Option<&StayId>,
+        amount: Money,
+        text: &str,
+        outlet: Option<&str>,
+        out: &mut Applied,
+    ) -> Result<(), String> {
+        let waiting = self.postings.values().filter(|posting| posting.state == PostingState::Pending).count();
+        if waiting >= MOST_WAITING {
+            return Err(format!("{waiting} postings wait already: is the PMS link up?"));
+        }
+        self.meta.last_posting = if self.meta.last_posting >= LAST_NUMBER { 1 } else { self.meta.last_posting + 1 };
+        let number = PostingNumber(self.meta.last_posting);
+        let posting = Posting {
+            number,
+            key: key.clone(),
+            room: room.clone(),
+            stay: stay.cloned(),
+            amount,
+            text: text.to_owned(),
+            outlet: outlet.map(str::to_owned),
+            state: PostingState::Pending,
+            answer: None,
+            asked: at,
+            not_before: at,
+            tries: 0,
+        };
+        self.postings.insert(number, posting);
+        out.touched.insert(Entity::Meta);
+        self.tell_posting(number, out);
+        Ok(())
+    }
+
+    fn tell_posting(&self, number: PostingNumber, out: &mut Applied) {
+        if let Some(posting) = self.postings.get(&number) {
+            out.touched.insert(Entity::Posting(number));
+            out.changes.push(Change::Posting {
+                number,
+                key: posting.key.clone(),
+                room: posting.room.clone(),
+                stay: posting.stay.clone(),
+                amount: posting.amount,
+                text: posting.text.clone(),
+                outlet: posting.outlet.clone(),
+                state: posting.state,
+                answer: posting.answer.clone(),
+            });
+        }
+    }
+
+    fn set_posting(&mut self, number: PostingNumber, state: PostingState, out: &mut Applied) {
+        if let Some(posting) = self.postings.get_mut(&number) {
+            posting.state = state;
+            self.tell_posting(number, out);
+        }
+    }
+
+    /// Sends the next posting if the PMS can take one now.
+    pub(super) fn pump_postings(&mut self, at: Timestamp, out: &mut Applied) {
+        if !self.pms_alive() || self.resync.is_some() || self.meta.night_audit {
+            return;
+        }
+        if self.postings.values().any(|posting| posting.state == PostingState::InFlight) {
+            return;
+        }
+        let next = self
+            .postings
+            .values_mut()
+            .filter(|posting| posting.state == PostingState::Pending && posting.not_before <= at)
+            .min_by_key(|posting| (posting.asked, posting.number));
+        let Some(posting) = next else { return };
+        posting.state = PostingState::InFlight;
+        posting.tries += 1;
+        out.intents.push(Intent::SendPosting {
+            number: posting.number,
+            room: posting.room.clone(),
+            stay: posting.stay.clone(),
+            amount: posting.amount,
+            text: posting.text.clone(),
+            outlet: posting.outlet.clone(),
+        });
+        let number = posting.number;
+        self.tell_posting(number, out);
+    }
+
+    pub(super) fn postings_wake(&self) -> Option<Timestamp> {
+        if !self.pms_alive() || self.meta.night_audit || self.resync.is_some() {
+            return None;
+        }
+        let pending = self.postings.values().filter(|posting| posting.state == PostingState::Pending);
+        pending.map(|posting| posting.not_before).min()
+    }
+
+    pub(super) fn posting_answered(
+        &mut self,
+        at: Timestamp,
+        number: PostingNumber,
+        status: &str,
+        text: Option<&str>,
+        out: &mut Applied,
+    ) {
+        let Some(posting) = self.postings.get_mut(&number) else {
+            self.count("answer-to-unknown-posting");
+            return;
+        };
+        if matches!(posting.state, PostingState::Posted | PostingState::Refused) {
+            self.count("answer-repeated");
+            return;
+        }
+        posting.answer = Some(status.to_owned());
+        let key = posting.key.clone();
+        let was_doubtful = posting.state == PostingState::Doubtful;
+        let again = matches!(status, "NA" | "RY") && posting.tries < MOST_TRIES;
+        if again {
+            posting.not_before = at.checked_add(AGAIN_AFTER).unwrap_or(at);
+            self.set_posting(number, PostingState::Pending, out);
+        } else if status == "OK" {
+            self.set_posting(number, PostingState::Posted, out);
+            self.end_command(at, &key, CommandOutcome::Done, out);
+        } else {
+            self.set_posting(number, PostingState::Refused, out);
+            let reason = match text {
+                Some(text) => format!("{} ({status}): {text}", in_words(status)),
+                None => format!("{} ({status})", in_words(status)),
+            };
+            self.end_command(at, &key, CommandOutcome::Refused { reason }, out);
+        }
+        if was_doubtful {
+            self.clear(AlertKind::PostingDoubtful, &number.to_string(), out);
+        }
+    }
+
+    fn doubt(&mut self, at: Timestamp, number: PostingNumber, why: &str, out: &mut Applied) {
+        let Some(posting) = self.postings.get(&number) else { return };
+        let (key, room) = (posting.key.clone(), posting.room.clone());
+        self.set_posting(number, PostingState::Doubtful, out);
+        let reason = format!("{why}: look for P# {number} on the bill of room {room}");
+        self.raise(at, AlertKind::PostingDoubtful, &number.to_string(), &reason, out);
+        self.end_command(at, &key, CommandOutcome::Doubtful { reason }, out);
+    }
+
+    pub(super) fn posting_unanswered(&mut self, at: Timestamp, number: PostingNumber, out: &mut Applied) {
+        if self.postings.get(&number).is_some_and(|posting| posting.state == PostingState::InFlight) {
+            self.doubt(at, number, "the PMS did not answer in time", out);
+        }
+    }
+
+    pub(super) fn posting_not_sent(&mut self, at: Timestamp, number: PostingNumber, out: &mut Applied) {
+        let Some(posting) = self.postings.get_mut(&number) else { return };
+        match posting.state {
+            PostingState::InFlight => self.set_posting(number, PostingState::Pending, out),
+            PostingState::Doubtful => {
+                // The link went down before the posting reached it: there is no doubt after all.
+                let key = posting.key.clone();
+                self.set_posting(number, PostingState::Pending, out);
+                self.clear(AlertKind::PostingDoubtful, &number.to_string(), out);
+                self.reopen_command(at, &key, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn in_flight(&self) -> Vec<PostingNumber> {
+        let flying = self.postings.values().filter(|posting| posting.state == PostingState::InFlight);
+        flying.map(|posting| posting.number).collect()
+    }
+
+    pub(super) fn postings_link_lost(&mut self, at: Timestamp, out: &mut Applied) {
+        for number in self.in_flight() {
+            self.doubt(at, number, "the PMS link broke before the answer", out);
+        }
+    }
+
+    pub(super) fn postings_restarted(&mut self, at: Timestamp, out: &mut Applied) {
+        for number in self.in_flight() {
+            self.doubt(at, number, "the gateway restarted before the answer", out);
+        }
+    }
+
+    pub(super) fn postings_after_audit(&mut self, at: Timestamp, out: &mut Applied) {
+        for posting in self.postings.values_mut() {
+            if posting.state == PostingState::Pending && posting.not_before > at {
+                posting.not_before = at;
+                out.touched.insert(Entity::Posting(posting.number));
+            }
+        }
+    }
+
+    pub(super) fn prune_postings(&mut self, out: &mut Applied) {
+        let ended: Vec<PostingNumber> = self
+            .postings
+            .values()
+            .filter(|posting| matches!(posting.state, PostingState::Posted | PostingState::Refused))
+            .map(|posting| posting.number)
+            .collect();
+        for number in ended.iter().take(ended.len().saturating_sub(KEPT_ENDED)) {
+            self.postings.remove(number);
+            out.touched.insert(Entity::Posting(*number));
+        }
+    }
+}

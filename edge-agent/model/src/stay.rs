@@ -1,0 +1,43 @@
+//! A stay: one reservation (G#) in the house, from check-in to check-out.
+
+use crate::{Date, Personal, RoomId, StayId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A guest's stay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stay {
+    /// The PMS's reservation number.
+    pub id: StayId,
+    /// The room the guest is in.
+    pub room: RoomId,
+    /// Surname or the site's own form of the name (GN).
+    pub name: Option<Personal<String>>,
+    /// First name (GF).
+    pub first_name: Option<Personal<String>>,
+    /// Title (GT).
+    pub title: Option<Personal<String>>,
+    /// BCP 47 language tag.
+    pub language: Option<String>,
+    /// Day of arrival.
+    pub arrival: Option<Date>,
+    /// Day of departure.
+    pub departure: Option<Date>,
+    /// VIP code of the PMS.
+    pub vip: Option<String>,
+    /// The set point that this guest chose at the wall, °C; moves with the guest.
+    pub comfort: Option<f64>,
+    /// When the house learnt of the check-in.
+    pub since: Timestamp,
+}
+
+/// Why a stay ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StayEnd {
+    /// The PMS checked the guest out.
+    CheckedOut,
+    /// The PMS reported the room vacant, without a reservation number.
+    RoomVacated,
+    /// The stay was missing in a complete list of the house.
+    MissingInList,
+}
