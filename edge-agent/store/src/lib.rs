@@ -1,1 +1,28 @@
-//! (being written)
+//! SQLite: the current state, the journal that sync sends, and the inbox's mark, encrypted at rest.
+//!
+//! Why one file: state and journal rows of one observation are written in ONE transaction. After any crash
+//! the journal tells exactly what the state has become, so the cloud can't miss a change nor see one twice.
+//!
+//! Terms: the *journal* is the outbox, rows with dense sequence numbers per lane; the *epoch* is the random
+//! id of this journal's life; a *mark* is the highest sequence number that the other side has.
+//!
+//! Never: a second writer; an effect before its commit; a journal row changed after it was written.
+
+mod error;
+mod journal;
+mod key;
+mod migrations;
+mod reader;
+#[doc(hidden)]
+pub mod testing;
+mod writer;
+
+pub use error::StoreError;
+pub use journal::{JournalRow, LaneMarks};
+pub use key::{DatabaseKey, KeyError};
+pub use migrations::LATEST as SCHEMA_VERSION;
+pub use reader::Reader;
+pub use writer::{Batch, Limits, Store};
+
+/// The database's file in the store's folder.
+pub const DATABASE_FILE: &str = "engawa.db";

@@ -1,0 +1,60 @@
+//! What can go wrong in the store.
+
+use std::path::PathBuf;
+
+/// A store that can't do what was asked; nothing already stored is lost by it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file can't be opened, or not with this key.
+    #[error("opening the database {}: is the key the one it was made with?", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's answer.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A migration failed; the file is as it was before.
+    #[error("bringing the database to schema version {to}")]
+    Migrate {
+        /// The version aimed at.
+        to: usize,
+        /// Why.
+        #[source]
+        source: rusqlite_migration::Error,
+    },
+    /// The file is of a newer release.
+    #[error("the database has schema version {found}, this release knows up to {known}: install the newer release again")]
+    Newer {
+        /// The file's.
+        found: usize,
+        /// Ours.
+        known: usize,
+    },
+    /// A statement failed.
+    #[error("{doing}")]
+    Sql {
+        /// What was being done.
+        doing: &'static str,
+        /// SQLite's answer.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The folder can't be made or read.
+    #[error("{doing} {}", path.display())]
+    Folder {
+        /// What was being done.
+        doing: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn sql(doing: &'static str) -> impl Fn(rusqlite::Error) -> Self {
+        move |source| Self::Sql { doing, source }
+    }
+}

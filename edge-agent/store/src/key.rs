@@ -1,0 +1,106 @@
+//! The key of the database: 256 bits, in a file that only the service can read, or handed over by systemd.
+
+use rand::TryRngCore;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// A raw SQLCipher key. Its text never appears in a log: there is no `Debug` that shows it.
+#[derive(Clone)]
+pub struct DatabaseKey(Zeroizing<String>);
+
+/// A key that can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file can't be read or written.
+    #[error("{doing} the key file {}", path.display())]
+    File {
+        /// What was being done.
+        doing: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Others could read it.
+    #[error("the key file {} can be read by others (mode {mode:o}): run `chmod 600 {}`", path.display(), path.display())]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// Not 64 hexadecimal digits.
+    #[error("the key file {} does not hold 64 hexadecimal digits", path.display())]
+    Form {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// No randomness.
+    #[error("the system gave no random bytes for a new key")]
+    Random,
+}
+
+impl std::fmt::Debug for DatabaseKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DatabaseKey(..)")
+    }
+}
+
+impl DatabaseKey {
+    /// Reads the key from `path`; makes a new one there (mode 0600) if the file is absent.
+    ///
+    /// # Errors
+    /// A file that others can read, that is malformed, or that can't be read or made.
+    pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
+        match Self::load(path) {
+            Err(KeyError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Self::create(path)
+            }
+            other => other,
+        }
+    }
+
+    /// Reads the key from `path`.
+    ///
+    /// # Errors
+    /// As [`Self::load_or_create`], and an absent file.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let fault = |doing| move |source| KeyError::File { doing, path: path.to_owned(), source };
+        let meta = std::fs::metadata(path).map_err(fault("reading"))?;
+        let mode = meta.permissions().mode() & 0o777;
+        // systemd hands credentials over as 0400 or 0440 in a folder of the service's own.
+        if mode & 0o037 != 0 {
+            return Err(KeyError::Open { path: path.to_owned(), mode });
+        }
+        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(fault("reading"))?);
+        let digits = text.trim();
+        if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(KeyError::Form { path: path.to_owned() });
+        }
+        Ok(Self(Zeroizing::new(digits.to_owned())))
+    }
+
+    fn create(path: &Path) -> Result<Self, KeyError> {
+        let fault = |doing| move |source| KeyError::File { doing, path: path.to_owned(), source };
+        let mut bytes = Zeroizing::new([0_u8; 32]);
+        rand::rngs::OsRng.try_fill_bytes(bytes.as_mut()).map_err(|_| KeyError::Random)?;
+        let mut digits = Zeroizing::new(String::with_capacity(64));
+        for byte in bytes.iter() {
+            // Writing to a String has no failing case.
+            let _ = write!(digits, "{byte:02x}");
+        }
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fault("making"))?;
+        file.write_all(digits.as_bytes()).and_then(|()| file.sync_all()).map_err(fault("writing"))?;
+        Ok(Self(digits))
+    }
+
+    /// The statement that unlocks a connection.
+    pub(crate) fn pragma(&self) -> Zeroizing<String> {
+        Zeroizing::new(format!("PRAGMA key = \"x'{}'\";", self.0.as_str()))
+    }
+}

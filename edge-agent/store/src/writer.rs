@@ -1,0 +1,280 @@
+//! The one writer. It is not shared: whoever owns the [`Store`] owns the only writing connection.
+
+use crate::{DATABASE_FILE, DatabaseKey, LaneMarks, Reader, StoreError, migrations};
+use engawa_model::{Change, Entity, Lane, Property, PropertySpec, Timestamp};
+use rand::RngCore;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Bounds of the store.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Telemetry rows that may wait for the cloud. Past it, values are no longer journalled (the state still
+    /// has the newest) and are counted; every other lane goes on.
+    pub telemetry_backlog: u64,
+    /// How long acknowledged rows are kept, so that a cloud restored to an earlier point can ask again, seconds.
+    pub keep_acknowledged_s: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { telemetry_backlog: 4_000_000, keep_acknowledged_s: 86_400 }
+    }
+}
+
+/// What is to be written together: the outcome of one or more observations.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The changes and when they happened, in order.
+    pub changes: Vec<(Timestamp, Change)>,
+    /// The entities that have changed.
+    pub touched: BTreeSet<Entity>,
+    /// The inbox's new mark, where commands of the cloud were taken.
+    pub inbox: Option<u64>,
+    /// Lanes that the cloud now has up to a mark.
+    pub acknowledged: BTreeMap<u8, u64>,
+}
+
+impl Batch {
+    /// True if there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.touched.is_empty() && self.inbox.is_none() && self.acknowledged.is_empty()
+    }
+}
+
+/// The database, open for writing.
+pub struct Store {
+    connection: Connection,
+    path: PathBuf,
+    key: DatabaseKey,
+    limits: Limits,
+    epoch: u64,
+    clean: bool,
+    marks: BTreeMap<u8, LaneMarks>,
+    inbox: u64,
+    dropped: u64,
+}
+
+impl Store {
+    /// Opens or makes the database in `dir`, and brings it to this release's schema.
+    ///
+    /// # Errors
+    /// A folder that can't be made, a file that is damaged, of a newer release, or locked by another key.
+    pub fn open(dir: &Path, key: &DatabaseKey, limits: Limits) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(dir).map_err(|source| StoreError::Folder {
+            doing: "making the store's folder",
+            path: dir.to_owned(),
+            source,
+        })?;
+        let path = dir.join(DATABASE_FILE);
+        let mut connection = connect(&path, key)?;
+        migrations::migrate_to(&mut connection, migrations::LATEST)?;
+        let single = |name: &'static str| {
+            connection
+                .query_row("SELECT value FROM single WHERE name = ?1", [name], |row| row.get::<_, i64>(0))
+                .optional()
+                .map_err(StoreError::sql("reading the journal's epoch and marks"))
+        };
+        let epoch = match single("epoch")? {
+            Some(epoch) => epoch.cast_unsigned(),
+            None => {
+                // Bit 63 stays clear, so that the id is the same number everywhere it is shown.
+                let epoch = rand::rng().next_u64() >> 1;
+                connection
+                    .execute("INSERT INTO single (name, value) VALUES ('epoch', ?1)", [epoch.cast_signed()])
+                    .map_err(StoreError::sql("writing the journal's epoch"))?;
+                epoch
+            }
+        };
+        // A file that was never started has no crash behind it.
+        let clean = single("clean")?.is_none_or(|clean| clean == 1);
+        let inbox = single("inbox")?.unwrap_or(0).cast_unsigned();
+        connection
+            .execute("INSERT OR REPLACE INTO single (name, value) VALUES ('clean', 0)", [])
+            .map_err(StoreError::sql("marking the store as in use"))?;
+        let marks = crate::reader::marks(&connection)?.into_iter().map(|marks| (marks.lane, marks)).collect();
+        Ok(Self { connection, path, key: key.clone(), limits, epoch, clean, marks, inbox, dropped: 0 })
+    }
+
+    /// The random id of this journal's life.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// False if the last owner did not [`Store::close`]: it crashed, or the power went.
+    pub fn was_closed(&self) -> bool {
+        self.clean
+    }
+
+    /// The mark of the command inbox.
+    pub fn inbox_mark(&self) -> u64 {
+        self.inbox
+    }
+
+    /// Telemetry rows that were not journalled since the start, because too many waited.
+    pub fn telemetry_dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// How far each lane is.
+    pub fn marks(&self) -> impl Iterator<Item = LaneMarks> + '_ {
+        self.marks.values().copied()
+    }
+
+    /// A read-only connection of its own.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn reader(&self) -> Result<Reader, StoreError> {
+        Reader::open(&self.path, &self.key)
+    }
+
+    /// The stored property.
+    ///
+    /// # Errors
+    /// A state that can't be read.
+    pub fn load(&self, spec: PropertySpec) -> Result<Result<Property, engawa_model::RestoreError>, StoreError> {
+        let doing = StoreError::sql("reading the stored state");
+        let mut statement = self.connection.prepare("SELECT kind, key, body FROM state").map_err(&doing)?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .and_then(Iterator::collect::<Result<Vec<(String, String, Vec<u8>)>, _>>)
+            .map_err(&doing)?;
+        Ok(Property::restore(spec, rows.iter().map(|(k, key, body)| (k.as_str(), key.as_str(), body.as_slice()))))
+    }
+
+    /// Writes `batch` and the entities it names, as they now are in `property`, in one durable transaction.
+    ///
+    /// # Errors
+    /// SQLite's: a full disk, a damaged file. Nothing of the batch is then written.
+    pub fn commit(&mut self, property: &Property, batch: &Batch, now: Timestamp) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut marks = self.marks.clone();
+        let mut dropped = 0;
+        let doing = StoreError::sql("writing state and journal");
+        let transaction = self.connection.transaction().map_err(&doing)?;
+        {
+            let mut put = transaction
+                .prepare_cached(
+                    "INSERT INTO state (kind, key, body, changed_us) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (kind, key) DO UPDATE SET body = ?3, changed_us = ?4",
+                )
+                .map_err(&doing)?;
+            let mut delete =
+                transaction.prepare_cached("DELETE FROM state WHERE kind = ?1 AND key = ?2").map_err(&doing)?;
+            for entity in &batch.touched {
+                match property.save(entity) {
+                    Some(body) => {
+                        put.execute(params![entity.kind(), entity.key(), body, now.as_microsecond()])
+                    }
+                    None => delete.execute(params![entity.kind(), entity.key()]),
+                }
+                .map_err(&doing)?;
+            }
+            let mut append = transaction
+                .prepare_cached("INSERT INTO journal (lane, seq, at_us, kind, body) VALUES (?1, ?2, ?3, ?4, ?5)")
+                .map_err(&doing)?;
+            for (at, change) in &batch.changes {
+                let lane = change.lane();
+                let mark = marks.entry(lane.number()).or_insert(LaneMarks { lane: lane.number(), head: 0, acked: 0 });
+                if lane == Lane::Telemetry && mark.head - mark.acked >= self.limits.telemetry_backlog {
+                    dropped += 1;
+                    continue;
+                }
+                mark.head += 1;
+                // A change of our own plain types always has a JSON form.
+                let body = serde_json::to_vec(change).unwrap_or_default();
+                append
+                    .execute(params![
+                        lane.number(),
+                        mark.head.cast_signed(),
+                        at.as_microsecond(),
+                        change.kind(),
+                        body
+                    ])
+                    .map_err(&doing)?;
+            }
+            for (lane, upto) in &batch.acknowledged {
+                let mark = marks.entry(*lane).or_insert(LaneMarks { lane: *lane, head: 0, acked: 0 });
+                mark.acked = mark.acked.max((*upto).min(mark.head));
+            }
+            let mut set = transaction
+                .prepare_cached("INSERT OR REPLACE INTO lane (lane, head, acked, acked_us) VALUES (?1, ?2, ?3, ?4)")
+                .map_err(&doing)?;
+            for (lane, mark) in &marks {
+                if self.marks.get(lane) != Some(mark) {
+                    set.execute(params![
+                        lane,
+                        mark.head.cast_signed(),
+                        mark.acked.cast_signed(),
+                        now.as_microsecond()
+                    ])
+                    .map_err(&doing)?;
+                }
+            }
+            if let Some(inbox) = batch.inbox {
+                transaction
+                    .execute("INSERT OR REPLACE INTO single (name, value) VALUES ('inbox', ?1)", [inbox.cast_signed()])
+                    .map_err(&doing)?;
+            }
+        }
+        transaction.commit().map_err(&doing)?;
+        self.marks = marks;
+        self.dropped += dropped;
+        self.inbox = batch.inbox.unwrap_or(self.inbox);
+        Ok(())
+    }
+
+    /// Removes rows that the cloud has had for long enough, at most `most` of them, so that a long absence
+    /// is cleared away in small steps. Returns how many went.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn sweep(&mut self, now: Timestamp, most: u32) -> Result<usize, StoreError> {
+        let before = now.as_microsecond() - i64::from(self.limits.keep_acknowledged_s) * 1_000_000;
+        let doing = StoreError::sql("removing old rows of the journal");
+        let mut removed = 0;
+        for mark in self.marks.values() {
+            let lane = params![mark.lane, mark.acked.cast_signed(), before, most];
+            removed += self
+                .connection
+                .execute(
+                    "DELETE FROM journal WHERE lane = ?1 AND seq IN (SELECT seq FROM journal
+                     WHERE lane = ?1 AND seq <= ?2 AND at_us < ?3 ORDER BY seq LIMIT ?4)",
+                    lane,
+                )
+                .map_err(&doing)?;
+        }
+        Ok(removed)
+    }
+
+    /// Ends in good order: the next start knows that nothing was lost on the way.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn close(self) -> Result<(), StoreError> {
+        let doing = StoreError::sql("closing the store");
+        self.connection.execute("UPDATE single SET value = 1 WHERE name = 'clean'", []).map_err(&doing)?;
+        self.connection
+            .close()
+            .map_err(|(_, source)| StoreError::Sql { doing: "closing the store", source })
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the one place that opens the writing connection, with its pragmas")]
+pub(crate) fn connect(path: &Path, key: &DatabaseKey) -> Result<Connection, StoreError> {
+    let fault = |source| StoreError::Open { path: path.to_owned(), source };
+    let connection = Connection::open(path).map_err(fault)?;
+    connection.execute_batch(&key.pragma()).map_err(fault)?;
+    // WAL so that readers never wait; FULL because an acknowledged change must survive a power cut.
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+             PRAGMA busy_timeout = 5000; PRAGMA cache_size = -2048; PRAGMA wal_autocheckpoint = 1000;",
+        )
+        .map_err(fault)?;
+    Ok(connection)
+}

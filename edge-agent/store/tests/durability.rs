@@ -1,0 +1,200 @@
+//! The store on real files: migrations from every older version, one transaction for state and journal,
+//! encryption, and what a crash leaves behind.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+use engawa_model::{
+    Change, ClimateDefaults, Currency, Entity, Fact, GuestRecord, LinkId, Observation, Personal, Presence, Property,
+    PropertyId, PropertySpec, RoomFlags, RoomId, RoomSpec, Season, StayId, Timestamp,
+};
+use engawa_store::{Batch, DatabaseKey, Limits, SCHEMA_VERSION, Store, StoreError};
+use std::path::Path;
+
+const LANE_STAYS: u8 = 3;
+
+fn spec() -> PropertySpec {
+    PropertySpec {
+        id: PropertyId::from("test"),
+        zone: "UTC".into(),
+        currency: Currency::new("EUR").unwrap(),
+        climate: ClimateDefaults {
+            comfort_c: 22.0,
+            eco_heating_c: 17.0,
+            eco_cooling_c: 28.0,
+            season: Season::Heating,
+        },
+        rooms: vec![RoomSpec { id: RoomId::from("101") }],
+        devices: vec![],
+        resync_every_s: 3600,
+        order_ttl_s: 600,
+    }
+}
+
+fn now() -> Timestamp {
+    "2026-07-15T10:00:00Z".parse().unwrap()
+}
+
+fn check_in(stay: &str, name: &str) -> Observation {
+    Observation::new(
+        now(),
+        Fact::GuestSeen {
+            stay: StayId::from(stay),
+            room: RoomId::from("101"),
+            from: None,
+            presence: Presence::In,
+            listed: false,
+            guest: GuestRecord { name: Some(Personal::new(name.to_owned())), ..GuestRecord::default() },
+            flags: RoomFlags::default(),
+        },
+    )
+}
+
+fn apply(store: &mut Store, property: &mut Property, observation: &Observation) {
+    let applied = property.apply(observation);
+    let changes = applied.changes.into_iter().map(|change| (observation.at, change)).collect();
+    let batch = Batch { changes, touched: applied.touched, ..Batch::default() };
+    store.commit(property, &batch, observation.at).unwrap();
+}
+
+fn key(dir: &Path) -> DatabaseKey {
+    DatabaseKey::load_or_create(&dir.join("key")).unwrap()
+}
+
+#[test]
+fn what_was_committed_is_there_after_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = key(dir.path());
+    let epoch = {
+        let mut store = Store::open(dir.path(), &key, Limits::default()).unwrap();
+        assert!(store.was_closed(), "a new file has no crash behind it");
+        let mut property = Property::new(spec());
+        for stay in ["1", "2", "3"] {
+            apply(&mut store, &mut property, &check_in(stay, "Sato"));
+        }
+        store.epoch()
+        // dropped without close: the same as a crash, as far as the next owner can tell
+    };
+    let store = Store::open(dir.path(), &key, Limits::default()).unwrap();
+    assert_eq!((store.was_closed(), store.epoch()), (false, epoch));
+    let property = store.load(spec()).unwrap().unwrap();
+    assert_eq!(property.stays().len(), 3);
+    assert_eq!(property.stays()[&StayId::from("1")].name.as_ref().unwrap().reveal(), "Sato");
+    let rows = store.reader().unwrap().journal(LANE_STAYS, 0, 100, usize::MAX).unwrap();
+    assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 2, 3]);
+    assert!(rows.iter().all(|row| row.kind == "checked_in"));
+    store.close().unwrap();
+    assert!(Store::open(dir.path(), &key, Limits::default()).unwrap().was_closed());
+}
+
+#[test]
+fn the_file_shows_nothing_without_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path(), &key(dir.path()), Limits::default()).unwrap();
+    let mut property = Property::new(spec());
+    apply(&mut store, &mut property, &check_in("4711", "Wiedererkennbar"));
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        for needle in [b"Wiedererkennbar".as_slice(), b"checked_in", b"SQLite format"] {
+            assert!(!bytes.windows(needle.len()).any(|window| window == needle));
+        }
+    }
+    drop(store);
+    let other = DatabaseKey::load_or_create(&dir.path().join("other")).unwrap();
+    let refused = Store::open(dir.path(), &other, Limits::default()).err().unwrap();
+    assert!(matches!(refused, StoreError::Open { .. }), "{refused}");
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    DatabaseKey::load_or_create(&path).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let refused = DatabaseKey::load(&path).unwrap_err().to_string();
+    assert!(refused.contains("chmod 600"), "{refused}");
+}
+
+#[test]
+fn marks_move_with_the_rows_and_old_acknowledged_rows_are_swept() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path(), &key(dir.path()), Limits::default()).unwrap();
+    let mut property = Property::new(spec());
+    for stay in ["1", "2", "3"] {
+        apply(&mut store, &mut property, &check_in(stay, "x"));
+    }
+    // An acknowledgement beyond what was written is cut back: it can't be true.
+    let batch = Batch { acknowledged: [(LANE_STAYS, 99)].into(), inbox: Some(7), ..Batch::default() };
+    store.commit(&property, &batch, now()).unwrap();
+    let marks = store.reader().unwrap().marks().unwrap();
+    assert_eq!(marks.iter().map(|m| (m.lane, m.head, m.acked)).collect::<Vec<_>>(), [(LANE_STAYS, 3, 3)]);
+    assert_eq!(store.inbox_mark(), 7);
+    let tomorrow = now().checked_add(jiff::SignedDuration::from_hours(23)).unwrap();
+    assert_eq!(store.sweep(tomorrow, 10).unwrap(), 0, "kept for a day");
+    let later = now().checked_add(jiff::SignedDuration::from_hours(25)).unwrap();
+    assert_eq!(store.sweep(later, 2).unwrap(), 2);
+    assert_eq!(store.sweep(later, 2).unwrap(), 1);
+    apply(&mut store, &mut property, &check_in("4", "x"));
+    let rows = store.reader().unwrap().journal(LANE_STAYS, 0, 10, usize::MAX).unwrap();
+    assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [4], "numbers are never used again");
+}
+
+#[test]
+fn telemetry_past_its_bound_is_counted_and_the_rest_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { telemetry_backlog: 2, ..Limits::default() };
+    let mut store = Store::open(dir.path(), &key(dir.path()), limits).unwrap();
+    let property = Property::new(spec());
+    let report = |n: i64| Change::Reported {
+        point: engawa_model::PointId::new("d", "p"),
+        room: None,
+        value: Some(engawa_model::Value::Int(n)),
+        quality: engawa_model::Quality::Good,
+        sampled: now(),
+    };
+    let link = Change::Link { link: LinkId::from("pms"), up: true, detail: "alive".into() };
+    let changes = vec![(now(), report(1)), (now(), report(2)), (now(), report(3)), (now(), link)];
+    store.commit(&property, &Batch { changes, ..Batch::default() }, now()).unwrap();
+    assert_eq!(store.telemetry_dropped(), 1);
+    let heads: Vec<_> = store.marks().map(|marks| (marks.lane, marks.head)).collect();
+    assert_eq!(heads, [(2, 1), (5, 2)], "dense: what was not written took no number");
+}
+
+#[test]
+fn every_older_schema_is_brought_up_and_keeps_its_rows() {
+    for version in 1..=SCHEMA_VERSION {
+        let dir = tempfile::tempdir().unwrap();
+        let key = key(dir.path());
+        engawa_store::testing::make_at_version(dir.path(), &key, version);
+        let mut store = Store::open(dir.path(), &key, Limits::default())
+            .unwrap_or_else(|error| panic!("from version {version}: {error}"));
+        let mut property = store.load(spec()).unwrap().unwrap();
+        assert_eq!(property.stays().len(), 1, "from version {version}");
+        let rows = store.reader().unwrap().journal(LANE_STAYS, 0, 10, usize::MAX).unwrap();
+        assert_eq!(rows.len(), 1, "from version {version}");
+        apply(&mut store, &mut property, &check_in("2", "x"));
+        assert_eq!(store.marks().find(|marks| marks.lane == LANE_STAYS).unwrap().head, 2);
+    }
+}
+
+#[test]
+fn a_file_of_a_newer_release_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = key(dir.path());
+    engawa_store::testing::make_at_version(dir.path(), &key, SCHEMA_VERSION);
+    engawa_store::testing::pretend_version(dir.path(), &key, SCHEMA_VERSION + 1);
+    let refused = Store::open(dir.path(), &key, Limits::default()).err().unwrap();
+    assert!(matches!(refused, StoreError::Newer { .. }), "{refused}");
+}
+
+#[test]
+fn an_entity_that_is_gone_is_gone_from_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path(), &key(dir.path()), Limits::default()).unwrap();
+    let mut property = Property::new(spec());
+    apply(&mut store, &mut property, &check_in("1", "x"));
+    let gone = Fact::GuestGone { room: RoomId::from("101"), stay: None, listed: false };
+    apply(&mut store, &mut property, &Observation::new(now(), gone));
+    assert!(property.save(&Entity::Stay(StayId::from("1"))).is_none());
+    assert_eq!(store.load(spec()).unwrap().unwrap().stays().len(), 0);
+}
