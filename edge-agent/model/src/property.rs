@@ -291,6 +291,7 @@ impl Property {
                 self.postings_link_lost(at, out);
             } else if up && !was_up {
                 self.pms_link_up();
+                self.send_waiting_statuses(out);
             }
         }
     }
@@ -414,7 +415,6 @@ impl Property {
         }
         self.postings_restarted(at, out);
         self.orders_restarted(at, out);
-        self.statuses_restarted(out);
     }
 
     fn night_audit_begun(&mut self, out: &mut Applied) {

@@ -131,13 +131,11 @@ impl Property {
         }
         if order.source != CommandSource::Rule {
             self.end_command(at, key, outcome.clone(), out);
-            if *outcome == CommandOutcome::Done {
-                if let (Some(room), Some(setpoint)) = (&order.room, order.value.as_f64()) {
-                    if self.points_with_role(room, Role::ClimateSetpoint).contains(&order.point) {
+            if *outcome == CommandOutcome::Done
+                && let (Some(room), Some(setpoint)) = (&order.room, order.value.as_f64())
+                    && self.points_with_role(room, Role::ClimateSetpoint).contains(&order.point) {
                         self.choose_comfort(room, setpoint, out);
                     }
-                }
-            }
         }
     }
 

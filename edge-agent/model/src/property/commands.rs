@@ -84,13 +84,13 @@ impl Property {
             Action::RoomStatus { room, status } => {
                 self.known_room(room)?;
                 Self::known_word(status, &STATUSES)?;
-                out.intents.push(status_intent(key, room, status));
+                self.send_status(key, room, status, out);
                 Ok(())
             }
             Action::Service { room, sign } => {
                 self.known_room(room)?;
                 Self::known_word(sign, &SIGNS)?;
-                out.intents.push(status_intent(key, room, sign));
+                self.send_status(key, room, sign, out);
                 Ok(())
             }
             Action::Resync => {
@@ -194,15 +194,27 @@ impl Property {
         self.end_command(at, key, CommandOutcome::Done, out);
     }
 
-    pub(super) fn statuses_restarted(&mut self, out: &mut Applied) {
-        for record in self.commands.values().filter(|record| record.ended.is_none()) {
+    /// A status goes out while the PMS can take one; else it waits here, durably, as an open command.
+    fn send_status(&self, key: &CommandKey, room: &RoomId, status: &str, out: &mut Applied) {
+        if self.pms_alive() && self.resync.is_none() {
+            out.intents.push(Intent::SendRoomStatus {
+                key: key.clone(),
+                room: room.clone(),
+                status: status.to_owned(),
+            });
+        }
+    }
+
+    /// The PMS can take statuses again: those that waited go out, in the order they were asked.
+    pub(super) fn send_waiting_statuses(&self, out: &mut Applied) {
+        let mut open: Vec<&CommandRecord> =
+            self.commands.values().filter(|record| record.ended.is_none()).collect();
+        open.sort_by_key(|record| record.asked);
+        for record in open {
+            let key = &record.command.key;
             match &record.command.action {
-                Action::RoomStatus { room, status } => {
-                    out.intents.push(status_intent(&record.command.key, room, status));
-                }
-                Action::Service { room, sign } => {
-                    out.intents.push(status_intent(&record.command.key, room, sign));
-                }
+                Action::RoomStatus { room, status } => self.send_status(key, room, status, out),
+                Action::Service { room, sign } => self.send_status(key, room, sign, out),
                 _ => {}
             }
         }
@@ -223,8 +235,4 @@ impl Property {
             }
         }
     }
-}
-
-fn status_intent(key: &CommandKey, room: &RoomId, status: &str) -> Intent {
-    Intent::SendRoomStatus { key: key.clone(), room: room.clone(), status: status.to_owned() }
 }

@@ -159,8 +159,8 @@ impl Property {
 
     fn vacated(&mut self, at: Timestamp, room: &RoomId, reason: &str, out: &mut Applied) {
         self.eco(at, room, reason, out);
-        if let Some(state) = self.rooms.get_mut(room) {
-            if state.flags != RoomFlags::default() {
+        if let Some(state) = self.rooms.get_mut(room)
+            && state.flags != RoomFlags::default() {
                 let off = |flag: Option<bool>| flag.filter(|on| *on).map(|_| false);
                 let flags = RoomFlags {
                     do_not_disturb: off(state.flags.do_not_disturb),
@@ -173,7 +173,6 @@ impl Property {
                 }
                 out.touched.insert(Entity::Room(room.clone()));
             }
-        }
     }
 
     pub(super) fn room_flagged(&mut self, room: &RoomId, flags: &RoomFlags, out: &mut Applied) {

@@ -59,10 +59,7 @@ impl Property {
     /// Since when the owed list may be asked for.
     fn may_ask(&self) -> Option<Timestamp> {
         let owed = self.meta.owed?;
-        let asked = match self.meta.resync_asked {
-            Some(asked) => asked,
-            None => return Some(Timestamp::MIN),
-        };
+        let Some(asked) = self.meta.resync_asked else { return Some(Timestamp::MIN) };
         match owed {
             Owed::Asked => Some(Timestamp::MIN),
             Owed::Cut if self.meta.resyncs_cut <= PROMPT_RETRIES => Some(Timestamp::MIN),
@@ -121,6 +118,7 @@ impl Property {
             phase: "done".to_owned(),
             listed: Some(u32::try_from(resync.seen.len()).unwrap_or(u32::MAX)),
         });
+        self.send_waiting_statuses(out);
     }
 
     pub(super) fn resync_cut(&mut self, out: &mut Applied) {

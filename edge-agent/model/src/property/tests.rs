@@ -96,7 +96,7 @@ impl House {
             if let Intent::WritePoint { key, point, value, .. } = intent {
                 let number = value.as_f64().unwrap();
                 written.push((point.device.to_string(), number));
-                self.report(&point.device.as_str()[2..].to_owned(), number);
+                self.report(&point.device.as_str()[2..], number);
                 self.fact(Fact::Written { key, outcome: CommandOutcome::Done, read_back: Some(value) });
             }
         }

@@ -1,0 +1,294 @@
+//! The link's state machine: bytes, intents and time in; bytes and facts out (FIAS 2.20, chapters on link start,
+//! database resync, night audit and posting).
+//!
+//! It decides how to speak; what is said, and when a posting may go, the model decides.
+
+mod backoff;
+mod facts;
+mod out;
+mod records;
+#[cfg(test)]
+mod tests;
+
+pub use backoff::Backoff;
+pub use out::Out;
+
+use crate::codec::{FrameEvent, Framer, Record};
+use crate::config::PmsConfig;
+use engawa_model::{Fact, Intent, LinkId, PMS_LINK, PostingNumber, Timestamp};
+use facts::Meaning;
+use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use std::collections::VecDeque;
+
+/// What the link is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// No connection.
+    Closed,
+    /// Connected; the PMS speaks first, or we do at the deadline.
+    Greeting { until: Timestamp, spoke: bool },
+    /// LD, LR and LA have gone out; the PMS owes its LA.
+    Describing { until: Timestamp },
+    /// Data flows.
+    Alive,
+    /// One side said LE; the connection is closed by the PMS, or by us at the deadline.
+    Ended { until: Timestamp },
+}
+
+/// One PMS link.
+#[derive(Debug)]
+pub struct Link {
+    config: PmsConfig,
+    zone: TimeZone,
+    state: State,
+    framer: Framer,
+    heard: Timestamp,
+    /// When the answer to an idle check is due.
+    check_due: Option<Timestamp>,
+    /// The posting that waits for its PA, and until when.
+    awaited: Option<(PostingNumber, Timestamp)>,
+    /// True between DS and DE.
+    listing: bool,
+    /// What is to be done; drained after every input, so its length is bounded by one input's records.
+    out: VecDeque<Out>,
+}
+
+impl Link {
+    /// A link that is not connected yet. `zone` is the property's: DA and TI are local time.
+    pub fn new(config: PmsConfig, zone: TimeZone) -> Self {
+        Self {
+            config,
+            zone,
+            state: State::Closed,
+            framer: Framer::new(),
+            heard: Timestamp::MIN,
+            check_due: None,
+            awaited: None,
+            listing: false,
+            out: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Out> {
+        self.out.pop_front()
+    }
+
+    /// When [`Link::on_wake`] is wanted, if nothing happens before.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        let state = match self.state {
+            State::Closed => None,
+            State::Greeting { until, .. } | State::Describing { until } | State::Ended { until } => Some(until),
+            State::Alive if self.listing => None,
+            State::Alive => Some(self.check_due.unwrap_or_else(|| after(self.heard, self.config.idle_s))),
+        };
+        [state, self.awaited.map(|(_, due)| due)].into_iter().flatten().min()
+    }
+
+    /// The connection stands.
+    pub fn on_connected(&mut self, now: Timestamp) {
+        self.framer = Framer::new();
+        self.heard = now;
+        self.state = State::Greeting { until: after(now, self.config.greet_s), spoke: false };
+        self.observe(down("starting"));
+    }
+
+    /// The connection is gone, or could not be made.
+    pub fn on_closed(&mut self, why: &str) {
+        self.forget(why);
+        self.state = State::Closed;
+    }
+
+    /// Bytes from the PMS.
+    pub fn on_bytes(&mut self, now: Timestamp, bytes: &[u8]) {
+        let mut framer = std::mem::take(&mut self.framer);
+        framer.push(bytes, |event| match event {
+            FrameEvent::Torn => self.refuse("malformed"),
+            FrameEvent::Body(body) => match Record::decode(&body, self.config.charset) {
+                Some(record) => self.on_record(now, &record),
+                None => self.refuse("malformed"),
+            },
+        });
+        self.framer = framer;
+    }
+
+    /// Time has come to what [`Link::wake_at`] named.
+    pub fn on_wake(&mut self, now: Timestamp) {
+        if let Some((number, _)) = self.awaited.filter(|(_, due)| *due <= now) {
+            self.awaited = None;
+            self.observe(Fact::PostingUnanswered { number });
+        }
+        match self.state {
+            State::Greeting { until, spoke: false } if until <= now => {
+                self.send(&records::stamped("LS", now, &self.zone));
+                self.state = State::Greeting { until: after(now, self.config.start_s), spoke: true };
+            }
+            State::Greeting { until, .. } if until <= now => self.give_up("the PMS says nothing"),
+            State::Describing { until } if until <= now => {
+                self.give_up("the PMS did not answer our descriptions with LA");
+            }
+            State::Ended { until } if until <= now => self.give_up("the link was ended"),
+            State::Alive if !self.listing => match self.check_due {
+                Some(due) if due <= now => self.give_up("no answer to the idle check"),
+                None if after(self.heard, self.config.idle_s) <= now => {
+                    self.send(&records::stamped("LS", now, &self.zone));
+                    self.check_due = Some(after(now, self.config.answer_s));
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    /// The house wants something of the PMS.
+    pub fn on_intent(&mut self, now: Timestamp, intent: &Intent) {
+        let free = self.state == State::Alive && !self.listing;
+        match intent {
+            Intent::SendPosting { number, .. } if !free || self.awaited.is_some() => {
+                self.observe(Fact::PostingNotSent { number: *number });
+            }
+            Intent::SendPosting { number, room, stay, amount, text, outlet } => {
+                let posting = records::Posting { number: *number, room, stay: stay.as_ref(), amount, text, outlet };
+                self.send(&posting.record(now, &self.zone, self.config.amount_digits));
+                self.awaited = Some((*number, after(now, self.config.answer_s)));
+            }
+            Intent::SendRoomStatus { key, room, status } if free => {
+                // The model only lets known words through, so a missing code is a configuration that was checked.
+                if let Some(code) = self.config.status_code(status) {
+                    self.send(&Record::new("RE").with("RN", room.as_str()).with("RS", code));
+                    self.observe(Fact::StatusSent { key: key.clone() });
+                }
+            }
+            Intent::RequestResync if free => {
+                self.send(&records::stamped("DR", now, &self.zone));
+                self.observe(Fact::ResyncAsked);
+            }
+            // Not free: the model asks again when the link is up.
+            Intent::SendRoomStatus { .. } | Intent::RequestResync | Intent::WritePoint { .. } => {}
+        }
+    }
+
+    /// The gateway stops: the link is ended as the specification wants it. True if the PMS is to be waited for.
+    pub fn end(&mut self, now: Timestamp) -> bool {
+        if matches!(self.state, State::Closed | State::Ended { .. }) {
+            return false;
+        }
+        self.forget("the gateway stops");
+        self.send(&records::stamped("LE", now, &self.zone));
+        self.state = State::Ended { until: after(now, 2) };
+        true
+    }
+
+    /// True once both sides have said LE.
+    pub fn ended(&self) -> bool {
+        matches!(self.state, State::Ended { .. } | State::Closed)
+    }
+
+    fn on_record(&mut self, now: Timestamp, record: &Record) {
+        self.heard = now;
+        match record.id() {
+            "LS" => {
+                if self.state == State::Alive {
+                    self.forget("the PMS has restarted");
+                }
+                if let Some(date) = facts::date(record.get("DA")) {
+                    self.observe(Fact::PmsDate { date });
+                }
+                self.describe(now);
+            }
+            "LA" => match self.state {
+                State::Describing { .. } => {
+                    self.state = State::Alive;
+                    self.observe(up("alive"));
+                }
+                // It knows us from before; it may have missed our descriptions since.
+                State::Greeting { .. } => self.describe(now),
+                // An LA is never answered: two peers that do so never end.
+                State::Alive => self.check_due = None,
+                State::Closed | State::Ended { .. } => {}
+            },
+            "LE" => {
+                if !matches!(self.state, State::Ended { .. }) {
+                    self.send(&records::stamped("LE", now, &self.zone));
+                    self.forget("the PMS ended the link");
+                }
+                self.state = State::Ended { until: after(now, self.config.start_s) };
+            }
+            "LC" => {}
+            _ if self.state != State::Alive => self.refuse("before-alive"),
+            _ => {
+                self.check_due = None;
+                self.on_data(record);
+            }
+        }
+    }
+
+    fn on_data(&mut self, record: &Record) {
+        match facts::meaning(record) {
+            Meaning::ListBegins => {
+                self.listing = true;
+                self.observe(up("resync"));
+                self.observe(Fact::ResyncBegun);
+            }
+            Meaning::ListEnds if self.listing => {
+                self.listing = false;
+                self.observe(Fact::ResyncDone);
+                self.observe(up("alive"));
+            }
+            Meaning::ListEnds => self.refuse("list-end-without-begin"),
+            Meaning::Fact(fact) => {
+                if let Fact::PostingAnswered { number, .. } = &fact {
+                    self.awaited = self.awaited.filter(|(awaited, _)| awaited != number);
+                }
+                self.observe(fact);
+            }
+            Meaning::Refused(why) => self.refuse(why),
+        }
+    }
+
+    fn describe(&mut self, now: Timestamp) {
+        for record in records::descriptions(&self.config, now, &self.zone) {
+            self.send(&record);
+        }
+        self.state = State::Describing { until: after(now, self.config.start_s) };
+    }
+
+    /// Whatever was under way on this connection is over.
+    fn forget(&mut self, why: &str) {
+        self.check_due = None;
+        self.awaited = None;
+        self.listing = false;
+        self.observe(down(why));
+    }
+
+    fn give_up(&mut self, why: &str) {
+        self.forget(why);
+        self.state = State::Closed;
+        self.out.push_back(Out::Close);
+    }
+
+    fn send(&mut self, record: &Record) {
+        self.out.push_back(Out::Send(record.encode(self.config.charset)));
+    }
+
+    fn observe(&mut self, fact: Fact) {
+        self.out.push_back(Out::Observe(fact));
+    }
+
+    fn refuse(&mut self, why: &str) {
+        self.observe(Fact::PmsRefused { why: why.to_owned() });
+    }
+}
+
+fn after(at: Timestamp, seconds: u32) -> Timestamp {
+    at.checked_add(SignedDuration::from_secs(i64::from(seconds))).unwrap_or(Timestamp::MAX)
+}
+
+fn up(detail: &str) -> Fact {
+    Fact::Link { link: LinkId::from(PMS_LINK), up: true, detail: detail.to_owned() }
+}
+
+fn down(detail: &str) -> Fact {
+    Fact::Link { link: LinkId::from(PMS_LINK), up: false, detail: detail.to_owned() }
+}

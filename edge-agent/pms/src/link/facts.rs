@@ -1,0 +1,116 @@
+//! What a data record means to the house.
+
+use crate::codec::Record;
+use engawa_model::{Date, Fact, GuestRecord, Personal, PostingNumber, Presence, RoomFlags, RoomId, StayId};
+
+/// The meaning of one data record.
+pub(super) enum Meaning {
+    /// DS.
+    ListBegins,
+    /// DE.
+    ListEnds,
+    /// Something that the house wants to know.
+    Fact(Fact),
+    /// Nothing that can be used, and why.
+    Refused(&'static str),
+}
+
+pub(super) fn meaning(record: &Record) -> Meaning {
+    match record.id() {
+        "DS" => Meaning::ListBegins,
+        "DE" => Meaning::ListEnds,
+        "GI" => guest(record, Presence::In),
+        "GC" => guest(record, Presence::Changed),
+        "GO" => with_room(record, |room| Fact::GuestGone {
+            room,
+            stay: record.filled("G#").map(StayId::from),
+            listed: record.has("SF"),
+        }),
+        "RE" => with_room(record, |room| Fact::RoomFlagged { room, flags: flags(record) }),
+        "NS" => Meaning::Fact(Fact::NightAuditBegun),
+        "NE" => Meaning::Fact(Fact::NightAuditDone { date: date(record.get("DA")), hour: hour(record.get("TI")) }),
+        "PA" => match (record.filled("P#").and_then(|number| number.parse().ok()), record.filled("AS")) {
+            (Some(number), Some(status)) => Meaning::Fact(Fact::PostingAnswered {
+                number: PostingNumber(number),
+                status: status.to_owned(),
+                text: record.filled("CT").map(str::to_owned),
+            }),
+            _ => Meaning::Refused("answer-without-number"),
+        },
+        _ => Meaning::Refused("unknown-record"),
+    }
+}
+
+fn with_room(record: &Record, fact: impl FnOnce(RoomId) -> Fact) -> Meaning {
+    match record.filled("RN") {
+        // Leading zeros and blanks of a room number are significant: it is taken as it is.
+        Some(room) => Meaning::Fact(fact(RoomId::from(room))),
+        None => Meaning::Refused("no-room"),
+    }
+}
+
+fn guest(record: &Record, presence: Presence) -> Meaning {
+    let text = |field| record.filled(field).map(str::to_owned);
+    let personal = |field| record.filled(field).map(|value: &str| Personal::new(value.trim_end().to_owned()));
+    with_room(record, |room| Fact::GuestSeen {
+        // A PMS that sends no reservation numbers has one guest a room.
+        stay: record.filled("G#").map_or_else(|| StayId::new(format!("room:{room}")), StayId::from),
+        from: record.filled("RO").map(RoomId::from),
+        room,
+        presence,
+        listed: record.has("SF"),
+        guest: GuestRecord {
+            name: personal("GN"),
+            first_name: personal("GF"),
+            title: personal("GT"),
+            language: record.filled("GL").and_then(language),
+            arrival: date(record.get("GA")),
+            departure: date(record.get("GD")),
+            vip: text("GV"),
+        },
+        flags: flags(record),
+    })
+}
+
+fn flags(record: &Record) -> RoomFlags {
+    let yes = |field| match record.get(field) {
+        Some("Y") => Some(true),
+        Some("N") => Some(false),
+        _ => None,
+    };
+    let text = |field| record.filled(field).map(str::to_owned);
+    RoomFlags {
+        do_not_disturb: yes("DN"),
+        message_light: yes("ML"),
+        class_of_service: text("CS"),
+        minibar_right: text("MR"),
+        tv_right: text("TV"),
+    }
+}
+
+/// The PMS's language code as a BCP 47 tag. Three of its own codes are not ISO 639 (EA, GE, SP); others are
+/// passed on where they look like a language tag.
+fn language(code: &str) -> Option<String> {
+    let tag = match code {
+        "EA" => "en",
+        "GE" => "de",
+        "SP" => "es",
+        "JA" => "ja",
+        "FR" => "fr",
+        "IT" => "it",
+        other => other,
+    };
+    let plain = (2..=8).contains(&tag.len()) && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    plain.then(|| tag.to_ascii_lowercase())
+}
+
+/// YYMMDD. Anything else, as some sites send it, is no date.
+pub(super) fn date(text: Option<&str>) -> Option<Date> {
+    let digits = text.filter(|text| text.len() == 6 && text.bytes().all(|b| b.is_ascii_digit()))?;
+    let part = |from: usize| digits[from..from + 2].parse::<i8>().ok();
+    Date::new(2000 + i16::from(part(0)?), part(2)?, part(4)?).ok()
+}
+
+fn hour(text: Option<&str>) -> Option<u8> {
+    text?.get(..2)?.parse().ok().filter(|hour| *hour < 24)
+}

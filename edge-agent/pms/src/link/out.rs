@@ -1,0 +1,14 @@
+//! What the state machine wants done by its shell.
+
+use engawa_model::Fact;
+
+/// One thing to do, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Out {
+    /// Write these bytes to the PMS.
+    Send(Vec<u8>),
+    /// Tell the house.
+    Observe(Fact),
+    /// Close the connection, then connect again after a pause.
+    Close,
+}

@@ -1,0 +1,164 @@
+//! The link's conversation, as tables: virtual seconds and inputs, then what must have been sent and told.
+
+use super::*;
+use engawa_model::{Currency, Money, RoomId};
+
+struct Talk {
+    link: Link,
+    now: Timestamp,
+    sent: Vec<String>,
+    facts: Vec<Fact>,
+    closed: bool,
+}
+
+impl Talk {
+    fn new() -> Self {
+        let now = "2026-07-15T10:15:00Z".parse().unwrap();
+        let link = Link::new(PmsConfig::new("pms:5010"), TimeZone::UTC);
+        let mut talk = Self { link, now, sent: vec![], facts: vec![], closed: false };
+        talk.link.on_connected(now);
+        talk.drain();
+        talk
+    }
+
+    fn alive() -> Self {
+        let mut talk = Self::new();
+        talk.pms("LS|DA260715|TI101500|").pms("LA|DA260715|TI101501|");
+        talk.sent.clear();
+        talk.facts.clear();
+        talk
+    }
+
+    fn drain(&mut self) {
+        while let Some(out) = self.link.poll() {
+            match out {
+                Out::Send(bytes) => self.sent.push(String::from_utf8(bytes[1..bytes.len() - 1].to_vec()).unwrap()),
+                Out::Observe(fact) => self.facts.push(fact),
+                Out::Close => self.closed = true,
+            }
+        }
+    }
+
+    fn pms(&mut self, record: &str) -> &mut Self {
+        self.link.on_bytes(self.now, format!("\x02{record}\x03").as_bytes());
+        self.drain();
+        self
+    }
+
+    fn wait(&mut self, seconds: u32) -> &mut Self {
+        let until = after(self.now, seconds);
+        while let Some(wake) = self.link.wake_at().filter(|wake| *wake <= until) {
+            self.now = wake;
+            self.link.on_wake(wake);
+            self.drain();
+        }
+        self.now = until;
+        self
+    }
+
+    fn post(&mut self, number: u32) -> &mut Self {
+        let intent = Intent::SendPosting {
+            number: PostingNumber(number),
+            room: RoomId::from("101"),
+            stay: None,
+            amount: Money { minor: 1050, currency: Currency::new("EUR").unwrap() },
+            text: "Laundry".into(),
+            outlet: Some("LAUNDRY".into()),
+        };
+        self.link.on_intent(self.now, &intent);
+        self.drain();
+        self
+    }
+
+    fn ids(&self) -> Vec<&str> {
+        self.sent.iter().map(|record| &record[..2]).collect()
+    }
+}
+
+#[test]
+fn the_start_describes_what_is_used_and_ends_with_la() {
+    let mut talk = Talk::new();
+    talk.pms("LS|DA260715|TI101500|");
+    assert_eq!(talk.ids(), ["LD", "LR", "LR", "LR", "LR", "LR", "LR", "LR", "LR", "LA"]);
+    assert!(talk.sent[1].starts_with("LR|RIGI|FL"));
+    assert!(!talk.facts.contains(&up("alive")));
+    talk.pms("LA|DA260715|TI101505|");
+    assert_eq!(talk.facts.last(), Some(&up("alive")));
+}
+
+#[test]
+fn a_silent_pms_is_spoken_to_after_three_seconds_and_given_up_in_the_end() {
+    let mut talk = Talk::new();
+    talk.wait(2);
+    assert_eq!(talk.ids(), [] as [&str; 0]);
+    talk.wait(1);
+    assert_eq!(talk.ids(), ["LS"]);
+    talk.wait(60);
+    assert!(talk.closed);
+}
+
+#[test]
+fn an_idle_link_is_checked_and_a_dead_one_closed() {
+    let mut talk = Talk::alive();
+    talk.wait(300);
+    assert_eq!(talk.ids(), ["LS"]);
+    talk.pms("LA|").wait(299);
+    assert_eq!(talk.ids(), ["LS"], "at most every five minutes");
+    talk.wait(1).wait(30);
+    assert!(talk.closed);
+    assert_eq!(talk.facts.last(), Some(&down("no answer to the idle check")));
+}
+
+#[test]
+fn an_la_is_never_answered() {
+    let mut talk = Talk::alive();
+    talk.pms("LA|").pms("LA|").pms("LA|");
+    assert_eq!(talk.ids(), [] as [&str; 0]);
+}
+
+#[test]
+fn le_is_answered_and_a_later_ls_begins_again() {
+    let mut talk = Talk::alive();
+    talk.pms("LE|DA260715|TI1016001|");
+    assert_eq!(talk.ids(), ["LE"]);
+    talk.pms("LS|").pms("LA|");
+    assert_eq!(talk.facts.last(), Some(&up("alive")));
+}
+
+#[test]
+fn one_posting_at_a_time_and_none_within_a_list() {
+    let mut talk = Talk::alive();
+    talk.post(1).post(2);
+    assert_eq!(talk.ids(), ["PS"]);
+    assert_eq!(talk.sent[0], "PS|RN101|PTC|TA1050|P#1|CTLaundry|SOLAUNDRY|DA260715|TI101500|");
+    assert_eq!(talk.facts, [Fact::PostingNotSent { number: PostingNumber(2) }]);
+    talk.pms("PA|RN101|ASOK|P#1|").pms("DS|").post(3);
+    assert_eq!(talk.facts.last(), Some(&Fact::PostingNotSent { number: PostingNumber(3) }));
+    assert_eq!(talk.ids(), ["PS"]);
+}
+
+#[test]
+fn a_posting_without_an_answer_is_told_after_the_time_out() {
+    let mut talk = Talk::alive();
+    talk.post(1).wait(29);
+    assert!(talk.facts.is_empty());
+    talk.wait(1);
+    assert_eq!(talk.facts, [Fact::PostingUnanswered { number: PostingNumber(1) }]);
+}
+
+#[test]
+fn the_languages_and_dates_of_the_pms_become_ours() {
+    let mut talk = Talk::alive();
+    talk.pms("GI|RN0101|G#1|GLSP|GA260714|GD20260718|GSN|");
+    let Fact::GuestSeen { room, guest, .. } = &talk.facts[0] else { panic!("{:?}", talk.facts) };
+    assert_eq!(room.as_str(), "0101", "leading zeros are significant");
+    assert_eq!(guest.language.as_deref(), Some("es"));
+    assert_eq!((guest.arrival, guest.departure), (Some(engawa_model::Date::constant(2026, 7, 14)), None));
+}
+
+#[test]
+fn data_before_the_link_is_alive_is_left_alone() {
+    let mut talk = Talk::new();
+    talk.pms("GI|RN101|G#1|");
+    assert_eq!(talk.facts.last(), Some(&Fact::PmsRefused { why: "before-alive".into() }));
+}
