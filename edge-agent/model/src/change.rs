@@ -5,8 +5,8 @@
 
 use crate::ids::{CommandKey, DeviceId, LinkId, PointId, PostingNumber};
 use crate::{
-    Alert, CommandOutcome, CommandSource, Date, DeviceState, Money, PostingState, Quality, RoomFlags, RoomId, StayEnd,
-    StayId, Timestamp, Value,
+    Alert, CommandOutcome, CommandSource, Date, DeviceState, Money, PostingState, Quality, RoomFlags, RoomId,
+    StayEnd, StayId, Timestamp, Value,
 };
 use serde::{Deserialize, Serialize};
 
@@ -250,7 +250,9 @@ impl Change {
     pub fn lane(&self) -> Lane {
         match self {
             Self::CommandEnded { .. } => Lane::Control,
-            Self::Alert { .. } | Self::Link { .. } | Self::DeviceHealth { .. } | Self::Started { .. } => Lane::Alarms,
+            Self::Alert { .. } | Self::Link { .. } | Self::DeviceHealth { .. } | Self::Started { .. } => {
+                Lane::Alarms
+            }
             Self::CommandAccepted { .. } => Lane::Audit,
             Self::Reported { .. } => Lane::Telemetry,
             _ => Lane::Stays,

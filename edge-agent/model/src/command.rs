@@ -1,7 +1,7 @@
 //! Commands: what staff, the cloud or another system asks of the house.
 
-use crate::{Money, RoomId, Role, StayId, Timestamp, Value};
 use crate::ids::{CommandKey, PointId};
+use crate::{Money, Role, RoomId, StayId, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
 /// Who asked.

@@ -34,9 +34,8 @@ pub use observation::{Fact, GuestRecord, Observation, Presence, RoomFlags};
 pub use personal::Personal;
 pub use port::{ObservationSink, SinkClosed, SinkFuture};
 pub use property::{
-    CommandRecord, Entity, Owed, PMS_LINK, RestoreError,
-    Applied, ClimateDefaults, DeviceSpec, PointSpec, Posting, PostingState, Property, PropertySpec, Resync, Room,
-    RoomSpec, Season,
+    Applied, ClimateDefaults, CommandRecord, DeviceSpec, Entity, Owed, PMS_LINK, PointSpec, Posting,
+    PostingState, Property, PropertySpec, RestoreError, Resync, Room, RoomSpec, Season,
 };
 pub use stay::{Stay, StayEnd};
 pub use value::{Quality, Role, Value};

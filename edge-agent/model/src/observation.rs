@@ -1,7 +1,9 @@
 //! Observations: everything that happens comes in as one of these, with its source and time.
 
 use crate::ids::{CommandKey, DeviceId, LinkId, PointId, PostingNumber};
-use crate::{Command, CommandOutcome, Date, DeviceState, Personal, Quality, RoomId, StayId, Timestamp, Value};
+use crate::{
+    Command, CommandOutcome, Date, DeviceState, Personal, Quality, RoomId, StayId, Timestamp, Value,
+};
 use serde::{Deserialize, Serialize};
 
 /// Something that happened, and when the gateway noticed it.

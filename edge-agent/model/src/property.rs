@@ -361,7 +361,8 @@ impl Property {
             }
             Some(Role::Leak) if quality == Quality::Good => {
                 let wet = value.and_then(Value::as_bool).unwrap_or(false);
-                let place = room.as_ref().map_or_else(|| point.device.to_string(), |room| format!("room {room}"));
+                let place =
+                    room.as_ref().map_or_else(|| point.device.to_string(), |room| format!("room {room}"));
                 if wet {
                     self.raise(at, AlertKind::Leak, &place, "water on the floor", out);
                 } else {
@@ -433,7 +434,8 @@ impl Property {
         out.touched.insert(Entity::Meta);
         // NE carries the PMS's clock, not the business date. An audit that ends before noon has closed the
         // day before; one that ends in the evening has closed the day itself.
-        let next = date.and_then(|date| if hour.unwrap_or(0) < 12 { Some(date) } else { date.tomorrow().ok() });
+        let next =
+            date.and_then(|date| if hour.unwrap_or(0) < 12 { Some(date) } else { date.tomorrow().ok() });
         match next.or_else(|| self.meta.business_date.and_then(|date| date.tomorrow().ok())) {
             Some(date) => self.turn_business_date(date, out),
             None => self.count("night-audit-without-date"),

@@ -64,7 +64,9 @@ impl Charset {
     pub fn decode(self, bytes: &[u8]) -> Cow<'_, str> {
         match self.encoding() {
             Some(encoding) => encoding.decode_without_bom_handling(bytes).0,
-            None => oem_cp::decode_string_complete_table(bytes, &oem_cp::code_table::DECODING_TABLE_CP850).into(),
+            None => {
+                oem_cp::decode_string_complete_table(bytes, &oem_cp::code_table::DECODING_TABLE_CP850).into()
+            }
         }
     }
 
@@ -176,9 +178,10 @@ impl PmsConfig {
     /// What is wrong with the settings: field, and what was expected.
     pub fn validate(&self) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
-        let port = self.address.rsplit_once(':').and_then(|(host, port)| {
-            port.parse::<u16>().ok().filter(|port| *port > 0 && !host.is_empty())
-        });
+        let port = self
+            .address
+            .rsplit_once(':')
+            .and_then(|(host, port)| port.parse::<u16>().ok().filter(|port| *port > 0 && !host.is_empty()));
         if port.is_none() {
             faults.push(("address", format!("`{}` is not host:port, such as `10.0.0.5:5010`", self.address)));
         }

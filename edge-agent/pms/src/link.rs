@@ -79,7 +79,9 @@ impl Link {
     pub fn wake_at(&self) -> Option<Timestamp> {
         let state = match self.state {
             State::Closed => None,
-            State::Greeting { until, .. } | State::Describing { until } | State::Ended { until } => Some(until),
+            State::Greeting { until, .. } | State::Describing { until } | State::Ended { until } => {
+                Some(until)
+            }
             State::Alive if self.listing => None,
             State::Alive => Some(self.check_due.unwrap_or_else(|| after(self.heard, self.config.idle_s))),
         };
@@ -149,7 +151,8 @@ impl Link {
                 self.observe(Fact::PostingNotSent { number: *number });
             }
             Intent::SendPosting { number, room, stay, amount, text, outlet } => {
-                let posting = records::Posting { number: *number, room, stay: stay.as_ref(), amount, text, outlet };
+                let posting =
+                    records::Posting { number: *number, room, stay: stay.as_ref(), amount, text, outlet };
                 self.send(&posting.record(now, &self.zone, self.config.amount_digits));
                 self.awaited = Some((*number, after(now, self.config.answer_s)));
             }

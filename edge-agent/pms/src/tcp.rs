@@ -3,7 +3,7 @@
 
 use crate::config::PmsConfig;
 use crate::link::{Backoff, Link, Out};
-use engawa_model::{Fact, Intent, LinkId, Observation, ObservationSink, PMS_LINK, SinkClosed, Timestamp};
+use engawa_model::{Fact, Intent, Observation, ObservationSink, SinkClosed, Timestamp};
 use jiff::tz::TimeZone;
 use std::future::Future;
 use std::pin::Pin;
@@ -166,16 +166,18 @@ impl<C: Clock> Shell<C> {
     }
 
     /// Does what the state machine wants done. `Some`: the connection is over.
-    async fn drain(&self, link: &mut Link, mut stream: Option<&mut TcpStream>) -> Result<Option<End>, SinkClosed> {
+    async fn drain(
+        &self,
+        link: &mut Link,
+        mut stream: Option<&mut TcpStream>,
+    ) -> Result<Option<End>, SinkClosed> {
         let mut end = None;
         let mut why = None;
         while let Some(out) = link.poll() {
             match out {
                 Out::Observe(fact) => {
-                    if let Fact::Link { link, up: false, detail } = &fact {
-                        if *link == LinkId::from(PMS_LINK) {
-                            why = Some(detail.clone());
-                        }
+                    if let Fact::Link { up: false, detail, .. } = &fact {
+                        why = Some(detail.clone());
                     }
                     self.sink.report(Observation::new(self.clock.now(), fact)).await?;
                 }

@@ -24,7 +24,9 @@ pub enum StoreError {
         source: rusqlite_migration::Error,
     },
     /// The file is of a newer release.
-    #[error("the database has schema version {found}, this release knows up to {known}: install the newer release again")]
+    #[error(
+        "the database has schema version {found}, this release knows up to {known}: install the newer release again"
+    )]
     Newer {
         /// The file's.
         found: usize,

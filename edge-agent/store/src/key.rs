@@ -93,8 +93,12 @@ impl DatabaseKey {
             // Writing to a String has no failing case.
             let _ = write!(digits, "{byte:02x}");
         }
-        let mut file =
-            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fault("making"))?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(fault("making"))?;
         file.write_all(digits.as_bytes()).and_then(|()| file.sync_all()).map_err(fault("writing"))?;
         Ok(Self(digits))
     }

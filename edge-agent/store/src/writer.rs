@@ -39,7 +39,10 @@ pub struct Batch {
 impl Batch {
     /// True if there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.touched.is_empty() && self.inbox.is_none() && self.acknowledged.is_empty()
+        self.changes.is_empty()
+            && self.touched.is_empty()
+            && self.inbox.is_none()
+            && self.acknowledged.is_empty()
     }
 }
 
@@ -134,14 +137,20 @@ impl Store {
     ///
     /// # Errors
     /// A state that can't be read.
-    pub fn load(&self, spec: PropertySpec) -> Result<Result<Property, engawa_model::RestoreError>, StoreError> {
+    pub fn load(
+        &self,
+        spec: PropertySpec,
+    ) -> Result<Result<Property, engawa_model::RestoreError>, StoreError> {
         let doing = StoreError::sql("reading the stored state");
         let mut statement = self.connection.prepare("SELECT kind, key, body FROM state").map_err(&doing)?;
         let rows = statement
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .and_then(Iterator::collect::<Result<Vec<(String, String, Vec<u8>)>, _>>)
             .map_err(&doing)?;
-        Ok(Property::restore(spec, rows.iter().map(|(k, key, body)| (k.as_str(), key.as_str(), body.as_slice()))))
+        Ok(Property::restore(
+            spec,
+            rows.iter().map(|(k, key, body)| (k.as_str(), key.as_str(), body.as_slice())),
+        ))
     }
 
     /// Writes `batch` and the entities it names, as they now are in `property`, in one durable transaction.
@@ -163,8 +172,9 @@ impl Store {
                      ON CONFLICT (kind, key) DO UPDATE SET body = ?3, changed_us = ?4",
                 )
                 .map_err(&doing)?;
-            let mut delete =
-                transaction.prepare_cached("DELETE FROM state WHERE kind = ?1 AND key = ?2").map_err(&doing)?;
+            let mut delete = transaction
+                .prepare_cached("DELETE FROM state WHERE kind = ?1 AND key = ?2")
+                .map_err(&doing)?;
             for entity in &batch.touched {
                 match property.save(entity) {
                     Some(body) => {
@@ -175,11 +185,17 @@ impl Store {
                 .map_err(&doing)?;
             }
             let mut append = transaction
-                .prepare_cached("INSERT INTO journal (lane, seq, at_us, kind, body) VALUES (?1, ?2, ?3, ?4, ?5)")
+                .prepare_cached(
+                    "INSERT INTO journal (lane, seq, at_us, kind, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+                )
                 .map_err(&doing)?;
             for (at, change) in &batch.changes {
                 let lane = change.lane();
-                let mark = marks.entry(lane.number()).or_insert(LaneMarks { lane: lane.number(), head: 0, acked: 0 });
+                let mark = marks.entry(lane.number()).or_insert(LaneMarks {
+                    lane: lane.number(),
+                    head: 0,
+                    acked: 0,
+                });
                 if lane == Lane::Telemetry && mark.head - mark.acked >= self.limits.telemetry_backlog {
                     dropped += 1;
                     continue;
@@ -202,7 +218,9 @@ impl Store {
                 mark.acked = mark.acked.max((*upto).min(mark.head));
             }
             let mut set = transaction
-                .prepare_cached("INSERT OR REPLACE INTO lane (lane, head, acked, acked_us) VALUES (?1, ?2, ?3, ?4)")
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO lane (lane, head, acked, acked_us) VALUES (?1, ?2, ?3, ?4)",
+                )
                 .map_err(&doing)?;
             for (lane, mark) in &marks {
                 if self.marks.get(lane) != Some(mark) {
@@ -217,7 +235,10 @@ impl Store {
             }
             if let Some(inbox) = batch.inbox {
                 transaction
-                    .execute("INSERT OR REPLACE INTO single (name, value) VALUES ('inbox', ?1)", [inbox.cast_signed()])
+                    .execute(
+                        "INSERT OR REPLACE INTO single (name, value) VALUES ('inbox', ?1)",
+                        [inbox.cast_signed()],
+                    )
                     .map_err(&doing)?;
             }
         }
@@ -258,13 +279,14 @@ impl Store {
     pub fn close(self) -> Result<(), StoreError> {
         let doing = StoreError::sql("closing the store");
         self.connection.execute("UPDATE single SET value = 1 WHERE name = 'clean'", []).map_err(&doing)?;
-        self.connection
-            .close()
-            .map_err(|(_, source)| StoreError::Sql { doing: "closing the store", source })
+        self.connection.close().map_err(|(_, source)| StoreError::Sql { doing: "closing the store", source })
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "the one place that opens the writing connection, with its pragmas")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one place that opens the writing connection, with its pragmas"
+)]
 pub(crate) fn connect(path: &Path, key: &DatabaseKey) -> Result<Connection, StoreError> {
     let fault = |source| StoreError::Open { path: path.to_owned(), source };
     let connection = Connection::open(path).map_err(fault)?;

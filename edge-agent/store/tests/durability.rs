@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 use engawa_model::{
-    Change, ClimateDefaults, Currency, Entity, Fact, GuestRecord, LinkId, Observation, Personal, Presence, Property,
-    PropertyId, PropertySpec, RoomFlags, RoomId, RoomSpec, Season, StayId, Timestamp,
+    Change, ClimateDefaults, Currency, Entity, Fact, GuestRecord, LinkId, Observation, Personal, Presence,
+    Property, PropertyId, PropertySpec, RoomFlags, RoomId, RoomSpec, Season, StayId, Timestamp,
 };
 use engawa_store::{Batch, DatabaseKey, Limits, SCHEMA_VERSION, Store, StoreError};
 use std::path::Path;

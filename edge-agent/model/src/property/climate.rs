@@ -6,8 +6,8 @@
 use super::{Applied, Entity, Property, Season};
 use crate::ids::{CommandKey, PointId};
 use crate::{
-    AlertKind, Change, CommandOutcome, CommandSource, Intent, Order, OrderState, Quality, Role, RoomId, Timestamp,
-    Value,
+    AlertKind, Change, CommandOutcome, CommandSource, Intent, Order, OrderState, Quality, Role, RoomId,
+    Timestamp, Value,
 };
 use jiff::SignedDuration;
 
@@ -41,7 +41,14 @@ impl Property {
         self.order_setpoint(at, room, setpoint, reason, out);
     }
 
-    fn order_setpoint(&mut self, at: Timestamp, room: &RoomId, setpoint: f64, reason: &str, out: &mut Applied) {
+    fn order_setpoint(
+        &mut self,
+        at: Timestamp,
+        room: &RoomId,
+        setpoint: f64,
+        reason: &str,
+        out: &mut Applied,
+    ) {
         for point in self.points_with_role(room, Role::ClimateSetpoint).to_vec() {
             let Some((_, spec)) = self.point_specs.get(&point) else { continue };
             if !spec.writable {
@@ -62,8 +69,12 @@ impl Property {
 
     /// Enters an order; an older one for the same point is superseded.
     pub(super) fn order(&mut self, at: Timestamp, wish: Wish<'_>, out: &mut Applied) {
-        let older: Vec<CommandKey> =
-            self.orders.values().filter(|order| order.point == *wish.point).map(|order| order.key.clone()).collect();
+        let older: Vec<CommandKey> = self
+            .orders
+            .values()
+            .filter(|order| order.point == *wish.point)
+            .map(|order| order.key.clone())
+            .collect();
         let there = self
             .points
             .get(wish.point)
@@ -133,9 +144,10 @@ impl Property {
             self.end_command(at, key, outcome.clone(), out);
             if *outcome == CommandOutcome::Done
                 && let (Some(room), Some(setpoint)) = (&order.room, order.value.as_f64())
-                    && self.points_with_role(room, Role::ClimateSetpoint).contains(&order.point) {
-                        self.choose_comfort(room, setpoint, out);
-                    }
+                && self.points_with_role(room, Role::ClimateSetpoint).contains(&order.point)
+            {
+                self.choose_comfort(room, setpoint, out);
+            }
         }
     }
 

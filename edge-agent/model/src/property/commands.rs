@@ -10,8 +10,14 @@ use serde::{Deserialize, Serialize};
 const KEPT_ENDED: usize = 10_000;
 
 /// The statuses and signs that the PMS can be told.
-const STATUSES: [&str; 6] =
-    ["dirty-vacant", "dirty-occupied", "clean-vacant", "clean-occupied", "inspected-vacant", "inspected-occupied"];
+const STATUSES: [&str; 6] = [
+    "dirty-vacant",
+    "dirty-occupied",
+    "clean-vacant",
+    "clean-occupied",
+    "inspected-vacant",
+    "inspected-occupied",
+];
 const SIGNS: [&str; 3] = ["do-not-disturb", "make-up", "off"];
 
 /// A command and what has become of it.

@@ -35,7 +35,14 @@ impl Property {
         self.room_flagged(room, flags, out);
     }
 
-    fn check_in(&mut self, at: Timestamp, id: &StayId, room: &RoomId, guest: &GuestRecord, out: &mut Applied) {
+    fn check_in(
+        &mut self,
+        at: Timestamp,
+        id: &StayId,
+        room: &RoomId,
+        guest: &GuestRecord,
+        out: &mut Applied,
+    ) {
         let first = self.stays_in(room).next().is_none();
         let stay = Stay {
             id: id.clone(),
@@ -160,19 +167,20 @@ impl Property {
     fn vacated(&mut self, at: Timestamp, room: &RoomId, reason: &str, out: &mut Applied) {
         self.eco(at, room, reason, out);
         if let Some(state) = self.rooms.get_mut(room)
-            && state.flags != RoomFlags::default() {
-                let off = |flag: Option<bool>| flag.filter(|on| *on).map(|_| false);
-                let flags = RoomFlags {
-                    do_not_disturb: off(state.flags.do_not_disturb),
-                    message_light: off(state.flags.message_light),
-                    ..RoomFlags::default()
-                };
-                state.flags = RoomFlags::default();
-                if flags != RoomFlags::default() {
-                    out.changes.push(Change::RoomFlagged { room: room.clone(), flags });
-                }
-                out.touched.insert(Entity::Room(room.clone()));
+            && state.flags != RoomFlags::default()
+        {
+            let off = |flag: Option<bool>| flag.filter(|on| *on).map(|_| false);
+            let flags = RoomFlags {
+                do_not_disturb: off(state.flags.do_not_disturb),
+                message_light: off(state.flags.message_light),
+                ..RoomFlags::default()
+            };
+            state.flags = RoomFlags::default();
+            if flags != RoomFlags::default() {
+                out.changes.push(Change::RoomFlagged { room: room.clone(), flags });
             }
+            out.touched.insert(Entity::Room(room.clone()));
+        }
     }
 
     pub(super) fn room_flagged(&mut self, room: &RoomId, flags: &RoomFlags, out: &mut Applied) {

@@ -98,7 +98,8 @@ impl Property {
         if waiting >= MOST_WAITING {
             return Err(format!("{waiting} postings wait already: is the PMS link up?"));
         }
-        self.meta.last_posting = if self.meta.last_posting >= LAST_NUMBER { 1 } else { self.meta.last_posting + 1 };
+        self.meta.last_posting =
+            if self.meta.last_posting >= LAST_NUMBER { 1 } else { self.meta.last_posting + 1 };
         let number = PostingNumber(self.meta.last_posting);
         let posting = Posting {
             number,

@@ -129,7 +129,10 @@ fn check_in_brings_comfort_and_check_out_eco() {
     assert_eq!(house.carry_out(), [("t-101".to_owned(), 22.0)]);
     house.gone(Some("4711"), "101");
     assert_eq!(house.carry_out(), [("t-101".to_owned(), 17.0)]);
-    assert_eq!((house.count("checked_in"), house.count("checked_out"), house.count("order_ended")), (1, 1, 2));
+    assert_eq!(
+        (house.count("checked_in"), house.count("checked_out"), house.count("order_ended")),
+        (1, 1, 2)
+    );
 }
 
 #[test]
@@ -193,7 +196,8 @@ fn a_posting_in_flight_at_a_crash_is_doubtful_and_never_sent_again() {
         entities.iter().map(|e| (e.kind(), e.key(), house.property.save(e).unwrap())).collect();
     let spec = house.property.spec().clone();
     house.property =
-        Property::restore(spec, saved.iter().map(|(k, key, body)| (*k, key.as_str(), body.as_slice()))).unwrap();
+        Property::restore(spec, saved.iter().map(|(k, key, body)| (*k, key.as_str(), body.as_slice())))
+            .unwrap();
     house.intents.clear();
     house.fact(Fact::Started { clean: false });
     house.fact(Fact::Link { link: PMS_LINK.into(), up: true, detail: "alive".into() });

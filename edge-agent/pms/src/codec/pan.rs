@@ -18,7 +18,8 @@ pub fn mask_card_numbers(text: &str) -> String {
             if chars[end].is_ascii_digit() {
                 places.push(end);
                 end += 1;
-            } else if matches!(chars[end], ' ' | '-') && chars.get(end + 1).is_some_and(char::is_ascii_digit) {
+            } else if matches!(chars[end], ' ' | '-') && chars.get(end + 1).is_some_and(char::is_ascii_digit)
+            {
                 end += 1;
             } else {
                 break;

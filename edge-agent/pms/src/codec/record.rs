@@ -49,7 +49,8 @@ impl Record {
         if !rest.trim().is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric()) {
             return None;
         }
-        let fields = parts.filter_map(split_id).map(|(id, value)| (id.to_owned(), value.to_owned())).collect();
+        let fields =
+            parts.filter_map(split_id).map(|(id, value)| (id.to_owned(), value.to_owned())).collect();
         Some(Self { id: id.to_owned(), fields })
     }
 

@@ -4,6 +4,7 @@ use crate::codec::Record;
 use engawa_model::{Date, Fact, GuestRecord, Personal, PostingNumber, Presence, RoomFlags, RoomId, StayId};
 
 /// The meaning of one data record.
+#[allow(clippy::large_enum_variant, reason = "lives for one call on the stack")]
 pub(super) enum Meaning {
     /// DS.
     ListBegins,
@@ -28,7 +29,9 @@ pub(super) fn meaning(record: &Record) -> Meaning {
         }),
         "RE" => with_room(record, |room| Fact::RoomFlagged { room, flags: flags(record) }),
         "NS" => Meaning::Fact(Fact::NightAuditBegun),
-        "NE" => Meaning::Fact(Fact::NightAuditDone { date: date(record.get("DA")), hour: hour(record.get("TI")) }),
+        "NE" => {
+            Meaning::Fact(Fact::NightAuditDone { date: date(record.get("DA")), hour: hour(record.get("TI")) })
+        }
         "PA" => match (record.filled("P#").and_then(|number| number.parse().ok()), record.filled("AS")) {
             (Some(number), Some(status)) => Meaning::Fact(Fact::PostingAnswered {
                 number: PostingNumber(number),

@@ -3,6 +3,7 @@
 use engawa_model::Fact;
 
 /// One thing to do, in order.
+#[allow(clippy::large_enum_variant, reason = "the queue holds one input's worth and is drained at once")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Out {
     /// Write these bytes to the PMS.

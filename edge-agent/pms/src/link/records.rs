@@ -31,8 +31,9 @@ pub(super) fn stamped(id: &str, now: Timestamp, zone: &TimeZone) -> Record {
 
 /// LD, one LR for each record that is used, and the LA that ends them.
 pub(super) fn descriptions(config: &PmsConfig, now: Timestamp, zone: &TimeZone) -> Vec<Record> {
-    let description =
-        with_clock(Record::new("LD"), now, zone).with("V#", env!("CARGO_PKG_VERSION")).with("IF", &*config.interface);
+    let description = with_clock(Record::new("LD"), now, zone)
+        .with("V#", env!("CARGO_PKG_VERSION"))
+        .with("IF", &*config.interface);
     let requests = ASKED.iter().map(|(id, fields)| Record::new("LR").with("RI", *id).with("FL", *fields));
     std::iter::once(description).chain(requests).chain([stamped("LA", now, zone)]).collect()
 }

@@ -32,7 +32,9 @@ impl Talk {
     fn drain(&mut self) {
         while let Some(out) = self.link.poll() {
             match out {
-                Out::Send(bytes) => self.sent.push(String::from_utf8(bytes[1..bytes.len() - 1].to_vec()).unwrap()),
+                Out::Send(bytes) => {
+                    self.sent.push(String::from_utf8(bytes[1..bytes.len() - 1].to_vec()).unwrap())
+                }
                 Out::Observe(fact) => self.facts.push(fact),
                 Out::Close => self.closed = true,
             }

@@ -1,3 +1,0 @@
-//! The way to the cloud, without I/O: frames, lanes, cursors, and both ends' session state machines.
-
-pub mod ports;

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The rule that pure code has no runtime, socket, file, clock or randomness, checked.
+# Two halves: the dependency tree of each pure crate, and the source of each pure folder.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Crates that are pure as a whole.
+crates=(engawa-model)
+# Folders and files that are pure within crates that also hold shells.
+sources=(edge-agent/model/src edge-agent/pms/src/codec edge-agent/pms/src/codec.rs edge-agent/pms/src/config.rs edge-agent/pms/src/link edge-agent/pms/src/link.rs)
+
+fail=0
+for crate in "${crates[@]}"; do
+  tree=$(cargo tree --locked -e normal --prefix none -p "$crate")
+  for banned in tokio mio socket2 async-std quinn rusqlite rand; do
+    if grep -q "^$banned v" <<<"$tree"; then
+      echo "purity: $crate depends on $banned; move what needs it into a shell crate"
+      fail=1
+    fi
+  done
+done
+for source in "${sources[@]}"; do
+  [ -e "$source" ] || { echo "purity: $source does not exist; mend the list in $0"; fail=1; continue; }
+  if grep -rnE 'std::(net|fs|process|thread)\b|SystemTime|Instant::now|Timestamp::now|Zoned::now|tokio::|rand::' \
+      --include='*.rs' "$source" | grep -vE ':\s*//'; then
+    echo "purity: the lines above reach outside; take time, bytes and seeds as arguments instead"
+    fail=1
+  fi
+done
+[ "$fail" = 0 ] && echo "purity: ${crates[*]} and ${sources[*]} reach nothing outside"
+exit "$fail"
