@@ -1,6 +1,7 @@
 //! Read-only connections: they see the last commit, and never make the writer wait.
 
 use crate::{DatabaseKey, JournalRow, LaneMarks, StoreError};
+use engawa_model::{Property, PropertySpec, RestoreError};
 use rusqlite::{Connection, OpenFlags, params};
 use std::path::Path;
 
@@ -91,6 +92,14 @@ impl Reader {
             .map_err(&doing)
     }
 
+    /// The stored property, as of the last commit.
+    ///
+    /// # Errors
+    /// A state that can't be read.
+    pub fn load(&self, spec: PropertySpec) -> Result<Result<Property, RestoreError>, StoreError> {
+        load(&self.connection, spec)
+    }
+
     /// How far each lane is.
     ///
     /// # Errors
@@ -98,6 +107,19 @@ impl Reader {
     pub fn marks(&self) -> Result<Vec<LaneMarks>, StoreError> {
         marks(&self.connection)
     }
+}
+
+pub(crate) fn load(
+    connection: &Connection,
+    spec: PropertySpec,
+) -> Result<Result<Property, RestoreError>, StoreError> {
+    let doing = StoreError::sql("reading the stored state");
+    let mut statement = connection.prepare("SELECT kind, key, body FROM state").map_err(&doing)?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .and_then(Iterator::collect::<Result<Vec<(String, String, Vec<u8>)>, _>>)
+        .map_err(&doing)?;
+    Ok(Property::restore(spec, rows.iter().map(|(k, key, body)| (k.as_str(), key.as_str(), body.as_slice()))))
 }
 
 pub(crate) fn marks(connection: &Connection) -> Result<Vec<LaneMarks>, StoreError> {

@@ -141,16 +141,7 @@ impl Store {
         &self,
         spec: PropertySpec,
     ) -> Result<Result<Property, engawa_model::RestoreError>, StoreError> {
-        let doing = StoreError::sql("reading the stored state");
-        let mut statement = self.connection.prepare("SELECT kind, key, body FROM state").map_err(&doing)?;
-        let rows = statement
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .and_then(Iterator::collect::<Result<Vec<(String, String, Vec<u8>)>, _>>)
-            .map_err(&doing)?;
-        Ok(Property::restore(
-            spec,
-            rows.iter().map(|(k, key, body)| (k.as_str(), key.as_str(), body.as_slice())),
-        ))
+        crate::reader::load(&self.connection, spec)
     }
 
     /// Writes `batch` and the entities it names, as they now are in `property`, in one durable transaction.
