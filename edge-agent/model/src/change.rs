@@ -5,8 +5,8 @@
 
 use crate::ids::{CommandKey, DeviceId, LinkId, PointId, PostingNumber};
 use crate::{
-    Alert, CommandOutcome, CommandSource, Date, DeviceState, Money, PostingState, Quality, RoomFlags, RoomId,
-    StayEnd, StayId, Timestamp, Value,
+    Alert, CommandOutcome, CommandSource, Date, DeviceState, Money, PostingState, Quality, Role, RoomFlags,
+    RoomId, StayEnd, StayId, Timestamp, Value,
 };
 use serde::{Deserialize, Serialize};
 
@@ -206,6 +206,9 @@ pub enum Change {
         point: PointId,
         /// The room.
         room: Option<RoomId>,
+        /// What the point is to its room; absent in rows of older releases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<Role>,
         /// The value.
         value: Option<Value>,
         /// How far it can be trusted.

@@ -350,6 +350,7 @@ impl Property {
         out.changes.push(Change::Reported {
             point: point.clone(),
             room: room.clone(),
+            role,
             value: value.cloned(),
             quality,
             sampled,

@@ -21,6 +21,12 @@ use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use std::collections::VecDeque;
 
+/// A list in which nothing comes for this long has stalled: no idle check may be sent within a list, so this is what
+/// finds a dead link there.
+const LIST_STALLS_S: u32 = 300;
+/// A list that lasts longer than this has lost its end. The largest houses send theirs in minutes.
+const LIST_LASTS_S: u32 = 900;
+
 /// What the link is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -32,8 +38,9 @@ enum State {
     Describing { until: Timestamp },
     /// Data flows.
     Alive,
-    /// One side said LE; the connection is closed by the PMS, or by us at the deadline.
-    Ended { until: Timestamp },
+    /// One side said LE; the connection is closed by the PMS, or by us at the deadline. Where it was `ours`, the PMS's
+    /// LE is all that is left to wait for.
+    Ended { until: Timestamp, ours: bool },
 }
 
 /// One PMS link.
@@ -48,8 +55,8 @@ pub struct Link {
     check_due: Option<Timestamp>,
     /// The posting that waits for its PA, and until when.
     awaited: Option<(PostingNumber, Timestamp)>,
-    /// True between DS and DE.
-    listing: bool,
+    /// Since when a list runs: between DS and DE.
+    listing: Option<Timestamp>,
     /// What is to be done; drained after every input, so its length is bounded by one input's records.
     out: VecDeque<Out>,
 }
@@ -65,7 +72,7 @@ impl Link {
             heard: Timestamp::MIN,
             check_due: None,
             awaited: None,
-            listing: false,
+            listing: None,
             out: VecDeque::new(),
         }
     }
@@ -79,10 +86,12 @@ impl Link {
     pub fn wake_at(&self) -> Option<Timestamp> {
         let state = match self.state {
             State::Closed => None,
-            State::Greeting { until, .. } | State::Describing { until } | State::Ended { until } => {
+            State::Greeting { until, .. } | State::Describing { until } | State::Ended { until, .. } => {
                 Some(until)
             }
-            State::Alive if self.listing => None,
+            State::Alive if let Some(since) = self.listing => {
+                Some(after(self.heard, LIST_STALLS_S).min(after(since, LIST_LASTS_S)))
+            }
             State::Alive => Some(self.check_due.unwrap_or_else(|| after(self.heard, self.config.idle_s))),
         };
         [state, self.awaited.map(|(_, due)| due)].into_iter().flatten().min()
@@ -130,8 +139,15 @@ impl Link {
             State::Describing { until } if until <= now => {
                 self.give_up("the PMS did not answer our descriptions with LA");
             }
-            State::Ended { until } if until <= now => self.give_up("the link was ended"),
-            State::Alive if !self.listing => match self.check_due {
+            State::Ended { until, .. } if until <= now => self.give_up("the link was ended"),
+            State::Alive if let Some(since) = self.listing => {
+                if after(self.heard, LIST_STALLS_S) <= now {
+                    self.give_up("the list stalled");
+                } else if after(since, LIST_LASTS_S) <= now {
+                    self.give_up("the list has no end");
+                }
+            }
+            State::Alive => match self.check_due {
                 Some(due) if due <= now => self.give_up("no answer to the idle check"),
                 None if after(self.heard, self.config.idle_s) <= now => {
                     self.send(&records::stamped("LS", now, &self.zone));
@@ -145,7 +161,7 @@ impl Link {
 
     /// The house wants something of the PMS.
     pub fn on_intent(&mut self, now: Timestamp, intent: &Intent) {
-        let free = self.state == State::Alive && !self.listing;
+        let free = self.state == State::Alive && self.listing.is_none();
         match intent {
             Intent::SendPosting { number, .. } if !free || self.awaited.is_some() => {
                 self.observe(Fact::PostingNotSent { number: *number });
@@ -179,18 +195,25 @@ impl Link {
         }
         self.forget("the gateway stops");
         self.send(&records::stamped("LE", now, &self.zone));
-        self.state = State::Ended { until: after(now, 2) };
+        self.state = State::Ended { until: after(now, 2), ours: true };
         true
     }
 
-    /// True once both sides have said LE.
-    pub fn ended(&self) -> bool {
-        matches!(self.state, State::Ended { .. } | State::Closed)
+    /// True while data flows.
+    pub fn is_alive(&self) -> bool {
+        self.state == State::Alive
     }
 
     fn on_record(&mut self, now: Timestamp, record: &Record) {
         self.heard = now;
         match record.id() {
+            // We have said good-bye: only the PMS's own is still of interest.
+            id if matches!(self.state, State::Ended { ours: true, .. }) => {
+                if id == "LE" {
+                    self.state = State::Closed;
+                    self.out.push_back(Out::Close);
+                }
+            }
             "LS" => {
                 if self.state == State::Alive {
                     self.forget("the PMS has restarted");
@@ -216,26 +239,26 @@ impl Link {
                     self.send(&records::stamped("LE", now, &self.zone));
                     self.forget("the PMS ended the link");
                 }
-                self.state = State::Ended { until: after(now, self.config.start_s) };
+                self.state = State::Ended { until: after(now, self.config.start_s), ours: false };
             }
             "LC" => {}
             _ if self.state != State::Alive => self.refuse("before-alive"),
             _ => {
                 self.check_due = None;
-                self.on_data(record);
+                self.on_data(now, record);
             }
         }
     }
 
-    fn on_data(&mut self, record: &Record) {
+    fn on_data(&mut self, now: Timestamp, record: &Record) {
         match facts::meaning(record) {
             Meaning::ListBegins => {
-                self.listing = true;
+                self.listing = Some(now);
                 self.observe(up("resync"));
                 self.observe(Fact::ResyncBegun);
             }
-            Meaning::ListEnds if self.listing => {
-                self.listing = false;
+            Meaning::ListEnds if self.listing.is_some() => {
+                self.listing = None;
                 self.observe(Fact::ResyncDone);
                 self.observe(up("alive"));
             }
@@ -261,7 +284,7 @@ impl Link {
     fn forget(&mut self, why: &str) {
         self.check_due = None;
         self.awaited = None;
-        self.listing = false;
+        self.listing = None;
         self.observe(down(why));
     }
 

@@ -152,8 +152,11 @@ impl<C: Clock> Shell<C> {
                 read = stream.read(&mut buffer) => match read {
                     Ok(0) => return Ok(if stopping { End::Stopped } else { End::Broken("the PMS closed the connection".into()) }),
                     Ok(count) => {
-                        backoff.reset();
                         link.on_bytes(self.clock.now(), &buffer[..count]);
+                        // Only a link that came up ends the growing pauses: a PMS that greets and hangs up is not hammered.
+                        if link.is_alive() {
+                            backoff.reset();
+                        }
                     }
                     Err(error) => return Ok(End::Broken(format!("reading from the PMS: {error}"))),
                 },

@@ -1,8 +1,9 @@
 //! Read-only connections: they see the last commit, and never make the writer wait.
 
 use crate::{DatabaseKey, JournalRow, LaneMarks, StoreError};
-use engawa_model::{Property, PropertySpec, RestoreError};
+use engawa_model::{Lane, Property, PropertySpec, RestoreError};
 use rusqlite::{Connection, OpenFlags, params};
+use std::cmp::Reverse;
 use std::path::Path;
 
 /// A read-only connection.
@@ -70,26 +71,61 @@ impl Reader {
     /// # Errors
     /// SQLite's.
     pub fn latest(&self, before: i64, max_rows: usize) -> Result<Vec<JournalRow>, StoreError> {
-        let doing = StoreError::sql("reading the newest rows of the journal");
+        let mut found = self.by_time(
+            "SELECT lane, seq, at_us, kind, body FROM journal WHERE lane = ?1 AND at_us < ?2
+             ORDER BY at_us DESC, seq DESC LIMIT ?3",
+            before,
+            max_rows,
+        )?;
+        found.sort_by_key(|row| (Reverse(row.at_micros), row.lane, Reverse(row.seq)));
+        found.truncate(max_rows);
+        Ok(found)
+    }
+
+    /// The oldest rows over all lanes, oldest first, that happened after `after` (microseconds): at most `max_rows`,
+    /// and what else happened in the moment of the last of them, so that the next page begins cleanly after it.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn since(&self, after: i64, max_rows: usize) -> Result<Vec<JournalRow>, StoreError> {
+        let mut found = self.by_time(
+            "SELECT lane, seq, at_us, kind, body FROM journal WHERE lane = ?1 AND at_us > ?2
+             AND at_us <= ifnull((SELECT at_us FROM journal WHERE lane = ?1 AND at_us > ?2
+                                  ORDER BY at_us, seq LIMIT 1 OFFSET ?3 - 1), 9223372036854775807)
+             ORDER BY at_us, seq",
+            after,
+            max_rows.max(1),
+        )?;
+        found.sort_by_key(|row| (row.at_micros, row.lane, row.seq));
+        if let Some(last) = found.get(max_rows.max(1) - 1).map(|row| row.at_micros) {
+            found.retain(|row| row.at_micros <= last);
+        }
+        Ok(found)
+    }
+
+    /// Runs `sql` for each lane: the index is by lane and time.
+    fn by_time(&self, sql: &str, at: i64, max_rows: usize) -> Result<Vec<JournalRow>, StoreError> {
+        let doing = StoreError::sql("reading the journal by time");
         let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
-        let mut statement = self
-            .connection
-            .prepare_cached(
-                "SELECT lane, seq, at_us, kind, body FROM journal WHERE at_us < ?1 ORDER BY at_us DESC, lane, seq DESC LIMIT ?2",
-            )
-            .map_err(&doing)?;
-        statement
-            .query_map(params![before, limit], |row| {
-                Ok(JournalRow {
-                    lane: row.get(0)?,
-                    seq: row.get::<_, i64>(1)?.cast_unsigned(),
-                    at_micros: row.get(2)?,
-                    kind: row.get(3)?,
-                    body: row.get(4)?,
+        let mut statement = self.connection.prepare_cached(sql).map_err(&doing)?;
+        let mut found = Vec::new();
+        for lane in Lane::ALL {
+            let rows = statement
+                .query_map(params![lane.number(), at, limit], |row| {
+                    Ok(JournalRow {
+                        lane: row.get(0)?,
+                        seq: row.get::<_, i64>(1)?.cast_unsigned(),
+                        at_micros: row.get(2)?,
+                        kind: row.get(3)?,
+                        body: row.get(4)?,
+                    })
                 })
-            })
-            .and_then(Iterator::collect)
-            .map_err(&doing)
+                .map_err(&doing)?;
+            for row in rows {
+                found.push(row.map_err(&doing)?);
+            }
+        }
+        Ok(found)
     }
 
     /// The stored property, as of the last commit.

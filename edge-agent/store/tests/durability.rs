@@ -148,6 +148,7 @@ fn telemetry_past_its_bound_is_counted_and_the_rest_goes_on() {
     let report = |n: i64| Change::Reported {
         point: engawa_model::PointId::new("d", "p"),
         room: None,
+        role: None,
         value: Some(engawa_model::Value::Int(n)),
         quality: engawa_model::Quality::Good,
         sampled: now(),
@@ -197,4 +198,32 @@ fn an_entity_that_is_gone_is_gone_from_the_file() {
     apply(&mut store, &mut property, &Observation::new(now(), gone));
     assert!(property.save(&Entity::Stay(StayId::from("1"))).is_none());
     assert_eq!(store.load(spec()).unwrap().unwrap().stays().len(), 0);
+}
+
+#[test]
+fn pages_by_time_are_whole_and_none_is_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path(), &key(dir.path()), Limits::default()).unwrap();
+    let property = Property::new(spec());
+    // Three rows of two lanes in each of four moments.
+    for second in 0..4 {
+        let at = now() + jiff::SignedDuration::from_secs(second);
+        let link = |up| Change::Link { link: LinkId::from("pms"), up, detail: String::new() };
+        let changes = vec![(at, link(true)), (at, link(false)), (at, Change::NightAudit { running: true })];
+        store.commit(&property, &Batch { changes, ..Batch::default() }, at).unwrap();
+    }
+    let reader = store.reader().unwrap();
+    for limit in [1, 2, 3, 4, 7, 100] {
+        let (mut after, mut seen) = (0, Vec::new());
+        loop {
+            let page = reader.since(after, limit).unwrap();
+            let Some(last) = page.last() else { break };
+            after = last.at_micros;
+            seen.extend(page.iter().map(|row| (row.at_micros, row.lane, row.seq)));
+        }
+        assert_eq!(seen.len(), 12, "pages of {limit}");
+        assert!(seen.is_sorted(), "pages of {limit}");
+    }
+    let newest = reader.latest(i64::MAX, 4).unwrap();
+    assert_eq!(newest.iter().map(|row| row.lane).collect::<Vec<_>>(), [2, 2, LANE_STAYS, 2]);
 }

@@ -43,6 +43,8 @@ cases! {
     nothing_during_resync "26-nothing-during-resync",
     missed_checkout "27-missed-checkout",
     resync_move_vacated_first "28-resync-move-vacated-first",
+    list_without_end "29-list-without-end",
+    card_number_in_kept_fields "30-card-number-in-kept-fields",
 }
 
 #[test]

@@ -1,26 +1,44 @@
 //! Card numbers are masked before anything else sees the text: free-text fields carry them at some sites.
 
+/// The most characters between two digits of one number: ` - `.
+const LONGEST_GAP: usize = 3;
+
+fn separates(c: char) -> bool {
+    matches!(c, ' ' | '-' | '\u{a0}' | '\u{3000}' | '\u{2010}'..='\u{2015}' | '\u{ff0d}')
+}
+
+/// The value of an ASCII or full-width digit.
+fn digit(c: char) -> Option<u32> {
+    match c {
+        '\u{ff10}'..='\u{ff19}' => Some(u32::from(c) - 0xff10),
+        _ => c.to_digit(10),
+    }
+}
+
 /// Replaces the digits of whatever looks like a primary account number (13 to 19 digits that pass the Luhn check,
-/// with blanks or dashes between them) by `*`, but for the last four.
+/// with a few blanks or dashes between them, also full-width as Japanese systems write them) by `*`, but for the last
+/// four.
 pub fn mask_card_numbers(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut masked = chars.clone();
     let mut start = 0;
     while start < chars.len() {
-        if !chars[start].is_ascii_digit() {
+        if digit(chars[start]).is_none() {
             start += 1;
             continue;
         }
-        // A run of digits with single blanks or dashes between them.
+        // A run of digits with a few blanks or dashes between them.
         let mut places = vec![start];
         let mut end = start + 1;
         while end < chars.len() {
-            if chars[end].is_ascii_digit() {
+            if digit(chars[end]).is_some() {
                 places.push(end);
                 end += 1;
-            } else if matches!(chars[end], ' ' | '-') && chars.get(end + 1).is_some_and(char::is_ascii_digit)
-            {
-                end += 1;
+                continue;
+            }
+            let gap = chars[end..].iter().take_while(|c| separates(**c)).count();
+            if (1..=LONGEST_GAP).contains(&gap) && chars.get(end + gap).copied().and_then(digit).is_some() {
+                end += gap;
             } else {
                 break;
             }
@@ -55,7 +73,7 @@ fn luhn(chars: &[char], places: &[usize]) -> bool {
         .rev()
         .enumerate()
         .map(|(index, place)| {
-            let digit = chars[*place].to_digit(10).unwrap_or(0);
+            let digit = digit(chars[*place]).unwrap_or(0);
             match (index % 2, digit) {
                 (0, digit) => digit,
                 (_, digit) if digit > 4 => digit * 2 - 9,
@@ -78,6 +96,9 @@ mod tests {
             ("x5500-0000-0000-0004y", "x****-****-****-0004y"),
             ("room 101, stay 12345666", "room 101, stay 12345666"),
             ("123456789012", "123456789012"),
+            ("4111  1111  1111  1111", "****  ****  ****  1111"),
+            ("4111 - 1111 - 1111 - 1111", "**** - **** - **** - 1111"),
+            ("４１１１　１１１１　１１１１　１１１１", "****　****　****　１１１１"),
             ("ポ4111111111111111", "ポ************1111"),
         ] {
             assert_eq!(mask_card_numbers(text), want);

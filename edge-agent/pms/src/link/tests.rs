@@ -164,3 +164,41 @@ fn data_before_the_link_is_alive_is_left_alone() {
     talk.pms("GI|RN101|G#1|");
     assert_eq!(talk.facts.last(), Some(&Fact::PmsRefused { why: "before-alive".into() }));
 }
+
+#[test]
+fn a_stop_waits_for_le_and_for_nothing_else() {
+    let mut talk = Talk::alive();
+    assert!(talk.link.end(talk.now));
+    talk.drain();
+    talk.pms("LE|");
+    assert_eq!((talk.ids(), talk.closed), (vec!["LE"], true), "the PMS has answered: nothing is left to wait for");
+
+    let mut talk = Talk::alive();
+    talk.link.end(talk.now);
+    talk.drain();
+    talk.pms("LS|").pms("GI|RN101|G#1|").wait(2);
+    assert_eq!((talk.ids(), talk.closed), (vec!["LE"], true), "a PMS that goes on talking does not hold us up");
+}
+
+#[test]
+fn a_list_that_stalls_ends_with_the_connection() {
+    let mut talk = Talk::alive();
+    talk.pms("DS|").wait(299).pms("GI|RN101|G#1|SF|").wait(299);
+    assert!(!talk.closed);
+    talk.wait(1);
+    assert!(talk.closed);
+    assert_eq!(talk.facts.last(), Some(&down("the list stalled")));
+    assert_eq!(talk.ids(), [] as [&str; 0], "nothing is sent within a list, not even a check");
+}
+
+#[test]
+fn a_list_without_end_ends_with_the_connection() {
+    let mut talk = Talk::alive();
+    talk.pms("DS|");
+    for minute in 1..15 {
+        talk.wait(60).pms("GI|RN101|G#1|SF|");
+        assert!(!talk.closed, "after {minute} minutes");
+    }
+    talk.wait(60);
+    assert!(talk.closed);
+}
