@@ -4,29 +4,62 @@ SHELL := /bin/bash
 CARGO ?= cargo
 .DEFAULT_GOAL := help
 
-# Debian packages that building and testing need: a C compiler, and the system's OpenSSL for SQLCipher.
-PACKAGES := build-essential pkg-config libssl-dev
+# Debian packages. Building needs a C compiler and the system's OpenSSL (for SQLCipher); the proof reads the cloud's
+# database with sqlite3; the tests talk to peers that are not ours.
+BUILD := build-essential pkg-config libssl-dev
+DEMO := $(BUILD) sqlite3
+TEST := $(DEMO) mosquitto mosquitto-clients libmodbus-dev mbpoll systemd
 
-.PHONY: help setup test lint purity
+.PHONY: help demo test lint bench soak setup-demo setup-test purity install uninstall
 
 help: ## What can be made
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## Install the system packages that are missing (apt, as root)
-	@missing=$$(for p in $(PACKAGES); do dpkg -s $$p 2>/dev/null | grep -q '^Status: install ok installed' || echo $$p; done); \
+# Installs the packages in $(1) that are missing: by apt as root, else it says what to run.
+define packages
+	@missing=$$(for p in $(1); do dpkg -s $$p 2>/dev/null | grep -q '^Status: install ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
 	  else echo "missing packages: run  sudo apt-get install" $$missing; exit 1; fi; \
 	fi
 	@command -v $(CARGO) >/dev/null || { echo "missing: Rust with cargo, 1.95 or newer, as rustup installs it"; exit 1; }
+endef
 
-test: setup purity ## Every test, and the check that pure crates stay pure
+setup-demo:
+	$(call packages,$(DEMO))
+
+setup-test:
+	$(call packages,$(TEST))
+
+demo: setup-demo ## A hotel's day in two minutes, with the internet cut, and the proof (KEEP=1 leaves it running)
+	$(CARGO) build --release --locked --bins -p engawa -p engawa-cloud -p engawa-hotel -p engawa-stage
+	@target/release/engawa-demo $(if $(filter 1,$(KEEP)),--keep) $(DEMO_ARGS)
+
+test: setup-test purity ## Every test, and the check that pure code stays pure
+	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --workspace --locked
+	@bash deploy/test.sh target/debug/engawa
 
 lint: purity ## Format, clippy, and (where cargo-deny is installed) licences and advisories
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; else echo "cargo-deny is not installed: licences and advisories not checked"; fi
 
-purity: ## Pure crates have no runtime, socket, file or clock
+bench: setup-demo ## An idle agent beside the raw floor of the Modbus library (JSON=1: one object a line)
+	@$(CARGO) build --release --locked --bins -p engawa -p engawa-hotel -p engawa-stage $(if $(filter 1,$(JSON)),-q)
+	@JSON=$(JSON) target/release/engawa-bench $(BENCH_ARGS)
+
+soak: setup-test ## Days with kills, one seed after another, until one fails or SEEDS (20) are done
+	$(CARGO) build --locked --workspace --bins
+	@for seed in $$(seq 1 $${SEEDS:-20}); do echo "== seed $$seed"; \
+	  SEED=$$seed $(CARGO) test -q --locked -p engawa-stage --test kills || exit 1; \
+	  SEED=$$seed $(CARGO) test -q --locked -p engawa-link --test link || exit 1; done
+
+purity: ## Pure code has no runtime, socket, file or clock
 	@bash tests/purity.sh
+
+install: ## Install the agent and its systemd unit on this machine (as root; DESTDIR and PREFIX are honoured)
+	@DESTDIR=$(DESTDIR) PREFIX=$(or $(PREFIX),/usr/local) bash deploy/install.sh
+
+uninstall: ## Remove what `make install` put there; configuration and data stay (PURGE=1 removes them too)
+	@DESTDIR=$(DESTDIR) PREFIX=$(or $(PREFIX),/usr/local) bash deploy/uninstall.sh $(if $(filter 1,$(PURGE)),--purge)

@@ -1,21 +1,49 @@
-//! The agent's configuration: one TOML file.
+//! The agent's configuration: one TOML file, and a folder of device profiles beside it.
+//!
+//! Everything that is wrong is found at once, each fault at its place: what serde sees, and what only the whole shows
+//! (a room that is not there, two devices with one unit id).
 
-use engawa_model::{ClimateDefaults, Currency, PropertyId, PropertySpec, RoomId, RoomSpec};
+mod check;
+mod files;
+mod profiles;
+
+use engawa_api::ApiConfig;
+use engawa_diag::Report;
+use engawa_field::modbus::{BusConfig, ModbusDevice};
+use engawa_field::mqtt::{MqttConfig, MqttDevice};
+use engawa_field::profile::Resolved;
+use engawa_model::{
+    ClimateDefaults, Currency, DeviceId, DeviceSpec, PropertyId, PropertySpec, RoomId, RoomSpec,
+};
 use engawa_pms::PmsConfig;
-use jiff::tz::TimeZone;
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
+    /// A folder of further device profiles; relative to the file.
+    pub(crate) profiles: Option<PathBuf>,
     pub(crate) property: PropertyConfig,
     pub(crate) climate: ClimateDefaults,
     pub(crate) store: StoreConfig,
     /// The PMS; a house without one leaves it out.
     pub(crate) pms: Option<PmsConfig>,
+    /// The broker; without this section the gateway brings its own.
+    pub(crate) mqtt: Option<MqttConfig>,
+    /// Modbus buses.
+    #[serde(default)]
+    pub(crate) bus: Vec<BusConfig>,
+    /// Devices.
+    #[serde(default)]
+    pub(crate) device: Vec<DeviceConfig>,
+    /// The cloud; a house on its own leaves it out.
+    pub(crate) cloud: Option<CloudConfig>,
+    /// The local page and the command line's way in.
+    #[serde(default)]
+    pub(crate) api: ApiConfig,
 }
 
 /// Who and where the house is.
@@ -50,73 +78,161 @@ pub(crate) struct StoreConfig {
     pub(crate) key_file: Option<PathBuf>,
 }
 
+/// A device in the house.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeviceConfig {
+    /// Its name in the house.
+    pub(crate) id: String,
+    /// Its room.
+    pub(crate) room: Option<String>,
+    /// The profile that it follows.
+    pub(crate) profile: String,
+    /// Its bus, for Modbus.
+    pub(crate) bus: Option<String>,
+    /// Its unit id on the bus.
+    pub(crate) unit: Option<u8>,
+    /// Its name on the broker, for MQTT; its `id` where absent.
+    pub(crate) name: Option<String>,
+    /// What differs between devices of its make.
+    #[serde(default)]
+    pub(crate) vars: BTreeMap<String, String>,
+}
+
+/// The cloud.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CloudConfig {
+    /// `host:port`.
+    pub(crate) address: String,
+    /// Where the gateway's certificate and key lie.
+    pub(crate) identity_dir: PathBuf,
+}
+
 const fn hour() -> u32 {
     3600
 }
 
-/// Reads and checks `path`; every fault in plain words, with its place where the reader knows it.
-pub(crate) fn load(path: &Path) -> Result<Config, Vec<String>> {
-    let text = std::fs::read_to_string(path).map_err(|error| vec![format!("can't be read: {error}")])?;
-    let config: Config = toml::from_str(&text).map_err(|error| vec![error.to_string()])?;
-    let faults = config.faults();
-    if faults.is_empty() { Ok(config) } else { Err(faults) }
+/// A configuration that was checked, with its devices' profiles filled in.
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    /// One for each `[[device]]`, in order.
+    resolved: Vec<Resolved>,
+}
+
+/// Reads and checks the file at `path` and the profiles that it uses.
+///
+/// # Errors
+/// A report for each file that is not as it should be.
+pub(crate) fn load(path: &Path) -> Result<Loaded, Vec<Report>> {
+    let text = files::read(path).map_err(|report| vec![report])?;
+    let parsed = engawa_diag::read::<Config>(&path.display().to_string(), &text);
+    let (doc, mut report) = (parsed.doc, parsed.report);
+    let Some(mut config) = parsed.value else { return Err(vec![report]) };
+    let base = path.parent().unwrap_or(Path::new(""));
+    let mut reports = Vec::new();
+    let profiles = profiles::load(&config, base, &doc, &mut report, &mut reports);
+    check::check(&config, &doc, &mut report);
+    let resolved = check::devices(&config, &profiles, &doc, &mut report);
+    report.sort();
+    if !report.is_empty() {
+        reports.insert(0, report);
+    }
+    if !reports.is_empty() {
+        return Err(reports);
+    }
+    config.place(base);
+    Ok(Loaded { config, resolved })
 }
 
 impl Config {
-    fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        if let Err(error) = TimeZone::get(&self.property.zone) {
-            faults.push(format!(
-                "property.zone: `{}` is not an IANA time zone such as `Asia/Tokyo`: {error}",
-                self.property.zone
-            ));
+    /// Paths are relative to the file, wherever the agent is started.
+    fn place(&mut self, base: &Path) {
+        let paths = [Some(&mut self.store.dir), self.store.key_file.as_mut()]
+            .into_iter()
+            .chain([self.cloud.as_mut().map(|cloud| &mut cloud.identity_dir)]);
+        for path in paths.flatten() {
+            *path = base.join(&*path);
         }
-        if self.property.rooms.is_empty() {
-            faults.push("property.rooms: expected at least one room, such as `rooms = [\"101\"]`".to_owned());
-        }
-        let mut seen = BTreeSet::new();
-        for room in self.property.rooms.iter().filter(|room| !seen.insert(*room)) {
-            faults.push(format!("property.rooms: `{room}` is there twice; each room once"));
-        }
-        let climate = &self.climate;
-        for (field, value) in [
-            ("comfort_c", climate.comfort_c),
-            ("eco_heating_c", climate.eco_heating_c),
-            ("eco_cooling_c", climate.eco_cooling_c),
-        ] {
-            if !(5.0..=35.0).contains(&value) {
-                faults.push(format!("climate.{field}: {value} is not a room's set point; expected 5 to 35 °C"));
+        if let Some(mqtt) = &mut self.mqtt {
+            for path in [&mut mqtt.ca_file, &mut mqtt.password_file].into_iter().flatten() {
+                *path = base.join(&*path);
             }
         }
-        if !(climate.eco_heating_c <= climate.comfort_c && climate.comfort_c <= climate.eco_cooling_c) {
-            faults.push("climate: expected eco_heating_c <= comfort_c <= eco_cooling_c".to_owned());
-        }
-        let pms = self.pms.iter().flat_map(PmsConfig::validate);
-        faults.extend(pms.map(|(field, fault)| format!("pms.{field}: {fault}")));
-        faults
     }
+}
 
+impl Loaded {
     /// What the model wants to know.
     pub(crate) fn property_spec(&self) -> PropertySpec {
-        let property = &self.property;
+        let property = &self.config.property;
+        let device = |(device, resolved): (&DeviceConfig, &Resolved)| DeviceSpec {
+            id: DeviceId::new(device.id.clone()),
+            room: device.room.clone().map(RoomId::new),
+            profile: device.profile.clone(),
+            points: resolved.point_specs(),
+        };
         PropertySpec {
             id: PropertyId::new(property.id.clone()),
             zone: property.zone.clone(),
             currency: property.currency,
-            climate: self.climate.clone(),
+            climate: self.config.climate.clone(),
             rooms: property.rooms.iter().map(|id| RoomSpec { id: RoomId::new(id.clone()) }).collect(),
-            devices: Vec::new(),
+            devices: self.config.device.iter().zip(&self.resolved).map(device).collect(),
             resync_every_s: property.resync_every_s,
             order_ttl_s: property.order_ttl_s,
         }
     }
 
+    /// The buses with their devices.
+    pub(crate) fn buses(&self) -> Vec<(BusConfig, Vec<ModbusDevice>)> {
+        let mut buses: Vec<_> = self.config.bus.iter().map(|bus| (bus.clone(), Vec::new())).collect();
+        for (device, resolved) in self.config.device.iter().zip(&self.resolved) {
+            let Resolved::Modbus(map) = resolved else { continue };
+            let bus = buses.iter_mut().find(|(bus, _)| Some(&bus.id) == device.bus.as_ref());
+            if let (Some((_, devices)), Some(unit)) = (bus, device.unit) {
+                devices.push(ModbusDevice { id: DeviceId::new(device.id.clone()), unit, map: map.clone() });
+            }
+        }
+        buses
+    }
+
+    /// The devices on the broker.
+    pub(crate) fn mqtt_devices(&self) -> Vec<MqttDevice> {
+        let device = |(device, resolved): (&DeviceConfig, &Resolved)| match resolved {
+            Resolved::Mqtt(profile) => Some(MqttDevice {
+                id: DeviceId::new(device.id.clone()),
+                room: device.room.clone().map(RoomId::new),
+                name: device.name.clone().unwrap_or_else(|| device.id.clone()),
+                profile: profile.clone(),
+            }),
+            Resolved::Modbus(_) => None,
+        };
+        self.config.device.iter().zip(&self.resolved).filter_map(device).collect()
+    }
+
     /// The file of the database's key.
     pub(crate) fn key_file(&self) -> PathBuf {
+        let store = &self.config.store;
         let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| Path::new(&dir).join("engawa-db-key"));
         handed_over
             .filter(|path| path.exists())
-            .or_else(|| self.store.key_file.clone())
-            .unwrap_or_else(|| self.store.dir.join("key"))
+            .or_else(|| store.key_file.clone())
+            .unwrap_or_else(|| store.dir.join("key"))
+    }
+
+    /// `engawa check`, when all is well.
+    pub(crate) fn summary(&self) -> String {
+        let config = &self.config;
+        let pms = config.pms.as_ref().map_or("no PMS".to_owned(), |pms| format!("PMS at {}", pms.address));
+        let cloud = config.cloud.as_ref().map_or("no cloud".to_owned(), |cloud| format!("cloud at {}", cloud.address));
+        format!(
+            "{} ({}): {} rooms, {} devices, {} Modbus buses, {pms}, {cloud}",
+            config.property.name,
+            config.property.id,
+            config.property.rooms.len(),
+            config.device.len(),
+            config.bus.len()
+        )
     }
 }

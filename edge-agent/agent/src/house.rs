@@ -1,24 +1,48 @@
-//! The house: one thread that owns the model and the store. It takes observations in order, commits what follows
-//! from them, and only then lets intents and acknowledgements out.
+//! The house: one task that owns the model's and the store's writing side. It takes observations in order, commits
+//! what follows from them, and only then lets intents, publications and acknowledgements out.
 
+use crate::outlets::{OutletId, Outlets};
+use engawa_field::mqtt::{Publication, Publisher, house};
 use engawa_model::{
-    Fact, Intent, Observation, ObservationSink, Property, SinkClosed, SinkFuture, Timestamp,
+    Change, Command, CommandKey, CommandOutcome, CommandSource, Fact, Intent, LinkId, Observation, ObservationSink,
+    OrderState, PMS_LINK, Property, SinkClosed, SinkFuture, Timestamp,
 };
-use engawa_store::{Batch, Store, StoreError};
+use engawa_protocol::ports::Row;
+use engawa_store::{Batch, LaneMarks, Store, StoreError};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
-/// Observations that may wait; a driver that is faster waits too.
+/// Messages that may wait; a driver that is faster waits too.
 const QUEUE: usize = 1024;
-/// Observations in one transaction: enough to share one fsync, few enough to keep the first one's wait short.
+/// Messages in one transaction: enough to share one fsync, few enough to keep the first one's wait short.
 const GROUP: usize = 256;
 /// How often acknowledged rows of the journal are swept and old commands forgotten.
 const HOUSEKEEPING: Duration = Duration::from_secs(3600);
+/// How soon intents that did not fit into a driver's queue are tried again.
+const FLUSH: Duration = Duration::from_millis(50);
+/// The house shows that it is alive at least this often, for the service manager's watchdog.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Journal rows removed in one sweep.
 const SWEEP_ROWS: u32 = 10_000;
+/// The longest key of a command that can be answered though it can't be read, characters.
+const MOST_KEY: usize = 256;
 
-/// An observation, and whom to tell when it is durable.
-type Message = (Observation, Option<oneshot::Sender<()>>);
+/// What the house takes.
+enum Message {
+    /// An observation, and whom to tell when it is durable.
+    Observed(Observation, Option<oneshot::Sender<()>>),
+    /// The cloud has a lane up to a mark.
+    Acknowledged { lane: u8, mark: u64, durable: oneshot::Sender<()> },
+    /// Commands of the cloud; answered with the inbox's mark once they are durable.
+    Accept { commands: Vec<Row>, durable: oneshot::Sender<u64> },
+    /// A driver asks for its intents: at its first start and at each later one.
+    Connect { outlet: OutletId, intents: oneshot::Sender<mpsc::Receiver<Intent>> },
+    /// The broker's task has started: what changes is published through this from now on.
+    Publish(Publisher),
+}
 
 /// The way in.
 #[derive(Clone)]
@@ -26,92 +50,312 @@ pub(crate) struct Door(mpsc::Sender<Message>);
 
 impl ObservationSink for Door {
     fn report(&self, observation: Observation) -> SinkFuture<'_> {
-        Box::pin(async move { self.0.send((observation, None)).await.map_err(|_| SinkClosed) })
+        Box::pin(async move { self.0.send(Message::Observed(observation, None)).await.map_err(|_| SinkClosed) })
     }
 
     fn report_durable(&self, observation: Observation) -> SinkFuture<'_> {
         Box::pin(async move {
             let (done, durable) = oneshot::channel();
-            self.0.send((observation, Some(done))).await.map_err(|_| SinkClosed)?;
+            self.0.send(Message::Observed(observation, Some(done))).await.map_err(|_| SinkClosed)?;
             durable.await.map_err(|_| SinkClosed)
         })
     }
 }
 
+impl Door {
+    /// The cloud has `lane` up to `mark`. Blocks until that is durable.
+    pub(crate) fn acknowledge(&self, lane: u8, mark: u64) -> Result<(), SinkClosed> {
+        let (durable, done) = oneshot::channel();
+        self.0.blocking_send(Message::Acknowledged { lane, mark, durable }).map_err(|_| SinkClosed)?;
+        done.blocking_recv().map_err(|_| SinkClosed)
+    }
+
+    /// Takes commands of the cloud. Blocks until they are durable; gives the inbox's new mark.
+    pub(crate) fn accept(&self, commands: Vec<Row>) -> Result<u64, SinkClosed> {
+        let (durable, done) = oneshot::channel();
+        self.0.blocking_send(Message::Accept { commands, durable }).map_err(|_| SinkClosed)?;
+        done.blocking_recv().map_err(|_| SinkClosed)
+    }
+
+    /// The queue of intents for a driver that starts now, with everything that is owed.
+    pub(crate) async fn connect(&self, outlet: OutletId) -> Result<mpsc::Receiver<Intent>, SinkClosed> {
+        let (intents, queue) = oneshot::channel();
+        self.0.send(Message::Connect { outlet, intents }).await.map_err(|_| SinkClosed)?;
+        queue.await.map_err(|_| SinkClosed)
+    }
+
+    /// From now on what changes is published through `publisher`.
+    pub(crate) async fn publish_through(&self, publisher: Publisher) -> Result<(), SinkClosed> {
+        self.0.send(Message::Publish(publisher)).await.map_err(|_| SinkClosed)
+    }
+}
+
+/// What others may see of the house: always the state of the last commit.
+pub(crate) struct Shared {
+    property: Mutex<Property>,
+    version: watch::Sender<u64>,
+    marks: Mutex<Vec<LaneMarks>>,
+    inbox: AtomicU64,
+    beat_s: AtomicI64,
+    /// Told after each commit that wrote to the journal.
+    pub(crate) written: Arc<Notify>,
+}
+
+impl Shared {
+    /// Looks at the property. Must not block for long: the house waits meanwhile.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Property) -> T) -> T {
+        // The house holds the lock while its transaction reaches the disk.
+        tokio::task::block_in_place(|| look(&self.lock()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Property> {
+        // A panic within the model ends the house's task, and with it the process: nobody goes on with a half-made picture.
+        self.property.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number that grows with each commit that changed something.
+    pub(crate) fn changed(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// How far each lane of the journal is.
+    pub(crate) fn marks(&self) -> Vec<LaneMarks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The mark of the command inbox.
+    pub(crate) fn inbox(&self) -> u64 {
+        self.inbox.load(Ordering::Acquire)
+    }
+
+    /// How long ago the house showed that it is alive.
+    pub(crate) fn silence(&self, now: Timestamp) -> Duration {
+        let beat = self.beat_s.load(Ordering::Relaxed);
+        Duration::from_secs(u64::try_from(now.as_second() - beat).unwrap_or(0))
+    }
+}
+
 /// The model, the store, and the queues around them.
 pub(crate) struct House {
-    property: Property,
+    shared: Arc<Shared>,
     store: Store,
     messages: mpsc::Receiver<Message>,
-    intents: mpsc::Sender<Intent>,
+    outlets: Outlets,
+    publisher: Option<Publisher>,
+    closing: CancellationToken,
+}
+
+/// What goes out once a transaction is durable.
+#[derive(Default)]
+struct Effects {
+    intents: Vec<Intent>,
+    publications: Vec<Publication>,
+    observed: Vec<oneshot::Sender<()>>,
+    accepted: Vec<oneshot::Sender<u64>>,
 }
 
 impl House {
-    /// A house around what was stored; intents for the PMS go to `intents`.
-    pub(crate) fn new(property: Property, store: Store, intents: mpsc::Sender<Intent>) -> (Self, Door) {
+    /// A house around what was stored, open until `closing`.
+    pub(crate) fn new(
+        property: Property,
+        store: Store,
+        outlets: Outlets,
+        closing: CancellationToken,
+    ) -> (Self, Door, Arc<Shared>) {
         let (door, messages) = mpsc::channel(QUEUE);
-        (Self { property, store, messages, intents }, Door(door))
+        let shared = Arc::new(Shared {
+            property: Mutex::new(property),
+            version: watch::Sender::new(0),
+            marks: Mutex::new(store.marks().collect()),
+            inbox: AtomicU64::new(store.inbox_mark()),
+            beat_s: AtomicI64::new(Timestamp::now().as_second()),
+            written: Arc::new(Notify::new()),
+        });
+        (Self { shared: Arc::clone(&shared), store, messages, outlets, publisher: None, closing }, Door(door), shared)
     }
 
-    /// Works until every [`Door`] is gone, then closes the store in good order.
+    /// Works until it is told to close, takes what still waits, then closes the store in good order.
     pub(crate) async fn run(mut self) -> Result<(), StoreError> {
         let clean = self.store.was_closed();
-        self.take(vec![(Observation::new(Timestamp::now(), Fact::Started { clean }), None)]).await?;
+        self.take(vec![observed(Fact::Started { clean })])?;
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         loop {
             let mut group = Vec::new();
             let wake = self.until_wake();
             tokio::select! {
+                () = self.closing.cancelled(), if !self.messages.is_closed() => {
+                    self.messages.close();
+                    continue;
+                }
                 count = self.messages.recv_many(&mut group, GROUP) => {
                     if count == 0 {
                         break;
                     }
                 }
-                () = tokio::time::sleep(wake) => group.push(tick()),
+                () = tokio::time::sleep(wake) => group.push(observed(Fact::Tick)),
                 _ = housekeeping.tick() => {
-                    self.store.sweep(Timestamp::now(), SWEEP_ROWS)?;
-                    group.push(tick());
+                    tokio::task::block_in_place(|| self.store.sweep(Timestamp::now(), SWEEP_ROWS))?;
+                    group.push(observed(Fact::Tick));
                 }
             }
-            self.take(group).await?;
+            self.take(group)?;
         }
         self.store.close()
     }
 
-    /// How long until the model wants a tick.
-    fn until_wake(&self) -> Duration {
-        let wake = self.property.next_wake().map(|at| at.duration_since(Timestamp::now()));
-        wake.map_or(HOUSEKEEPING, |left| Duration::try_from(left).unwrap_or_default())
+    /// How long until something is due without anything happening.
+    fn until_wake(&mut self) -> Duration {
+        let waiting = self.outlets.flush();
+        let wake = self.shared.lock().next_wake().map(|at| at.duration_since(Timestamp::now()));
+        let wake = wake.map_or(HEARTBEAT, |left| Duration::try_from(left).unwrap_or_default());
+        wake.min(if waiting { FLUSH } else { HEARTBEAT })
     }
 
     /// Applies a group, commits it in one transaction, then lets its effects out.
-    async fn take(&mut self, group: Vec<Message>) -> Result<(), StoreError> {
-        let (mut batch, mut intents, mut waiting) = (Batch::default(), Vec::new(), Vec::new());
-        for (observation, done) in group {
-            let applied = self.property.apply(&observation);
-            batch.changes.extend(applied.changes.into_iter().map(|change| (observation.at, change)));
-            batch.touched.extend(applied.touched);
-            intents.extend(applied.intents);
-            waiting.extend(done);
-        }
-        let (property, store) = (&self.property, &mut self.store);
-        // The commit waits for the disk; other tasks of the runtime move to another thread meanwhile.
-        tokio::task::block_in_place(|| store.commit(property, &batch, Timestamp::now()))?;
-        for done in waiting {
-            // Whoever asked may have gone.
-            let _ = done.send(());
-        }
-        for intent in intents {
-            if let Intent::WritePoint { point, .. } = &intent {
-                tracing::warn!(%point, "no driver for this device");
-            } else if self.intents.send(intent).await.is_err() {
-                tracing::warn!("no PMS link to carry this out");
+    fn take(&mut self, group: Vec<Message>) -> Result<(), StoreError> {
+        let now = Timestamp::now();
+        self.shared.beat_s.store(now.as_second(), Ordering::Relaxed);
+        let (mut batch, mut effects) = (Batch::default(), Effects::default());
+        let shared = Arc::clone(&self.shared);
+        let mut property = shared.lock();
+        for message in group {
+            match message {
+                Message::Observed(observation, done) => {
+                    self.apply(&mut property, &observation, &mut batch, &mut effects);
+                    effects.observed.extend(done);
+                }
+                Message::Acknowledged { lane, mark, durable } => {
+                    let upto = batch.acknowledged.entry(lane).or_default();
+                    *upto = (*upto).max(mark);
+                    effects.observed.push(durable);
+                }
+                Message::Accept { commands, durable } => {
+                    self.accept(&mut property, now, commands, &mut batch, &mut effects);
+                    effects.accepted.push(durable);
+                }
+                Message::Connect { outlet, intents } => {
+                    self.owed(&property, outlet);
+                    // A driver that was stopped while it started asks no more.
+                    let _ = intents.send(self.outlets.connect(outlet));
+                }
+                Message::Publish(publisher) => self.publisher = Some(publisher),
             }
+        }
+        let written = !batch.changes.is_empty();
+        let store = &mut self.store;
+        // The commit waits for the disk; other tasks of the runtime move to another thread meanwhile.
+        tokio::task::block_in_place(|| store.commit(&property, &batch, now))?;
+        drop(property);
+        if !batch.is_empty() {
+            *self.shared.marks.lock().unwrap_or_else(PoisonError::into_inner) = self.store.marks().collect();
+            self.shared.inbox.store(self.store.inbox_mark(), Ordering::Release);
+        }
+        self.let_out(effects);
+        if written || !batch.touched.is_empty() {
+            self.shared.version.send_modify(|version| *version += 1);
+        }
+        if written {
+            self.shared.written.notify_one();
         }
         Ok(())
     }
+
+    fn apply(&self, property: &mut Property, observation: &Observation, batch: &mut Batch, effects: &mut Effects) {
+        let applied = property.apply(observation);
+        if self.publisher.is_some() {
+            let published = applied.changes.iter().flat_map(|change| house::publications(property, change));
+            effects.publications.extend(published);
+        }
+        batch.changes.extend(applied.changes.into_iter().map(|change| (observation.at, change)));
+        batch.touched.extend(applied.touched);
+        effects.intents.extend(applied.intents);
+    }
+
+    /// Takes commands above the inbox's mark, in order. What this release can't read is answered as refused, never
+    /// passed over in silence.
+    fn accept(
+        &self,
+        property: &mut Property,
+        now: Timestamp,
+        commands: Vec<Row>,
+        batch: &mut Batch,
+        effects: &mut Effects,
+    ) {
+        for row in commands {
+            let mark = batch.inbox.unwrap_or_else(|| self.store.inbox_mark());
+            if row.seq <= mark {
+                continue;
+            }
+            batch.inbox = Some(row.seq);
+            match serde_json::from_slice::<Command>(&row.body) {
+                Ok(command) => {
+                    // Who asked is told by the way it came, not by what it says of itself.
+                    let command = Command { source: CommandSource::Cloud, ..command };
+                    let observation = Observation::new(now, Fact::Asked { command });
+                    self.apply(property, &observation, batch, effects);
+                }
+                Err(error) => {
+                    tracing::warn!(seq = row.seq, kind = %row.kind, %error, "a command that this release can't read");
+                    if let Some(key) = key_of(&row.body) {
+                        let reason = "this release of the gateway does not know the command".to_owned();
+                        let refused = Change::CommandEnded { key, outcome: CommandOutcome::Refused { reason } };
+                        batch.changes.push((now, refused));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives a driver that starts what the house still owes its devices.
+    fn owed(&mut self, property: &Property, outlet: OutletId) {
+        for order in property.orders().values().filter(|order| order.state == OrderState::Pending) {
+            let intent = Intent::WritePoint {
+                key: order.key.clone(),
+                point: order.point.clone(),
+                value: order.value.clone(),
+                expires: order.expires,
+            };
+            if self.outlets.leads_to(&intent, outlet) {
+                self.outlets.give(intent);
+            }
+        }
+    }
+
+    fn let_out(&mut self, effects: Effects) {
+        for done in effects.observed {
+            // Whoever asked may have gone.
+            let _ = done.send(());
+        }
+        for done in effects.accepted {
+            let _ = done.send(self.store.inbox_mark());
+        }
+        if let Some(publisher) = &self.publisher {
+            for publication in effects.publications {
+                publisher.publish(publication);
+            }
+        }
+        for intent in effects.intents {
+            self.outlets.give(intent);
+        }
+    }
 }
 
-fn tick() -> Message {
-    (Observation::new(Timestamp::now(), Fact::Tick), None)
+fn observed(fact: Fact) -> Message {
+    Message::Observed(Observation::new(Timestamp::now(), fact), None)
 }
+
+/// The key of a command that can't be read otherwise.
+fn key_of(body: &[u8]) -> Option<CommandKey> {
+    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let key = value.get("key")?.as_str()?;
+    (!key.is_empty() && key.chars().count() <= MOST_KEY).then(|| CommandKey::from(key))
+}
+
+/// What a driver's end means for its link.
+pub(crate) fn link_lost(link: &str, why: &str) -> Observation {
+    let fact = Fact::Link { link: LinkId::from(link), up: false, detail: why.to_owned() };
+    Observation::new(Timestamp::now(), fact)
+}
+
+/// The PMS link's id, for the supervisor.
+pub(crate) const PMS: &str = PMS_LINK;

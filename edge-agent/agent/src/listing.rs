@@ -1,60 +1,104 @@
-//! What the command line lists.
-#![allow(clippy::print_stdout, reason = "standard output is where a listing goes")]
+//! What the command line lists from the store, whether the agent runs or not.
 
-use crate::config::Config;
-use engawa_model::Property;
+use crate::config::Loaded;
+use engawa_model::{DeviceState, PointId, Property, Quality, Stay};
 use engawa_store::{DATABASE_FILE, DatabaseKey, Reader};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::io::{self, Write};
 
-fn reader(config: &Config) -> anyhow::Result<Reader> {
-    let key = DatabaseKey::load(&config.key_file())?;
-    Ok(Reader::open(&config.store.dir.join(DATABASE_FILE), &key)?)
+fn reader(loaded: &Loaded) -> anyhow::Result<Reader> {
+    let key = DatabaseKey::load(&loaded.key_file())?;
+    Ok(Reader::open(&loaded.config.store.dir.join(DATABASE_FILE), &key)?)
 }
 
-fn stored(config: &Config) -> anyhow::Result<Property> {
-    Ok(reader(config)?.load(config.property_spec())??)
-}
-
-/// `engawa check`, when all is well.
-pub(crate) fn summary(config: &Config) -> anyhow::Result<()> {
-    let pms = config.pms.as_ref().map_or("no PMS".to_owned(), |pms| format!("PMS at {}", pms.address));
-    println!("{} ({}): {} rooms, {pms}", config.property.name, config.property.id, config.property.rooms.len());
-    Ok(())
+fn stored(loaded: &Loaded) -> anyhow::Result<Property> {
+    Ok(reader(loaded)?.load(loaded.property_spec())??)
 }
 
 /// `engawa rooms`.
-pub(crate) fn rooms(config: &Config, json: bool) -> anyhow::Result<()> {
-    let property = stored(config)?;
+pub(crate) fn rooms(loaded: &Loaded, as_json: bool) -> anyhow::Result<()> {
+    let property = stored(loaded)?;
+    let mut out = io::stdout().lock();
     for (id, room) in property.rooms() {
-        let stays: Vec<_> = property.stays_in(id).collect();
-        let name = |stay: &engawa_model::Stay| stay.name.as_ref().map(|name| name.reveal().clone());
-        if json {
-            let stays: Vec<_> = stays
+        let stays: Vec<&Stay> = property.stays_in(id).collect();
+        let devices = property.spec().devices.iter().filter(|device| device.room.as_ref() == Some(id));
+        let points: Vec<_> = devices
+            .flat_map(|device| device.points.iter().map(move |point| (PointId { device: device.id.clone(), point: point.name.clone() }, point)))
+            .collect();
+        if as_json {
+            let points: Vec<Value> = points
                 .iter()
-                .map(|stay| {
-                    json!({ "stay": stay.id, "name": name(stay), "language": stay.language,
-                        "arrival": stay.arrival, "departure": stay.departure })
+                .map(|(id, spec)| {
+                    let state = property.points().get(id);
+                    json!({ "device": id.device, "point": id.point, "role": spec.role, "unit": spec.unit,
+                        "value": state.and_then(|s| s.value.clone()), "quality": state.map(|s| s.quality),
+                        "at": state.map(|s| s.at) })
                 })
                 .collect();
-            println!("{}", json!({ "room": id, "stays": stays, "flags": room.flags, "status": room.status }));
+            let stays: Vec<Value> = stays.iter().map(|stay| stay_json(stay)).collect();
+            writeln!(out, "{}", json!({ "room": id, "stays": stays, "flags": room.flags, "status": room.status,
+                "sign": room.sign, "points": points }))?;
         } else {
-            let stays: Vec<_> =
-                stays.iter().map(|stay| format!("{} {}", stay.id, name(stay).unwrap_or_default())).collect();
-            println!("{id:>8}  {}", if stays.is_empty() { "vacant".to_owned() } else { stays.join(", ") });
+            let guests: Vec<String> = stays.iter().map(|stay| format!("{} {}", stay.id, name(stay).unwrap_or_default())).collect();
+            let guests = if guests.is_empty() { "vacant".to_owned() } else { guests.join(", ") };
+            writeln!(out, "{id:>8}  {guests}")?;
+            for (id, spec) in &points {
+                let Some(state) = property.points().get(id) else { continue };
+                let value = state.value.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+                let mark = match state.quality {
+                    Quality::Good => "",
+                    Quality::Stale => "  (stale)",
+                    Quality::Bad => "  (not valid, says the device)",
+                };
+                writeln!(out, "            {id}  {value} {}{mark}", spec.unit.as_deref().unwrap_or(""))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn name(stay: &Stay) -> Option<&str> {
+    stay.name.as_ref().map(|name| name.reveal().as_str())
+}
+
+fn stay_json(stay: &Stay) -> Value {
+    json!({ "stay": stay.id, "name": name(stay), "language": stay.language, "arrival": stay.arrival,
+        "departure": stay.departure, "comfort_c": stay.comfort, "since": stay.since })
+}
+
+/// `engawa devices`.
+pub(crate) fn devices(loaded: &Loaded, as_json: bool) -> anyhow::Result<()> {
+    let property = stored(loaded)?;
+    let mut out = io::stdout().lock();
+    for spec in &property.spec().devices {
+        let health = property.devices().get(&spec.id).cloned().unwrap_or_default();
+        if as_json {
+            writeln!(out, "{}", json!({ "device": spec.id, "room": spec.room, "profile": spec.profile,
+                "state": health.state, "reason": health.reason, "since": health.since }))?;
+        } else {
+            let state = match health.state {
+                DeviceState::Unknown => "not heard of yet",
+                DeviceState::Well => "well",
+                DeviceState::Unwell => "UNWELL",
+            };
+            let room = spec.room.as_ref().map_or("-", engawa_model::RoomId::as_str);
+            let reason = health.reason.as_deref().unwrap_or("");
+            writeln!(out, "{:<20} {room:>8}  {:<20} {state}  {reason}", spec.id.as_str(), spec.profile)?;
         }
     }
     Ok(())
 }
 
 /// `engawa log`.
-pub(crate) fn log(config: &Config, limit: usize, json: bool) -> anyhow::Result<()> {
-    for row in reader(config)?.latest(i64::MAX, limit)? {
-        let body: serde_json::Value = serde_json::from_slice(&row.body)?;
+pub(crate) fn log(loaded: &Loaded, limit: usize, as_json: bool) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    for row in reader(loaded)?.latest(i64::MAX, limit)? {
+        let body: Value = serde_json::from_slice(&row.body)?;
         let at = jiff::Timestamp::from_microsecond(row.at_micros)?;
-        if json {
-            println!("{}", json!({ "at": at, "lane": row.lane, "seq": row.seq, "kind": row.kind, "change": body }));
+        if as_json {
+            writeln!(out, "{}", json!({ "at": at, "lane": row.lane, "seq": row.seq, "kind": row.kind, "change": body }))?;
         } else {
-            println!("{at}  {}/{}  {}  {body}", row.lane, row.seq, row.kind);
+            writeln!(out, "{at}  {}/{}  {}  {body}", row.lane, row.seq, row.kind)?;
         }
     }
     Ok(())

@@ -1,67 +1,266 @@
 //! `engawa run`: puts the parts together, and takes them apart in the right order.
 
-use crate::config::Config;
-use crate::house::House;
-use anyhow::Context;
+use crate::config::{CloudConfig, Loaded};
+use crate::desk::{self, CLOUD_LINK, Desk};
+use crate::house::{Door, House, PMS, Shared, link_lost};
+use crate::journal::Journal;
+use crate::outlets::Outlets;
+use crate::service;
+use crate::supervisor::Supervisor;
+use anyhow::{Context, bail};
+use engawa_field::modbus::{Bus, BusConfig, BusParts, ModbusDevice};
+use engawa_field::mqtt::{self, MQTT_LINK, MqttDevice, MqttParts, house};
+use engawa_link::{EdgeLink, Identity, IdentityError, LinkState, Tuning};
+use engawa_model::{ObservationSink, PropertyId, Timestamp};
 use engawa_pms::tcp::{Shell, SystemClock};
 use engawa_store::{DatabaseKey, Limits, Store};
 use jiff::tz::TimeZone;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Intents that may wait for the PMS link, which takes each at once.
-const INTENTS: usize = 1024;
+/// Publications that may wait for the broker; past it the whole picture is published again.
+const PUBLICATIONS: usize = 1024;
+/// How long drivers and links may take to say good-bye.
+const GOODBYE: Duration = Duration::from_secs(8);
+/// How often a gateway that is not enrolled looks whether it is now.
+const ENROLLED_YET: Duration = Duration::from_secs(2);
+/// Threads for work that blocks on the disk: the store's readers.
+const BLOCKING_THREADS: usize = 8;
 
 /// Runs until SIGTERM or SIGINT.
-pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
+pub(crate) fn run(loaded: &Loaded) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(serve(config))
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()?;
+    let ended = runtime.block_on(serve(loaded));
+    // A driver that hangs in a blocking call must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
 }
 
-async fn serve(config: &Config) -> anyhow::Result<()> {
+async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     let (mut stop, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let config = &loaded.config;
     std::fs::create_dir_all(&config.store.dir)
         .with_context(|| format!("making the folder {}", config.store.dir.display()))?;
-    let key = DatabaseKey::load_or_create(&config.key_file())?;
+    let key = DatabaseKey::load_or_create(&loaded.key_file())?;
     let store = Store::open(&config.store.dir, &key, Limits::default())?;
-    let property = store.load(config.property_spec())??;
-    tracing::info!(property = %config.property.id, stays = property.stays().len(), "the house is open");
-    let (intents, for_pms) = mpsc::channel(INTENTS);
-    let (house, door) = House::new(property, store, intents);
+    let property = store.load(loaded.property_spec())??;
+    let stays = property.stays().len();
+    tracing::info!(property = %config.property.id, stays, "the house is open");
+
+    let mut outlets = Outlets::default();
+    let pms = config.pms.clone().map(|pms| (outlets.add_pms(), pms));
+    let buses: Vec<_> = loaded
+        .buses()
+        .into_iter()
+        .map(|(bus, devices)| {
+            let outlet = outlets.add(&bus.id, devices.iter().map(|device| device.id.clone()));
+            (outlet, bus, devices)
+        })
+        .collect();
+    let mqtt_devices = loaded.mqtt_devices();
+    let mqtt_outlet = outlets.add(MQTT_LINK, mqtt_devices.iter().map(|device| device.id.clone()));
+
+    let closing = CancellationToken::new();
+    let epoch = store.epoch();
+    let (house, door, shared) = House::new(property, store, outlets, closing.clone());
     let mut house = tokio::spawn(house.run());
-    let cancel = CancellationToken::new();
-    let link = config.pms.clone().map(|pms| {
-        let shell = Shell {
-            config: pms,
-            zone: TimeZone::get(&config.property.zone).unwrap_or(TimeZone::UTC),
-            sink: Arc::new(door.clone()),
-            intents: for_pms,
-            clock: SystemClock,
-            seed: rand::random(),
-        };
-        tokio::spawn(shell.run(cancel.clone()))
-    });
-    drop(door);
+    let journal = Arc::new(Journal::new(epoch, &config.store.dir, key, door.clone(), Arc::clone(&shared)));
+    let supervisor = Supervisor::default();
+    let parts = Parts { supervisor: supervisor.clone(), door, shared, journal };
+
+    if let Some((outlet, pms)) = pms {
+        parts.start_pms(outlet, pms, &config.property.zone);
+    }
+    for (outlet, bus, devices) in buses {
+        parts.start_bus(outlet, bus, devices);
+    }
+    parts.start_mqtt(mqtt_outlet, config.mqtt.clone().unwrap_or_default(), &config.property.id, mqtt_devices);
+    let cloud = config.cloud.clone().map(|cloud| parts.start_cloud(cloud));
+    parts.start_api(loaded, cloud);
+    let shared = Arc::clone(&parts.shared);
+    supervisor.keep(
+        "watchdog",
+        move |cancel| service::feed_watchdog(Arc::clone(&shared), cancel),
+        |_| std::future::ready(()),
+    );
+    service::ready(&format!("{} rooms", config.property.rooms.len()));
+
     let early = tokio::select! {
         _ = stop.recv() => None,
         _ = interrupt.recv() => None,
         ended = &mut house => Some(ended),
     };
-    // First the links, so that what they still say is stored; the house ends when the last of them has gone.
-    cancel.cancel();
-    if let Some(link) = link {
-        // The house may be gone already; then the link has nobody to report to.
-        let _ = link.await;
+    service::stopping();
+    // First the drivers and links, so that what they still say is stored; the house closes when they have gone.
+    if !supervisor.stop(GOODBYE).await {
+        tracing::warn!("some tasks did not end in time");
     }
+    let by_itself = early.is_some();
+    closing.cancel();
     let ended = match early {
         Some(ended) => ended,
         None => house.await,
     };
     ended.context("the house's task")?.context("the house can't go on")?;
+    if by_itself {
+        bail!("the house ended by itself");
+    }
     tracing::info!("the house is closed");
     Ok(())
+}
+
+/// What every task needs.
+struct Parts {
+    supervisor: Supervisor,
+    door: Door,
+    shared: Arc<Shared>,
+    journal: Arc<Journal>,
+}
+
+impl Parts {
+    fn sink(&self) -> Arc<dyn ObservationSink> {
+        Arc::new(self.door.clone())
+    }
+
+    /// Tells the house that `link` is down because its task failed.
+    fn tell_lost(&self, link: String) -> impl Fn(String) -> futures::future::BoxFuture<'static, ()> + Send + 'static {
+        let door = self.door.clone();
+        move |why| {
+            let (door, lost) = (door.clone(), link_lost(&link, &why));
+            Box::pin(async move {
+                // A house that has closed needs no news.
+                let _ = door.report(lost).await;
+            })
+        }
+    }
+
+    fn start_pms(&self, outlet: usize, config: engawa_pms::PmsConfig, zone: &str) {
+        let (door, sink) = (self.door.clone(), self.sink());
+        // The configuration was checked: the zone is known.
+        let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
+        let start = move |cancel| {
+            let (door, sink, config, zone) = (door.clone(), Arc::clone(&sink), config.clone(), zone.clone());
+            async move {
+                let intents = door.connect(outlet).await?;
+                let shell = Shell { config, zone, sink, intents, clock: SystemClock, seed: rand::random() };
+                Ok(shell.run(cancel).await?)
+            }
+        };
+        self.supervisor.keep(PMS, start, self.tell_lost(PMS.to_owned()));
+    }
+
+    fn start_bus(&self, outlet: usize, config: BusConfig, devices: Vec<ModbusDevice>) {
+        let name = format!("modbus-{}", config.id);
+        let (door, sink) = (self.door.clone(), self.sink());
+        let start = move |cancel| {
+            let (door, sink, config, devices) = (door.clone(), Arc::clone(&sink), config.clone(), devices.clone());
+            async move {
+                let writes = door.connect(outlet).await?;
+                let parts = BusParts { config, devices, sink, writes, seed: rand::random() };
+                Ok(Bus::new(parts).run(cancel).await?)
+            }
+        };
+        self.supervisor.keep(&name, start, self.tell_lost(name.clone()));
+    }
+
+    fn start_mqtt(&self, outlet: usize, config: mqtt::MqttConfig, property: &str, devices: Vec<MqttDevice>) {
+        let (door, sink, shared) = (self.door.clone(), self.sink(), Arc::clone(&self.shared));
+        let property = PropertyId::from(property);
+        let start = move |cancel| {
+            let (door, sink, shared) = (door.clone(), Arc::clone(&sink), Arc::clone(&shared));
+            let (config, property, devices) = (config.clone(), property.clone(), devices.clone());
+            async move {
+                let (publisher, publications) = mqtt::feed(PUBLICATIONS);
+                let writes = door.connect(outlet).await?;
+                let snapshot = Arc::new(move || shared.look(house::snapshot));
+                let parts = MqttParts { config, property, devices, sink, snapshot, publications, writes };
+                let mqtt = mqtt::prepare(parts).await?;
+                if let Some(address) = mqtt.broker_address() {
+                    tracing::info!(%address, "the gateway's own MQTT broker listens");
+                }
+                door.publish_through(publisher).await?;
+                Ok(mqtt.run(cancel).await?)
+            }
+        };
+        self.supervisor.keep(MQTT_LINK, start, self.tell_lost(MQTT_LINK.to_owned()));
+    }
+
+    fn start_cloud(&self, config: CloudConfig) -> watch::Receiver<LinkState> {
+        let (state, seen) = watch::channel(LinkState::Down { reason: "not connected yet".to_owned() });
+        let (journal, shared) = (Arc::clone(&self.journal), Arc::clone(&self.shared));
+        let start = move |cancel: CancellationToken| {
+            let (config, state) = (config.clone(), state.clone());
+            let (store, wake) = (Arc::clone(&journal), Arc::clone(&shared.written));
+            async move {
+                let Some(identity) = cancel.run_until_cancelled(identity(&config, &state)).await else { return Ok(()) };
+                let identity = identity?;
+                tracing::info!(gateway = %identity.gateway, cloud = %config.address, "enrolled; syncing");
+                let seed = rand::random();
+                let tuning = Tuning::default();
+                EdgeLink { cloud: config.address, identity, store, wake, state, tuning, seed }.run(cancel).await;
+                Ok(())
+            }
+        };
+        self.supervisor.keep(CLOUD_LINK, start, self.tell_lost(CLOUD_LINK.to_owned()));
+        let (door, state) = (self.door.clone(), seen.clone());
+        let tell = move |cancel: CancellationToken| {
+            let told = desk::tell_house(door.clone(), state.clone());
+            async move {
+                cancel.run_until_cancelled(told).await;
+                Ok(())
+            }
+        };
+        self.supervisor.keep("cloud-news", tell, |_| std::future::ready(()));
+        seen
+    }
+
+    fn start_api(&self, loaded: &Loaded, cloud: Option<watch::Receiver<LinkState>>) {
+        let desk = Arc::new(Desk {
+            name: loaded.config.property.name.clone(),
+            started_at: Timestamp::now(),
+            shared: Arc::clone(&self.shared),
+            door: self.door.clone(),
+            journal: Arc::clone(&self.journal),
+            cloud,
+            supervisor: self.supervisor.clone(),
+            built: Mutex::new(None),
+        });
+        let config = loaded.config.api.clone();
+        let start = move |cancel: CancellationToken| {
+            let (config, desk) = (config.clone(), Arc::clone(&desk));
+            async move {
+                let (bound, serving) = engawa_api::serve(&config, desk, cancel).await?;
+                if let Some(address) = bound.tcp {
+                    tracing::info!(%address, "the status page is served");
+                }
+                serving.await;
+                Ok(())
+            }
+        };
+        self.supervisor.keep("api", start, |_| std::future::ready(()));
+    }
+}
+
+/// The gateway's identity; waits for the enrolment where there is none yet.
+async fn identity(config: &CloudConfig, state: &watch::Sender<LinkState>) -> Result<Identity, IdentityError> {
+    loop {
+        match Identity::load(&config.identity_dir) {
+            Err(IdentityError::Absent { .. }) => {
+                state.send_replace(LinkState::Down {
+                    reason: "not enrolled: run `engawa enroll` with a claim code of the cloud".to_owned(),
+                });
+                tokio::time::sleep(ENROLLED_YET).await;
+            }
+            other => return other,
+        }
+    }
 }

@@ -1,0 +1,259 @@
+//! The command line: what can be asked, and what the exit status says.
+
+use crate::{listing, output, send, serve, setup};
+use clap::{CommandFactory, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Done.
+pub(crate) const DONE: u8 = 0;
+/// It failed.
+const FAILED: u8 = 1;
+/// The command ended, and not as done.
+pub(crate) const NOT_DONE: u8 = 3;
+/// The command has not ended in time.
+pub(crate) const NOT_ENDED: u8 = 4;
+
+/// The cloud end of Engawa: enrols gateways, takes their journals in, sends them commands.
+#[derive(Parser)]
+#[command(
+    name = "engawa-cloud",
+    version,
+    about,
+    after_help = "Exit status:
+  0  done
+  1  failed; the reason is on standard error
+  2  the command line is wrong
+  3  the command ended as refused, doubtful, superseded or expired (send --wait)
+  4  the command has not ended in time (send --wait)
+
+A first cloud:
+  engawa-cloud init --dir /var/lib/engawa-cloud --name cloud.example.com
+  engawa-cloud serve --dir /var/lib/engawa-cloud --listen 0.0.0.0:8443
+  engawa-cloud claim --dir /var/lib/engawa-cloud --property grand --gateway grand-1
+      and on the gateway: engawa enroll CODE
+
+Then, with ENGAWA_CLOUD_DIR set instead of --dir:
+  engawa-cloud gateways                                   who is connected, and what waits
+  engawa-cloud send grand-1 --wait 30 setpoint 101 22.5   and wait until the room has it
+  engawa-cloud log grand-1 --kind posting --json          what was charged"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Which cloud.
+#[derive(clap::Args)]
+struct Home {
+    /// The cloud's folder, as `init` made it.
+    #[arg(long, env = "ENGAWA_CLOUD_DIR", default_value = "/var/lib/engawa-cloud", value_hint = ValueHint::DirPath)]
+    dir: PathBuf,
+}
+
+/// How an answer looks.
+#[derive(clap::Args)]
+struct Form {
+    /// One JSON object a line, for scripts.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a new cloud: its private authority, its certificate, its database. Once
+    #[command(after_help = "The folder is the cloud: back it up, ca.key above all. Its database is plain SQLite; the disk \
+        should be encrypted by the host.\n\nExample:\n  engawa-cloud init --dir /var/lib/engawa-cloud --name \
+        cloud.example.com --name 192.0.2.7")]
+    Init {
+        #[command(flatten)]
+        home: Home,
+        /// A host name or address under which gateways reach this cloud; may be given several times. Without it:
+        /// localhost and its addresses, and this machine's own name.
+        #[arg(long = "name", value_name = "HOST-OR-IP", value_hint = ValueHint::Hostname)]
+        names: Vec<String>,
+    },
+    /// Take gateways' connections until asked to stop (SIGTERM, SIGINT)
+    #[command(after_help = "Says on standard output where it listens, once. Logs go to standard error; RUST_LOG=debug says \
+        more. What a gateway was told is stored survives a crash and a power cut.\n\nExample:\n  engawa-cloud serve \
+        --dir /var/lib/engawa-cloud --listen '[::]:8443'")]
+    Serve {
+        #[command(flatten)]
+        home: Home,
+        /// Where to listen, UDP. Port 0 takes a free one.
+        #[arg(long, default_value = "127.0.0.1:8443", value_name = "ADDRESS:PORT")]
+        listen: SocketAddr,
+    },
+    /// Make a one-time code with which a gateway joins
+    #[command(after_help = "Only the code goes to standard output, so that a script can take it. Of the code the cloud \
+        keeps only a hash: it can't be shown again.\n\nExample:\n  engawa-cloud claim --property grand --gateway grand-1 \
+        --hours 2")]
+    Claim {
+        #[command(flatten)]
+        home: Home,
+        /// The property (the hotel): letters, digits, `-`, `_`, `.`.
+        #[arg(long)]
+        property: String,
+        /// The gateway's name in the fleet: letters, digits, `-`, `_`, `.`.
+        #[arg(long)]
+        gateway: String,
+        /// A name for people.
+        #[arg(long)]
+        name: Option<String>,
+        /// How long the code is good for, hours.
+        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=720))]
+        hours: u32,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// List the gateways: who is connected, how many rows came, how many commands wait
+    Gateways {
+        #[command(flatten)]
+        home: Home,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// List the rooms as the journals tell of them
+    Rooms {
+        #[command(flatten)]
+        home: Home,
+        /// Only this gateway's.
+        gateway: Option<String>,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// List the newest journal rows, newest first
+    #[command(after_help = "For more than a look, read the table `journal` with sqlite3; SCHEMA.md tells of it.\n\n\
+        Example:\n  engawa-cloud log grand-1 --kind checked_in --limit 10")]
+    Log {
+        #[command(flatten)]
+        home: Home,
+        /// Only this gateway's.
+        gateway: Option<String>,
+        /// Only this kind, such as `checked_in`.
+        #[arg(long)]
+        kind: Option<String>,
+        /// How many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// Send a gateway a command; it is kept until the gateway comes for it, and done once
+    #[command(after_help = "Options stand before the name of the command.\n\nExamples:
+  engawa-cloud send grand-1 --wait 30 setpoint 101 22.5
+  engawa-cloud send grand-1 --key bar-4711 --expires-s 600 post 101 12.50 EUR \"Bar\" --stay 88123
+  engawa-cloud send grand-1 room-status 101 clean-vacant
+  engawa-cloud send grand-1 service 101 make-up
+  engawa-cloud send grand-1 json '{\"do\":\"resync\"}'
+
+Exit status with --wait: 0 done; 3 refused, doubtful, superseded or expired; 4 not ended in time.")]
+    Send {
+        #[command(flatten)]
+        home: Home,
+        /// Which gateway.
+        gateway: String,
+        /// The idempotency key: the same key again does nothing twice. Without it a new one is made and printed.
+        #[arg(long)]
+        key: Option<String>,
+        /// After this time it is not carried out any more, seconds.
+        #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..=2_592_000))]
+        expires_s: u32,
+        /// Wait for the outcome, at most so many seconds.
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=86_400))]
+        wait: Option<u32>,
+        #[command(flatten)]
+        form: Form,
+        #[command(subcommand)]
+        what: send::What,
+    },
+    /// List the newest commands and what became of them, newest first
+    Commands {
+        #[command(flatten)]
+        home: Home,
+        /// Only this gateway's.
+        gateway: Option<String>,
+        /// How many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// Turn a gateway out: its connection ends within seconds, and it is not let in again
+    #[command(after_help = "What it sent stays. Its name is not given again: its certificate stays valid until it expires, \
+        and would open the door for whoever has it.")]
+    Revoke {
+        #[command(flatten)]
+        home: Home,
+        /// Which gateway.
+        gateway: String,
+    },
+    /// Print the completions of a shell
+    #[command(after_help = "For example: engawa-cloud completions bash > /etc/bash_completion.d/engawa-cloud")]
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+/// Does what the command line asks.
+pub(crate) fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Init { home, names } => setup::init(&home.dir, names),
+        Command::Serve { home, listen } => serve::serve(&home.dir, listen),
+        Command::Claim { home, property, gateway, name, hours, form } => {
+            setup::claim(&home.dir, &property, &gateway, name.as_deref(), hours, form.json)
+        }
+        Command::Gateways { home, form } => listing::gateways(&home.dir, form.json),
+        Command::Rooms { home, gateway, form } => listing::rooms(&home.dir, gateway.as_deref(), form.json),
+        Command::Log { home, gateway, kind, limit, form } => {
+            listing::log(&home.dir, gateway, kind, limit, form.json)
+        }
+        Command::Commands { home, gateway, limit, form } => {
+            listing::commands(&home.dir, gateway.as_deref(), limit, form.json)
+        }
+        Command::Send { home, gateway, key, expires_s, wait, form, what } => {
+            let order = send::Order { gateway, key, expires_s, wait, json: form.json };
+            return end(send::send(&home.dir, order, what));
+        }
+        Command::Revoke { home, gateway } => setup::revoke(&home.dir, &gateway),
+        Command::Completions { shell } => completions(shell),
+    };
+    end(outcome.map(|()| DONE))
+}
+
+fn completions(shell: Shell) -> anyhow::Result<()> {
+    // By way of memory: the generator would panic where standard output is closed.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "engawa-cloud", &mut script);
+    Ok(std::io::stdout().write_all(&script)?)
+}
+
+fn end(outcome: anyhow::Result<u8>) -> ExitCode {
+    match outcome {
+        Ok(status) => ExitCode::from(status),
+        // A reader that has seen enough (`engawa-cloud log | head`) is no failure.
+        Err(error) if is_broken_pipe(&error) => ExitCode::from(DONE),
+        Err(error) => {
+            output::note(&format!("engawa-cloud: {error:#}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        super::Cli::command().debug_assert();
+    }
+}

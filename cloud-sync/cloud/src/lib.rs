@@ -1,0 +1,8 @@
+//! The cloud end: takes the gateways' journals in, exactly once, and hands commands out.
+//!
+//! A library beside the `engawa-cloud` binary, so that tests and benches can drive its pieces without a process.
+//!
+//! Never: personal data. What gateways send names stays by reservation number.
+
+pub mod end;
+pub mod store;

@@ -1,0 +1,106 @@
+//! What the command line lists.
+
+use crate::lock;
+use crate::output::plain;
+use engawa_cloud::store::listing::{self, LogFilter};
+use engawa_cloud::store::{DATABASE_FILE, open_reader};
+use engawa_model::Timestamp;
+use rusqlite::Connection;
+use serde::Serialize;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+fn reader(dir: &Path, gateway: Option<&str>) -> anyhow::Result<Connection> {
+    let connection = open_reader(&dir.join(DATABASE_FILE))?;
+    if let Some(gateway) = gateway
+        && !listing::gateway_exists(&connection, gateway)?
+    {
+        anyhow::bail!("there is no gateway `{gateway}` here: `engawa-cloud gateways` lists them");
+    }
+    Ok(connection)
+}
+
+/// Writes one JSON object a line, or a line for people.
+fn list<T: Serialize>(items: &[T], as_json: bool, line: impl Fn(&T) -> String) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    for item in items {
+        let text = if as_json { serde_json::to_string(item)? } else { plain(&line(item)) };
+        writeln!(out, "{text}")?;
+    }
+    Ok(out.flush()?)
+}
+
+fn instant(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "-".to_owned(), |at| format!("{at:.3}"))
+}
+
+/// `engawa-cloud gateways`.
+pub(crate) fn gateways(dir: &Path, as_json: bool) -> anyhow::Result<()> {
+    let mut gateways = listing::gateways(&reader(dir, None)?)?;
+    if !lock::is_served(dir) {
+        // A `serve` that was killed could not note that everybody has gone.
+        gateways.iter_mut().for_each(|gateway| gateway.connected = false);
+    }
+    list(&gateways, as_json, |gateway| {
+        let seen = match (gateway.connected, gateway.last_seen) {
+            (true, Some(at)) => format!("connected since {at:.0}"),
+            (false, Some(at)) => format!("away, seen {at:.0}"),
+            (_, None) => "never seen".to_owned(),
+        };
+        format!(
+            "{:<20} {:<16} {:<9} {:>9} rows {:>5} waiting  {seen}",
+            gateway.id, gateway.property, gateway.status, gateway.rows, gateway.waiting
+        )
+    })
+}
+
+/// `engawa-cloud rooms`.
+pub(crate) fn rooms(dir: &Path, gateway: Option<&str>, as_json: bool) -> anyhow::Result<()> {
+    let connection = reader(dir, gateway)?;
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
+    list(&listing::rooms(&connection, gateway)?, as_json, |room| {
+        let stays = if room.stays.is_empty() { "vacant".to_owned() } else { room.stays.join(", ") };
+        let words = [room.housekeeping.as_deref(), room.sign.as_deref().filter(|sign| *sign != "off")];
+        let words: Vec<&str> = words.into_iter().flatten().collect();
+        format!(
+            "{:<20} {:>8}  {:>5} °C, set to {:>5}  {:<18}  {stays}",
+            room.gateway,
+            room.room,
+            number(room.temperature),
+            number(room.setpoint),
+            if words.is_empty() { "-".to_owned() } else { words.join(", ") }
+        )
+    })
+}
+
+/// `engawa-cloud log`.
+pub(crate) fn log(
+    dir: &Path,
+    gateway: Option<String>,
+    kind: Option<String>,
+    limit: u32,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    let connection = reader(dir, gateway.as_deref())?;
+    let filter = LogFilter { gateway, kind, limit, ..LogFilter::default() };
+    list(&listing::log(&connection, &filter)?, as_json, |row| {
+        format!("{:<24}  {}  {}/{}  {}  {}", instant(row.at), row.gateway, row.lane, row.seq, row.kind, row.body)
+    })
+}
+
+/// `engawa-cloud commands`.
+pub(crate) fn commands(dir: &Path, gateway: Option<&str>, limit: u32, as_json: bool) -> anyhow::Result<()> {
+    let connection = reader(dir, gateway)?;
+    list(&listing::commands(&connection, gateway, limit)?, as_json, |command| {
+        let state = command.outcome.as_ref().unwrap_or(&command.state);
+        let reason = command.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        format!(
+            "{:<24}  {}  {}  {}  {}  {state}{reason}",
+            instant(command.at),
+            command.gateway,
+            command.seq,
+            command.key,
+            command.kind
+        )
+    })
+}

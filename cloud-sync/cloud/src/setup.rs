@@ -1,0 +1,186 @@
+//! Making a cloud, letting gateways in and turning them out.
+
+use crate::output::{note, say};
+use anyhow::{Context, bail};
+use engawa_cloud::store::{self, DATABASE_FILE, gateways};
+use engawa_link::ClaimCode;
+use engawa_link::pki::CertificateAuthority;
+use engawa_model::Timestamp;
+use serde_json::json;
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::IpAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+/// The authority's certificate: it appears last, so a folder that has it is a whole cloud.
+const AUTHORITY_FILE: &str = "ca.pem";
+/// The authority's key.
+const AUTHORITY_KEY_FILE: &str = "ca.key";
+/// The cloud's own certificate.
+pub(crate) const SERVER_FILE: &str = "server.pem";
+/// Its key.
+pub(crate) const SERVER_KEY_FILE: &str = "server.key";
+/// Where Linux tells the machine's name.
+const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
+/// The longest name for people, characters.
+const MOST_NAME: usize = 200;
+
+/// `engawa-cloud init`.
+pub(crate) fn init(dir: &Path, names: Vec<String>) -> anyhow::Result<()> {
+    let names = if names.is_empty() { own_names() } else { checked(names)? };
+    let files = [AUTHORITY_FILE, AUTHORITY_KEY_FILE, SERVER_FILE, SERVER_KEY_FILE, DATABASE_FILE];
+    let there: Vec<&str> = files.into_iter().filter(|file| dir.join(file).exists()).collect();
+    if there.contains(&AUTHORITY_FILE) {
+        bail!(
+            "there is a cloud in {} already, and a cloud is made once: use it with `engawa-cloud serve`, or choose another --dir",
+            dir.display()
+        );
+    }
+    if !there.is_empty() {
+        bail!(
+            "{} has {}, but no {AUTHORITY_FILE}: if an earlier `init` was cut short, remove them and start again; if this cloud was in use, put {AUTHORITY_FILE} back from a backup",
+            dir.display(),
+            there.join(", ")
+        );
+    }
+    let authority = CertificateAuthority::create("Engawa cloud")?;
+    let (certificate, key) = authority.server_certificate(&names)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("making the folder {}", dir.display()))?;
+    store::create(&dir.join(DATABASE_FILE))?;
+    write(&dir.join(SERVER_KEY_FILE), &key)?;
+    write(&dir.join(SERVER_FILE), &certificate)?;
+    // Makes the files' names durable too.
+    File::open(dir).and_then(|folder| folder.sync_all()).with_context(|| format!("writing {}", dir.display()))?;
+    authority.save(dir)?;
+    say(&format!("a new cloud for {} is in {}", names.join(", "), dir.display()))?;
+    say(&format!("keep {} safe: whoever has it can make gateways", dir.join(AUTHORITY_KEY_FILE).display()))
+}
+
+/// This machine under the names that always lead to it, and its own.
+fn own_names() -> Vec<String> {
+    let mut names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    // A machine without a usable name has the others.
+    let own = fs::read_to_string(HOST_NAME_FILE).unwrap_or_default().trim().to_ascii_lowercase();
+    if good_host(&own) && !names.contains(&own) {
+        names.push(own);
+    }
+    names
+}
+
+fn checked(names: Vec<String>) -> anyhow::Result<Vec<String>> {
+    let mut checked = Vec::new();
+    for name in names {
+        if name.parse::<IpAddr>().is_err() && !good_host(&name) {
+            bail!("--name `{name}`: expected a host name such as cloud.example.com or an address such as 192.0.2.7 or 2001:db8::7, without a port");
+        }
+        if !checked.contains(&name) {
+            checked.push(name);
+        }
+    }
+    Ok(checked)
+}
+
+/// True if `name` is a host name: labels of letters, digits and `-` (RFC 1123, section 2.1), the last not all digits.
+fn good_host(name: &str) -> bool {
+    let good_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = name.rsplit('.').next().unwrap_or_default();
+    name.len() <= 253 && name.split('.').all(good_label) && !last.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("making {}", path.display()))?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .with_context(|| format!("writing {}", path.display()))
+}
+
+/// The authority of the cloud in `dir`.
+pub(crate) fn authority(dir: &Path) -> anyhow::Result<CertificateAuthority> {
+    CertificateAuthority::load(dir)
+        .with_context(|| format!("there is no usable cloud in {}: `engawa-cloud init` makes one", dir.display()))
+}
+
+/// `engawa-cloud claim`.
+pub(crate) fn claim(
+    dir: &Path,
+    property: &str,
+    gateway: &str,
+    name: Option<&str>,
+    hours: u32,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    for (what, text) in [("--property", property), ("--gateway", gateway)] {
+        if !gateways::good_name(text) {
+            bail!("{what} `{text}`: expected up to 64 letters, digits, `-`, `_` or `.`, beginning with a letter or digit");
+        }
+    }
+    if name.is_some_and(|name| name.is_empty() || name.chars().count() > MOST_NAME || name.chars().any(char::is_control)) {
+        bail!("--name: expected 1 to {MOST_NAME} characters, none of them a control character");
+    }
+    let authority = authority(dir)?;
+    let code = ClaimCode::new(authority.pin()).context("the system gives no random bytes")?;
+    let now = Timestamp::now();
+    let expires = now + jiff::SignedDuration::from_hours(i64::from(hours));
+    let mut connection = store::open(&dir.join(DATABASE_FILE))?;
+    let enrolled = store::write(&mut connection, |connection| {
+        let enrolled = gateways::admitted(connection, gateway)?;
+        let (now, expires) = (now.as_microsecond(), expires.as_microsecond());
+        gateways::claim(connection, property, gateway, name, &code.secret, now, expires)?;
+        Ok(enrolled)
+    })?;
+    if enrolled {
+        note(&format!(
+            "`{gateway}` is enrolled already: this code is for a new machine in its place, and the old machine's \
+             certificate stays good; if the old one was stolen, revoke `{gateway}` and choose another name"
+        ));
+    }
+    if as_json {
+        let code = code.to_string();
+        return say(&json!({ "property": property, "gateway": gateway, "code": code, "expires": expires }).to_string());
+    }
+    say(&code.to_string())?;
+    note(&format!("good once, until {expires:.0}; on the gateway: engawa enroll {code}"));
+    Ok(())
+}
+
+/// `engawa-cloud revoke`.
+pub(crate) fn revoke(dir: &Path, gateway: &str) -> anyhow::Result<()> {
+    let mut connection = store::open(&dir.join(DATABASE_FILE))?;
+    store::write(&mut connection, |connection| {
+        gateways::revoke(connection, gateway, Timestamp::now().as_microsecond())
+    })?;
+    say(&format!("gateway `{gateway}` is revoked: it is turned out within seconds, for good"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_a_cloud_are_hosts_or_addresses() {
+        let long = format!("{}.example", "x".repeat(64));
+        for name in ["cloud.example.com", "localhost", "a", "x1-y.example", "192.0.2.7", "::1", "2001:db8::7"] {
+            assert!(checked(vec![name.to_owned()]).is_ok(), "{name}");
+        }
+        for name in ["", "a b", "https://x", "host:8443", "[::1]", "*.example.com", "-x", "x-", "a..b", "1.2.3", "café", &long] {
+            assert!(checked(vec![name.to_owned()]).is_err(), "{name}");
+        }
+        assert_eq!(checked(vec!["a".into(), "a".into()]).unwrap(), ["a"]);
+        assert!(own_names().len() >= 3);
+    }
+}

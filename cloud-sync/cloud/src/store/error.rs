@@ -1,0 +1,110 @@
+//! What can go wrong in the cloud's store.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A store that can't do what was asked; nothing already stored is lost by it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file can't be opened.
+    #[error("opening the database {}: is the file there, and may this user read and write it and its folder?", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's answer.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The file can't be made.
+    #[error("making the database {}", path.display())]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A migration failed; the file is as it was before.
+    #[error("bringing the database to schema version {to}")]
+    Migrate {
+        /// The version aimed at.
+        to: usize,
+        /// Why.
+        #[source]
+        source: rusqlite_migration::Error,
+    },
+    /// The file is of a newer release.
+    #[error(
+        "the database has schema version {found}, this release knows up to {known}: install the newer release again"
+    )]
+    Newer {
+        /// The file's.
+        found: usize,
+        /// Ours.
+        known: usize,
+    },
+    /// The file is of an older release, and was opened for reading only.
+    #[error("the database has schema version {found}, this release wants {wanted}: start `engawa-cloud serve` once, it brings it up to date")]
+    Older {
+        /// The file's.
+        found: usize,
+        /// Ours.
+        wanted: usize,
+    },
+    /// A statement failed; its transaction was rolled back.
+    #[error("{doing}")]
+    Sql {
+        /// What was being done.
+        doing: &'static str,
+        /// SQLite's answer.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The transaction that several writes shared could not be begun or made durable.
+    #[error("making a group of writes durable")]
+    Commit(#[source] Arc<rusqlite::Error>),
+    /// The writer has ended.
+    #[error("the writer of the database has stopped")]
+    Stopped,
+    /// No such gateway.
+    #[error("there is no gateway `{0}` here: `engawa-cloud gateways` lists them, `engawa-cloud claim` adds one")]
+    NoGateway(String),
+    /// The gateway was revoked.
+    #[error("gateway `{0}` was revoked; its certificate stays valid until it expires, so its name is not given again")]
+    Revoked(String),
+    /// The name belongs to another property.
+    #[error("gateway `{gateway}` belongs to property `{property}`: choose another name")]
+    OtherProperty {
+        /// The gateway.
+        gateway: String,
+        /// Its property.
+        property: String,
+    },
+    /// The idempotency key was used for something else.
+    #[error("key `{key}` was already used for another command of gateway `{gateway}` (number {seq}): choose another key")]
+    KeyTaken {
+        /// The gateway.
+        gateway: String,
+        /// The key.
+        key: String,
+        /// The other command's number.
+        seq: u64,
+    },
+    /// A command that is too large to be sent.
+    #[error("the command has {found} bytes; the most is {most}: is its text too long?")]
+    TooLarge {
+        /// The command's.
+        found: usize,
+        /// What may be.
+        most: usize,
+    },
+    /// Too many commands wait for the gateway.
+    #[error("{0} commands already wait for gateway `{1}`: is it connected?")]
+    QueueFull(u64, String),
+}
+
+impl StoreError {
+    pub(crate) fn sql(doing: &'static str) -> impl Fn(rusqlite::Error) -> Self + Copy {
+        move |source| Self::Sql { doing, source }
+    }
+}

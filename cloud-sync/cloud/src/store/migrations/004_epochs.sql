@@ -1,0 +1,6 @@
+-- The life of its journal that the gateway spoke of last; NULL: not known. Another one means a new disk, and with it a
+-- lost inbox.
+ALTER TABLE gateway ADD COLUMN epoch INTEGER;
+
+-- The life of the journal that named the stay last: what ended while a gateway had no disk is found by it.
+ALTER TABLE stay ADD COLUMN epoch INTEGER;

@@ -1,0 +1,102 @@
+//! What can go wrong on the link, in words for the log and the status page.
+
+use engawa_protocol::batch::BatchError;
+use engawa_protocol::cloud::CloudSessionError;
+use engawa_protocol::edge::SessionError;
+use engawa_protocol::frame::FrameError;
+use engawa_protocol::ports::StoreFault;
+use std::io;
+use std::net::SocketAddr;
+
+/// A link that can't be made or kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The address is not `host:port`, or its name is unknown.
+    #[error("`{address}` can't be resolved; expected `host:port`")]
+    Address {
+        /// The address.
+        address: String,
+        /// The resolver's reason.
+        #[source]
+        source: Option<io::Error>,
+    },
+    /// No socket.
+    #[error("can't open a UDP socket on {address}")]
+    Socket {
+        /// Where.
+        address: SocketAddr,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The certificates or keys can't be used.
+    #[error("the certificates can't be used: {0}")]
+    Tls(String),
+    /// The connection could not be made.
+    #[error("can't connect to {address}")]
+    Connect {
+        /// Where to.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: quinn::ConnectionError,
+    },
+    /// The other end was not heard of in time.
+    #[error("{address} does not answer")]
+    Silent {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// The connection broke.
+    #[error("the connection broke")]
+    Broken(#[source] quinn::ConnectionError),
+    /// A stream broke.
+    #[error("a stream broke: {0}")]
+    Stream(String),
+    /// A frame can't be used.
+    #[error("the other end sent something that is not this protocol")]
+    Frame(#[source] FrameError),
+    /// The cloud turned the gateway away.
+    #[error("the cloud refuses this gateway: {reason}")]
+    Refused {
+        /// Why.
+        reason: String,
+        /// When it may try again, seconds; 0: not said.
+        retry_after_s: u32,
+    },
+    /// The cloud said something that can't be.
+    #[error("the cloud's answer can't be right")]
+    Session(#[source] SessionError),
+    /// The gateway said something that can't be.
+    #[error("the gateway's frame can't be right")]
+    Gateway(#[source] CloudSessionError),
+    /// The journal no longer has rows that the cloud wants.
+    #[error("the cloud wants the rows of lane {lane} after {after}, and the journal no longer has them: was the cloud restored to an earlier time?")]
+    Missing {
+        /// The lane.
+        lane: u8,
+        /// The last row that the cloud has.
+        after: u64,
+    },
+    /// A batch can't be made or read.
+    #[error("a batch can't be used")]
+    Batch(#[source] BatchError),
+    /// A store failed.
+    #[error("the store failed")]
+    Store(#[source] StoreFault),
+}
+
+impl LinkError {
+    /// The whole chain in one line.
+    pub fn in_words(&self) -> String {
+        let mut words = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            words.push_str(": ");
+            words.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        words
+    }
+}

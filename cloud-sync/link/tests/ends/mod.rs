@@ -1,0 +1,260 @@
+//! Two small stores in memory, and the ends around them.
+#![allow(unreachable_pub, reason = "a module of a test")]
+
+use engawa_link::pki::CertificateAuthority;
+use engawa_link::{BoundCloud, CloudEnd, EdgeLink, Identity, LinkError, LinkState, Tuning};
+use engawa_protocol::ports::{CloudStore, EdgeStore, Enrolled, Ingested, Refusal, Row, StoreFault};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub const LANES: [u8; 3] = [1, 3, 5];
+
+#[derive(Default)]
+pub struct Journal {
+    pub lanes: Mutex<BTreeMap<u8, Vec<Row>>>,
+    pub told: Mutex<BTreeMap<u8, u64>>,
+    pub inbox: Mutex<Vec<Row>>,
+    pub wake: Arc<Notify>,
+}
+
+impl Journal {
+    pub fn write(&self, lane: u8, count: usize) {
+        let mut lanes = self.lanes.lock().unwrap();
+        let rows = lanes.entry(lane).or_default();
+        for _ in 0..count {
+            let seq = rows.len() as u64 + 1;
+            let body = format!(r#"{{"lane":{lane},"n":{seq},"text":"what a row may say"}}"#).into_bytes();
+            rows.push(Row { seq, at_micros: 1, kind: "test".into(), body });
+        }
+        drop(lanes);
+        self.wake.notify_one();
+    }
+}
+
+impl EdgeStore for Journal {
+    fn epoch(&self) -> u64 {
+        7
+    }
+
+    fn lanes(&self) -> Vec<u8> {
+        LANES.to_vec()
+    }
+
+    fn read(&self, lane: u8, after: u64, max_rows: usize, max_bytes: usize) -> Result<Vec<Row>, StoreFault> {
+        let lanes = self.lanes.lock().unwrap();
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for row in lanes.get(&lane).into_iter().flatten().skip(usize::try_from(after).unwrap()).take(max_rows) {
+            bytes += row.body.len();
+            if bytes > max_bytes && !rows.is_empty() {
+                break;
+            }
+            rows.push(row.clone());
+        }
+        Ok(rows)
+    }
+
+    fn head(&self, lane: u8) -> Result<u64, StoreFault> {
+        Ok(self.lanes.lock().unwrap().get(&lane).map_or(0, |rows| rows.len() as u64))
+    }
+
+    fn acknowledged(&self, lane: u8, mark: u64) -> Result<(), StoreFault> {
+        let mut told = self.told.lock().unwrap();
+        let before = told.insert(lane, mark).unwrap_or(0);
+        assert!(before <= mark, "lane {lane}: the mark went back from {before} to {mark}");
+        Ok(())
+    }
+
+    fn inbox_mark(&self) -> Result<u64, StoreFault> {
+        Ok(self.inbox.lock().unwrap().last().map_or(0, |row| row.seq))
+    }
+
+    fn accept(&self, commands: Vec<Row>) -> Result<u64, StoreFault> {
+        let mut inbox = self.inbox.lock().unwrap();
+        for row in commands {
+            if row.seq > inbox.last().map_or(0, |row| row.seq) {
+                inbox.push(row);
+            }
+        }
+        Ok(inbox.last().map_or(0, |row| row.seq))
+    }
+}
+
+pub struct Cloud {
+    pub authority: CertificateAuthority,
+    pub rows: Mutex<BTreeMap<(String, u64, u8), Vec<Row>>>,
+    pub commands: Mutex<Vec<Row>>,
+    pub acked: Mutex<u64>,
+    pub revoked: Mutex<BTreeSet<String>>,
+    pub claims: Mutex<BTreeMap<String, String>>,
+    pub changed: watch::Sender<u64>,
+}
+
+impl Cloud {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            authority: CertificateAuthority::create("test").unwrap(),
+            rows: Mutex::default(),
+            commands: Mutex::default(),
+            acked: Mutex::default(),
+            revoked: Mutex::default(),
+            claims: Mutex::default(),
+            changed: watch::Sender::new(0),
+        })
+    }
+
+    pub fn send(&self, text: &str) {
+        let mut commands = self.commands.lock().unwrap();
+        let seq = commands.len() as u64 + 1;
+        commands.push(Row { seq, at_micros: 1, kind: "test".into(), body: text.as_bytes().to_vec() });
+        drop(commands);
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// Opens a listening end; what can't be had twice is made from files.
+    pub async fn end(self: &Arc<Self>, listen: SocketAddr, tuning: Tuning) -> BoundCloud {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        loop {
+            // The socket of an end that was aborted is freed a moment later.
+            match self.try_end(listen, tuning) {
+                Ok(bound) => return bound,
+                Err(error) => assert!(tokio::time::Instant::now() < deadline, "{error:?}"),
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn try_end(self: &Arc<Self>, listen: SocketAddr, tuning: Tuning) -> Result<BoundCloud, LinkError> {
+        let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let (server_certificate_pem, server_key_pem) = self.authority.server_certificate(&names).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        self.authority.save(dir.path()).unwrap();
+        let end = CloudEnd {
+            listen,
+            authority: CertificateAuthority::load(dir.path()).unwrap(),
+            server_certificate_pem,
+            server_key_pem,
+            store: Arc::clone(self) as Arc<dyn CloudStore>,
+            commands: self.changed.subscribe(),
+            tuning,
+        };
+        end.bind()
+    }
+}
+
+impl CloudStore for Cloud {
+    fn hello(&self, gateway: &str, epoch: u64, heads: &[(u8, u64)]) -> Result<Vec<(u8, u64)>, Refusal> {
+        let rows = self.rows.lock().unwrap();
+        heads
+            .iter()
+            .map(|&(lane, edge)| {
+                let cloud = rows.get(&(gateway.to_owned(), epoch, lane)).map_or(0, |rows| rows.len() as u64);
+                if cloud > edge { Err(Refusal::EdgeBehind { lane, cloud, edge }) } else { Ok((lane, cloud)) }
+            })
+            .collect()
+    }
+
+    fn ingest(&self, gateway: &str, epoch: u64, lane: u8, rows: Vec<Row>) -> Result<Ingested, StoreFault> {
+        let mut all = self.rows.lock().unwrap();
+        let stored = all.entry((gateway.to_owned(), epoch, lane)).or_default();
+        for row in rows {
+            let mark = stored.len() as u64;
+            if row.seq > mark + 1 {
+                return Ok(Ingested::Gap(mark));
+            }
+            if row.seq == mark + 1 {
+                stored.push(row);
+            }
+        }
+        Ok(Ingested::Upto(stored.len() as u64))
+    }
+
+    fn commands(&self, _gateway: &str, after: u64, max: usize) -> Result<Vec<Row>, StoreFault> {
+        let commands = self.commands.lock().unwrap();
+        Ok(commands.iter().filter(|row| row.seq > after).take(max).cloned().collect())
+    }
+
+    fn commands_acknowledged(&self, _gateway: &str, mark: u64) -> Result<(), StoreFault> {
+        let mut acked = self.acked.lock().unwrap();
+        *acked = (*acked).max(mark);
+        Ok(())
+    }
+
+    fn enrol(&self, claim_secret: &str, csr_pem: &str) -> Result<Enrolled, Refusal> {
+        let gateway = self.claims.lock().unwrap().remove(claim_secret).ok_or(Refusal::BadClaim)?;
+        let now = SystemTime::now();
+        let certificate_pem = self
+            .authority
+            .sign_gateway(&gateway, csr_pem, now, now + Duration::from_secs(3600))
+            .map_err(|error| Refusal::BadRequest(error.to_string()))?;
+        Ok(Enrolled { gateway, certificate_pem, ca_pem: self.authority.pem().to_owned() })
+    }
+
+    fn admitted(&self, gateway: &str) -> bool {
+        !self.revoked.lock().unwrap().contains(gateway)
+    }
+
+    fn seen(&self, _gateway: &str, _connected: bool, _address: &str) {}
+}
+
+pub fn quick() -> Tuning {
+    Tuning {
+        keep_alive: Duration::from_millis(200),
+        idle: Duration::from_secs(1),
+        backoff_min: Duration::from_millis(10),
+        backoff_max: Duration::from_millis(100),
+        handshake: Duration::from_secs(2),
+        admission: Duration::from_millis(50),
+        ..Tuning::default()
+    }
+}
+
+/// A link that runs until its token is cancelled.
+pub struct Link {
+    pub cancel: CancellationToken,
+    pub state: watch::Receiver<LinkState>,
+    pub task: JoinHandle<()>,
+}
+
+pub fn link(cloud: SocketAddr, identity: Identity, journal: &Arc<Journal>, seed: u64) -> Link {
+    let (sender, state) = watch::channel(LinkState::Down { reason: "not begun".into() });
+    let cancel = CancellationToken::new();
+    let edge = EdgeLink {
+        cloud: cloud.to_string(),
+        identity,
+        store: Arc::clone(journal) as Arc<dyn EdgeStore>,
+        wake: Arc::clone(&journal.wake),
+        state: sender,
+        tuning: quick(),
+        seed,
+    };
+    let task = tokio::spawn(edge.run(cancel.clone()));
+    Link { cancel, state, task }
+}
+
+/// An identity that `authority` signs, through the enrolment that a gateway uses.
+pub async fn enrolled(cloud: &Arc<Cloud>, address: SocketAddr, gateway: &str) -> Identity {
+    let code = engawa_link::ClaimCode::new(cloud.authority.pin()).unwrap();
+    cloud.claims.lock().unwrap().insert(code.secret.clone(), gateway.to_owned());
+    let dir = tempfile::tempdir().unwrap();
+    engawa_link::enroll(&address.to_string(), &code, dir.path()).await.unwrap()
+}
+
+/// Waits until the link's state is one that `wanted` takes.
+pub async fn until_state(link: &mut Link, wanted: impl Fn(&LinkState) -> bool) -> LinkState {
+    let waiting = link.state.wait_for(|state| wanted(state));
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("the state in time").unwrap().clone()
+}
+
+/// Waits until `holds`.
+pub async fn until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(tokio::time::Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

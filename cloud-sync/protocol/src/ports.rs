@@ -1,0 +1,122 @@
+//! What the session needs from the stores at both ends. All methods may block on disk: the link calls
+//! them off the async threads.
+//!
+//! Terms: a *row* is one journal entry, its body frozen when it was written; a *lane* is a row's class of
+//! urgency, with dense sequence numbers from 1; an *epoch* is the random id of one journal's life (new
+//! after a restore or a new disk); a *mark* is the highest sequence number that is durable.
+
+use std::fmt;
+
+/// One journal row or one command, as it travels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Dense within (gateway, lane, epoch), from 1.
+    pub seq: u64,
+    /// When it happened, microseconds since the Unix epoch, UTC.
+    pub at_micros: i64,
+    /// The kind of the body, such as `checked_in`.
+    pub kind: String,
+    /// The body: JSON, UTF-8, never changed after it was written.
+    pub body: Vec<u8>,
+}
+
+/// What went wrong in a store, in words for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{context}")]
+pub struct StoreFault {
+    /// What was being done.
+    pub context: String,
+    /// Why it failed.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl StoreFault {
+    /// A fault while doing `context`.
+    pub fn new(context: impl fmt::Display, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { context: context.to_string(), source: Some(source.into()) }
+    }
+}
+
+/// The edge's end: its journal and its durable inbox.
+pub trait EdgeStore: Send + Sync + 'static {
+    /// The journal's epoch.
+    fn epoch(&self) -> u64;
+    /// The lanes that the journal has, most urgent first.
+    fn lanes(&self) -> Vec<u8>;
+    /// Rows of `lane` after `after`, in order, at most `max_rows` and (but for the first) `max_bytes` of bodies.
+    fn read(&self, lane: u8, after: u64, max_rows: usize, max_bytes: usize) -> Result<Vec<Row>, StoreFault>;
+    /// The highest sequence number written in `lane` (0: none).
+    fn head(&self, lane: u8) -> Result<u64, StoreFault>;
+    /// The cloud has `lane` durably up to `mark`.
+    fn acknowledged(&self, lane: u8, mark: u64) -> Result<(), StoreFault>;
+    /// The mark of the command inbox.
+    fn inbox_mark(&self) -> Result<u64, StoreFault>;
+    /// Stores commands durably, in order; those at or below the mark are skipped. Returns the new mark.
+    fn accept(&self, commands: Vec<Row>) -> Result<u64, StoreFault>;
+}
+
+/// How the cloud answers a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ingested {
+    /// Durable up to this mark.
+    Upto(u64),
+    /// The batch starts after a hole: send again from after this mark.
+    Gap(u64),
+}
+
+/// Why the cloud turns a gateway away.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The identity is not enrolled here, or was revoked.
+    #[error("gateway `{0}` is not enrolled here or was revoked")]
+    Unknown(String),
+    /// The cloud has more of this epoch than the gateway: a restored or cloned disk.
+    #[error("lane {lane}: the cloud is at {cloud}, the gateway only at {edge}: its disk was restored or cloned")]
+    EdgeBehind {
+        /// Which lane.
+        lane: u8,
+        /// The cloud's mark.
+        cloud: u64,
+        /// The gateway's head.
+        edge: u64,
+    },
+    /// The store did not answer; try again later.
+    #[error("the cloud's store is not available")]
+    Unavailable,
+    /// A claim code that is unknown, used, or expired.
+    #[error("the claim code is unknown, used, or expired")]
+    BadClaim,
+    /// A certificate request that can't be signed.
+    #[error("the certificate request can't be signed: {0}")]
+    BadRequest(String),
+}
+
+/// What a newly enrolled gateway gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolled {
+    /// The gateway's identity, as in the certificate's SAN URI `engawa://gateway/<id>`.
+    pub gateway: String,
+    /// The client certificate, PEM.
+    pub certificate_pem: String,
+    /// The private CA, PEM.
+    pub ca_pem: String,
+}
+
+/// The cloud's end. `gateway` always comes from the client certificate, never from a payload.
+pub trait CloudStore: Send + Sync + 'static {
+    /// A gateway has connected with this epoch and these heads (lane, head): its marks (lane, mark), or why not.
+    fn hello(&self, gateway: &str, epoch: u64, heads: &[(u8, u64)]) -> Result<Vec<(u8, u64)>, Refusal>;
+    /// Stores rows exactly once: rows and mark in one transaction; rows at or below the mark are skipped.
+    fn ingest(&self, gateway: &str, epoch: u64, lane: u8, rows: Vec<Row>) -> Result<Ingested, StoreFault>;
+    /// Commands for `gateway` after `after`, in order, at most `max`.
+    fn commands(&self, gateway: &str, after: u64, max: usize) -> Result<Vec<Row>, StoreFault>;
+    /// The gateway has the commands durably up to `mark`.
+    fn commands_acknowledged(&self, gateway: &str, mark: u64) -> Result<(), StoreFault>;
+    /// Redeems a one-time claim (its secret as it was shown) for a certificate over the CSR (PEM).
+    fn enrol(&self, claim_secret: &str, csr_pem: &str) -> Result<Enrolled, Refusal>;
+    /// True while the gateway may talk.
+    fn admitted(&self, gateway: &str) -> bool;
+    /// The gateway was seen now (`true`: connected, `false`: gone), from this address.
+    fn seen(&self, gateway: &str, connected: bool, address: &str);
+}

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Tries installation and removal in a folder of its own, and the unit's hardening. Usage: deploy/test.sh BINARY
+set -euo pipefail
+binary=$(realpath "${1:?usage: deploy/test.sh BINARY}")
+cd "$(dirname "$0")/.."
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+fail() { echo "deploy: $*" >&2; exit 1; }
+mode() { stat -c %a "$root$1"; }
+
+for round in first second; do
+  DESTDIR=$root PREFIX=/usr/local ENGAWA=$binary bash deploy/install.sh >"$root/log" || { cat "$root/log"; fail "the $round installation"; }
+done
+grep -q "is there already and stays" "$root/log" || fail "a second installation touched the configuration"
+[ "$(mode /usr/local/bin/engawa)" = 755 ] || fail "the binary's mode"
+[ "$(mode /etc/systemd/system/engawa.service)" = 644 ] || fail "the unit's mode"
+[ "$(mode /etc/engawa/engawa.toml)" = 640 ] || fail "the configuration's mode"
+grep -q complete "$root/usr/local/share/bash-completion/completions/engawa" || fail "the completions"
+"$root/usr/local/bin/engawa" check "$root/etc/engawa/engawa.toml" >/dev/null || fail "the example configuration"
+
+# What is commented out in the example must be right too.
+sed -E 's/^# (\[|[a-z_]+ = )/\1/; /^profiles = /d; s#^(ca|password)_file.*##; s#^username.*##; s#"mqtts://10.0.0.9"#"mqtt://10.0.0.9"#' \
+  "$root/etc/engawa/engawa.toml" >"$root/whole.toml"
+"$root/usr/local/bin/engawa" check "$root/whole.toml" >/dev/null || fail "the example configuration with everything in it"
+
+DESTDIR=$root PREFIX=/opt/engawa ENGAWA=$binary bash deploy/install.sh >/dev/null
+grep -q "^ExecStart=/opt/engawa/bin/engawa " "$root/etc/systemd/system/engawa.service" || fail "PREFIX in the unit"
+DESTDIR=$root PREFIX=/opt/engawa bash deploy/uninstall.sh >/dev/null
+DESTDIR=$root PREFIX=/usr/local ENGAWA=$binary bash deploy/install.sh >/dev/null
+
+mkdir -p "$root/var/lib/engawa"
+DESTDIR=$root PREFIX=/usr/local bash deploy/uninstall.sh >/dev/null
+left=$(find "$root" -type f ! -name log ! -name whole.toml)
+[ "$left" = "$root/etc/engawa/engawa.toml" ] || fail "removal left: $left"
+if DESTDIR=$root bash deploy/uninstall.sh --purge </dev/null >/dev/null 2>&1; then fail "purge did not ask"; fi
+DESTDIR=$root bash deploy/uninstall.sh --purge --yes >/dev/null
+[ ! -e "$root/etc/engawa" ] && [ ! -e "$root/var/lib/engawa" ] || fail "purge left something"
+
+exposure=$(systemd-analyze security --offline=true --threshold=20 --no-pager deploy/systemd/engawa.service 2>&1) \
+  || { echo "$exposure" | tail -3; fail "the unit is more exposed than 2.0"; }
+echo "deploy: $(echo "$exposure" | grep -o 'Overall exposure level.*')"

@@ -1,0 +1,232 @@
+//! The command line: what can be asked, and what the exit status says.
+#![allow(clippy::print_stdout, reason = "standard output is where an answer goes")]
+
+use crate::config::{self, Loaded};
+use crate::{enroll, listing, run, status};
+use clap::{CommandFactory, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use serde_json::json;
+use std::io::{IsTerminal, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Done.
+const DONE: u8 = 0;
+/// It failed.
+const FAILED: u8 = 1;
+/// The command line or the configuration is wrong.
+const WRONG: u8 = 2;
+/// The agent is not running.
+const NOT_RUNNING: u8 = 3;
+
+/// The edge gateway of a hotel: it carries the property-management system, the rooms' devices and the cloud.
+#[derive(Parser)]
+#[command(
+    name = "engawa",
+    version,
+    about,
+    after_help = "Exit status:
+  0  done
+  1  failed; the reason is on standard error
+  2  the command line or the configuration is wrong
+  3  the agent is not running (status)
+
+Examples:
+  engawa check /etc/engawa/engawa.toml        what is wrong with a configuration, all at once
+  engawa enroll ENGAWA-CLAIM-CODE             join the cloud, once, with the code that it gave
+  engawa status                               links, sync, postings and counters of the running agent
+  engawa rooms --json | jq .points            every point of every room"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Which configuration.
+#[derive(clap::Args)]
+struct File {
+    /// The configuration.
+    #[arg(env = "ENGAWA_CONFIG", default_value = "/etc/engawa/engawa.toml", value_hint = ValueHint::FilePath)]
+    config: PathBuf,
+}
+
+/// How a listing looks.
+#[derive(clap::Args)]
+struct Form {
+    /// One JSON object a line, for scripts.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the agent in the foreground until it is asked to stop (SIGTERM, SIGINT)
+    #[command(after_help = "Logs go to standard error; RUST_LOG=engawa=debug says more. Under systemd the agent \
+        tells when it is ready and feeds the watchdog.")]
+    Run {
+        #[command(flatten)]
+        file: File,
+    },
+    /// Check a configuration, and the profiles it uses, without starting anything
+    Check {
+        #[command(flatten)]
+        file: File,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// Show how the running agent is: links, sync, devices, postings, counters
+    Status {
+        #[command(flatten)]
+        file: File,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// List the devices with their health. Reads the store, so it also works while the agent is stopped
+    Devices {
+        #[command(flatten)]
+        file: File,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// List the rooms with their stays and points. Reads the store, so it also works while the agent is stopped
+    #[command(after_help = "Shows guests' names: whoever can read the store's key may see them.")]
+    Rooms {
+        #[command(flatten)]
+        file: File,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// List the newest rows of the journal, newest first
+    Log {
+        #[command(flatten)]
+        file: File,
+        /// How many rows.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// Join the cloud with a one-time claim code (`engawa-cloud claim` makes one)
+    #[command(after_help = "The gateway's private key is made here and never leaves; the cloud signs a certificate for \
+        it. If the answer is lost on the way, run the same command again. A running agent connects by itself \
+        within seconds.")]
+    Enroll {
+        /// The claim code; `-` reads it from standard input, so that it is not in the shell's history.
+        code: String,
+        #[command(flatten)]
+        file: File,
+        /// Replace an identity that is already there.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Print the completions of a shell
+    #[command(after_help = "For example: engawa completions bash > /etc/bash_completion.d/engawa")]
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+/// How a command ended, beyond success.
+pub(crate) enum Failure {
+    /// It failed.
+    Failed(anyhow::Error),
+    /// Nobody answers at the agent's socket.
+    NotRunning(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Does what the command line asks.
+pub(crate) fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Run { file } => with(&file, |loaded| run::run(loaded).map_err(Failure::from)),
+        Command::Check { file, form } => return check(&file.config, form.json),
+        Command::Status { file, form } => with(&file, |loaded| status::status(loaded, form.json)),
+        Command::Devices { file, form } => with(&file, |loaded| Ok(listing::devices(loaded, form.json)?)),
+        Command::Rooms { file, form } => with(&file, |loaded| Ok(listing::rooms(loaded, form.json)?)),
+        Command::Log { file, limit, form } => with(&file, |loaded| Ok(listing::log(loaded, limit, form.json)?)),
+        Command::Enroll { code, file, replace } => with(&file, |loaded| Ok(enroll::enroll(loaded, &code, replace)?)),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "engawa", &mut std::io::stdout());
+            DONE
+        }
+    };
+    ExitCode::from(outcome)
+}
+
+fn with(file: &File, work: impl FnOnce(&Loaded) -> Result<(), Failure>) -> u8 {
+    let loaded = match config::load(&file.config) {
+        Ok(loaded) => loaded,
+        Err(reports) => {
+            show(&reports);
+            return WRONG;
+        }
+    };
+    match work(&loaded) {
+        Ok(()) => DONE,
+        // A reader that has seen enough (`engawa log | head`) is no failure.
+        Err(Failure::Failed(error)) if is_broken_pipe(&error) => DONE,
+        Err(Failure::Failed(error)) => {
+            eprintln!("engawa: {error:#}");
+            FAILED
+        }
+        Err(Failure::NotRunning(error)) => {
+            eprintln!("engawa: {error:#}");
+            NOT_RUNNING
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn show(reports: &[engawa_diag::Report]) {
+    let color = std::io::stderr().is_terminal();
+    for report in reports {
+        // Where standard error is closed nobody reads it.
+        let _ = write!(std::io::stderr(), "{}", report.render(color));
+    }
+}
+
+fn check(path: &Path, as_json: bool) -> ExitCode {
+    match config::load(path) {
+        Ok(loaded) => {
+            let summary = loaded.summary();
+            if as_json { println!("{}", json!({ "ok": true, "summary": summary })) } else { println!("{summary}") }
+            ExitCode::from(DONE)
+        }
+        Err(reports) => {
+            if as_json {
+                for report in &reports {
+                    for fault in &report.faults {
+                        let position = report.position(fault);
+                        println!(
+                            "{}",
+                            json!({ "file": report.file, "line": position.line, "column": position.column,
+                                "message": fault.message, "label": fault.label, "help": fault.help })
+                        );
+                    }
+                }
+            } else {
+                show(&reports);
+            }
+            ExitCode::from(WRONG)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,191 @@
+//! What the local API shows and takes: the API's view of the house.
+
+use crate::house::{Door, Shared};
+use crate::journal::Journal;
+use crate::supervisor::Supervisor;
+use engawa_api::{
+    Accepted, CommandError, CommandReport, Health, House, HouseError, HouseView, LogRow, Surroundings, SyncLaneView,
+    SyncView,
+};
+use engawa_link::LinkState;
+use engawa_model::{
+    Command, CommandKey, CommandOutcome, Fact, Lane, LinkId, Observation, ObservationSink, Timestamp,
+};
+use engawa_protocol::ports::EdgeStore;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The house's loop shows that it is alive every five seconds; after this long without it, something hangs.
+const SILENT: Duration = Duration::from_secs(20);
+
+/// The parts that the API is fed from.
+pub(crate) struct Desk {
+    /// The hotel's name, for people.
+    pub(crate) name: String,
+    /// When the agent started.
+    pub(crate) started_at: Timestamp,
+    /// The live picture.
+    pub(crate) shared: Arc<Shared>,
+    /// The way in.
+    pub(crate) door: Door,
+    /// The journal.
+    pub(crate) journal: Arc<Journal>,
+    /// The link to the cloud, where there is one.
+    pub(crate) cloud: Option<watch::Receiver<LinkState>>,
+    /// The tasks.
+    pub(crate) supervisor: Supervisor,
+    /// The last view and its number.
+    pub(crate) built: Mutex<Option<(u64, Arc<HouseView>)>>,
+}
+
+/// The id of the link to the cloud.
+pub(crate) const CLOUD_LINK: &str = "cloud";
+
+impl Desk {
+    fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            name: self.name.clone(),
+            started_at: self.started_at,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            sync: self.sync(),
+            device_counters: BTreeMap::new(),
+        }
+    }
+
+    fn sync(&self) -> SyncView {
+        let (connected, detail) = match self.cloud.as_ref().map(|state| state.borrow().clone()) {
+            None => (false, "no cloud is configured".to_owned()),
+            Some(LinkState::Up { address, .. }) => (true, format!("connected to {address}")),
+            Some(LinkState::Down { reason }) => (false, reason),
+        };
+        let marks = self.shared.marks();
+        let lanes = Lane::ALL.into_iter().map(|lane| {
+            let mark = marks.iter().find(|mark| mark.lane == lane.number());
+            let (written, acknowledged) = mark.map_or((0, 0), |mark| (mark.head, mark.acked));
+            SyncLaneView { lane, written, acknowledged, oldest_waiting: self.oldest(lane, written, acknowledged) }
+        });
+        SyncView { enrolled: self.cloud.is_some(), connected, detail, lanes: lanes.collect() }
+    }
+
+    /// When the oldest row of `lane` that waits was written.
+    fn oldest(&self, lane: Lane, written: u64, acknowledged: u64) -> Option<Timestamp> {
+        if written <= acknowledged {
+            return None;
+        }
+        let rows = tokio::task::block_in_place(|| self.journal.read(lane.number(), acknowledged, 1, 1)).ok()?;
+        Timestamp::from_microsecond(rows.first()?.at_micros).ok()
+    }
+
+    async fn take(&self, command: Command) -> Result<Accepted, CommandError> {
+        let key = command.key.clone();
+        let action = command.action.clone();
+        let before = self.shared.look(|property| property.commands().get(&key).map(|record| record.command.action.clone()));
+        match before {
+            Some(before) if before == action => return Ok(Accepted { key, duplicate: true }),
+            Some(_) => return Err(CommandError::KeyReused),
+            None => {}
+        }
+        let observation = Observation::new(Timestamp::now(), Fact::Asked { command });
+        self.door.report_durable(observation).await.map_err(|_| CommandError::Stopping)?;
+        // Another door may have used the key in the same moment; and what can't be done at all is known at once.
+        let after = self.shared.look(|property| property.commands().get(&key).cloned());
+        match after {
+            Some(record) if record.command.action != action => Err(CommandError::KeyReused),
+            Some(record) => match record.ended {
+                Some((_, CommandOutcome::Refused { reason })) => Err(CommandError::Refused { reason }),
+                _ => Ok(Accepted { key, duplicate: false }),
+            },
+            None => Ok(Accepted { key, duplicate: false }),
+        }
+    }
+}
+
+impl House for Desk {
+    fn view(&self) -> Arc<HouseView> {
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        // The number is read before the picture: a later picture under an older number is only built again.
+        let version = *self.shared.changed().borrow();
+        if let Some((of, view)) = built.as_ref()
+            && *of == version
+        {
+            return Arc::clone(view);
+        }
+        let surroundings = self.surroundings();
+        let view = Arc::new(self.shared.look(|property| HouseView::build(property, &surroundings)));
+        *built = Some((version, Arc::clone(&view)));
+        view
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.shared.changed()
+    }
+
+    fn command(&self, command: Command) -> BoxFuture<'_, Result<Accepted, CommandError>> {
+        self.take(command).boxed()
+    }
+
+    fn outcome(&self, key: CommandKey) -> BoxFuture<'_, Result<Option<CommandReport>, HouseError>> {
+        let record = self.shared.look(|property| property.commands().get(&key).cloned());
+        let report = record.map(|record| {
+            let (ended, outcome) = record.ended.unzip();
+            CommandReport { key, accepted: Some(record.asked), outcome, ended }
+        });
+        futures::future::ready(Ok(report)).boxed()
+    }
+
+    fn log(&self, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<LogRow>, HouseError>> {
+        let journal = Arc::clone(&self.journal);
+        async move {
+            let after = i64::try_from(after).unwrap_or(i64::MAX);
+            let read = move || journal.read_with(|reader| reader.since(after, limit));
+            let rows = tokio::task::spawn_blocking(read).await.map_err(|error| HouseError::Failed(Box::new(error)))?;
+            let rows = rows.map_err(|error| HouseError::Failed(Box::new(error)))?;
+            rows.iter().map(log_row).collect()
+        }
+        .boxed()
+    }
+
+    fn health(&self) -> Health {
+        let silence = self.shared.silence(Timestamp::now());
+        let hangs = silence > SILENT;
+        let mut reasons: Vec<String> = self
+            .supervisor
+            .states()
+            .into_iter()
+            .filter_map(|(name, state)| Some(format!("{name}: {} (failed {} times)", state.down?, state.failures)))
+            .collect();
+        if hangs {
+            reasons.insert(0, format!("the house has not answered for {} s", silence.as_secs()));
+        }
+        Health { ok: !hangs, reasons }
+    }
+}
+
+fn log_row(row: &engawa_store::JournalRow) -> Result<LogRow, HouseError> {
+    let change = serde_json::from_slice(&row.body).map_err(|error| HouseError::Failed(Box::new(error)))?;
+    Ok(LogRow {
+        // Rows are ordered by when they happened, in microseconds; those of one moment come together.
+        position: u64::try_from(row.at_micros).unwrap_or(0),
+        at: Timestamp::from_microsecond(row.at_micros).unwrap_or(Timestamp::UNIX_EPOCH),
+        lane: Lane::from_number(row.lane).unwrap_or(Lane::Audit),
+        change,
+    })
+}
+
+/// Tells the house what becomes of the link to the cloud, until the link's task has gone.
+pub(crate) async fn tell_house(door: Door, mut state: watch::Receiver<LinkState>) {
+    loop {
+        let (up, detail) = match &*state.borrow_and_update() {
+            LinkState::Up { address, .. } => (true, format!("connected to {address}")),
+            LinkState::Down { reason } => (false, reason.clone()),
+        };
+        let fact = Fact::Link { link: LinkId::from(CLOUD_LINK), up, detail };
+        if door.report(Observation::new(Timestamp::now(), fact)).await.is_err() || state.changed().await.is_err() {
+            return;
+        }
+    }
+}

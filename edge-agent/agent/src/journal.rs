@@ -1,0 +1,86 @@
+//! The edge's end of the sync: its journal and its durable inbox, as the session wants them.
+//!
+//! Reads go to read-only connections; what changes the store goes through the house, which is its only writer.
+
+use crate::house::{Door, Shared};
+use engawa_model::Lane;
+use engawa_protocol::ports::{EdgeStore, Row, StoreFault};
+use engawa_store::{DATABASE_FILE, DatabaseKey, Reader};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Idle read-only connections that are kept.
+const KEPT_READERS: usize = 2;
+
+/// The journal, seen by the link to the cloud.
+pub(crate) struct Journal {
+    epoch: u64,
+    path: PathBuf,
+    key: DatabaseKey,
+    door: Door,
+    shared: Arc<Shared>,
+    readers: Mutex<Vec<Reader>>,
+}
+
+impl Journal {
+    /// The journal of the store in `dir`.
+    pub(crate) fn new(epoch: u64, dir: &Path, key: DatabaseKey, door: Door, shared: Arc<Shared>) -> Self {
+        Self { epoch, path: dir.join(DATABASE_FILE), key, door, shared, readers: Mutex::default() }
+    }
+
+    /// Reads with a connection that nobody else uses meanwhile. Blocks on the disk.
+    pub(crate) fn read_with<T, E>(&self, read: impl FnOnce(&Reader) -> Result<T, E>) -> Result<T, StoreFault>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let reader = match idle {
+            Some(reader) => reader,
+            None => Reader::open(&self.path, &self.key)
+                .map_err(|source| StoreFault::new("opening the store for reading", source))?,
+        };
+        let found = read(&reader).map_err(|source| StoreFault::new("reading the journal", source))?;
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if readers.len() < KEPT_READERS {
+            readers.push(reader);
+        }
+        Ok(found)
+    }
+}
+
+impl EdgeStore for Journal {
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn lanes(&self) -> Vec<u8> {
+        Lane::ALL.into_iter().map(Lane::number).collect()
+    }
+
+    fn read(&self, lane: u8, after: u64, max_rows: usize, max_bytes: usize) -> Result<Vec<Row>, StoreFault> {
+        let rows = self.read_with(|reader| reader.journal(lane, after, max_rows, max_bytes))?;
+        let row = |row: engawa_store::JournalRow| Row {
+            seq: row.seq,
+            at_micros: row.at_micros,
+            kind: row.kind,
+            body: row.body,
+        };
+        Ok(rows.into_iter().map(row).collect())
+    }
+
+    fn head(&self, lane: u8) -> Result<u64, StoreFault> {
+        Ok(self.shared.marks().iter().find(|marks| marks.lane == lane).map_or(0, |marks| marks.head))
+    }
+
+    fn acknowledged(&self, lane: u8, mark: u64) -> Result<(), StoreFault> {
+        self.door.acknowledge(lane, mark).map_err(|source| StoreFault::new("noting the cloud's mark", source))
+    }
+
+    fn inbox_mark(&self) -> Result<u64, StoreFault> {
+        Ok(self.shared.inbox())
+    }
+
+    fn accept(&self, commands: Vec<Row>) -> Result<u64, StoreFault> {
+        self.door.accept(commands).map_err(|source| StoreFault::new("taking commands of the cloud", source))
+    }
+}

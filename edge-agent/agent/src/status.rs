@@ -1,0 +1,102 @@
+//! `engawa status`: asks the running agent over its socket.
+
+use crate::cli::Failure;
+use crate::config::Loaded;
+use anyhow::{Context, anyhow};
+use engawa_api::{Client, ClientError, DeviceView, PostingView, Status};
+use engawa_model::{Alert, DeviceState, PostingState};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+/// All that the answer is made of.
+struct Answer {
+    status: Status,
+    devices: Vec<DeviceView>,
+    postings: Vec<PostingView>,
+    alerts: Vec<Alert>,
+    counters: BTreeMap<String, u64>,
+}
+
+/// Prints how the agent is.
+pub(crate) fn status(loaded: &Loaded, as_json: bool) -> Result<(), Failure> {
+    let Some(socket) = &loaded.config.api.socket else {
+        return Err(Failure::Failed(anyhow!("[api] names no socket, so the agent can't be asked")));
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answer = runtime.block_on(ask(&Client::new(socket)))?;
+    let mut out = io::stdout().lock();
+    if as_json {
+        let Answer { status, devices, postings, alerts, counters } = answer;
+        let mut all = serde_json::to_value(status)?;
+        if let Some(all) = all.as_object_mut() {
+            all.insert("counters".to_owned(), json!(counters));
+            all.insert("postings".to_owned(), json!(postings));
+            all.insert("alerts".to_owned(), json!(alerts));
+            all.insert("device_states".to_owned(), json!(devices));
+        }
+        writeln!(out, "{all}")?;
+        return Ok(());
+    }
+    print(&mut out, &answer)?;
+    Ok(())
+}
+
+async fn ask(client: &Client) -> Result<Answer, Failure> {
+    let failed = |error: ClientError| match error {
+        error @ ClientError::NotRunning { .. } => Failure::NotRunning(error.into()),
+        error => Failure::Failed(error.into()),
+    };
+    Ok(Answer {
+        status: client.get("/api/status").await.map_err(failed)?,
+        devices: client.get("/api/devices").await.map_err(failed)?,
+        postings: client.get("/api/postings").await.map_err(failed)?,
+        alerts: client.get("/api/alerts").await.map_err(failed)?,
+        counters: client.get("/api/counters").await.map_err(failed)?,
+    })
+}
+
+fn print(out: &mut impl Write, answer: &Answer) -> anyhow::Result<()> {
+    let Answer { status, devices, postings, alerts, counters } = answer;
+    let date = status.business_date.map_or_else(|| "not known yet".to_owned(), |date| date.to_string());
+    let audit = if status.night_audit { ", night audit runs" } else { "" };
+    writeln!(out, "{} ({}), engawa {}, up since {}", status.name, status.property, status.version, status.started_at)?;
+    writeln!(out, "business date {date}{audit}; {} of {} rooms occupied", status.rooms_occupied, status.rooms)?;
+    writeln!(out, "\nlinks")?;
+    for link in &status.links {
+        let up = if link.up { "up" } else { "DOWN" };
+        writeln!(out, "  {:<16} {up:<5} since {}  {}", link.id.as_str(), link.since, link.detail)?;
+    }
+    writeln!(out, "\nsync: {}", status.sync.detail)?;
+    for lane in &status.sync.lanes {
+        let name = serde_json::to_value(lane.lane).context("naming a lane")?;
+        let oldest = lane.oldest_waiting.map_or_else(String::new, |at| format!(", the oldest since {at}"));
+        let waiting = lane.waiting();
+        writeln!(out, "  {:<10} {:>9} rows, {waiting} waiting{oldest}", name.as_str().unwrap_or(""), lane.written)?;
+    }
+    let open: Vec<_> = postings
+        .iter()
+        .filter(|posting| !matches!(posting.state, PostingState::Posted | PostingState::Refused))
+        .collect();
+    writeln!(out, "\npostings: {} known, {} not ended", postings.len(), open.len())?;
+    for posting in open {
+        let state = serde_json::to_value(posting.state).context("naming a state")?;
+        writeln!(out, "  P# {:<8} room {:<6} {} minor units of {}  {}", posting.number.0, posting.room,
+            posting.amount.minor, posting.amount.currency, state.as_str().unwrap_or(""))?;
+    }
+    let unwell: Vec<_> = devices.iter().filter(|device| device.state == DeviceState::Unwell).collect();
+    writeln!(out, "\ndevices: {}, {} unwell", devices.len(), unwell.len())?;
+    for device in unwell {
+        writeln!(out, "  {:<20} {}", device.id.as_str(), device.reason.as_deref().unwrap_or(""))?;
+    }
+    for alert in alerts.iter().filter(|alert| alert.active) {
+        writeln!(out, "ALERT {} ({} times, last {})", alert.text, alert.count, alert.last)?;
+    }
+    if !counters.is_empty() {
+        writeln!(out, "\ncounters since the start")?;
+        for (name, count) in counters {
+            writeln!(out, "  {name:<28} {count}")?;
+        }
+    }
+    Ok(())
+}

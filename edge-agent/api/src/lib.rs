@@ -1,0 +1,38 @@
+//! The local face of the gateway: a status page, a JSON API and the command line's way in.
+//!
+//! It is served on two doors, because there is no login yet and a door's reach has to stand for its
+//! rights. The *TCP door* is loopback by default, read-only, and shows the house without its guests
+//! ([`HouseView::without_personal_data`]). The *socket door* is a Unix socket of mode 0600: whoever can
+//! open it is the agent's own user or root, sees names, and may give commands.
+//!
+//! Terms: a *view* is a copy of the property made for reading, built by one pure function
+//! ([`HouseView::build`]); a *house* ([`House`]) is whoever keeps the view current and takes commands;
+//! a *fragment* is a piece of the page that is sent again when it changes.
+//!
+//! Never: rules of the hotel (they are in `engawa-model`), the store, an outgoing connection, or personal
+//! data on the TCP door.
+
+mod board;
+mod client;
+mod config;
+mod doors;
+mod events;
+mod guard;
+mod house;
+mod listen;
+mod page;
+mod picture;
+mod problem;
+mod routes;
+mod view;
+
+pub use client::{Client, ClientError};
+pub use config::{ApiConfig, ApiConfigError, DEFAULT_LISTEN, DEFAULT_SOCKET};
+pub use doors::{Bound, MAX_BODY, MAX_EVENT_STREAMS, REQUEST_TIMEOUT, ServeError, serve};
+pub use house::{Accepted, CommandError, CommandReport, Health, House, HouseError, LogPage, LogRow};
+pub use picture::Surroundings;
+pub use problem::Problem;
+pub use view::{
+    DeviceView, HouseView, LinkView, PointView, PostingView, Reading, RoomView, Status, StayView, SyncLaneView,
+    SyncView,
+};

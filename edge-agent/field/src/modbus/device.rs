@@ -1,0 +1,198 @@
+//! One device on a bus: its plan, what it said last, how it is, and what it is owed.
+
+use super::decode::{Decoded, Words, decode, differs};
+use super::health::{Health, Verdict};
+use super::plan::{self, Request};
+use super::writes::Pending;
+use crate::profile::modbus::ModbusMap;
+use engawa_model::{CommandKey, CommandOutcome, DeviceId, DeviceState, Fact, PointId, Quality, Timestamp, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A device, as configured.
+#[derive(Clone, Debug)]
+pub struct ModbusDevice {
+    /// Its name in the house.
+    pub id: DeviceId,
+    /// Its unit id on the bus, 1 to 247 (0 and 255 for some gateways' own registers).
+    pub unit: u8,
+    /// Its registers.
+    pub map: Arc<ModbusMap>,
+}
+
+/// A request and when it is due, on the bus's clock.
+struct Poll {
+    request: Request,
+    due: Duration,
+}
+
+/// What is to be done for a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Job {
+    /// Carry a write on: the point's number.
+    Write(usize),
+    /// Send a request: its number.
+    Poll(usize),
+}
+
+pub(crate) struct Device {
+    pub(crate) id: DeviceId,
+    pub(crate) unit: u8,
+    pub(crate) map: Arc<ModbusMap>,
+    polls: Vec<Poll>,
+    points: Vec<PointId>,
+    last: Vec<Option<Decoded>>,
+    last_heard: Option<Timestamp>,
+    health: Health,
+    /// Nothing before this.
+    not_before: Duration,
+    pub(crate) identified: bool,
+    /// At most one a point.
+    pub(crate) writes: BTreeMap<usize, Pending>,
+    written: BTreeMap<usize, Duration>,
+}
+
+impl Device {
+    /// A device whose first requests are spread over `spread`.
+    pub(crate) fn new(device: ModbusDevice, now: Duration, spread: Duration) -> Self {
+        let ModbusDevice { id, unit, map } = device;
+        let polls = plan::requests(&map).into_iter().map(|request| Poll { due: now + spread, request }).collect();
+        let points: Vec<PointId> =
+            map.points.iter().map(|point| PointId { device: id.clone(), point: point.name.clone() }).collect();
+        let last = vec![None; points.len()];
+        let identified = map.identity.is_none();
+        Self {
+            id,
+            unit,
+            map,
+            polls,
+            points,
+            last,
+            last_heard: None,
+            health: Health::default(),
+            not_before: Duration::ZERO,
+            identified,
+            writes: BTreeMap::new(),
+            written: BTreeMap::new(),
+        }
+    }
+
+    /// What is due first, and when; writes before polls.
+    pub(crate) fn next(&self, now: Duration) -> Option<(Duration, Job)> {
+        let write = self.writes.values().map(|write| (write.due, write.point)).min();
+        let poll = self.polls.iter().enumerate().map(|(n, poll)| (poll.due, n)).min();
+        let write = write.map(|(due, point)| (due.max(self.not_before), Job::Write(point)));
+        let poll = poll.map(|(due, n)| (due.max(self.not_before), Job::Poll(n)));
+        match (write, poll) {
+            (Some(write), Some(poll)) => Some(if write.0 <= now || write.0 <= poll.0 { write } else { poll }),
+            (one, other) => one.or(other),
+        }
+    }
+
+    pub(crate) fn request(&self, n: usize) -> Option<&Request> {
+        self.polls.get(n).map(|poll| &poll.request)
+    }
+
+    /// The request has been sent at `now`: when it is sent again. Beats that were missed are not made up for.
+    pub(crate) fn sent(&mut self, n: usize, now: Duration) {
+        if let Some(poll) = self.polls.get_mut(n) {
+            let next = poll.due + poll.request.interval;
+            poll.due = if next > now { next } else { now + poll.request.interval };
+        }
+    }
+
+    /// The device may not be asked before `due`.
+    pub(crate) fn rest_until(&mut self, due: Duration) {
+        self.not_before = self.not_before.max(due);
+    }
+
+    /// The device refused a request of several points: it is asked for its parts from now on. False where it has none.
+    pub(crate) fn split(&mut self, n: usize, now: Duration) -> bool {
+        let Some(parts) = self.polls.get(n).and_then(|poll| plan::split(&self.map, &poll.request)) else { return false };
+        self.polls.remove(n);
+        self.polls.extend(parts.into_iter().map(|request| Poll { request, due: now }));
+        true
+    }
+
+    /// A good answer to request `n`: what is worth a report.
+    pub(crate) fn heard(&mut self, n: usize, words: &Words, at: Timestamp, facts: &mut Vec<Fact>) {
+        self.well(at, facts);
+        let Some(poll) = self.polls.get(n) else { return };
+        for &point in &poll.request.points {
+            let Some(spec) = self.map.points.get(point) else { continue };
+            let Some(now) = decode(&self.map, spec, poll.request.first, words) else { continue };
+            if self.last[point].as_ref().is_none_or(|last| differs(spec, last, &now)) {
+                facts.push(reported(&self.points[point], &now, at));
+                self.last[point] = Some(now);
+            }
+        }
+    }
+
+    /// The device has answered.
+    pub(crate) fn well(&mut self, at: Timestamp, facts: &mut Vec<Fact>) {
+        self.last_heard = Some(at);
+        if self.health.good().is_some() {
+            facts.push(Fact::Health { device: self.id.clone(), state: DeviceState::Well, reason: None });
+        }
+    }
+
+    /// A request has failed and held the bus up for `took`.
+    pub(crate) fn failed(&mut self, why: &str, took: Duration, now: Duration, facts: &mut Vec<Fact>) {
+        let (pause, verdict) = self.health.failed(why, took);
+        self.rest_until(now + pause);
+        if let Some(Verdict::Unwell(reason)) = verdict {
+            let device = self.id.clone();
+            facts.push(Fact::Health { device, state: DeviceState::Unwell, reason: Some(reason) });
+            self.go_stale(facts);
+        }
+    }
+
+    /// What was last heard is told as what it is: the last known.
+    fn go_stale(&mut self, facts: &mut Vec<Fact>) {
+        let Some(heard) = self.last_heard else { return };
+        for (point, last) in self.points.iter().zip(&mut self.last) {
+            if let Some(last) = last.as_mut().filter(|last| last.quality == Quality::Good) {
+                last.quality = Quality::Stale;
+                facts.push(reported(point, last, heard));
+            }
+        }
+        // Another device may hang there when something answers again.
+        self.identified = self.map.identity.is_none();
+    }
+
+    /// The device may be asked as soon as there is a connection.
+    pub(crate) fn free(&mut self) {
+        self.not_before = Duration::ZERO;
+    }
+
+    /// The value of `point` as it was read back after a write.
+    pub(crate) fn holds(&mut self, point: usize, decoded: Decoded, at: Timestamp, facts: &mut Vec<Fact>) {
+        let Some(last) = self.last.get_mut(point) else { return };
+        if last.as_ref() != Some(&decoded) {
+            facts.push(reported(&self.points[point], &decoded, at));
+            *last = Some(decoded);
+        }
+    }
+
+    /// When `point` may be written, where that is not yet: some devices wear out, some need time.
+    pub(crate) fn too_early(&self, point: usize, now: Duration) -> Option<Duration> {
+        let interval = self.map.points.get(point)?.write.as_ref()?.min_interval;
+        let next = *self.written.get(&point)? + interval;
+        (next > now).then_some(next)
+    }
+
+    /// `point` is written now.
+    pub(crate) fn note_written(&mut self, point: usize, now: Duration) {
+        self.written.insert(point, now);
+    }
+}
+
+fn reported(point: &PointId, decoded: &Decoded, sampled: Timestamp) -> Fact {
+    Fact::Reported { point: point.clone(), value: decoded.value.clone(), quality: decoded.quality, sampled }
+}
+
+/// How a write ended.
+pub(crate) fn written(key: CommandKey, outcome: CommandOutcome, read_back: Option<Value>) -> Fact {
+    Fact::Written { key, outcome, read_back }
+}

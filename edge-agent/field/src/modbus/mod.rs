@@ -1,0 +1,21 @@
+//! Modbus: buses, the devices on them, and how they are polled and written.
+//!
+//! One task for each bus, one request at a time, writes before polls. The plan of requests, the decoding, the judgement
+//! of sick devices and the state of writes are pure; [`bus`] is the thin shell with the socket and the clock.
+//!
+//! Why sick devices are judged one by one: on a bus of thirty thermostats one that is unplugged must not slow the
+//! other twenty-nine. A device that does not answer is asked ever more rarely, and never for more than a tenth of the
+//! bus's time.
+
+mod bus;
+mod client;
+mod config;
+mod decode;
+mod device;
+mod health;
+mod plan;
+mod writes;
+
+pub use bus::{Bus, BusCounters, BusParts};
+pub use config::BusConfig;
+pub use device::ModbusDevice;

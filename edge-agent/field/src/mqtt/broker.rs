@@ -1,0 +1,237 @@
+//! The gateway's own broker, for a hotel that has none: small, on the box itself, and honest about
+//! acknowledgements.
+//!
+//! Why behind a trait: the broker is a part that can be exchanged; the rest of this module needs an address
+//! to connect to and a hook that is awaited before a publication is acknowledged. That hook makes a device's
+//! acknowledgement mean *durable*, which no setting of a stand-alone broker does.
+//!
+//! Terms: the *door* is what the hook calls; its verdict decides what becomes of a publication.
+//!
+//! Never: keeps anything on disk. The house's state is published anew at each start.
+
+use super::{Credential, topic::HouseTopics};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use mqtt5::broker::config::{StorageBackend, StorageConfig};
+use mqtt5::broker::{
+    AuthProvider, AuthResult, BrokerConfig, BrokerEventHandler, ClientPublishEvent, MqttBroker, PublishAction,
+};
+use mqtt5::packet::connect::ConnectPacket;
+use mqtt5::packet::publish::PublishPacket;
+use mqtt5::{QoS, types::ReasonCode};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Connections at once; more are refused. A hotel has a few hundred devices at most behind one gateway.
+const MAX_CLIENTS: usize = 2_000;
+/// The longest packet, bytes; longer ones end their connection.
+const MAX_PACKET: usize = 1024 * 1024;
+/// Retained topics; more are refused with "quota exceeded".
+const MAX_RETAINED: usize = 250_000;
+/// What waits for a client that is away; older messages make room.
+const MAX_QUEUED: usize = 1_000;
+/// The same in bytes.
+const MAX_QUEUED_BYTES: usize = 1024 * 1024;
+/// How long a client may be away and find its session again.
+const SESSION_EXPIRY: Duration = Duration::from_hours(24);
+
+/// What becomes of a publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on to its subscribers and is acknowledged.
+    Pass,
+    /// It is acknowledged and goes no further.
+    Consume,
+    /// It goes on to its subscribers, but is not acknowledged: its sender has to send it again.
+    Withhold,
+}
+
+/// What stands between the broker and the house.
+pub trait Door: Send + Sync + 'static {
+    /// Asked for each publication of a client, before it is acknowledged; the acknowledgement waits.
+    /// `retain` is the sender's flag, `acknowledged` is false for QoS 0.
+    fn publication<'a>(
+        &'a self,
+        topic: &'a str,
+        payload: Bytes,
+        retain: bool,
+        acknowledged: bool,
+    ) -> BoxFuture<'a, Verdict>;
+}
+
+/// Why the broker can't start or go on. The library's own error is told as text: its type is not ours to
+/// pass on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// It can't listen.
+    #[error("the broker can't listen on {listen}: {reason}")]
+    Listen {
+        /// Where.
+        listen: SocketAddr,
+        /// Why.
+        reason: String,
+    },
+    /// It stopped by itself.
+    #[error("the broker stopped: {0}")]
+    Stopped(String),
+}
+
+/// A broker that runs in this process.
+pub trait EmbeddedBroker: Send + 'static {
+    /// Where it listens.
+    fn address(&self) -> SocketAddr;
+
+    /// Serves until `cancel`.
+    fn run(self: Box<Self>, cancel: CancellationToken) -> BoxFuture<'static, Result<(), BrokerError>>;
+}
+
+/// What a broker must know before it starts.
+pub struct BrokerSettings {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What clients must give; `None` lets everybody in who can reach the address.
+    pub credential: Option<Credential>,
+    /// The client id of the house: only it may publish on the house's topics, but for commands, and its
+    /// publications do not go through the door. Must not be guessable.
+    pub house_client: String,
+    /// The house's topics.
+    pub topics: HouseTopics,
+    /// Asked before acknowledgements.
+    pub door: Arc<dyn Door>,
+}
+
+/// The broker of the crate `mqtt5`: MQTT 5 and 3.1.1, memory only.
+pub struct Mqtt5Broker {
+    broker: MqttBroker,
+    address: SocketAddr,
+}
+
+impl Mqtt5Broker {
+    /// Binds the address; clients are served once it runs.
+    pub async fn bind(settings: BrokerSettings) -> Result<Self, BrokerError> {
+        let BrokerSettings { listen, credential, house_client, topics, door } = settings;
+        let failed = |reason: String| BrokerError::Listen { listen, reason };
+        let storage = StorageConfig {
+            backend: StorageBackend::Memory,
+            max_queued_messages_per_client: MAX_QUEUED,
+            max_queued_bytes_per_client: MAX_QUEUED_BYTES,
+            ..StorageConfig::default()
+        };
+        let config = BrokerConfig::default()
+            .with_bind_address(listen)
+            .with_max_clients(MAX_CLIENTS)
+            .with_max_packet_size(MAX_PACKET)
+            .with_max_retained_messages(MAX_RETAINED)
+            .with_session_expiry(SESSION_EXPIRY)
+            .with_sys_topics_enabled(false)
+            .with_storage(storage)
+            .with_event_handler(Arc::new(Hook { house_client: house_client.clone(), door }));
+        let broker = MqttBroker::with_config(config).await.map_err(|error| failed(error.to_string()))?;
+        let broker = broker.with_auth_provider(Arc::new(Guard { credential, house_client, topics }));
+        let address = broker.local_addr().ok_or_else(|| failed("it has no address".to_owned()))?;
+        Ok(Self { broker, address })
+    }
+}
+
+impl EmbeddedBroker for Mqtt5Broker {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn run(mut self: Box<Self>, cancel: CancellationToken) -> BoxFuture<'static, Result<(), BrokerError>> {
+        Box::pin(async move {
+            let shutdown = self.broker.shutdown_handle();
+            let serve = self.broker.run();
+            tokio::pin!(serve);
+            let ended = tokio::select! {
+                ended = &mut serve => ended,
+                () = cancel.cancelled() => {
+                    shutdown.shutdown();
+                    // It gives its connections five seconds to end and then returns by itself.
+                    serve.await
+                }
+            };
+            ended.map_err(|error| BrokerError::Stopped(error.to_string()))
+        })
+    }
+}
+
+struct Hook {
+    house_client: String,
+    door: Arc<dyn Door>,
+}
+
+impl BrokerEventHandler for Hook {
+    fn on_client_publish<'a>(
+        &'a self,
+        event: ClientPublishEvent,
+    ) -> Pin<Box<dyn Future<Output = PublishAction> + Send + 'a>> {
+        Box::pin(async move {
+            if *event.client_id == *self.house_client {
+                return PublishAction::Continue;
+            }
+            let acknowledged = event.qos != QoS::AtMostOnce;
+            let verdict =
+                self.door.publication(&event.topic, event.payload.clone(), event.retain, acknowledged).await;
+            match verdict {
+                Verdict::Pass => PublishAction::Continue,
+                Verdict::Consume => PublishAction::Handled,
+                Verdict::Withhold => {
+                    // What is routed with QoS 0 is not acknowledged, so the sender keeps what it sent.
+                    let mut packet = PublishPacket::new(&*event.topic, event.payload, QoS::AtMostOnce);
+                    packet.retain = event.retain;
+                    PublishAction::Transform(packet)
+                }
+            }
+        })
+    }
+}
+
+struct Guard {
+    credential: Option<Credential>,
+    house_client: String,
+    topics: HouseTopics,
+}
+
+impl AuthProvider for Guard {
+    fn authenticate<'a>(
+        &'a self,
+        connect: &'a ConnectPacket,
+        from: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = mqtt5::error::Result<AuthResult>> + Send + 'a>> {
+        Box::pin(async move {
+            let Some(credential) = &self.credential else { return Ok(AuthResult::success()) };
+            let (user, password) = (connect.username.as_deref(), connect.password.as_deref());
+            if credential.matches(user.unwrap_or_default(), password.unwrap_or_default()) {
+                return Ok(AuthResult::success_with_user(user.unwrap_or_default()));
+            }
+            tracing::warn!(%from, "a client without the right user name and password was refused");
+            Ok(AuthResult::fail(ReasonCode::BadUsernameOrPassword))
+        })
+    }
+
+    fn authorize_publish<'a>(
+        &'a self,
+        client: &str,
+        _user: Option<&'a str>,
+        topic: &'a str,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        let allowed =
+            client == self.house_client || !self.topics.owns(topic) || self.topics.command(topic).is_some();
+        Box::pin(async move { allowed })
+    }
+
+    fn authorize_subscribe<'a>(
+        &'a self,
+        _client: &str,
+        _user: Option<&'a str>,
+        _filter: &'a str,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        Box::pin(async { true })
+    }
+}
