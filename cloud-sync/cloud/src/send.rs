@@ -44,7 +44,7 @@ pub(crate) enum What {
         #[arg(value_parser = name)]
         room: String,
         /// How much, for example 12.50; never more decimals than the currency has. Negative: a credit.
-        #[arg(allow_hyphen_values = true)]
+        #[arg(allow_negative_numbers = true)]
         amount: String,
         /// ISO 4217, for example EUR.
         currency: String,

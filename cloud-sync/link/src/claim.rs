@@ -72,7 +72,8 @@ impl ClaimCode {
 
     /// Secret, pin and checksum, as bytes; `None` for a secret that was put together by hand and is no code.
     fn bytes(&self) -> Option<Vec<u8>> {
-        let mut bytes = BASE32_NOPAD.decode(self.secret.as_bytes()).ok().filter(|secret| secret.len() == SECRET)?;
+        let mut bytes =
+            BASE32_NOPAD.decode(self.secret.as_bytes()).ok().filter(|secret| secret.len() == SECRET)?;
         bytes.extend(self.ca_pin);
         bytes.extend(checksum(&bytes));
         Some(bytes)
@@ -102,7 +103,11 @@ impl FromStr for ClaimCode {
 
     fn from_str(text: &str) -> Result<Self, ClaimCodeError> {
         let wanted = (SECRET + PIN + CHECK) * 8 / 5;
-        let symbols: String = text.chars().filter(|c| !c.is_whitespace() && *c != '-').map(|c| c.to_ascii_uppercase()).collect();
+        let symbols: String = text
+            .chars()
+            .filter(|c| !c.is_whitespace() && *c != '-')
+            .map(|c| c.to_ascii_uppercase())
+            .collect();
         if let Some(wrong) = symbols.chars().find(|c| !matches!(c, 'A'..='Z' | '2'..='7')) {
             return Err(ClaimCodeError::Character(wrong));
         }
@@ -129,7 +134,12 @@ mod tests {
     fn a_code_comes_back_as_it_was_typed() {
         let code = ClaimCode::new([7; PIN]).unwrap();
         let text = code.to_string();
-        for typed in [text.clone(), text.to_lowercase(), text.replace('-', " "), format!(" {}\n", text.replace('-', ""))] {
+        for typed in [
+            text.clone(),
+            text.to_lowercase(),
+            text.replace('-', " "),
+            format!(" {}\n", text.replace('-', "")),
+        ] {
             assert_eq!(typed.parse(), Ok(code.clone()), "{typed}");
         }
         assert!(!format!("{code:?}").contains(&code.secret));

@@ -80,7 +80,8 @@ impl CloudEnd {
     /// # Errors
     /// Certificates that can't be used, or an address that can't be had.
     pub fn bind(self) -> Result<BoundCloud, LinkError> {
-        let Self { listen, authority, server_certificate_pem, server_key_pem, store, commands, tuning } = self;
+        let Self { listen, authority, server_certificate_pem, server_key_pem, store, commands, tuning } =
+            self;
         let mut config = tls::cloud(&server_certificate_pem, &server_key_pem, authority.pem())?;
         config
             .transport_config(tuning.transport())
@@ -153,7 +154,8 @@ struct Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        let (store, gateway, address) = (Arc::clone(&self.shared.store), self.gateway.clone(), self.address.clone());
+        let (store, gateway, address) =
+            (Arc::clone(&self.shared.store), self.gateway.clone(), self.address.clone());
         // Off the async threads; where the runtime is ending, the start of the next one says that nobody is connected.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn_blocking(move || store.seen(&gateway, false, &address));
@@ -194,9 +196,12 @@ impl Shared {
             Ok::<_, LinkError>((up, stream::receive(&mut down).await?))
         };
         let asked = tokio::time::timeout(self.tuning.handshake, asking).await;
-        let (mut up, body) = asked.map_err(|_| LinkError::Silent { address: connection.remote_address() })??;
+        let (mut up, body) =
+            asked.map_err(|_| LinkError::Silent { address: connection.remote_address() })??;
         let Some(Body::Enrol(Enrol { secret, csr_pem })) = body else {
-            return Err(LinkError::Gateway(CloudSessionError::Unexpected { expected: "a request for enrolment" }));
+            return Err(LinkError::Gateway(CloudSessionError::Unexpected {
+                expected: "a request for enrolment",
+            }));
         };
         let enrolled = self.blocking(move |store| Ok(store.enrol(&secret, &csr_pem))).await?;
         let answer = match enrolled {
@@ -227,7 +232,8 @@ impl Shared {
             Ok::<_, LinkError>((up, down, session::greeting(body).map_err(LinkError::Gateway)?))
         };
         let greeted = tokio::time::timeout(self.tuning.handshake, greeting).await;
-        let (mut up, down, Greeting { epoch, heads, inbox }) = greeted.map_err(|_| LinkError::Silent { address })??;
+        let (mut up, down, Greeting { epoch, heads, inbox }) =
+            greeted.map_err(|_| LinkError::Silent { address })??;
         let name = gateway.clone();
         let welcomed = self
             .blocking(move |store| {
@@ -252,7 +258,8 @@ impl Shared {
             Ok(())
         })
         .await?;
-        let _presence = Presence { shared: self.clone(), gateway: gateway.clone(), address: address.to_string() };
+        let _presence =
+            Presence { shared: self.clone(), gateway: gateway.clone(), address: address.to_string() };
         stream::send(&mut up, session::welcome(&marks)).await?;
         tracing::info!(%gateway, %address, "a gateway is connected");
         self.exchange(connection, &gateway, epoch, inbox, up, down).await
@@ -387,7 +394,9 @@ impl Shared {
     ) -> Result<T, LinkError> {
         let store = Arc::clone(&self.store);
         let asked = tokio::task::spawn_blocking(move || ask(store.as_ref())).await;
-        asked.map_err(|error| LinkError::Stream(format!("the store's task: {error}")))?.map_err(LinkError::Store)
+        asked
+            .map_err(|error| LinkError::Stream(format!("the store's task: {error}")))?
+            .map_err(LinkError::Store)
     }
 }
 

@@ -123,7 +123,8 @@ impl EdgeLink {
         let (epoch, inbox) = (self.store.epoch(), self.blocking(|store| store.inbox_mark()).await?);
         let mut session = EdgeSession::new(self.tuning.bounds, &heads);
         let (mut control, mut answers) = open(connection).await?;
-        stream::send(&mut control, Body::Hello(session.hello(epoch, inbox, env!("CARGO_PKG_VERSION")))).await?;
+        stream::send(&mut control, Body::Hello(session.hello(epoch, inbox, env!("CARGO_PKG_VERSION"))))
+            .await?;
         let answer = tokio::time::timeout(self.tuning.handshake, stream::receive(&mut answers));
         let marks = match answer.await.map_err(|_| LinkError::Silent { address })?? {
             Some(Body::Welcome(welcome)) => session.welcomed(&welcome).map_err(LinkError::Session)?,
@@ -241,7 +242,9 @@ impl EdgeLink {
     ) -> Result<T, LinkError> {
         let store = Arc::clone(&self.store);
         let asked = tokio::task::spawn_blocking(move || ask(store.as_ref())).await;
-        asked.map_err(|error| LinkError::Stream(format!("the store's task: {error}")))?.map_err(LinkError::Store)
+        asked
+            .map_err(|error| LinkError::Stream(format!("the store's task: {error}")))?
+            .map_err(LinkError::Store)
     }
 }
 
@@ -269,7 +272,9 @@ async fn read_lane(lane: u8, mut down: RecvStream, events: mpsc::Sender<Event>) 
         let event = match stream::receive(&mut down).await {
             Ok(Some(Body::Ack(ack))) => Event::Ack(lane, ack.mark),
             Ok(Some(Body::Gap(ack))) => Event::Gap(lane, ack.mark),
-            Ok(Some(_)) => Event::Ended(LinkError::Stream(format!("lane {lane}: expected an acknowledgement"))),
+            Ok(Some(_)) => {
+                Event::Ended(LinkError::Stream(format!("lane {lane}: expected an acknowledgement")))
+            }
             Ok(None) => Event::Ended(LinkError::Stream(format!("the cloud ended lane {lane}"))),
             Err(error) => Event::Ended(error),
         };
@@ -307,8 +312,11 @@ async fn tell_journal(
     let mut told: BTreeMap<u8, u64> = BTreeMap::new();
     loop {
         let now = marks.borrow_and_update().clone();
-        let news: Vec<(u8, u64)> =
-            now.iter().filter(|(lane, mark)| told.get(lane) != Some(mark)).map(|(lane, mark)| (*lane, *mark)).collect();
+        let news: Vec<(u8, u64)> = now
+            .iter()
+            .filter(|(lane, mark)| told.get(lane) != Some(mark))
+            .map(|(lane, mark)| (*lane, *mark))
+            .collect();
         let of_task = Arc::clone(&store);
         let telling = move || news.into_iter().try_for_each(|(lane, mark)| of_task.acknowledged(lane, mark));
         if let Ok(Err(fault)) = tokio::task::spawn_blocking(telling).await {

@@ -47,7 +47,8 @@ pub async fn enroll(cloud: &str, code: &ClaimCode, dir: &Path) -> Result<Identit
         connect(cloud, config, tuning.handshake).await.map_err(EnrollError::Link)?;
     let asking = async {
         let (mut up, mut down) = connection.open_bi().await.map_err(LinkError::Broken)?;
-        stream::send(&mut up, Body::Enrol(Enrol { secret: code.secret.clone(), csr_pem: csr_pem.clone() })).await?;
+        stream::send(&mut up, Body::Enrol(Enrol { secret: code.secret.clone(), csr_pem: csr_pem.clone() }))
+            .await?;
         stream::receive(&mut down).await
     };
     let answer = tokio::time::timeout(tuning.handshake, asking).await;

@@ -72,7 +72,9 @@ pub enum LinkError {
     #[error("the gateway's frame can't be right")]
     Gateway(#[source] CloudSessionError),
     /// The journal no longer has rows that the cloud wants.
-    #[error("the cloud wants the rows of lane {lane} after {after}, and the journal no longer has them: was the cloud restored to an earlier time?")]
+    #[error(
+        "the cloud wants the rows of lane {lane} after {after}, and the journal no longer has them: was the cloud restored to an earlier time?"
+    )]
     Missing {
         /// The lane.
         lane: u8,

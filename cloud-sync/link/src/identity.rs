@@ -93,12 +93,15 @@ impl Identity {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(IdentityError::Absent { dir: dir.to_owned() });
             }
-            read => read.map_err(|source| IdentityError::File { doing: "reading", path: path.clone(), source })?,
+            read => {
+                read.map_err(|source| IdentityError::File { doing: "reading", path: path.clone(), source })?
+            }
         };
         let unusable = |reason| IdentityError::Unusable { path: path.clone(), reason };
         let second = pem.match_indices("-----BEGIN").nth(1).map(|(at, _)| at);
-        let (certificate_pem, ca_pem) =
-            pem.split_at(second.ok_or_else(|| unusable("expected two certificates, the gateway's and the authority's"))?);
+        let (certificate_pem, ca_pem) = pem.split_at(
+            second.ok_or_else(|| unusable("expected two certificates, the gateway's and the authority's"))?,
+        );
         let gateway = gateway_of_pem(certificate_pem)
             .ok_or_else(|| unusable("its first certificate does not name a gateway"))?;
         let key_pem = read_key(&dir.join(KEY_FILE))?;
@@ -156,11 +159,11 @@ pub(crate) fn read_key(path: &Path) -> Result<String, IdentityError> {
 }
 
 pub(crate) fn make_folder(dir: &Path) -> Result<(), IdentityError> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|source| IdentityError::File { doing: "making the folder", path: dir.to_owned(), source })
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|source| IdentityError::File {
+        doing: "making the folder",
+        path: dir.to_owned(),
+        source,
+    })
 }
 
 /// Writes a file of mode 0600 beside `path` and renames it into place, all of it durable.
@@ -193,12 +196,20 @@ mod tests {
         let authority = CertificateAuthority::create("test").unwrap();
         let (key_pem, csr) = crate::pki::request().unwrap();
         let now = SystemTime::now();
-        let certificate_pem = authority.sign_gateway("grand-1", &csr, now, now + Duration::from_secs(60)).unwrap();
-        let identity =
-            Identity { gateway: "grand-1".into(), certificate_pem, key_pem, ca_pem: authority.pem().to_owned() };
+        let certificate_pem =
+            authority.sign_gateway("grand-1", &csr, now, now + Duration::from_secs(60)).unwrap();
+        let identity = Identity {
+            gateway: "grand-1".into(),
+            certificate_pem,
+            key_pem,
+            ca_pem: authority.pem().to_owned(),
+        };
         identity.save(dir.path()).unwrap();
         let loaded = Identity::load(dir.path()).unwrap();
-        assert_eq!((loaded.gateway.as_str(), loaded.key_pem.as_str()), ("grand-1", identity.key_pem.as_str()));
+        assert_eq!(
+            (loaded.gateway.as_str(), loaded.key_pem.as_str()),
+            ("grand-1", identity.key_pem.as_str())
+        );
         fs::set_permissions(dir.path().join(KEY_FILE), fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(Identity::load(dir.path()), Err(IdentityError::Open { mode: 0o644, .. })));
         fs::write(dir.path().join(IDENTITY_FILE), "nonsense").unwrap();

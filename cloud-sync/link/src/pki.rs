@@ -44,7 +44,9 @@ pub enum PkiError {
     #[error("the authority's certificate can't be read")]
     Unreadable,
     /// A name that can't be in a certificate.
-    #[error("`{0}` can't name a gateway: up to 64 letters, digits, `-`, `_` and `.`, beginning with a letter or digit")]
+    #[error(
+        "`{0}` can't name a gateway: up to 64 letters, digits, `-`, `_` and `.`, beginning with a letter or digit"
+    )]
     Name(String),
 }
 
@@ -150,15 +152,16 @@ impl CertificateAuthority {
         if !good_name(gateway) {
             return Err(PkiError::Name(gateway.to_owned()));
         }
-        let mut request =
-            CertificateSigningRequestParams::from_pem(csr_pem).map_err(doing("reading the certificate request"))?;
+        let mut request = CertificateSigningRequestParams::from_pem(csr_pem)
+            .map_err(doing("reading the certificate request"))?;
         let uri = gateway_uri(gateway).try_into().map_err(doing("naming the gateway"))?;
         request.params = params(gateway, not_before, not_after);
         request.params.subject_alt_names = vec![SanType::URI(uri)];
         request.params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         request.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         request.params.use_authority_key_identifier_extension = true;
-        let certificate = request.signed_by(&self.issuer()?).map_err(doing("signing a gateway's certificate"))?;
+        let certificate =
+            request.signed_by(&self.issuer()?).map_err(doing("signing a gateway's certificate"))?;
         Ok(certificate.pem())
     }
 
@@ -178,7 +181,8 @@ impl CertificateAuthority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        let certificate = params.signed_by(&key, &self.issuer()?).map_err(doing("signing the cloud's certificate"))?;
+        let certificate =
+            params.signed_by(&key, &self.issuer()?).map_err(doing("signing the cloud's certificate"))?;
         Ok((certificate.pem(), key.serialize_pem()))
     }
 }

@@ -10,8 +10,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
-    SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    ServerConfig, SignatureScheme,
 };
 use std::sync::Arc;
 
@@ -48,7 +48,11 @@ fn roots(ca_pem: &str) -> Result<Arc<RootCertStore>, LinkError> {
 }
 
 /// A gateway's end of the sync.
-pub(crate) fn edge(certificate_pem: &str, key_pem: &str, ca_pem: &str) -> Result<quinn::ClientConfig, LinkError> {
+pub(crate) fn edge(
+    certificate_pem: &str,
+    key_pem: &str,
+    ca_pem: &str,
+) -> Result<quinn::ClientConfig, LinkError> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| tls("setting up TLS 1.3")(&error))?
@@ -79,7 +83,11 @@ fn client(mut config: ClientConfig, alpn: &[u8]) -> Result<quinn::ClientConfig, 
 
 /// The cloud's end. A client certificate is asked for; whether it must be there depends on what the client wants, and
 /// is looked at when the handshake is over.
-pub(crate) fn cloud(certificate_pem: &str, key_pem: &str, ca_pem: &str) -> Result<quinn::ServerConfig, LinkError> {
+pub(crate) fn cloud(
+    certificate_pem: &str,
+    key_pem: &str,
+    ca_pem: &str,
+) -> Result<quinn::ServerConfig, LinkError> {
     let clients = WebPkiClientVerifier::builder_with_provider(roots(ca_pem)?, provider())
         .allow_unauthenticated()
         .build()
@@ -123,9 +131,10 @@ impl ServerCertVerifier for Pinned {
             .ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone().into_owned())?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
-            .build()
-            .map_err(|error| Error::General(error.to_string()))?;
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
+                .build()
+                .map_err(|error| Error::General(error.to_string()))?;
         verifier.verify_server_cert(end_entity, &[], server_name, ocsp_response, now)
     }
 

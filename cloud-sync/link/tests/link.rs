@@ -72,7 +72,8 @@ async fn rows_and_commands_arrive_once_whatever_breaks() {
         }
     }
     until(&format!("SEED={seed}: the cloud has what the journal has"), || same(&cloud, &journal)).await;
-    until(&format!("SEED={seed}: all commands are acknowledged"), || *cloud.acked.lock().unwrap() == sent).await;
+    until(&format!("SEED={seed}: all commands are acknowledged"), || *cloud.acked.lock().unwrap() == sent)
+        .await;
     assert_eq!(*journal.inbox.lock().unwrap(), *cloud.commands.lock().unwrap(), "SEED={seed}");
     until(&format!("SEED={seed}: the journal knows it"), || {
         LANES.iter().all(|lane| {
@@ -139,7 +140,11 @@ async fn who_is_not_of_the_fleet_is_turned_away() {
     deceived.ca_pem = other.pem().to_owned();
     for (name, identity) in [("foreign", foreign), ("expired", expired), ("deceived", deceived)] {
         let mut edge = link(address, identity, &journal, 1);
-        let down = until_state(&mut edge, |state| matches!(state, LinkState::Down { reason } if reason != "not begun")).await;
+        let down = until_state(
+            &mut edge,
+            |state| matches!(state, LinkState::Down { reason } if reason != "not begun"),
+        )
+        .await;
         assert!(!matches!(down, LinkState::Up { .. }), "{name}: {down:?}");
         edge.task.abort();
     }

@@ -64,7 +64,9 @@ pub fn greeting(body: Option<Body>) -> Result<Greeting, CloudSessionError> {
     if heads.len() > MOST_LANES {
         return Err(CloudSessionError::Lane(u32::try_from(heads.len()).unwrap_or(u32::MAX)));
     }
-    let head = |mark: Mark| u8::try_from(mark.lane).map(|lane| (lane, mark.seq)).map_err(|_| CloudSessionError::Lane(mark.lane));
+    let head = |mark: Mark| {
+        u8::try_from(mark.lane).map(|lane| (lane, mark.seq)).map_err(|_| CloudSessionError::Lane(mark.lane))
+    };
     Ok(Greeting { epoch, heads: heads.into_iter().map(head).collect::<Result<_, _>>()?, inbox })
 }
 
@@ -113,7 +115,13 @@ mod tests {
 
     fn hello(versions: &[u32], lane: u32) -> Option<Body> {
         let heads = vec![Mark { lane, seq: 9 }];
-        Some(Body::Hello(Hello { versions: versions.to_vec(), epoch: 7, heads, inbox: 2, release: String::new() }))
+        Some(Body::Hello(Hello {
+            versions: versions.to_vec(),
+            epoch: 7,
+            heads,
+            inbox: 2,
+            release: String::new(),
+        }))
     }
 
     #[test]

@@ -221,12 +221,18 @@ mod tests {
     fn bytes_of_a_stored_hello_stay_readable() {
         // As release 0.1 wrote it: versions [1], epoch 7, head of lane 3 at 5, inbox 2, release "0.1.0".
         let hello = [
-            0x0a, 0x1d, 0x0a, 0x01, 0x01, 0x11, 7, 0, 0, 0, 0, 0, 0, 0, 0x1a, 0x04, 0x08, 0x03, 0x10, 0x05, 0x20, 0x02,
-            0x2a, 0x05, b'0', b'.', b'1', b'.', b'0',
+            0x0a, 0x1d, 0x0a, 0x01, 0x01, 0x11, 7, 0, 0, 0, 0, 0, 0, 0, 0x1a, 0x04, 0x08, 0x03, 0x10, 0x05,
+            0x20, 0x02, 0x2a, 0x05, b'0', b'.', b'1', b'.', b'0',
         ];
         let mut hello = hello.to_vec();
         hello[1] = u8::try_from(hello.len() - 2).unwrap();
-        let want = Hello { versions: vec![1], epoch: 7, heads: vec![Mark { lane: 3, seq: 5 }], inbox: 2, release: "0.1.0".into() };
+        let want = Hello {
+            versions: vec![1],
+            epoch: 7,
+            heads: vec![Mark { lane: 3, seq: 5 }],
+            inbox: 2,
+            release: "0.1.0".into(),
+        };
         assert_eq!(decode(&hello).unwrap(), Some(Body::Hello(want)));
     }
 
@@ -234,7 +240,10 @@ mod tests {
     fn what_a_newer_release_adds_is_passed_over() {
         // An unknown frame (tag 99), and a Lane with an unknown field (tag 9).
         assert_eq!(decode(&[0x9a, 0x06, 0x00]).unwrap(), None);
-        assert_eq!(decode(&[0x22, 0x04, 0x08, 0x02, 0x48, 0x01]).unwrap(), Some(Body::Lane(Lane { lane: 2 })));
+        assert_eq!(
+            decode(&[0x22, 0x04, 0x08, 0x02, 0x48, 0x01]).unwrap(),
+            Some(Body::Lane(Lane { lane: 2 }))
+        );
     }
 
     #[test]

@@ -33,7 +33,10 @@ pub struct StoreFault {
 
 impl StoreFault {
     /// A fault while doing `context`.
-    pub fn new(context: impl fmt::Display, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn new(
+        context: impl fmt::Display,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         Self { context: context.to_string(), source: Some(source.into()) }
     }
 }
@@ -72,7 +75,9 @@ pub enum Refusal {
     #[error("gateway `{0}` is not enrolled here or was revoked")]
     Unknown(String),
     /// The cloud has more of this epoch than the gateway: a restored or cloned disk.
-    #[error("lane {lane}: the cloud is at {cloud}, the gateway only at {edge}: its disk was restored or cloned")]
+    #[error(
+        "lane {lane}: the cloud is at {cloud}, the gateway only at {edge}: its disk was restored or cloned"
+    )]
     EdgeBehind {
         /// Which lane.
         lane: u8,

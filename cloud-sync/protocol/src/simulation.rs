@@ -60,7 +60,13 @@ fn play(seed: u64) {
     let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut journal: BTreeMap<u8, u64> = [(1, 0), (3, 0), (5, 0)].into();
     let mut store = Store::default();
-    let bounds = Bounds { bulk_in_flight: 400, urgent_in_flight: 800, batch_bytes: 200, batch_rows: 5, first_bulk_lane: 5 };
+    let bounds = Bounds {
+        bulk_in_flight: 400,
+        urgent_in_flight: 800,
+        batch_bytes: 200,
+        batch_rows: 5,
+        first_bulk_lane: 5,
+    };
     let mut ends_at_rest = false;
     for connection in 0..200 {
         let writing = connection < 100;

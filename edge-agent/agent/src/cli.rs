@@ -61,8 +61,10 @@ struct Form {
 #[derive(Subcommand)]
 enum Command {
     /// Run the agent in the foreground until it is asked to stop (SIGTERM, SIGINT)
-    #[command(after_help = "Logs go to standard error; RUST_LOG=engawa=debug says more. Under systemd the agent \
-        tells when it is ready and feeds the watchdog.")]
+    #[command(
+        after_help = "Logs go to standard error; RUST_LOG=engawa=debug says more. Under systemd the agent \
+        tells when it is ready and feeds the watchdog."
+    )]
     Run {
         #[command(flatten)]
         file: File,
@@ -107,9 +109,11 @@ enum Command {
         form: Form,
     },
     /// Join the cloud with a one-time claim code (`engawa-cloud claim` makes one)
-    #[command(after_help = "The gateway's private key is made here and never leaves; the cloud signs a certificate for \
+    #[command(
+        after_help = "The gateway's private key is made here and never leaves; the cloud signs a certificate for \
         it. If the answer is lost on the way, run the same command again. A running agent connects by itself \
-        within seconds.")]
+        within seconds."
+    )]
     Enroll {
         /// The claim code; `-` reads it from standard input, so that it is not in the shell's history.
         code: String,
@@ -149,8 +153,12 @@ pub(crate) fn main() -> ExitCode {
         Command::Status { file, form } => with(&file, |loaded| status::status(loaded, form.json)),
         Command::Devices { file, form } => with(&file, |loaded| Ok(listing::devices(loaded, form.json)?)),
         Command::Rooms { file, form } => with(&file, |loaded| Ok(listing::rooms(loaded, form.json)?)),
-        Command::Log { file, limit, form } => with(&file, |loaded| Ok(listing::log(loaded, limit, form.json)?)),
-        Command::Enroll { code, file, replace } => with(&file, |loaded| Ok(enroll::enroll(loaded, &code, replace)?)),
+        Command::Log { file, limit, form } => {
+            with(&file, |loaded| Ok(listing::log(loaded, limit, form.json)?))
+        }
+        Command::Enroll { code, file, replace } => {
+            with(&file, |loaded| Ok(enroll::enroll(loaded, &code, replace)?))
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "engawa", &mut std::io::stdout());
             DONE
@@ -199,7 +207,11 @@ fn check(path: &Path, as_json: bool) -> ExitCode {
     match config::load(path) {
         Ok(loaded) => {
             let summary = loaded.summary();
-            if as_json { println!("{}", json!({ "ok": true, "summary": summary })) } else { println!("{summary}") }
+            if as_json {
+                println!("{}", json!({ "ok": true, "summary": summary }))
+            } else {
+                println!("{summary}")
+            }
             ExitCode::from(DONE)
         }
         Err(reports) => {

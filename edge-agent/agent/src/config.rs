@@ -214,7 +214,8 @@ impl Loaded {
     /// The file of the database's key.
     pub(crate) fn key_file(&self) -> PathBuf {
         let store = &self.config.store;
-        let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| Path::new(&dir).join("engawa-db-key"));
+        let handed_over =
+            std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| Path::new(&dir).join("engawa-db-key"));
         handed_over
             .filter(|path| path.exists())
             .or_else(|| store.key_file.clone())
@@ -225,7 +226,10 @@ impl Loaded {
     pub(crate) fn summary(&self) -> String {
         let config = &self.config;
         let pms = config.pms.as_ref().map_or("no PMS".to_owned(), |pms| format!("PMS at {}", pms.address));
-        let cloud = config.cloud.as_ref().map_or("no cloud".to_owned(), |cloud| format!("cloud at {}", cloud.address));
+        let cloud = config
+            .cloud
+            .as_ref()
+            .map_or("no cloud".to_owned(), |cloud| format!("cloud at {}", cloud.address));
         format!(
             "{} ({}): {} rooms, {} devices, {} Modbus buses, {pms}, {cloud}",
             config.property.name,

@@ -4,8 +4,8 @@ use crate::house::{Door, Shared};
 use crate::journal::Journal;
 use crate::supervisor::Supervisor;
 use engawa_api::{
-    Accepted, CommandError, CommandReport, Health, House, HouseError, HouseView, LogRow, Surroundings, SyncLaneView,
-    SyncView,
+    Accepted, CommandError, CommandReport, Health, House, HouseError, HouseView, LogRow, Surroundings,
+    SyncLaneView, SyncView,
 };
 use engawa_link::LinkState;
 use engawa_model::{
@@ -66,7 +66,12 @@ impl Desk {
         let lanes = Lane::ALL.into_iter().map(|lane| {
             let mark = marks.iter().find(|mark| mark.lane == lane.number());
             let (written, acknowledged) = mark.map_or((0, 0), |mark| (mark.head, mark.acked));
-            SyncLaneView { lane, written, acknowledged, oldest_waiting: self.oldest(lane, written, acknowledged) }
+            SyncLaneView {
+                lane,
+                written,
+                acknowledged,
+                oldest_waiting: self.oldest(lane, written, acknowledged),
+            }
         });
         SyncView { enrolled: self.cloud.is_some(), connected, detail, lanes: lanes.collect() }
     }
@@ -76,14 +81,17 @@ impl Desk {
         if written <= acknowledged {
             return None;
         }
-        let rows = tokio::task::block_in_place(|| self.journal.read(lane.number(), acknowledged, 1, 1)).ok()?;
+        let rows =
+            tokio::task::block_in_place(|| self.journal.read(lane.number(), acknowledged, 1, 1)).ok()?;
         Timestamp::from_microsecond(rows.first()?.at_micros).ok()
     }
 
     async fn take(&self, command: Command) -> Result<Accepted, CommandError> {
         let key = command.key.clone();
         let action = command.action.clone();
-        let before = self.shared.look(|property| property.commands().get(&key).map(|record| record.command.action.clone()));
+        let before = self
+            .shared
+            .look(|property| property.commands().get(&key).map(|record| record.command.action.clone()));
         match before {
             Some(before) if before == action => return Ok(Accepted { key, duplicate: true }),
             Some(_) => return Err(CommandError::KeyReused),
@@ -142,7 +150,9 @@ impl House for Desk {
         async move {
             let after = i64::try_from(after).unwrap_or(i64::MAX);
             let read = move || journal.read_with(|reader| reader.since(after, limit));
-            let rows = tokio::task::spawn_blocking(read).await.map_err(|error| HouseError::Failed(Box::new(error)))?;
+            let rows = tokio::task::spawn_blocking(read)
+                .await
+                .map_err(|error| HouseError::Failed(Box::new(error)))?;
             let rows = rows.map_err(|error| HouseError::Failed(Box::new(error)))?;
             rows.iter().map(log_row).collect()
         }
@@ -156,7 +166,9 @@ impl House for Desk {
             .supervisor
             .states()
             .into_iter()
-            .filter_map(|(name, state)| Some(format!("{name}: {} (failed {} times)", state.down?, state.failures)))
+            .filter_map(|(name, state)| {
+                Some(format!("{name}: {} (failed {} times)", state.down?, state.failures))
+            })
             .collect();
         if hangs {
             reasons.insert(0, format!("the house has not answered for {} s", silence.as_secs()));
@@ -184,7 +196,9 @@ pub(crate) async fn tell_house(door: Door, mut state: watch::Receiver<LinkState>
             LinkState::Down { reason } => (false, reason.clone()),
         };
         let fact = Fact::Link { link: LinkId::from(CLOUD_LINK), up, detail };
-        if door.report(Observation::new(Timestamp::now(), fact)).await.is_err() || state.changed().await.is_err() {
+        if door.report(Observation::new(Timestamp::now(), fact)).await.is_err()
+            || state.changed().await.is_err()
+        {
             return;
         }
     }

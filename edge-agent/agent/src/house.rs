@@ -4,8 +4,8 @@
 use crate::outlets::{OutletId, Outlets};
 use engawa_field::mqtt::{Publication, Publisher, house};
 use engawa_model::{
-    Change, Command, CommandKey, CommandOutcome, CommandSource, Fact, Intent, LinkId, Observation, ObservationSink,
-    OrderState, PMS_LINK, Property, SinkClosed, SinkFuture, Timestamp,
+    Change, Command, CommandKey, CommandOutcome, CommandSource, Fact, Intent, LinkId, Observation,
+    ObservationSink, OrderState, PMS_LINK, Property, SinkClosed, SinkFuture, Timestamp,
 };
 use engawa_protocol::ports::Row;
 use engawa_store::{Batch, LaneMarks, Store, StoreError};
@@ -50,7 +50,9 @@ pub(crate) struct Door(mpsc::Sender<Message>);
 
 impl ObservationSink for Door {
     fn report(&self, observation: Observation) -> SinkFuture<'_> {
-        Box::pin(async move { self.0.send(Message::Observed(observation, None)).await.map_err(|_| SinkClosed) })
+        Box::pin(
+            async move { self.0.send(Message::Observed(observation, None)).await.map_err(|_| SinkClosed) },
+        )
     }
 
     fn report_durable(&self, observation: Observation) -> SinkFuture<'_> {
@@ -171,7 +173,11 @@ impl House {
             beat_s: AtomicI64::new(Timestamp::now().as_second()),
             written: Arc::new(Notify::new()),
         });
-        (Self { shared: Arc::clone(&shared), store, messages, outlets, publisher: None, closing }, Door(door), shared)
+        (
+            Self { shared: Arc::clone(&shared), store, messages, outlets, publisher: None, closing },
+            Door(door),
+            shared,
+        )
     }
 
     /// Works until it is told to close, takes what still waits, then closes the store in good order.
@@ -260,7 +266,13 @@ impl House {
         Ok(())
     }
 
-    fn apply(&self, property: &mut Property, observation: &Observation, batch: &mut Batch, effects: &mut Effects) {
+    fn apply(
+        &self,
+        property: &mut Property,
+        observation: &Observation,
+        batch: &mut Batch,
+        effects: &mut Effects,
+    ) {
         let applied = property.apply(observation);
         if self.publisher.is_some() {
             let published = applied.changes.iter().flat_map(|change| house::publications(property, change));
@@ -298,7 +310,8 @@ impl House {
                     tracing::warn!(seq = row.seq, kind = %row.kind, %error, "a command that this release can't read");
                     if let Some(key) = key_of(&row.body) {
                         let reason = "this release of the gateway does not know the command".to_owned();
-                        let refused = Change::CommandEnded { key, outcome: CommandOutcome::Refused { reason } };
+                        let refused =
+                            Change::CommandEnded { key, outcome: CommandOutcome::Refused { reason } };
                         batch.changes.push((now, refused));
                     }
                 }

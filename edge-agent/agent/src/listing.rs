@@ -23,7 +23,11 @@ pub(crate) fn rooms(loaded: &Loaded, as_json: bool) -> anyhow::Result<()> {
         let stays: Vec<&Stay> = property.stays_in(id).collect();
         let devices = property.spec().devices.iter().filter(|device| device.room.as_ref() == Some(id));
         let points: Vec<_> = devices
-            .flat_map(|device| device.points.iter().map(move |point| (PointId { device: device.id.clone(), point: point.name.clone() }, point)))
+            .flat_map(|device| {
+                device.points.iter().map(move |point| {
+                    (PointId { device: device.id.clone(), point: point.name.clone() }, point)
+                })
+            })
             .collect();
         if as_json {
             let points: Vec<Value> = points
@@ -36,10 +40,15 @@ pub(crate) fn rooms(loaded: &Loaded, as_json: bool) -> anyhow::Result<()> {
                 })
                 .collect();
             let stays: Vec<Value> = stays.iter().map(|stay| stay_json(stay)).collect();
-            writeln!(out, "{}", json!({ "room": id, "stays": stays, "flags": room.flags, "status": room.status,
-                "sign": room.sign, "points": points }))?;
+            writeln!(
+                out,
+                "{}",
+                json!({ "room": id, "stays": stays, "flags": room.flags, "status": room.status,
+                "sign": room.sign, "points": points })
+            )?;
         } else {
-            let guests: Vec<String> = stays.iter().map(|stay| format!("{} {}", stay.id, name(stay).unwrap_or_default())).collect();
+            let guests: Vec<String> =
+                stays.iter().map(|stay| format!("{} {}", stay.id, name(stay).unwrap_or_default())).collect();
             let guests = if guests.is_empty() { "vacant".to_owned() } else { guests.join(", ") };
             writeln!(out, "{id:>8}  {guests}")?;
             for (id, spec) in &points {
@@ -73,8 +82,12 @@ pub(crate) fn devices(loaded: &Loaded, as_json: bool) -> anyhow::Result<()> {
     for spec in &property.spec().devices {
         let health = property.devices().get(&spec.id).cloned().unwrap_or_default();
         if as_json {
-            writeln!(out, "{}", json!({ "device": spec.id, "room": spec.room, "profile": spec.profile,
-                "state": health.state, "reason": health.reason, "since": health.since }))?;
+            writeln!(
+                out,
+                "{}",
+                json!({ "device": spec.id, "room": spec.room, "profile": spec.profile,
+                "state": health.state, "reason": health.reason, "since": health.since })
+            )?;
         } else {
             let state = match health.state {
                 DeviceState::Unknown => "not heard of yet",
@@ -96,7 +109,11 @@ pub(crate) fn log(loaded: &Loaded, limit: usize, as_json: bool) -> anyhow::Resul
         let body: Value = serde_json::from_slice(&row.body)?;
         let at = jiff::Timestamp::from_microsecond(row.at_micros)?;
         if as_json {
-            writeln!(out, "{}", json!({ "at": at, "lane": row.lane, "seq": row.seq, "kind": row.kind, "change": body }))?;
+            writeln!(
+                out,
+                "{}",
+                json!({ "at": at, "lane": row.lane, "seq": row.seq, "kind": row.kind, "change": body })
+            )?;
         } else {
             writeln!(out, "{at}  {}/{}  {}  {body}", row.lane, row.seq, row.kind)?;
         }

@@ -132,7 +132,10 @@ impl Parts {
     }
 
     /// Tells the house that `link` is down because its task failed.
-    fn tell_lost(&self, link: String) -> impl Fn(String) -> futures::future::BoxFuture<'static, ()> + Send + 'static {
+    fn tell_lost(
+        &self,
+        link: String,
+    ) -> impl Fn(String) -> futures::future::BoxFuture<'static, ()> + Send + 'static {
         let door = self.door.clone();
         move |why| {
             let (door, lost) = (door.clone(), link_lost(&link, &why));
@@ -162,7 +165,8 @@ impl Parts {
         let name = format!("modbus-{}", config.id);
         let (door, sink) = (self.door.clone(), self.sink());
         let start = move |cancel| {
-            let (door, sink, config, devices) = (door.clone(), Arc::clone(&sink), config.clone(), devices.clone());
+            let (door, sink, config, devices) =
+                (door.clone(), Arc::clone(&sink), config.clone(), devices.clone());
             async move {
                 let writes = door.connect(outlet).await?;
                 let parts = BusParts { config, devices, sink, writes, seed: rand::random() };
@@ -201,12 +205,16 @@ impl Parts {
             let (config, state) = (config.clone(), state.clone());
             let (store, wake) = (Arc::clone(&journal), Arc::clone(&shared.written));
             async move {
-                let Some(identity) = cancel.run_until_cancelled(identity(&config, &state)).await else { return Ok(()) };
+                let Some(identity) = cancel.run_until_cancelled(identity(&config, &state)).await else {
+                    return Ok(());
+                };
                 let identity = identity?;
                 tracing::info!(gateway = %identity.gateway, cloud = %config.address, "enrolled; syncing");
                 let seed = rand::random();
                 let tuning = Tuning::default();
-                EdgeLink { cloud: config.address, identity, store, wake, state, tuning, seed }.run(cancel).await;
+                EdgeLink { cloud: config.address, identity, store, wake, state, tuning, seed }
+                    .run(cancel)
+                    .await;
                 Ok(())
             }
         };

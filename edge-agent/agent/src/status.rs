@@ -60,8 +60,16 @@ fn print(out: &mut impl Write, answer: &Answer) -> anyhow::Result<()> {
     let Answer { status, devices, postings, alerts, counters } = answer;
     let date = status.business_date.map_or_else(|| "not known yet".to_owned(), |date| date.to_string());
     let audit = if status.night_audit { ", night audit runs" } else { "" };
-    writeln!(out, "{} ({}), engawa {}, up since {}", status.name, status.property, status.version, status.started_at)?;
-    writeln!(out, "business date {date}{audit}; {} of {} rooms occupied", status.rooms_occupied, status.rooms)?;
+    writeln!(
+        out,
+        "{} ({}), engawa {}, up since {}",
+        status.name, status.property, status.version, status.started_at
+    )?;
+    writeln!(
+        out,
+        "business date {date}{audit}; {} of {} rooms occupied",
+        status.rooms_occupied, status.rooms
+    )?;
     writeln!(out, "\nlinks")?;
     for link in &status.links {
         let up = if link.up { "up" } else { "DOWN" };
@@ -72,7 +80,12 @@ fn print(out: &mut impl Write, answer: &Answer) -> anyhow::Result<()> {
         let name = serde_json::to_value(lane.lane).context("naming a lane")?;
         let oldest = lane.oldest_waiting.map_or_else(String::new, |at| format!(", the oldest since {at}"));
         let waiting = lane.waiting();
-        writeln!(out, "  {:<10} {:>9} rows, {waiting} waiting{oldest}", name.as_str().unwrap_or(""), lane.written)?;
+        writeln!(
+            out,
+            "  {:<10} {:>9} rows, {waiting} waiting{oldest}",
+            name.as_str().unwrap_or(""),
+            lane.written
+        )?;
     }
     let open: Vec<_> = postings
         .iter()
@@ -81,8 +94,15 @@ fn print(out: &mut impl Write, answer: &Answer) -> anyhow::Result<()> {
     writeln!(out, "\npostings: {} known, {} not ended", postings.len(), open.len())?;
     for posting in open {
         let state = serde_json::to_value(posting.state).context("naming a state")?;
-        writeln!(out, "  P# {:<8} room {:<6} {} minor units of {}  {}", posting.number.0, posting.room,
-            posting.amount.minor, posting.amount.currency, state.as_str().unwrap_or(""))?;
+        writeln!(
+            out,
+            "  P# {:<8} room {:<6} {} minor units of {}  {}",
+            posting.number.0,
+            posting.room,
+            posting.amount.minor,
+            posting.amount.currency,
+            state.as_str().unwrap_or("")
+        )?;
     }
     let unwell: Vec<_> = devices.iter().filter(|device| device.state == DeviceState::Unwell).collect();
     writeln!(out, "\ndevices: {}, {} unwell", devices.len(), unwell.len())?;

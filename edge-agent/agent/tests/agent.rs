@@ -92,7 +92,9 @@ fn rooms(config: &Path) -> Vec<Value> {
 fn stays(rooms: &[Value], room: &str) -> Vec<String> {
     let of = rooms.iter().find(|of| of["room"] == room);
     let stays = of.and_then(|of| of["stays"].as_array()).into_iter().flatten();
-    stays.map(|stay| format!("{} {}", stay["stay"].as_str().unwrap(), stay["name"].as_str().unwrap_or(""))).collect()
+    stays
+        .map(|stay| format!("{} {}", stay["stay"].as_str().unwrap(), stay["name"].as_str().unwrap_or("")))
+        .collect()
 }
 
 fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {

@@ -43,7 +43,10 @@ fn every_broken_configuration_has_one_clear_report() {
         assert!(!lines.is_empty(), "{file}");
         for line in lines.lines() {
             let fault: serde_json::Value = serde_json::from_str(line).unwrap();
-            assert!(fault["line"].as_u64().unwrap() > 0 && fault["column"].as_u64().unwrap() > 0, "{file}: {line}");
+            assert!(
+                fault["line"].as_u64().unwrap() > 0 && fault["column"].as_u64().unwrap() > 0,
+                "{file}: {line}"
+            );
             assert!(fault["file"].as_str().unwrap().ends_with(".toml"), "{file}: {line}");
         }
     }
@@ -72,5 +75,8 @@ fn a_sound_configuration_is_told_in_one_line() {
     std::fs::write(&path, text_of_file).unwrap();
     let output = engawa(&["check", path.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert_eq!(text(&output.stdout), "Grand Hotel (grand): 1 rooms, 0 devices, 0 Modbus buses, no PMS, no cloud\n");
+    assert_eq!(
+        text(&output.stdout),
+        "Grand Hotel (grand): 1 rooms, 0 devices, 0 Modbus buses, no PMS, no cloud\n"
+    );
 }

@@ -59,7 +59,9 @@ pub enum ClientError {
     #[error("engawa says: {0}")]
     Refused(Problem),
     /// An answer that is neither what was asked for nor a problem.
-    #[error("engawa's answer ({status}) is not understood; do engawa and this command have the same version?")]
+    #[error(
+        "engawa's answer ({status}) is not understood; do engawa and this command have the same version?"
+    )]
     NotUnderstood {
         /// Its status.
         status: StatusCode,
@@ -127,7 +129,12 @@ impl Client {
         out
     }
 
-    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, ClientError> {
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
         let unaskable = |error: hyper::http::Error| ClientError::Unaskable(Box::new(error));
         let uri = Uri::try_from(path).map_err(|error| unaskable(error.into()))?;
         let request = Request::builder()
@@ -152,8 +159,9 @@ impl Client {
                 _ => ClientError::NotRunning { socket, source },
             }
         })?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.broken(error))?;
         let answer = async move {
             let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
             self.read(response).await
@@ -170,7 +178,10 @@ impl Client {
         }
     }
 
-    async fn read(&self, response: Response<hyper::body::Incoming>) -> Result<(StatusCode, Bytes), ClientError> {
+    async fn read(
+        &self,
+        response: Response<hyper::body::Incoming>,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|error| {
             if error.is::<LengthLimitError>() {

@@ -137,8 +137,10 @@ pub async fn serve(
             if let Some(listener) = tcp {
                 let desk = desk(Door::Tcp);
                 let cancel = desk.cancel.clone();
-                let app = guarded(routes::router(desk)
-                    .layer(from_fn(move |request, next| guard::check_host(hosts, request, next))));
+                let app = guarded(
+                    routes::router(desk)
+                        .layer(from_fn(move |request, next| guard::check_host(hosts, request, next))),
+                );
                 accept_all(|| listen::accept_tcp(&listener), app, &cancel).await;
             }
         };
@@ -186,7 +188,10 @@ where
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "can't take a connection of the local API");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "can't take a connection of the local API"
+                    );
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

@@ -109,9 +109,15 @@ mod tests {
 
     #[test]
     fn loopback_hosts_pass() {
-        for host in
-            ["localhost", "LOCALHOST:8480", "127.0.0.1:8480", "127.0.0.1", "[::1]:8480", "[::1]", "127.1.2.3:9"]
-        {
+        for host in [
+            "localhost",
+            "LOCALHOST:8480",
+            "127.0.0.1:8480",
+            "127.0.0.1",
+            "[::1]:8480",
+            "[::1]",
+            "127.1.2.3:9",
+        ] {
             assert!(Hosts::Loopback.allow(host), "{host}");
         }
     }

@@ -33,6 +33,6 @@ pub use house::{Accepted, CommandError, CommandReport, Health, House, HouseError
 pub use picture::Surroundings;
 pub use problem::Problem;
 pub use view::{
-    DeviceView, HouseView, LinkView, PointView, PostingView, Reading, RoomView, Status, StayView, SyncLaneView,
-    SyncView,
+    DeviceView, HouseView, LinkView, PointView, PostingView, Reading, RoomView, Status, StayView,
+    SyncLaneView, SyncView,
 };

@@ -4,8 +4,8 @@ use crate::view::{
     DeviceView, HouseView, LinkView, PointView, PostingView, Reading, RoomView, StayView, SyncView,
 };
 use engawa_model::{
-    DeviceId, DeviceSpec, DeviceState, Order, OrderState, PointId, PointState, Property, Quality, Role, RoomId, Stay,
-    Timestamp, Value,
+    DeviceId, DeviceSpec, DeviceState, Order, OrderState, PointId, PointState, Property, Quality, Role,
+    RoomId, Stay, Timestamp, Value,
 };
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

@@ -15,7 +15,7 @@ use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use engawa_model::{Command, CommandKey, CommandSource, Timestamp};
+use engawa_model::{Action, Command, CommandKey, CommandSource, Timestamp};
 use serde::Deserialize;
 use std::error::Error;
 use std::sync::Arc;
@@ -31,6 +31,16 @@ const MAX_LOG_ROWS: usize = 1000;
 const MAX_KEY: usize = 128;
 /// How often a quiet event stream shows that it is alive: proxies cut what is silent for a minute.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// A command as it is asked for: the same form as on the house's MQTT topics.
+#[derive(Deserialize)]
+struct Asked {
+    key: CommandKey,
+    #[serde(default)]
+    expires: Option<Timestamp>,
+    #[serde(flatten)]
+    action: Action,
+}
 
 /// What the handlers of one door share.
 #[derive(Clone)]
@@ -74,18 +84,40 @@ pub(crate) fn router(desk: Desk) -> Router {
         .route("/engawa.svg", get(|| asset("image/svg+xml", page::ICON)))
         .route("/healthz", get(healthz))
         .route("/api/status", get(|State(desk): State<Desk>| async move { Json(desk.view().status()) }))
-        .route("/api/rooms", get(|State(desk): State<Desk>| async move { Json(&desk.view().rooms).into_response() }))
-        .route("/api/devices", get(|State(desk): State<Desk>| async move { Json(&desk.view().devices).into_response() }))
-        .route("/api/links", get(|State(desk): State<Desk>| async move { Json(&desk.view().links).into_response() }))
-        .route("/api/postings", get(|State(desk): State<Desk>| async move { Json(&desk.view().postings).into_response() }))
-        .route("/api/alerts", get(|State(desk): State<Desk>| async move { Json(&desk.view().alerts).into_response() }))
-        .route("/api/counters", get(|State(desk): State<Desk>| async move { Json(&desk.view().counters).into_response() }))
+        .route(
+            "/api/rooms",
+            get(|State(desk): State<Desk>| async move { Json(&desk.view().rooms).into_response() }),
+        )
+        .route(
+            "/api/devices",
+            get(|State(desk): State<Desk>| async move { Json(&desk.view().devices).into_response() }),
+        )
+        .route(
+            "/api/links",
+            get(|State(desk): State<Desk>| async move { Json(&desk.view().links).into_response() }),
+        )
+        .route(
+            "/api/postings",
+            get(|State(desk): State<Desk>| async move { Json(&desk.view().postings).into_response() }),
+        )
+        .route(
+            "/api/alerts",
+            get(|State(desk): State<Desk>| async move { Json(&desk.view().alerts).into_response() }),
+        )
+        .route(
+            "/api/counters",
+            get(|State(desk): State<Desk>| async move { Json(&desk.view().counters).into_response() }),
+        )
         .route("/api/log", get(log))
         .route("/api/commands", axum::routing::post(command))
         .route("/api/commands/{key}", get(outcome))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no-such-page", "there is nothing here") })
         .method_not_allowed_fallback(|| async {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "this can't be done here; see Allow")
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "this can't be done here; see Allow",
+            )
         })
         .with_state(desk)
 }
@@ -117,7 +149,8 @@ async fn healthz(State(desk): State<Desk>) -> Result<Json<Health>, Problem> {
     if health.ok {
         Ok(Json(health))
     } else {
-        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unhealthy", "the house does not do its work");
+        let problem =
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unhealthy", "the house does not do its work");
         Err(problem.with_reasons(health.reasons))
     }
 }
@@ -136,7 +169,11 @@ async fn log(
 ) -> Result<Json<LogPage>, Problem> {
     desk.socket_only("the journal is read")?;
     let Query(query) = query.map_err(|rejection| {
-        Problem::new(StatusCode::BAD_REQUEST, "bad-query", format!("{}; use after= and limit=", rejection.body_text()))
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "bad-query",
+            format!("{}; use after= and limit=", rejection.body_text()),
+        )
     })?;
     let limit = query.limit.unwrap_or(LOG_ROWS);
     if !(1..=MAX_LOG_ROWS).contains(&limit) {
@@ -160,13 +197,18 @@ async fn command(
         }
         _ => Problem::new(StatusCode::BAD_REQUEST, "bad-body", "the request's body broke off"),
     })?;
-    let mut command: Command = serde_json::from_slice(&body).map_err(|error| {
+    let asked: Asked = serde_json::from_slice(&body).map_err(|error| {
         // The parser's words name the field and place; they quote at most a key or a word of the vocabulary.
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-command", format!("this is not a command: {error}"))
+        Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "bad-command",
+            format!("this is not a command such as {{\"key\":\"k-1\",\"do\":\"resync\"}}: {error}"),
+        )
     })?;
-    check_key(&command.key)?;
-    // Whoever speaks through this door is local, whatever he says: rules and audit rely on it.
-    command.source = CommandSource::Local;
+    check_key(&asked.key)?;
+    // Whoever speaks through this door is local: rules and audit rely on it.
+    let Asked { key, expires, action } = asked;
+    let command = Command { key, source: CommandSource::Local, expires, action };
     let accepted = desk.board.house().command(command).await.map_err(|error| command_problem(&error))?;
     Ok((if accepted.duplicate { StatusCode::OK } else { StatusCode::ACCEPTED }, Json(accepted)))
 }

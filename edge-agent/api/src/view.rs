@@ -9,8 +9,8 @@
 //! not keep the time of each unchanged reading.
 
 use engawa_model::{
-    Alert, CommandKey, Date, DeviceId, DeviceState, Lane, LinkId, Money, PostingNumber, PostingState, PropertyId,
-    Quality, Role, RoomFlags, RoomId, StayId, Timestamp, Value,
+    Alert, CommandKey, Date, DeviceId, DeviceState, Lane, LinkId, Money, PostingNumber, PostingState,
+    PropertyId, Quality, Role, RoomFlags, RoomId, StayId, Timestamp, Value,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

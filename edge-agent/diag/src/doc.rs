@@ -100,7 +100,8 @@ impl Doc {
         for (n, error) in errors.iter().enumerate() {
             let span = error.span().unwrap_or(0..0);
             let line = text.get(..span.start).map(|before| before.matches('\n').count());
-            let follows = if unclosed { n > 0 && !error.message().starts_with("unclosed") } else { line == last_line };
+            let follows =
+                if unclosed { n > 0 && !error.message().starts_with("unclosed") } else { line == last_line };
             last_line = line;
             if !follows {
                 faults.push(crate::words::syntax(text, error.message(), span));

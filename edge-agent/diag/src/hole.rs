@@ -6,8 +6,8 @@
 
 use crate::de::Error;
 use serde::de::{
-    self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
-    value::MapDeserializer, value::SeqDeserializer,
+    self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess,
+    Visitor, value::MapDeserializer, value::SeqDeserializer,
 };
 use serde::forward_to_deserialize_any;
 

@@ -59,7 +59,10 @@ pub fn read<T: DeserializeOwned>(file: &str, text: &str) -> Parsed<T> {
     let broken: Vec<usize> = faults.iter().map(|fault| report.position(fault).line).collect();
     // After a broken header, keys belong to the wrong section: nothing more can be said of them.
     let lost = broken.iter().any(|&line| {
-        clean.lines().nth(line - 1).is_none_or(|line| line.trim_start().starts_with('[') || !line.contains('='))
+        clean
+            .lines()
+            .nth(line - 1)
+            .is_none_or(|line| line.trim_start().starts_with('[') || !line.contains('='))
     });
     for fault in faults {
         report.push(fault);
@@ -123,7 +126,8 @@ fn search<T: DeserializeOwned>(doc: &mut Doc, found: &mut Vec<Found>) -> Option<
             }
         }
     }
-    let fault = Fault::new(0..0, "there are too many faults to find them all").help("mend those that are shown");
+    let fault =
+        Fault::new(0..0, "there are too many faults to find them all").help("mend those that are shown");
     found.push(Found { fault, missing: false });
     None
 }
@@ -186,7 +190,9 @@ fn next_guess(root: &mut Node, mut path: Vec<usize>, guess: usize, found: &mut V
 fn missing(root: &mut Node, path: &[usize], field: &str, found: &mut Vec<Found>) -> bool {
     let section = name_of(root, path);
     let span = header_of(root, path);
-    let Some(Node { kind: Kind::Table(entries), .. }) = root.at_mut(path) else { return hide(root, path, found) };
+    let Some(Node { kind: Kind::Table(entries), .. }) = root.at_mut(path) else {
+        return hide(root, path, found);
+    };
     if entries.iter().any(|entry| entry.key == field) || entries.iter().any(|entry| is_untold(entry)) {
         return hide(root, path, found);
     }
@@ -211,12 +217,16 @@ fn is_untold(entry: &Entry) -> bool {
 
 fn unknown(root: &mut Node, path: &[usize], field: &str, expected: &[&str], found: &mut Vec<Found>) -> bool {
     let Some(node) = root.at(path) else { return give_up(root, found) };
-    let holder = find(node, path, &|node| {
-        matches!(&node.kind, Kind::Table(entries) if entries.iter().any(|entry| entry.key == field))
-    });
+    let holder = find(
+        node,
+        path,
+        &|node| matches!(&node.kind, Kind::Table(entries) if entries.iter().any(|entry| entry.key == field)),
+    );
     let Some(holder) = holder else { return hide(root, path, found) };
     let section = if holder.is_empty() { String::new() } else { format!(" in `{}`", name_of(root, &holder)) };
-    let Some(Node { kind: Kind::Table(entries), .. }) = root.at_mut(&holder) else { return give_up(root, found) };
+    let Some(Node { kind: Kind::Table(entries), .. }) = root.at_mut(&holder) else {
+        return give_up(root, found);
+    };
     let Some(at) = entries.iter().position(|entry| entry.key == field) else { return give_up(root, found) };
     if matches!(entries[at].node.kind, Kind::Hole(_)) {
         return hide(root, path, found);
@@ -258,7 +268,8 @@ fn dig(root: &mut Node, path: &[usize]) -> bool {
 /// Ends the search; a reading that failed has at least one fault to show for it.
 fn give_up(root: &Node, found: &mut Vec<Found>) -> bool {
     if found.is_empty() {
-        let fault = Fault::new(root.span.start..root.span.start, "the file can't be read as what it should be");
+        let fault =
+            Fault::new(root.span.start..root.span.start, "the file can't be read as what it should be");
         found.push(Found { fault, missing: false });
     }
     false

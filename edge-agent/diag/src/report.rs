@@ -27,7 +27,14 @@ pub struct Fault {
 impl Fault {
     /// A fault at these bytes of the text.
     pub fn new(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self { message: message.into(), span, label: String::new(), help: None, related: None, follows: false }
+        Self {
+            message: message.into(),
+            span,
+            label: String::new(),
+            help: None,
+            related: None,
+            follows: false,
+        }
     }
 
     /// Says what was expected, beside the underline.
@@ -127,7 +134,8 @@ impl Report {
             }
             let mut snippet = Snippet::source(&*self.text).path(&*self.file).annotation(main);
             if let Some((span, label)) = &fault.related {
-                snippet = snippet.annotation(AnnotationKind::Context.span(self.first_line(span)).label(&**label));
+                snippet =
+                    snippet.annotation(AnnotationKind::Context.span(self.first_line(span)).label(&**label));
             }
             let mut group = Level::ERROR.primary_title(&*fault.message).element(snippet);
             if let Some(help) = &fault.help {

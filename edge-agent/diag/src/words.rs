@@ -148,13 +148,16 @@ fn expectation(expected: &str) -> String {
 
 fn is_number(expected: &str) -> bool {
     let name = expected.strip_prefix("a nonzero ").unwrap_or(expected);
-    name.len() <= 5 && name.starts_with(['u', 'i', 'f']) && name.ends_with(|c: char| c.is_ascii_digit() || c == 'e')
+    name.len() <= 5
+        && name.starts_with(['u', 'i', 'f'])
+        && name.ends_with(|c: char| c.is_ascii_digit() || c == 'e')
 }
 
 /// How to mend a value of the wrong kind.
 fn mend(node: &Node, key: &str, expected: &str) -> Option<String> {
     // In a list, the key's name stands for the element: show the value alone.
-    let set = |value: &str| if key.ends_with(']') { format!("`{value}`") } else { format!("`{key} = {value}`") };
+    let set =
+        |value: &str| if key.ends_with(']') { format!("`{value}`") } else { format!("`{key} = {value}`") };
     Some(match (&node.kind, expected) {
         (Kind::Str(text), kind) if is_number(kind) && text.trim().parse::<f64>().is_ok() => {
             format!("take the quotes away: {}", set(text.trim()))
@@ -165,16 +168,24 @@ fn mend(node: &Node, key: &str, expected: &str) -> Option<String> {
             _ => format!("write {} or {}", set("true"), set("false")),
         },
         (Kind::Int(int), "a boolean") => format!("write {}", set(if *int == 0 { "false" } else { "true" })),
-        (Kind::Int(int), "a string" | "str" | "string") => format!("put it in quotes: {}", set(&format!("\"{int}\""))),
-        (Kind::Float(x), "a string" | "str" | "string") => format!("put it in quotes: {}", set(&format!("\"{x}\""))),
-        (Kind::Bool(x), "a string" | "str" | "string") => format!("put it in quotes: {}", set(&format!("\"{x}\""))),
+        (Kind::Int(int), "a string" | "str" | "string") => {
+            format!("put it in quotes: {}", set(&format!("\"{int}\"")))
+        }
+        (Kind::Float(x), "a string" | "str" | "string") => {
+            format!("put it in quotes: {}", set(&format!("\"{x}\"")))
+        }
+        (Kind::Bool(x), "a string" | "str" | "string") => {
+            format!("put it in quotes: {}", set(&format!("\"{x}\"")))
+        }
         (Kind::Str(text), "a sequence") => format!("put it in brackets: {}", set(&format!("[\"{text}\"]"))),
         (Kind::Int(int), "a sequence") => format!("put it in brackets: {}", set(&format!("[{int}]"))),
         (Kind::Table(_), "a sequence") => format!("write the header with two brackets: `[[{key}]]`"),
         (Kind::Array(_), kind) if kind.starts_with("struct ") => {
             format!("there is only one of it: write the header with one bracket, `[{key}]`")
         }
-        (_, kind) if kind.starts_with("struct ") => format!("write a section `[{key}]` with its keys below it"),
+        (_, kind) if kind.starts_with("struct ") => {
+            format!("write a section `[{key}]` with its keys below it")
+        }
         (_, "socket address") => format!("write address and port, such as {}", set("\"127.0.0.1:8480\"")),
         (_, kind) if is_number(kind) => format!("write a number without quotes, such as {}", set("5")),
         _ => return None,
@@ -185,9 +196,11 @@ fn mend(node: &Node, key: &str, expected: &str) -> Option<String> {
 pub(crate) fn refused(node: &Node, key: &str, complaint: &str) -> Fault {
     let complaint = complaint.trim();
     match complaint {
-        "invalid socket address syntax" => Fault::new(node.span.clone(), format!("`{key}` is not an address with a port"))
-            .label("expected address:port")
-            .help(format!("write address and port, such as `{key} = \"192.168.1.20:502\"`")),
+        "invalid socket address syntax" => {
+            Fault::new(node.span.clone(), format!("`{key}` is not an address with a port"))
+                .label("expected address:port")
+                .help(format!("write address and port, such as `{key} = \"192.168.1.20:502\"`"))
+        }
         "invalid IP address syntax" | "invalid IPv4 address syntax" | "invalid IPv6 address syntax" => {
             Fault::new(node.span.clone(), format!("`{key}` is not an IP address"))
                 .label("expected an IP address")
@@ -218,7 +231,8 @@ pub(crate) fn syntax(text: &str, complaint: &str, span: Range<usize>) -> Fault {
     }
     let quotes = value.chars().filter(|c| *c == '"').count();
     let bare = !value.is_empty() && value.chars().next().is_some_and(char::is_alphanumeric);
-    let help = if line.trim_start().starts_with('[') && line.matches('[').count() != line.matches(']').count() {
+    let help = if line.trim_start().starts_with('[') && line.matches('[').count() != line.matches(']').count()
+    {
         "close the header with as many brackets as it was opened with: `[property]`, `[[device]]`".to_owned()
     } else if line.contains(['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}']) {
         "use straight quotes (\"), not the typographic ones of a word processor".to_owned()

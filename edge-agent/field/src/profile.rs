@@ -107,8 +107,11 @@ pub fn load(file: &str, text: &str) -> Result<Profile, Report> {
     let (doc, mut report) = (parsed.doc, parsed.report);
     let Some(File { profile: head, modbus, mqtt }) = parsed.value else { return Err(report) };
     let section = Path::root().key("profile");
-    if head.name.is_empty() || head.name.contains(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))) {
-        let fault = doc.fault(&section.key("name"), format!("`{}` can't be the name of a profile", head.name));
+    if head.name.is_empty()
+        || head.name.contains(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')))
+    {
+        let fault =
+            doc.fault(&section.key("name"), format!("`{}` can't be the name of a profile", head.name));
         report.push(fault.label("expected letters, digits, `-`, `_` or `.`"));
     }
     if head.sources.iter().all(|source| source.trim().is_empty()) {
@@ -136,8 +139,14 @@ pub fn load(file: &str, text: &str) -> Result<Profile, Report> {
                 ProtocolName::Mqtt => ("mqtt", modbus.is_some().then_some("modbus")),
             };
             let (at, what) = match other {
-                Some(other) => (Path::root().key(other), format!("the protocol is `{wanted}`, so there is no section `[{other}]`")),
-                None => (section.key("protocol"), format!("the protocol is `{wanted}`, and there is no section `[{wanted}]`")),
+                Some(other) => (
+                    Path::root().key(other),
+                    format!("the protocol is `{wanted}`, so there is no section `[{other}]`"),
+                ),
+                None => (
+                    section.key("protocol"),
+                    format!("the protocol is `{wanted}`, and there is no section `[{wanted}]`"),
+                ),
             };
             report.push(doc.fault_at_key(&at, what));
             None

@@ -110,7 +110,9 @@ async fn libmodbus_is_polled_and_written() {
 
     // A value out of the device's range is refused before it reaches the wire.
     site.order("k2", "t101", "comfort_setpoint", Value::Float(41.0)).await;
-    assert!(matches!(site.until_ended("k2").await, CommandOutcome::Refused { reason } if reason.contains("above 40")));
+    assert!(
+        matches!(site.until_ended("k2").await, CommandOutcome::Refused { reason } if reason.contains("above 40"))
+    );
     // The parameters and the fault text are not there at this server: the rest goes on all the same.
     site.order("k3", "t101", "comfort_setpoint", Value::Float(19.0)).await;
     assert_eq!(site.until_ended("k3").await, CommandOutcome::Done);

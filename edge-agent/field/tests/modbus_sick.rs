@@ -6,8 +6,8 @@ mod field;
 use engawa_model::{CommandOutcome, Fact, PointId, Quality, Value};
 use field::{PATIENCE, last, site};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -82,7 +82,8 @@ async fn serve(mut stream: TcpStream, manner: Manner, counter: Arc<AtomicU16>, h
             frame.extend(pdu);
             frame
         };
-        let first = if unit == 2 { counter.fetch_add(1, Ordering::SeqCst) } else { held.load(Ordering::SeqCst) };
+        let first =
+            if unit == 2 { counter.fetch_add(1, Ordering::SeqCst) } else { held.load(Ordering::SeqCst) };
         let good = if function == 3 {
             let mut pdu = vec![3, u8::try_from(count * 2).unwrap()];
             pdu.extend((0..count).flat_map(|n| if n == 0 { first } else { n }.to_be_bytes()));
@@ -135,7 +136,8 @@ async fn a_sick_device_is_named_and_its_neighbours_go_on() {
         let before = site.reports("neighbour", "r0");
         site.until(&format!("{manner:?}: the neighbour goes on"), |facts| {
             let id = PointId::new("neighbour", "r0");
-            let reports = facts.iter().filter(|fact| matches!(fact, Fact::Reported { point, .. } if *point == id));
+            let reports =
+                facts.iter().filter(|fact| matches!(fact, Fact::Reported { point, .. } if *point == id));
             (reports.count() >= before + 4).then_some(())
         })
         .await;
@@ -200,7 +202,10 @@ async fn a_device_that_goes_away_leaves_stale_values_and_comes_back() {
     let listener = TcpListener::bind(address).await.unwrap();
     let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await.expect("it is asked again");
     tokio::spawn(serve(accepted.unwrap().0, Manner::Well, counter, held));
-    site.until("a good value again", |facts| last(facts, &id).filter(|(_, quality)| *quality == Quality::Good)).await;
+    site.until("a good value again", |facts| {
+        last(facts, &id).filter(|(_, quality)| *quality == Quality::Good)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -209,7 +214,10 @@ async fn a_value_that_does_not_stick_is_given_up_with_what_is_there() {
     let mut site = site(address, 500, &[("t", 1, BLOCK)]);
     site.order("k", "t", "r0", Value::Int(22)).await;
     let outcome = site.until_ended("k").await;
-    assert!(matches!(&outcome, CommandOutcome::Refused { reason } if reason.contains("has 7")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, CommandOutcome::Refused { reason } if reason.contains("has 7")),
+        "{outcome:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -217,7 +225,11 @@ async fn a_write_whose_answer_is_lost_is_read_before_it_is_written_again() {
     let (address, _) = gateway(Manner::TakesAndHangsUp).await;
     let mut site = site(address, 500, &[("t", 1, BLOCK)]);
     site.order("k", "t", "r0", Value::Int(22)).await;
-    assert_eq!(site.until_ended("k").await, CommandOutcome::Done, "the device has it, and says so when it is read");
+    assert_eq!(
+        site.until_ended("k").await,
+        CommandOutcome::Done,
+        "the device has it, and says so when it is read"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

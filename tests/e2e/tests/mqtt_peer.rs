@@ -107,8 +107,10 @@ fn property() -> Property {
         min: Some(5.0),
         max: Some(30.0),
     };
-    let points =
-        vec![point("temperature", Role::RoomTemperature, false), point("setpoint", Role::ClimateSetpoint, true)];
+    let points = vec![
+        point("temperature", Role::RoomTemperature, false),
+        point("setpoint", Role::ClimateSetpoint, true),
+    ];
     Property::new(PropertySpec {
         id: "hotel".into(),
         zone: "Europe/Paris".to_owned(),
@@ -120,7 +122,12 @@ fn property() -> Property {
             season: Season::Heating,
         },
         rooms: vec![RoomSpec { id: "12/3".into() }],
-        devices: vec![DeviceSpec { id: "t1".into(), room: Some("12/3".into()), profile: "z2m".into(), points }],
+        devices: vec![DeviceSpec {
+            id: "t1".into(),
+            room: Some("12/3".into()),
+            profile: "z2m".into(),
+            points,
+        }],
         resync_every_s: 900,
         order_ttl_s: 3600,
     })
@@ -276,7 +283,8 @@ impl Subscriber {
     /// The next message on `topic` whose payload holds `part`.
     async fn message(&mut self, topic: &str, part: &str) -> String {
         let head = format!("{topic} ");
-        let line = self.line(&format!("{part} on {topic}"), |l| l.starts_with(&head) && l.contains(part)).await;
+        let line =
+            self.line(&format!("{part} on {topic}"), |l| l.starts_with(&head) && l.contains(part)).await;
         line[head.len()..].to_owned()
     }
 }
@@ -300,7 +308,10 @@ async fn whole_circle(config: MqttConfig) {
         .await;
     let state = house.message("engawa/hotel/room/12%2F3/point/t1/temperature", "21.5").await;
     let state: serde_json::Value = serde_json::from_str(&state).unwrap();
-    assert_eq!((&state["value"], &state["quality"], &state["unit"]), (&21.5.into(), &"good".into(), &"Cel".into()));
+    assert_eq!(
+        (&state["value"], &state["quality"], &state["unit"]),
+        (&21.5.into(), &"good".into(), &"Cel".into())
+    );
     house.message("engawa/hotel/device/t1/health", "well").await;
 
     let set = "engawa/hotel/room/12%2F3/setpoint/set";
@@ -345,9 +356,7 @@ async fn the_own_broker_acknowledges_what_is_durable_and_nothing_else() {
         let payload = format!("{{\"temp\":{temperature}}}");
         let args = ["-V", version, "-q", "1", "-t", "z2m/thermostat1", "-m", &payload];
         let mut publishing = start_publishing(running.port, &args);
-        let came = |fact: &Fact| {
-            matches!(fact, Fact::Reported { value, .. } if *value == Some(Value::Float(temperature)))
-        };
+        let came = |fact: &Fact| matches!(fact, Fact::Reported { value, .. } if *value == Some(Value::Float(temperature)));
         running.house.seen("the report", came).await;
         // The broker is not stuck: others are served meanwhile, to the end.
         publish(running.port, &["-q", "1", "-t", "elsewhere", "-m", "x"]).await;
@@ -438,11 +447,13 @@ async fn the_own_broker_keeps_strangers_out_and_the_house_s_topics_for_the_house
     let folder = tempfile::tempdir().unwrap();
     let password_file = folder.path().join("password");
     std::fs::write(&password_file, "tea house\n").unwrap();
-    let config = MqttConfig { username: Some("room".to_owned()), password_file: Some(password_file), ..own() };
+    let config =
+        MqttConfig { username: Some("room".to_owned()), password_file: Some(password_file), ..own() };
     let running = start(config).await;
     running.house.up().await;
     let topic = ["-q", "1", "-V", "mqttv5", "-t", "engawa/hotel/link/pms", "-m", "up"];
-    for stranger in [&[][..], &["-u", "room"], &["-u", "room", "-P", "tea"], &["-u", "x", "-P", "tea house"]] {
+    for stranger in [&[][..], &["-u", "room"], &["-u", "room", "-P", "tea"], &["-u", "x", "-P", "tea house"]]
+    {
         let args = [stranger, &["-t", "elsewhere", "-m", "x"]].concat();
         let out = start_publishing(running.port, &args).wait_with_output();
         assert!(!timeout(PATIENCE, out).await.unwrap().unwrap().status.success(), "{stranger:?}");
@@ -474,7 +485,8 @@ async fn tls_is_checked_against_the_given_authority() {
     let extra = format!("certfile {}\nkeyfile {}\n", path("cert.pem").display(), path("key.pem").display());
     let _broker = mosquitto(port, &extra).await;
     let broker = Some(format!("mqtts://localhost:{port}"));
-    let config = |ca: &str| MqttConfig { broker: broker.clone(), ca_file: Some(path(ca)), ..MqttConfig::default() };
+    let config =
+        |ca: &str| MqttConfig { broker: broker.clone(), ca_file: Some(path(ca)), ..MqttConfig::default() };
 
     let running = start(config("cert.pem")).await;
     running.house.up().await;
@@ -482,7 +494,10 @@ async fn tls_is_checked_against_the_given_authority() {
     let refused = start(config("other.pem")).await;
     refused
         .house
-        .seen("the refusal", |fact| matches!(fact, Fact::Link { up: false, detail, .. } if detail.contains("ertificate")))
+        .seen(
+            "the refusal",
+            |fact| matches!(fact, Fact::Link { up: false, detail, .. } if detail.contains("ertificate")),
+        )
         .await;
     refused.stop().await;
 }

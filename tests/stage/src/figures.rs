@@ -48,7 +48,8 @@ pub fn check_in_to_wire(events: &[Event]) -> Spread {
     let longest = 10_000_000;
     let took = played::of(events, "checked_in").filter_map(|check_in| {
         let room = check_in.text("room");
-        let written = played::of(events, "setpoint_written").find(|event| event.at >= check_in.at && event.text("room") == room)?;
+        let written = played::of(events, "setpoint_written")
+            .find(|event| event.at >= check_in.at && event.text("room") == room)?;
         Some(written.at - check_in.at).filter(|took| *took < longest)
     });
     Spread::of(took.collect())
@@ -76,7 +77,8 @@ pub fn memory_kb(process: u32) -> anyhow::Result<(u64, u64)> {
     let path = format!("/proc/{process}/status");
     let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
     let field = |name: &str| -> anyhow::Result<u64> {
-        let line = text.lines().find(|line| line.starts_with(name)).with_context(|| format!("{path}: no {name}"))?;
+        let line =
+            text.lines().find(|line| line.starts_with(name)).with_context(|| format!("{path}: no {name}"))?;
         let number = line.split_whitespace().nth(1).with_context(|| format!("{path}: {line}"))?;
         Ok(number.parse()?)
     };

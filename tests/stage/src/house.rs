@@ -95,9 +95,19 @@ impl House {
         let hotel_program = process::program("engawa-hotel")?;
         let cloud_dir = folder.join("cloud");
         process::run(&engawa_cloud, words([&"init", &"--dir", &cloud_dir, &"--name", &"127.0.0.1"]))?;
-        let claim = process::run(&engawa_cloud, words([
-            &"claim", &"--dir", &cloud_dir, &"--property", &PROPERTY, &"--gateway", &GATEWAY, &"--json",
-        ]))?;
+        let claim = process::run(
+            &engawa_cloud,
+            words([
+                &"claim",
+                &"--dir",
+                &cloud_dir,
+                &"--property",
+                &PROPERTY,
+                &"--gateway",
+                &GATEWAY,
+                &"--json",
+            ]),
+        )?;
         let claim: Value = serde_json::from_str(&claim).context("reading the claim")?;
         let code = claim["code"].as_str().context("the claim has no code")?.to_owned();
         let at = free_udp()?;
@@ -115,19 +125,32 @@ impl House {
         std::fs::create_dir_all(&hotel_dir)?;
         let arguments = words([
             &"play",
-            &"--dir", &hotel_dir,
-            &"--rooms", &options.rooms.to_string(),
-            &"--seed", &options.seed.to_string(),
-            &"--seconds", &options.seconds.to_string(),
-            &"--property", &PROPERTY,
-            &"--mqtt", &broker.to_string(),
-            &"--config-out", &config,
-            &"--store-dir", &folder.join("agent"),
-            &"--api-listen", &page.to_string(),
-            &"--api-socket", &folder.join("engawa.sock"),
-            &"--cloud-address", &line.address().to_string(),
-            &"--cloud-identity", &folder.join("identity"),
-            &"--resync-every-s", &options.resync_every_s.to_string(),
+            &"--dir",
+            &hotel_dir,
+            &"--rooms",
+            &options.rooms.to_string(),
+            &"--seed",
+            &options.seed.to_string(),
+            &"--seconds",
+            &options.seconds.to_string(),
+            &"--property",
+            &PROPERTY,
+            &"--mqtt",
+            &broker.to_string(),
+            &"--config-out",
+            &config,
+            &"--store-dir",
+            &folder.join("agent"),
+            &"--api-listen",
+            &page.to_string(),
+            &"--api-socket",
+            &folder.join("engawa.sock"),
+            &"--cloud-address",
+            &line.address().to_string(),
+            &"--cloud-identity",
+            &folder.join("identity"),
+            &"--resync-every-s",
+            &options.resync_every_s.to_string(),
             // The rooms stay there until everything has come to rest.
             &"--keep",
         ]);
@@ -198,7 +221,10 @@ impl House {
         let status = self.status()?;
         let lanes = status["sync"]["lanes"].as_array()?;
         let number = |lane: &Value, field: &str| lane[field].as_u64().unwrap_or_default();
-        let waiting: u64 = lanes.iter().map(|lane| number(lane, "written").saturating_sub(number(lane, "acknowledged"))).sum();
+        let waiting: u64 = lanes
+            .iter()
+            .map(|lane| number(lane, "written").saturating_sub(number(lane, "acknowledged")))
+            .sum();
         Some(waiting + status["postings_open"].as_u64().unwrap_or_default())
     }
 
@@ -207,8 +233,17 @@ impl House {
     /// # Errors
     /// The cloud refuses it.
     pub fn send_setpoint(&self, key: &str, room: &str, celsius: &str) -> anyhow::Result<()> {
-        let arguments =
-            words([&"send", &"--dir", &self.cloud_dir(), &GATEWAY, &"--key", &key, &"setpoint", &room, &celsius]);
+        let arguments = words([
+            &"send",
+            &"--dir",
+            &self.cloud_dir(),
+            &GATEWAY,
+            &"--key",
+            &key,
+            &"setpoint",
+            &room,
+            &celsius,
+        ]);
         process::run(&self.engawa_cloud, arguments).map(drop)
     }
 

@@ -19,7 +19,9 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     let here = std::env::current_exe().context("finding the running program")?;
     let folders = here.ancestors().skip(1).take(2);
     let found = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
-    found.with_context(|| format!("`{name}` is not beside {}: run `cargo build --workspace --bins` first", here.display()))
+    found.with_context(|| {
+        format!("`{name}` is not beside {}: run `cargo build --workspace --bins` first", here.display())
+    })
 }
 
 /// Runs a program to its end.
@@ -65,7 +67,12 @@ impl Running {
     ///
     /// # Errors
     /// It can't be started.
-    pub fn start(name: &str, program: PathBuf, arguments: Vec<OsString>, folder: &Path) -> anyhow::Result<Self> {
+    pub fn start(
+        name: &str,
+        program: PathBuf,
+        arguments: Vec<OsString>,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
         let log = folder.join(format!("{name}.log"));
         let child = spawn(&program, &arguments, &log)?;
         Ok(Self { name: name.to_owned(), program, arguments, log, child })

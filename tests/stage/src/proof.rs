@@ -75,17 +75,21 @@ pub fn check(events: &[Event], cloud: &Database, day: Day) -> anyhow::Result<Vec
     let mut checks = vec![
         same(
             "stays checked in",
-            played::of(events, "checked_in").map(|event| [event.text("stay"), event.text("room")].join(" in ")),
+            played::of(events, "checked_in")
+                .map(|event| [event.text("stay"), event.text("room")].join(" in ")),
             of(&rows, "checked_in").map(|row| [row.text("stay"), row.text("room")].join(" in ")),
         ),
         same(
             "moves",
-            played::of(events, "moved").map(|event| format!("{} {}->{}", event.text("stay"), event.text("from"), event.text("to"))),
-            of(&rows, "moved").map(|row| format!("{} {}->{}", row.text("stay"), row.text("from"), row.text("to"))),
+            played::of(events, "moved")
+                .map(|event| format!("{} {}->{}", event.text("stay"), event.text("from"), event.text("to"))),
+            of(&rows, "moved")
+                .map(|row| format!("{} {}->{}", row.text("stay"), row.text("from"), row.text("to"))),
         ),
         same(
             "stays checked out",
-            played::of(events, "checked_out").map(|event| [event.text("stay"), event.text("room")].join(" from ")),
+            played::of(events, "checked_out")
+                .map(|event| [event.text("stay"), event.text("room")].join(" from ")),
             of(&rows, "checked_out").map(|row| [row.text("stay"), row.text("room")].join(" from ")),
         ),
     ];
@@ -105,7 +109,8 @@ fn rows(cloud: &Database) -> anyhow::Result<Vec<Row>> {
                 lane: row["lane"].as_i64().unwrap_or_default(),
                 seq: row["seq"].as_i64().unwrap_or_default(),
                 kind: row["kind"].as_str().unwrap_or_default().to_owned(),
-                body: serde_json::from_str(text).with_context(|| format!("a body that is not JSON: {text}"))?,
+                body: serde_json::from_str(text)
+                    .with_context(|| format!("a body that is not JSON: {text}"))?,
             })
         })
         .collect()
@@ -127,7 +132,8 @@ fn same(name: &str, hotel: impl Iterator<Item = String>, cloud: impl Iterator<It
         sums.1 += 1;
     }
     let wrong = counts.into_iter().filter(|(_, (hotel, cloud))| hotel != cloud);
-    let faults = wrong.map(|(item, (hotel, cloud))| format!("{item}: {hotel} in the hotel, {cloud} in the cloud"));
+    let faults =
+        wrong.map(|(item, (hotel, cloud))| format!("{item}: {hotel} in the hotel, {cloud} in the cloud"));
     Check::new(name, sums.0, sums.1, faults.take(NAMED).collect())
 }
 
@@ -141,7 +147,13 @@ fn charges(events: &[Event], rows: &[Row], day: Day) -> [Check; 2] {
     let asked = same(
         "charges",
         played::of(events, "charged").map(|event| {
-            format!("{} room {} {} {}", event.text("key"), event.text("room"), event.number("minor"), event.text("currency"))
+            format!(
+                "{} room {} {} {}",
+                event.text("key"),
+                event.text("room"),
+                event.number("minor"),
+                event.text("currency")
+            )
         }),
         postings.values().map(|row| {
             let amount = &row.body["amount"];
@@ -232,10 +244,14 @@ fn setpoints(events: &[Event], rows: &[Row], day: Day) -> [Check; 2] {
         let passed = of_room.iter().rposition(|(_, order)| order.on_wire).map_or(0, |last| last + 1);
         match of_room[passed..].iter_mut().find(|(_, order)| (order.value - value).abs() <= SAME) {
             Some((_, order)) => order.on_wire = true,
-            None => faults.push(format!("room {room}: {value} hundredths of °C on the wire without an order of its own")),
+            None => faults.push(format!(
+                "room {room}: {value} hundredths of °C on the wire without an order of its own"
+            )),
         }
     }
-    let all = || orders.iter().flat_map(|(room, of_room)| of_room.iter().map(move |(key, order)| (room, key, order)));
+    let all = || {
+        orders.iter().flat_map(|(room, of_room)| of_room.iter().map(move |(key, order)| (room, key, order)))
+    };
     for (room, key, order) in all().filter(|(_, _, order)| order.on_wire && day == Day::Quiet) {
         if order.ends != ["done"] {
             faults.push(format!("room {room}: {key} was on the wire and ended as {:?}", order.ends));
@@ -307,23 +323,33 @@ mod tests {
 
     #[test]
     fn an_order_ends_once() {
-        for rows in [vec![order(1, "a", 22.0)], vec![order(1, "a", 22.0), end(2, "a", "done"), end(3, "a", "done")]] {
+        for rows in
+            [vec![order(1, "a", 22.0)], vec![order(1, "a", 22.0), end(2, "a", "done"), end(3, "a", "done")]]
+        {
             assert!(!setpoints(&[], &rows, Day::WithKills)[1].holds());
         }
-        let superseded = [order(1, "a", 22.0), end(2, "a", "superseded"), order(3, "b", 18.0), end(4, "b", "done")];
+        let superseded =
+            [order(1, "a", 22.0), end(2, "a", "superseded"), order(3, "b", 18.0), end(4, "b", "done")];
         assert!(setpoints(&[wire(22.0), wire(18.0)], &superseded, Day::WithKills).iter().all(Check::holds));
         assert!(!setpoints(&[wire(22.0), wire(18.0)], &superseded, Day::Quiet)[0].holds());
     }
 
     #[test]
     fn a_posting_is_what_the_ledger_says() {
-        let charged = || event("charged", json!({ "key": "k", "room": "101", "minor": 5, "currency": "EUR" }));
+        let charged =
+            || event("charged", json!({ "key": "k", "room": "101", "minor": 5, "currency": "EUR" }));
         let booked = || event("booked", json!({ "number": 1 }));
         let posting = |state: &str| {
             let amount = json!({ "minor": 5, "currency": "EUR" });
-            [row(1, "posting", json!({ "number": 1, "key": "k", "room": "101", "amount": amount, "state": state }))]
+            [row(
+                1,
+                "posting",
+                json!({ "number": 1, "key": "k", "room": "101", "amount": amount, "state": state }),
+            )]
         };
-        let holds = |events: &[Event], state: &str, day| charges(events, &posting(state), day).iter().all(Check::holds);
+        let holds = |events: &[Event], state: &str, day| {
+            charges(events, &posting(state), day).iter().all(Check::holds)
+        };
         assert!(holds(&[charged(), booked()], "posted", Day::Quiet));
         assert!(holds(&[charged()], "doubtful", Day::WithKills));
         assert!(!holds(&[charged()], "doubtful", Day::Quiet));

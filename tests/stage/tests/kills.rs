@@ -27,7 +27,9 @@ fn plan(random: &mut StdRng) -> Vec<(Duration, Victim)> {
     let mut plan: Vec<(Duration, Victim)> = [Victim::Agent, Victim::Cloud]
         .into_iter()
         .flat_map(|victim| std::iter::repeat_n(victim, KILLS))
-        .map(|victim| (Duration::from_millis(random.random_range(3_000..u64::from(SECONDS) * 1000 - 5_000)), victim))
+        .map(|victim| {
+            (Duration::from_millis(random.random_range(3_000..u64::from(SECONDS) * 1000 - 5_000)), victim)
+        })
         .collect();
     plan.sort_by_key(|(at, _)| *at);
     plan
@@ -49,7 +51,13 @@ fn a_day_with_ten_kills_is_in_the_cloud_exactly_once() {
     };
     // A day without moves proves nothing about moves; the usual one has some, others may not.
     let least_moves = if asked.is_none() { 1 } else { 0 };
-    let least = [("checked_in", 5), ("checked_out", 5), ("charged", 5), ("setpoint_written", 5), ("moved", least_moves)];
+    let least = [
+        ("checked_in", 5),
+        ("checked_out", 5),
+        ("charged", 5),
+        ("setpoint_written", 5),
+        ("moved", least_moves),
+    ];
     for (kind, least) in least {
         let count = played::of(&events, kind).count();
         assert!(count >= least, "SEED={seed}: a day with {count} times `{kind}` proves nothing");

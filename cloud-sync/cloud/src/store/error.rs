@@ -7,7 +7,7 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file can't be opened.
-    #[error("opening the database {}: is the file there, and may this user read and write it and its folder?", path.display())]
+    #[error("opening the database {}: is a cloud there (`engawa-cloud init` makes one), and may this user read and write the file and its folder?", path.display())]
     Open {
         /// The file.
         path: PathBuf,

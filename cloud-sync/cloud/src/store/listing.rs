@@ -129,8 +129,8 @@ pub fn gateways(connection: &Connection) -> Result<Vec<Gateway>, StoreError> {
         connection,
         "listing gateways",
         "SELECT id, property, name, enrolled_at IS NOT NULL, revoked_at IS NOT NULL, connected, last_seen, address,
-         (SELECT coalesce(sum(seq), 0) FROM mark WHERE mark.gateway = id),
-         (SELECT count(*) FROM command WHERE command.gateway = id AND state = 'sent')
+         (SELECT coalesce(sum(seq), 0) FROM mark WHERE mark.gateway = gateway.id),
+         (SELECT count(*) FROM command WHERE command.gateway = gateway.id AND state = 'sent')
          FROM gateway ORDER BY property, id",
         [],
         |row| {

@@ -48,7 +48,8 @@ impl EdgeStore for Journal {
     fn read(&self, lane: u8, after: u64, max_rows: usize, max_bytes: usize) -> Result<Vec<Row>, StoreFault> {
         let lanes = self.lanes.lock().unwrap();
         let (mut rows, mut bytes) = (Vec::new(), 0);
-        for row in lanes.get(&lane).into_iter().flatten().skip(usize::try_from(after).unwrap()).take(max_rows) {
+        for row in lanes.get(&lane).into_iter().flatten().skip(usize::try_from(after).unwrap()).take(max_rows)
+        {
             bytes += row.body.len();
             if bytes > max_bytes && !rows.is_empty() {
                 break;

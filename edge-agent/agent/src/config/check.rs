@@ -22,7 +22,10 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
     let property = &config.property;
     for (key, text) in [("id", &property.id), ("name", &property.name)] {
         if text.trim().is_empty() {
-            report.push(doc.fault(&at("property", key), format!("the property's {key} is empty")).label("expected a text"));
+            report.push(
+                doc.fault(&at("property", key), format!("the property's {key} is empty"))
+                    .label("expected a text"),
+            );
         }
     }
     if property.id.contains(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))) {
@@ -33,14 +36,20 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
         );
     }
     if let Err(error) = TimeZone::get(&property.zone) {
-        let fault = doc.fault(&at("property", "zone"), format!("`{}` is not a time zone: {error}", property.zone));
-        report.push(fault.label("expected an IANA name").help("for example \"Asia/Tokyo\" or \"Europe/Berlin\""));
+        let fault =
+            doc.fault(&at("property", "zone"), format!("`{}` is not a time zone: {error}", property.zone));
+        report.push(
+            fault.label("expected an IANA name").help("for example \"Asia/Tokyo\" or \"Europe/Berlin\""),
+        );
     }
     rooms(config, doc, report);
     climate(config, doc, report);
-    for (key, seconds) in [("resync_every_s", property.resync_every_s), ("order_ttl_s", property.order_ttl_s)] {
+    for (key, seconds) in [("resync_every_s", property.resync_every_s), ("order_ttl_s", property.order_ttl_s)]
+    {
         if seconds == 0 {
-            report.push(doc.fault(&at("property", key), "0 seconds can't be meant").label("expected 1 or more"));
+            report.push(
+                doc.fault(&at("property", key), "0 seconds can't be meant").label("expected 1 or more"),
+            );
         }
     }
     for (field, fault) in config.pms.iter().flat_map(PmsConfig::validate) {
@@ -50,7 +59,11 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
     }
     if let Some(Err(error)) = config.mqtt.as_ref().map(engawa_field::mqtt::MqttConfig::validate) {
         let place = at("mqtt", error.field());
-        let fault = if doc.has(&place) { doc.fault(&place, error.to_string()) } else { doc.fault_at_key(&Path::root().key("mqtt"), error.to_string()) };
+        let fault = if doc.has(&place) {
+            doc.fault(&place, error.to_string())
+        } else {
+            doc.fault_at_key(&Path::root().key("mqtt"), error.to_string())
+        };
         report.push(fault);
     }
     for error in config.api.faults() {
@@ -76,13 +89,17 @@ fn is_address(text: &str) -> bool {
 fn rooms(config: &Config, doc: &Doc, report: &mut Report) {
     let place = at("property", "rooms");
     if config.property.rooms.is_empty() {
-        report.push(doc.fault(&place, "a house has at least one room").help("for example rooms = [\"101\", \"102\"]"));
+        report.push(
+            doc.fault(&place, "a house has at least one room").help("for example rooms = [\"101\", \"102\"]"),
+        );
     }
     let mut seen = BTreeMap::new();
     for (n, room) in config.property.rooms.iter().enumerate() {
         let here = place.index(n);
         if room.is_empty() || room.chars().any(char::is_control) {
-            report.push(doc.fault(&here, "this can't be a room's number").label("expected it as the PMS writes it"));
+            report.push(
+                doc.fault(&here, "this can't be a room's number").label("expected it as the PMS writes it"),
+            );
         } else if let Some(first) = seen.insert(room, n) {
             report.push(
                 doc.fault(&here, format!("room `{room}` is there twice"))
@@ -105,7 +122,8 @@ fn climate(config: &Config, doc: &Doc, report: &mut Report) {
         if !SETPOINTS.contains(&celsius) {
             sound = false;
             report.push(
-                doc.fault(&at("climate", key), format!("{celsius} °C is not a room's set point")).label("expected 5 to 35"),
+                doc.fault(&at("climate", key), format!("{celsius} °C is not a room's set point"))
+                    .label("expected 5 to 35"),
             );
         }
     }
@@ -159,7 +177,9 @@ pub(super) fn devices(config: &Config, profiles: &Profiles, doc: &Doc, report: &
             );
         }
         if let Some(room) = device.room.as_ref().filter(|room| !config.property.rooms.contains(room)) {
-            let fault = doc.fault(&here.key("room"), format!("there is no room `{room}`")).label("not in property.rooms");
+            let fault = doc
+                .fault(&here.key("room"), format!("there is no room `{room}`"))
+                .label("not in property.rooms");
             let known = config.property.rooms.iter().map(String::as_str);
             report.push(suggest(fault, room, known, "add it to property.rooms, as the PMS writes it"));
         }
@@ -167,8 +187,16 @@ pub(super) fn devices(config: &Config, profiles: &Profiles, doc: &Doc, report: &
             None => {
                 let fault = doc
                     .fault(&here.key("profile"), format!("there is no profile `{}`", device.profile))
-                    .label(format!("expected one of: {}", profiles.keys().cloned().collect::<Vec<_>>().join(", ")));
-                report.push(suggest(fault, &device.profile, profiles.keys().map(String::as_str), "a profile of your own lies in the `profiles` folder"));
+                    .label(format!(
+                        "expected one of: {}",
+                        profiles.keys().cloned().collect::<Vec<_>>().join(", ")
+                    ));
+                report.push(suggest(
+                    fault,
+                    &device.profile,
+                    profiles.keys().map(String::as_str),
+                    "a profile of your own lies in the `profiles` folder",
+                ));
             }
             Some(None) => {}
             Some(Some(profile)) => {
@@ -200,7 +228,12 @@ pub(super) fn devices(config: &Config, profiles: &Profiles, doc: &Doc, report: &
     resolved
 }
 
-fn suggest<'a>(fault: engawa_diag::Fault, word: &str, known: impl Iterator<Item = &'a str>, otherwise: &str) -> engawa_diag::Fault {
+fn suggest<'a>(
+    fault: engawa_diag::Fault,
+    word: &str,
+    known: impl Iterator<Item = &'a str>,
+    otherwise: &str,
+) -> engawa_diag::Fault {
     match nearest(word, known) {
         Some(near) => fault.help(format!("did you mean `{near}`?")),
         None => fault.help(otherwise),
@@ -208,7 +241,14 @@ fn suggest<'a>(fault: engawa_diag::Fault, word: &str, known: impl Iterator<Item 
 }
 
 /// Bus and unit for Modbus, neither for MQTT.
-fn wiring(config: &Config, device: &DeviceConfig, profile: &Profile, doc: &Doc, here: &Path, report: &mut Report) {
+fn wiring(
+    config: &Config,
+    device: &DeviceConfig,
+    profile: &Profile,
+    doc: &Doc,
+    here: &Path,
+    report: &mut Report,
+) {
     match &profile.protocol {
         Protocol::Modbus(_) => {
             match &device.bus {
@@ -218,7 +258,12 @@ fn wiring(config: &Config, device: &DeviceConfig, profile: &Profile, doc: &Doc, 
                 ),
                 Some(bus) if !config.bus.iter().any(|known| known.id == *bus) => {
                     let fault = doc.fault(&here.key("bus"), format!("there is no bus `{bus}`"));
-                    report.push(suggest(fault, bus, config.bus.iter().map(|bus| bus.id.as_str()), "add a [[bus]] with this id"));
+                    report.push(suggest(
+                        fault,
+                        bus,
+                        config.bus.iter().map(|bus| bus.id.as_str()),
+                        "add a [[bus]] with this id",
+                    ));
                 }
                 _ => {}
             }
@@ -228,7 +273,8 @@ fn wiring(config: &Config, device: &DeviceConfig, profile: &Profile, doc: &Doc, 
                         .help("add `unit`, as it is set at the device: 1 to 247"),
                 ),
                 Some(unit) if !UNITS.contains(&unit) => report.push(
-                    doc.fault(&here.key("unit"), format!("{unit} is no unit id of a device")).label("expected 1 to 247"),
+                    doc.fault(&here.key("unit"), format!("{unit} is no unit id of a device"))
+                        .label("expected 1 to 247"),
                 ),
                 _ => {}
             }
@@ -239,7 +285,8 @@ fn wiring(config: &Config, device: &DeviceConfig, profile: &Profile, doc: &Doc, 
         Protocol::Mqtt(_) => {
             for (key, there) in [("bus", device.bus.is_some()), ("unit", device.unit.is_some())] {
                 if there {
-                    let fault = doc.fault(&here.key(key), format!("`{}` speaks MQTT and has no `{key}`", device.id));
+                    let fault =
+                        doc.fault(&here.key(key), format!("`{}` speaks MQTT and has no `{key}`", device.id));
                     report.push(fault.help("remove it, or choose a Modbus profile"));
                 }
             }

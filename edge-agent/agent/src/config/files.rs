@@ -28,7 +28,10 @@ pub(crate) fn read(path: &Path) -> Result<String, Report> {
     // One byte more than is taken, so that a file that is too large is seen without reading all of it.
     file.take(MOST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MOST {
-        return Err(fault(format!("the file has more than {MOST} bytes"), "this is hardly a configuration: is the path right?"));
+        return Err(fault(
+            format!("the file has more than {MOST} bytes"),
+            "this is hardly a configuration: is the path right?",
+        ));
     }
     String::from_utf8(bytes).map_err(|error| {
         let text = String::from_utf8_lossy(error.as_bytes()).into_owned();

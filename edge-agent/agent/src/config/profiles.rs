@@ -10,7 +10,13 @@ use std::path::Path;
 pub(super) type Profiles = BTreeMap<String, Option<Profile>>;
 
 /// Loads all profiles; faults of the profiles' own files go to `reports`.
-pub(super) fn load(config: &Config, base: &Path, doc: &Doc, report: &mut Report, reports: &mut Vec<Report>) -> Profiles {
+pub(super) fn load(
+    config: &Config,
+    base: &Path,
+    doc: &Doc,
+    report: &mut Report,
+    reports: &mut Vec<Report>,
+) -> Profiles {
     let mut profiles = Profiles::new();
     for (name, text) in profile::builtin() {
         // They are tested when the agent is built.

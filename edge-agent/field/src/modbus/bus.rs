@@ -6,7 +6,8 @@ use super::decode::{decode, encode, ordered};
 use super::device::{Device, Job, ModbusDevice, written};
 use super::writes::{Do, Pending};
 use engawa_model::{
-    CommandKey, CommandOutcome, Fact, Intent, LinkId, Observation, ObservationSink, PointId, SinkClosed, Timestamp, Value,
+    CommandKey, CommandOutcome, Fact, Intent, LinkId, Observation, ObservationSink, PointId, SinkClosed,
+    Timestamp, Value,
 };
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -138,7 +139,11 @@ impl Bus {
 
     /// What is due first of all devices. While there is no connection, nothing before the next attempt.
     fn next(&self, now: Duration) -> Option<(Duration, usize, Job)> {
-        let jobs = self.devices.iter().enumerate().filter_map(|(n, device)| device.next(now).map(|(due, job)| (due, n, job)));
+        let jobs = self
+            .devices
+            .iter()
+            .enumerate()
+            .filter_map(|(n, device)| device.next(now).map(|(due, job)| (due, n, job)));
         // Among what is due now, writes go first.
         let rank = |(due, _, job): &(Duration, usize, Job)| match (*due <= now, job) {
             (true, Job::Write(_)) => (Duration::ZERO, 0),
@@ -253,7 +258,8 @@ impl Bus {
                     count_one(&self.counters.exceptions);
                     return;
                 }
-                let what = if count == 1 { first.to_string() } else { format!("{first}..{}", first + (count - 1)) };
+                let what =
+                    if count == 1 { first.to_string() } else { format!("{first}..{}", first + (count - 1)) };
                 self.failed(n, &failure, &what, now - before);
             }
         }
@@ -336,8 +342,10 @@ impl Bus {
                         let Some(read) = decode(&map, spec, spec.address, &words) else { return };
                         let at = Timestamp::now();
                         self.devices[n].well(at, &mut self.facts);
-                        let ended =
-                            self.devices[n].writes.get_mut(&point).and_then(|pending| pending.read_back(spec, &read, done));
+                        let ended = self.devices[n]
+                            .writes
+                            .get_mut(&point)
+                            .and_then(|pending| pending.read_back(spec, &read, done));
                         if let Some(outcome) = ended {
                             let value = read.value.clone();
                             // First what the device has, then how the order ended: in between, the value is the
@@ -362,7 +370,8 @@ impl Bus {
             Ok(()) => {
                 self.devices[n].note_written(point, now);
                 self.devices[n].well(at, &mut self.facts);
-                let ended = self.devices[n].writes.get_mut(&point).and_then(|pending| pending.written(spec, now));
+                let ended =
+                    self.devices[n].writes.get_mut(&point).and_then(|pending| pending.written(spec, now));
                 if let Some(outcome) = ended {
                     self.end(n, point, outcome, None);
                 }
@@ -370,7 +379,8 @@ impl Bus {
             // The device has heard it and says no: so it is, whoever asks again.
             Err(Failure::Exception(code @ (1..=4))) => {
                 count_one(&self.counters.exceptions);
-                let reason = format!("the device refuses it: exception {code} ({})", super::client::exception(code));
+                let reason =
+                    format!("the device refuses it: exception {code} ({})", super::client::exception(code));
                 self.end(n, point, CommandOutcome::Refused { reason }, None);
             }
             Err(failure) => {
@@ -403,7 +413,10 @@ fn take(
     expires: Timestamp,
     now: Duration,
 ) -> Result<(), String> {
-    let number = device.map.position(&point.point).ok_or_else(|| format!("{} has no point `{}`", point.device, point.point))?;
+    let number = device
+        .map
+        .position(&point.point)
+        .ok_or_else(|| format!("{} has no point `{}`", point.device, point.point))?;
     encode(&device.map.points[number], &value)?;
     if device.writes.get(&number).is_some_and(|pending| pending.key == *key) {
         // Given again after a restart of either side: it goes on as it was.

@@ -44,7 +44,10 @@ impl Failure {
             Self::NoConnection(why) => why.clone(),
             Self::Silent(time) => format!("no answer within {} ms", time.as_millis()),
             Self::Half(bytes, time) => {
-                format!("garbage: {bytes} bytes that are no whole answer, then nothing within {} ms", time.as_millis())
+                format!(
+                    "garbage: {bytes} bytes that are no whole answer, then nothing within {} ms",
+                    time.as_millis()
+                )
             }
             Self::Broken(why) => format!("the connection broke before the answer: {why}"),
             Self::Garbage(why) => format!("garbage: {why}"),
@@ -85,7 +88,11 @@ struct Counted {
 }
 
 impl AsyncRead for Counted {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         self.came.fetch_add(buffer.filled().len() - before, Ordering::Relaxed);
@@ -94,7 +101,11 @@ impl AsyncRead for Counted {
 }
 
 impl AsyncWrite for Counted {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -121,7 +132,8 @@ impl Client {
         if self.context.is_some() {
             return Ok(());
         }
-        let refused = |why: String| Failure::NoConnection(format!("no connection to {}: {why}", self.address));
+        let refused =
+            |why: String| Failure::NoConnection(format!("no connection to {}: {why}", self.address));
         let stream = match tokio::time::timeout(CONNECT, TcpStream::connect(&self.address)).await {
             Ok(connected) => connected.map_err(|error| refused(error.to_string()))?,
             Err(_) => return Err(refused(format!("no answer within {} s", CONNECT.as_secs()))),
@@ -153,7 +165,9 @@ impl Client {
             // The device has said no: the connection is as good as before.
             Ok(Ok(Err(code))) => return Err(Failure::Exception(u8::from(code))),
             Ok(Err(Error::Transport(error))) => Err(match error.kind() {
-                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Failure::Garbage(error.to_string()),
+                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                    Failure::Garbage(error.to_string())
+                }
                 _ => Failure::Broken(error.to_string()),
             }),
             Ok(Err(Error::Protocol(error))) => Err(Failure::Garbage(short(&error.to_string()))),
@@ -187,7 +201,9 @@ impl Client {
                 }
                 Words::Bits(bits)
             }
-            Response::ReadHoldingRegisters(words) | Response::ReadInputRegisters(words) => Words::Registers(words),
+            Response::ReadHoldingRegisters(words) | Response::ReadInputRegisters(words) => {
+                Words::Registers(words)
+            }
             other => return Err(self.garbage(format!("an answer to another function: {other:?}"))),
         };
         if words.len() != usize::from(count) {
@@ -208,7 +224,10 @@ impl Client {
         let first = words.first().copied().unwrap_or_default();
         let request = match function {
             5 => Request::WriteSingleCoil(address, first != 0),
-            15 => Request::WriteMultipleCoils(address, Cow::Owned(words.iter().map(|word| *word != 0).collect())),
+            15 => Request::WriteMultipleCoils(
+                address,
+                Cow::Owned(words.iter().map(|word| *word != 0).collect()),
+            ),
             6 => Request::WriteSingleRegister(address, first),
             _ => Request::WriteMultipleRegisters(address, Cow::Borrowed(words)),
         };
@@ -221,7 +240,11 @@ impl Client {
             }
             _ => false,
         };
-        if echo { Ok(()) } else { Err(self.garbage("the echo of a write is not what was written".to_owned())) }
+        if echo {
+            Ok(())
+        } else {
+            Err(self.garbage("the echo of a write is not what was written".to_owned()))
+        }
     }
 
     fn garbage(&mut self, why: String) -> Failure {

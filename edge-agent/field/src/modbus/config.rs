@@ -24,15 +24,25 @@ impl BusConfig {
     /// What is wrong: field and fault.
     pub fn validate(&self) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
-        if self.id.is_empty() || self.id.len() > 64 || self.id.contains(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))) {
-            faults.push(("id", format!("`{}` can't name a bus; expected letters, digits, `-`, `_` or `.`", self.id)));
+        if self.id.is_empty()
+            || self.id.len() > 64
+            || self.id.contains(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')))
+        {
+            faults.push((
+                "id",
+                format!("`{}` can't name a bus; expected letters, digits, `-`, `_` or `.`", self.id),
+            ));
         }
         let port = self.address.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains(' '));
         if port.and_then(|(_, port)| port.parse::<u16>().ok()).is_none_or(|port| port == 0) {
-            faults.push(("address", format!("`{}` is not `host:port`; expected for example `192.168.10.5:502`", self.address)));
+            faults.push((
+                "address",
+                format!("`{}` is not `host:port`; expected for example `192.168.10.5:502`", self.address),
+            ));
         }
         if !(10..=60_000).contains(&self.timeout_ms) {
-            faults.push(("timeout_ms", format!("{} ms can't be meant; expected 10 to 60000", self.timeout_ms)));
+            faults
+                .push(("timeout_ms", format!("{} ms can't be meant; expected 10 to 60000", self.timeout_ms)));
         }
         faults
     }

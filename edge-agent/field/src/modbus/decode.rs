@@ -69,7 +69,10 @@ pub(crate) fn decode(map: &ModbusMap, point: &MapPoint, first: u16, words: &Word
     if point.scale.is_one() && point.offset.is_zero() {
         return Some(Decoded::good(Value::Int(signed)));
     }
-    #[allow(clippy::cast_precision_loss, reason = "counters above 2^53 lose their last digits, as in every f64")]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "counters above 2^53 lose their last digits, as in every f64"
+    )]
     Some(scaled(point, signed as f64))
 }
 
@@ -105,8 +108,13 @@ fn signed(kind: Type, raw: u64) -> i64 {
 }
 
 fn text(map: &ModbusMap, registers: &[u16]) -> String {
-    let bytes = registers.iter().flat_map(|word| if map.swap_bytes { word.to_le_bytes() } else { word.to_be_bytes() });
-    let text: String = bytes.take_while(|byte| *byte != 0).map(|byte| if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' }).collect();
+    let bytes = registers
+        .iter()
+        .flat_map(|word| if map.swap_bytes { word.to_le_bytes() } else { word.to_be_bytes() });
+    let text: String = bytes
+        .take_while(|byte| *byte != 0)
+        .map(|byte| if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' })
+        .collect();
     text.trim().to_owned()
 }
 
@@ -128,9 +136,14 @@ pub(crate) fn same(point: &MapPoint, written: &Value, read: &Decoded) -> bool {
     }
     let Some(read) = &read.value else { return false };
     match (written.as_f64(), read.as_f64()) {
-        (Some(written), Some(read)) => (written - read).abs() <= point.scale.times(1.0).abs().max(1e-6) * 0.501,
+        (Some(written), Some(read)) => {
+            (written - read).abs() <= point.scale.times(1.0).abs().max(1e-6) * 0.501
+        }
         // A command may have a name and its status a number, or the other way round.
-        _ => written == read || encode(point, written).is_ok_and(|raw| encode(point, read).is_ok_and(|back| raw == back)),
+        _ => {
+            written == read
+                || encode(point, written).is_ok_and(|raw| encode(point, read).is_ok_and(|back| raw == back))
+        }
     }
 }
 
@@ -180,9 +193,16 @@ fn number(rule: &WriteRule, point: &MapPoint, value: &Value) -> Result<f64, Stri
     match value {
         Value::Text(name) => rule.names.get(name).map(|raw| *raw as f64).ok_or_else(|| {
             let known: Vec<&str> = rule.names.keys().map(String::as_str).collect();
-            format!("`{name}` is not a value of {}; it takes {}", point.name, if known.is_empty() { "numbers".to_owned() } else { known.join(", ") })
+            format!(
+                "`{name}` is not a value of {}; it takes {}",
+                point.name,
+                if known.is_empty() { "numbers".to_owned() } else { known.join(", ") }
+            )
         }),
-        value => value.as_f64().filter(|number| number.is_finite()).ok_or_else(|| format!("{} takes numbers", point.name)),
+        value => value
+            .as_f64()
+            .filter(|number| number.is_finite())
+            .ok_or_else(|| format!("{} takes numbers", point.name)),
     }
 }
 

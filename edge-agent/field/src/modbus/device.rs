@@ -5,7 +5,9 @@ use super::health::{Health, Verdict};
 use super::plan::{self, Request};
 use super::writes::Pending;
 use crate::profile::modbus::ModbusMap;
-use engawa_model::{CommandKey, CommandOutcome, DeviceId, DeviceState, Fact, PointId, Quality, Timestamp, Value};
+use engawa_model::{
+    CommandKey, CommandOutcome, DeviceId, DeviceState, Fact, PointId, Quality, Timestamp, Value,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,9 +59,13 @@ impl Device {
     /// A device whose first requests are spread over `spread`.
     pub(crate) fn new(device: ModbusDevice, now: Duration, spread: Duration) -> Self {
         let ModbusDevice { id, unit, map } = device;
-        let polls = plan::requests(&map).into_iter().map(|request| Poll { due: now + spread, request }).collect();
-        let points: Vec<PointId> =
-            map.points.iter().map(|point| PointId { device: id.clone(), point: point.name.clone() }).collect();
+        let polls =
+            plan::requests(&map).into_iter().map(|request| Poll { due: now + spread, request }).collect();
+        let points: Vec<PointId> = map
+            .points
+            .iter()
+            .map(|point| PointId { device: id.clone(), point: point.name.clone() })
+            .collect();
         let last = vec![None; points.len()];
         let identified = map.identity.is_none();
         Self {
@@ -109,7 +115,9 @@ impl Device {
 
     /// The device refused a request of several points: it is asked for its parts from now on. False where it has none.
     pub(crate) fn split(&mut self, n: usize, now: Duration) -> bool {
-        let Some(parts) = self.polls.get(n).and_then(|poll| plan::split(&self.map, &poll.request)) else { return false };
+        let Some(parts) = self.polls.get(n).and_then(|poll| plan::split(&self.map, &poll.request)) else {
+            return false;
+        };
         self.polls.remove(n);
         self.polls.extend(parts.into_iter().map(|request| Poll { request, due: now }));
         true

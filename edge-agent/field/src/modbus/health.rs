@@ -52,7 +52,8 @@ impl Health {
         let doubled = FIRST_PAUSE.saturating_mul(1 << self.failures.saturating_sub(1).min(16));
         // Never more than its share of the bus, however long it takes to fail.
         let pause = doubled.min(LONGEST_PAUSE).max(took.saturating_mul(SHARE - 1));
-        let news = self.failures >= PATIENCE && !matches!(&self.judged, Judged::Unwell(known) if known == why);
+        let news =
+            self.failures >= PATIENCE && !matches!(&self.judged, Judged::Unwell(known) if known == why);
         let verdict = news.then(|| {
             self.judged = Judged::Unwell(why.to_owned());
             Verdict::Unwell(why.to_owned())

@@ -89,7 +89,10 @@ pub(crate) fn split(map: &ModbusMap, request: &Request) -> Option<Vec<Request>> 
     let at = gap.map_or(request.points.len() / 2, |gap| gap + 1);
     let part = |points: &[usize]| {
         let first = points.iter().map(|n| map.points[*n].address).min()?;
-        let end = points.iter().map(|n| u32::from(map.points[*n].address) + u32::from(map.points[*n].length)).max()?;
+        let end = points
+            .iter()
+            .map(|n| u32::from(map.points[*n].address) + u32::from(map.points[*n].length))
+            .max()?;
         let count = u16::try_from(end - u32::from(first)).ok()?;
         Some(Request { first, count, points: points.to_vec(), ..request.clone() })
     };
@@ -109,7 +112,9 @@ mod tests {
             "[profile]\nname = 'p'\nmake = 'm'\nmodel = 'm'\nkind = 'k'\nprotocol = 'modbus'\nsources = ['s']\n[modbus]\n{head}\n"
         );
         for (address, kind) in points {
-            text += &format!("[[modbus.points]]\nname = 'p{address}'\ntable = 'holding'\naddress = {address}\ntype = '{kind}'\n");
+            text += &format!(
+                "[[modbus.points]]\nname = 'p{address}'\ntable = 'holding'\naddress = {address}\ntype = '{kind}'\n"
+            );
         }
         let profile = profile::load("p.toml", &text).unwrap_or_else(|report| panic!("{report}"));
         let Ok(Resolved::Modbus(map)) = profile.resolve(&BTreeMap::new()) else { panic!("a Modbus profile") };
@@ -162,8 +167,11 @@ mod tests {
     #[test]
     fn the_shipped_profiles_ask_for_nothing_undocumented() {
         let (_, text) = profile::builtin()[0];
-        let Ok(Resolved::Modbus(map)) = profile::load("", text).unwrap().resolve(&BTreeMap::new()) else { panic!() };
-        let quick: Vec<_> = requests(&map).into_iter().filter(|r| r.interval <= Duration::from_secs(1)).collect();
+        let Ok(Resolved::Modbus(map)) = profile::load("", text).unwrap().resolve(&BTreeMap::new()) else {
+            panic!()
+        };
+        let quick: Vec<_> =
+            requests(&map).into_iter().filter(|r| r.interval <= Duration::from_secs(1)).collect();
         assert_eq!(shape(&quick), [(100, 9), (1000, 12)], "the two access groups of the RDF302");
     }
 }

@@ -46,7 +46,13 @@ pub(crate) enum Do {
 
 impl Pending {
     /// A new write, due at once.
-    pub(crate) fn new(key: CommandKey, point: usize, value: Value, expires: Timestamp, now: Duration) -> Self {
+    pub(crate) fn new(
+        key: CommandKey,
+        point: usize,
+        value: Value,
+        expires: Timestamp,
+        now: Duration,
+    ) -> Self {
         Self { key, point, value, expires, step: Step::Write, writes: 0, due: now }
     }
 
@@ -83,7 +89,12 @@ impl Pending {
     }
 
     /// The point was read back.
-    pub(crate) fn read_back(&mut self, point: &MapPoint, read: &Decoded, now: Duration) -> Option<CommandOutcome> {
+    pub(crate) fn read_back(
+        &mut self,
+        point: &MapPoint,
+        read: &Decoded,
+        now: Duration,
+    ) -> Option<CommandOutcome> {
         if same(point, &self.value, read) {
             return Some(CommandOutcome::Done);
         }
@@ -107,7 +118,9 @@ mod tests {
 
     fn setpoint() -> MapPoint {
         let (_, text) = profile::builtin()[0];
-        let Ok(Resolved::Modbus(map)) = profile::load("", text).unwrap().resolve(&BTreeMap::new()) else { panic!() };
+        let Ok(Resolved::Modbus(map)) = profile::load("", text).unwrap().resolve(&BTreeMap::new()) else {
+            panic!()
+        };
         map.points[map.position("comfort_setpoint").unwrap()].clone()
     }
 
@@ -133,7 +146,10 @@ mod tests {
         let (mut pending, point) = (pending(), setpoint());
         pending.in_doubt(Duration::from_secs(1));
         assert_eq!(pending.next(Timestamp::UNIX_EPOCH), Ok(Do::Read));
-        assert_eq!(pending.clone().read_back(&point, &read(22.5), Duration::ZERO), Some(CommandOutcome::Done));
+        assert_eq!(
+            pending.clone().read_back(&point, &read(22.5), Duration::ZERO),
+            Some(CommandOutcome::Done)
+        );
         assert_eq!(pending.read_back(&point, &read(19.0), Duration::ZERO), None);
         assert_eq!(pending.next(Timestamp::UNIX_EPOCH), Ok(Do::Write));
     }

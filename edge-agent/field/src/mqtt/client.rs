@@ -154,7 +154,9 @@ impl Connection {
     fn queue(&mut self, outgoing: Outgoing) {
         match outgoing {
             Outgoing::House(publication) => self.outbox.push(publication),
-            Outgoing::Write { key, publication, expires } => self.outbox.push_write(key, publication, expires),
+            Outgoing::Write { key, publication, expires } => {
+                self.outbox.push_write(key, publication, expires)
+            }
         }
     }
 
@@ -255,7 +257,9 @@ impl Connection {
                 Some(Outgoing::Write { key, .. }) => Some(ToDesk::Delivered(key)),
                 _ => None,
             },
-            Event::Incoming(Packet::Publish(publish)) => return self.incoming(session, publish, cancel).await,
+            Event::Incoming(Packet::Publish(publish)) => {
+                return self.incoming(session, publish, cancel).await;
+            }
             _ => None,
         };
         if let Some(tell) = tell

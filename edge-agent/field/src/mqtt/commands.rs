@@ -96,7 +96,9 @@ fn setpoint(room: &RoomId, payload: &[u8], arrival: Arrival) -> Result<Command, 
         // serde's text for an untagged enum names types of ours; say what JSON itself says, where it does.
         CommandError::Setpoint(match serde_json::from_slice::<serde_json::Value>(payload) {
             Err(error) => error.to_string(),
-            Ok(serde_json::Value::Object(object)) => object_error(object).unwrap_or_else(|| error.to_string()),
+            Ok(serde_json::Value::Object(object)) => {
+                object_error(object).unwrap_or_else(|| error.to_string())
+            }
             Ok(_) => "it is neither".to_owned(),
         })
     })?;
@@ -114,7 +116,8 @@ fn setpoint(room: &RoomId, payload: &[u8], arrival: Arrival) -> Result<Command, 
             CommandKey::new(format!("mqtt-{room}-{value}-{ms}-{count}"))
         }
     };
-    let action = Action::SetRole { room: room.clone(), role: Role::ClimateSetpoint, value: Value::Float(value) };
+    let action =
+        Action::SetRole { room: room.clone(), role: Role::ClimateSetpoint, value: Value::Float(value) };
     Ok(Command { key, source: CommandSource::Mqtt, expires, action })
 }
 

@@ -29,9 +29,10 @@ impl Credential {
     /// True where both halves are right. How long it takes does not tell how much of the password is.
     pub fn matches(&self, username: &str, password: &[u8]) -> bool {
         let ours = self.password.as_bytes();
-        let differs = ours.iter().enumerate().fold(u8::from(ours.len() != password.len()), |sum, (at, byte)| {
-            sum | (byte ^ password.get(at).copied().unwrap_or_default())
-        });
+        let differs =
+            ours.iter().enumerate().fold(u8::from(ours.len() != password.len()), |sum, (at, byte)| {
+                sum | (byte ^ password.get(at).copied().unwrap_or_default())
+            });
         self.username == username && differs == 0
     }
 }

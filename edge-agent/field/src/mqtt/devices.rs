@@ -156,7 +156,8 @@ impl Devices {
             let expand = |template: &str| expand(template, &device);
             by_topic.entry(expand(&device.profile.status_topic)).or_default().push(all.len());
             by_id.insert(device.id.clone(), all.len());
-            let commands = device.profile.points.iter().map(|point| point.command_topic.as_deref().map(expand));
+            let commands =
+                device.profile.points.iter().map(|point| point.command_topic.as_deref().map(expand));
             let command_topics = commands.collect();
             all.push(Device { id: device.id.clone(), command_topics, profile: device.profile, judged: None });
         }
@@ -187,7 +188,9 @@ impl Devices {
             let Some(device) = self.devices.get_mut(index) else { continue };
             let (values, problem) = decode(&device.profile, payload);
             for (name, value) in values {
-                let Some(point) = device.profile.points.iter().find(|point| point.name == name) else { continue };
+                let Some(point) = device.profile.points.iter().find(|point| point.name == name) else {
+                    continue;
+                };
                 let id = PointId { device: device.id.clone(), point: name };
                 let changed = self.last.get(&id).is_none_or(|last| differs(last, &value, point.dead_band));
                 if changed {
@@ -199,7 +202,11 @@ impl Devices {
             heard.health.extend(device.judge(reason));
             if let Some(problem) = problem {
                 self.bad += 1;
-                heard.errors.push(PayloadError { device: device.id.clone(), topic: topic.to_owned(), problem });
+                heard.errors.push(PayloadError {
+                    device: device.id.clone(),
+                    topic: topic.to_owned(),
+                    problem,
+                });
             }
         }
         heard
@@ -214,8 +221,10 @@ impl Devices {
     /// The message that writes `value` to `point`.
     pub fn write(&self, point: &PointId, value: &Value) -> Result<WriteMessage, WriteError> {
         let unknown = || WriteError::Unknown(point.clone());
-        let device = self.by_id.get(&point.device).and_then(|index| self.devices.get(*index)).ok_or_else(unknown)?;
-        let at = device.profile.points.iter().position(|spec| spec.name == point.point).ok_or_else(unknown)?;
+        let device =
+            self.by_id.get(&point.device).and_then(|index| self.devices.get(*index)).ok_or_else(unknown)?;
+        let at =
+            device.profile.points.iter().position(|spec| spec.name == point.point).ok_or_else(unknown)?;
         let (Some(spec), Some(topic)) = (device.profile.points.get(at), device.command_topics.get(at)) else {
             return Err(unknown());
         };
@@ -309,7 +318,8 @@ fn decode(profile: &MqttProfile, payload: &[u8]) -> (Vec<(String, Value)>, Optio
         }
     }
     if !there && profile.points.iter().any(|point| point.pointer.is_some()) {
-        let pointers: Vec<_> = profile.points.iter().filter_map(|point| point.pointer.as_deref()).take(8).collect();
+        let pointers: Vec<_> =
+            profile.points.iter().filter_map(|point| point.pointer.as_deref()).take(8).collect();
         problem = Some(Problem::NoPoint(pointers.join(", ")));
     }
     (values, problem)

@@ -10,8 +10,8 @@
 
 use super::topic::HouseTopics;
 use engawa_model::{
-    Alert, Change, CommandOutcome, CommandSource, DeviceHealth, DeviceId, LinkHealth, LinkId, PointId, Posting,
-    Property, Role, RoomId, Value,
+    Alert, Change, CommandOutcome, CommandSource, DeviceHealth, DeviceId, LinkHealth, LinkId, PointId,
+    Posting, Property, Role, RoomId, Value,
 };
 use serde_json::{Map, json};
 
@@ -94,23 +94,34 @@ pub fn publications(property: &Property, change: &Change) -> Vec<Publication> {
             }
             out
         }
-        Change::DeviceHealth { device, .. } => {
-            property.devices().get(device).map(|health| device_health(&topics, device, health)).into_iter().collect()
-        }
+        Change::DeviceHealth { device, .. } => property
+            .devices()
+            .get(device)
+            .map(|health| device_health(&topics, device, health))
+            .into_iter()
+            .collect(),
         Change::Link { link, .. } => {
             property.links().get(link).map(|health| link_health(&topics, link, health)).into_iter().collect()
         }
-        Change::Posting { number, .. } => {
-            property.postings().get(number).map(|posting| posting_state(&topics, posting)).into_iter().collect()
-        }
+        Change::Posting { number, .. } => property
+            .postings()
+            .get(number)
+            .map(|posting| posting_state(&topics, posting))
+            .into_iter()
+            .collect(),
         Change::BusinessDate { .. } | Change::NightAudit { .. } => vec![business(&topics, property)],
         Change::Alert { alert } => vec![alert_state(&topics, alert)],
         Change::CommandEnded { key, outcome } => {
             // Only who asked over MQTT waits for an answer here.
-            let asked = property.commands().get(key).is_some_and(|record| {
-                record.command.source == CommandSource::Mqtt
-            });
-            if asked { vec![Publication::event(topics.result(key), result(key.as_str(), outcome))] } else { vec![] }
+            let asked = property
+                .commands()
+                .get(key)
+                .is_some_and(|record| record.command.source == CommandSource::Mqtt);
+            if asked {
+                vec![Publication::event(topics.result(key), result(key.as_str(), outcome))]
+            } else {
+                vec![]
+            }
         }
         Change::Resync { .. }
         | Change::Ordered { .. }

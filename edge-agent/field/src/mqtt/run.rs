@@ -144,7 +144,8 @@ pub async fn prepare(parts: MqttParts) -> Result<Mqtt, MqttError> {
                 Some(file) => Some(Arc::new(tls_config(&file).await?)),
                 None => None,
             };
-            let client_id = config.client_id.unwrap_or_else(|| format!("engawa-{}", escape(property.as_str())));
+            let client_id =
+                config.client_id.unwrap_or_else(|| format!("engawa-{}", escape(property.as_str())));
             (None, Target { host, port, tls, client_id, credential, persistent: true, filters })
         }
         Endpoint::Embedded { listen } => {

@@ -52,7 +52,15 @@ pub(super) struct Writes {
 
 impl Writes {
     /// Takes an order. The same order given again (after a restart, or by a redelivery) goes on as it was.
-    pub(super) fn order(&mut self, point: &PointId, value: Value, tolerance: f64, reports: bool, write: Write, now: Timestamp) {
+    pub(super) fn order(
+        &mut self,
+        point: &PointId,
+        value: Value,
+        tolerance: f64,
+        reports: bool,
+        write: Write,
+        now: Timestamp,
+    ) {
         if self.pending.get(point).is_some_and(|pending| pending.key == write.key) {
             return;
         }
@@ -70,7 +78,9 @@ impl Writes {
             if pending.sent == PATIENCE && pending.reports {
                 unconfirmed.push(point.clone());
             }
-            let wait = FIRST_WAIT.checked_mul(1 << pending.sent.min(8)).map_or(LONGEST_WAIT, |w| w.min(LONGEST_WAIT));
+            let wait = FIRST_WAIT
+                .checked_mul(1 << pending.sent.min(8))
+                .map_or(LONGEST_WAIT, |w| w.min(LONGEST_WAIT));
             pending.sent = pending.sent.saturating_add(1);
             pending.next = now.checked_add(wait).unwrap_or(Timestamp::MAX);
             due.push(Write {
@@ -107,7 +117,8 @@ impl Writes {
 
     /// The broker has acknowledged the write `key`; the outcome, where that is all there is to know.
     pub(super) fn delivered(&mut self, key: &CommandKey) -> Option<Fact> {
-        let point = self.pending.iter().find(|(_, pending)| pending.key == *key && !pending.reports)?.0.clone();
+        let point =
+            self.pending.iter().find(|(_, pending)| pending.key == *key && !pending.reports)?.0.clone();
         let key = self.pending.remove(&point)?.key;
         Some(Fact::Written { key, outcome: CommandOutcome::Done, read_back: None })
     }

@@ -3,7 +3,9 @@ use super::*;
 const HEAD: &str = "[profile]\nname = 'p'\nmake = 'm'\nmodel = 'm'\nkind = 'k'\nprotocol = 'modbus'\nsources = ['s']\n[modbus]\n";
 
 fn faults(head: &str, point: &str) -> String {
-    let text = format!("{HEAD}{head}\n[[modbus.points]]\nname = 'a'\ntable = 'holding'\naddress = 1\ntype = 'u16'\n{point}\n");
+    let text = format!(
+        "{HEAD}{head}\n[[modbus.points]]\nname = 'a'\ntable = 'holding'\naddress = 1\ntype = 'u16'\n{point}\n"
+    );
     match load("p.toml", &text) {
         Ok(_) => "none".to_owned(),
         Err(report) => report.to_string(),
@@ -48,14 +50,42 @@ fn what_can_not_work_is_refused_at_its_place() {
         ("", "write = { companion = { address = 3, value = 6 } }", "not supported yet: `companion`"),
         ("", "write = { copy_from = { table = 'input', address = 3 } }", "not supported yet: `copy_from`"),
         ("", "wirte = {}", "wirte"),
-        ("", "[[modbus.points]]\nname = 'a'\ntable = 'input'\naddress = 2\ntype = 'u16'", "point `a` is there twice"),
-        ("", "[[modbus.points]]\nname = 'b'\ntable = 'input'\naddress = 2\ntype = 'u16'\nwrite = {}", "can't be written"),
+        (
+            "",
+            "[[modbus.points]]\nname = 'a'\ntable = 'input'\naddress = 2\ntype = 'u16'",
+            "point `a` is there twice",
+        ),
+        (
+            "",
+            "[[modbus.points]]\nname = 'b'\ntable = 'input'\naddress = 2\ntype = 'u16'\nwrite = {}",
+            "can't be written",
+        ),
         ("", "[[modbus.points]]\nname = 'b'\ntable = 'coil'\naddress = 2\ntype = 'u16'", "single bits"),
-        ("", "[[modbus.points]]\nname = 'b'\ntable = 'input'\naddress = 2\ntype = 'ascii'", "needs its `length`"),
-        ("", "[[modbus.points]]\nname = 'b'\ntable = 'holding'\naddress = 2\ntype = 'bits'\nbit = 15\nbits = 2", "no 2 bits"),
-        ("", "[[modbus.points]]\nname = 'b'\ntable = 'holding'\naddress = 2\ntype = 'bits'\nbit = 1\nwrite = {}", "not supported yet: writing some bits"),
-        ("", "[[modbus.points]]\nname = 'b'\ntable = 'holding'\naddress = 65536\ntype = 'u16'", "65536 is no address"),
-        ("", "[[modbus.points]]\nname = 'b'\ntable = 'holding'\naddress = 65535\ntype = 'u32'", "65535 is no address"),
+        (
+            "",
+            "[[modbus.points]]\nname = 'b'\ntable = 'input'\naddress = 2\ntype = 'ascii'",
+            "needs its `length`",
+        ),
+        (
+            "",
+            "[[modbus.points]]\nname = 'b'\ntable = 'holding'\naddress = 2\ntype = 'bits'\nbit = 15\nbits = 2",
+            "no 2 bits",
+        ),
+        (
+            "",
+            "[[modbus.points]]\nname = 'b'\ntable = 'holding'\naddress = 2\ntype = 'bits'\nbit = 1\nwrite = {}",
+            "not supported yet: writing some bits",
+        ),
+        (
+            "",
+            "[[modbus.points]]\nname = 'b'\ntable = 'holding'\naddress = 65536\ntype = 'u16'",
+            "65536 is no address",
+        ),
+        (
+            "",
+            "[[modbus.points]]\nname = 'b'\ntable = 'holding'\naddress = 65535\ntype = 'u32'",
+            "65535 is no address",
+        ),
     ] {
         let got = faults(head, point);
         assert!(got.contains(words), "{head} {point}\nexpected: {words}\ngot: {got}");

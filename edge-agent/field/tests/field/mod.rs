@@ -4,8 +4,8 @@
 use engawa_field::modbus::{Bus, BusConfig, BusParts, ModbusDevice};
 use engawa_field::profile::{self, Resolved};
 use engawa_model::{
-    CommandKey, CommandOutcome, DeviceId, DeviceState, Fact, Intent, Observation, ObservationSink, PointId, Quality,
-    SinkFuture, Timestamp, Value,
+    CommandKey, CommandOutcome, DeviceId, DeviceState, Fact, Intent, Observation, ObservationSink, PointId,
+    Quality, SinkFuture, Timestamp, Value,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -39,7 +39,10 @@ pub struct Site {
 pub fn map(name_or_text: &str) -> Resolved {
     let built_in = profile::builtin().iter().find(|(name, _)| *name == name_or_text);
     let text = built_in.map_or(name_or_text, |(_, text)| text);
-    profile::load("profile.toml", text).unwrap_or_else(|report| panic!("{report}")).resolve(&BTreeMap::new()).unwrap()
+    profile::load("profile.toml", text)
+        .unwrap_or_else(|report| panic!("{report}"))
+        .resolve(&BTreeMap::new())
+        .unwrap()
 }
 
 /// A bus with these devices (id, unit, profile).
@@ -75,7 +78,10 @@ impl Site {
             Ok(Ok(_)) => {}
             _ => {
                 let facts = self.facts.borrow();
-                panic!("waited in vain: {what}; the last facts: {:#?}", &facts[facts.len().saturating_sub(8)..])
+                panic!(
+                    "waited in vain: {what}; the last facts: {:#?}",
+                    &facts[facts.len().saturating_sub(8)..]
+                )
             }
         }
         found.unwrap()
@@ -83,7 +89,10 @@ impl Site {
 
     pub async fn until_value(&mut self, device: &str, point: &str, want: &Value) {
         let id = PointId::new(device, point);
-        self.until(&format!("{id} = {want}"), |facts| (last(facts, &id)?.0.as_ref() == Some(want)).then_some(())).await;
+        self.until(&format!("{id} = {want}"), |facts| {
+            (last(facts, &id)?.0.as_ref() == Some(want)).then_some(())
+        })
+        .await;
     }
 
     pub async fn until_unwell(&mut self, device: &str, words: &str) -> String {
@@ -103,7 +112,11 @@ impl Site {
     /// Counts the reports of a point so far.
     pub fn reports(&self, device: &str, point: &str) -> usize {
         let id = PointId::new(device, point);
-        self.facts.borrow().iter().filter(|fact| matches!(fact, Fact::Reported { point, .. } if *point == id)).count()
+        self.facts
+            .borrow()
+            .iter()
+            .filter(|fact| matches!(fact, Fact::Reported { point, .. } if *point == id))
+            .count()
     }
 
     pub async fn order(&self, key: &str, device: &str, point: &str, value: Value) {

@@ -171,13 +171,21 @@ fn a_stop_waits_for_le_and_for_nothing_else() {
     assert!(talk.link.end(talk.now));
     talk.drain();
     talk.pms("LE|");
-    assert_eq!((talk.ids(), talk.closed), (vec!["LE"], true), "the PMS has answered: nothing is left to wait for");
+    assert_eq!(
+        (talk.ids(), talk.closed),
+        (vec!["LE"], true),
+        "the PMS has answered: nothing is left to wait for"
+    );
 
     let mut talk = Talk::alive();
     talk.link.end(talk.now);
     talk.drain();
     talk.pms("LS|").pms("GI|RN101|G#1|").wait(2);
-    assert_eq!((talk.ids(), talk.closed), (vec!["LE"], true), "a PMS that goes on talking does not hold us up");
+    assert_eq!(
+        (talk.ids(), talk.closed),
+        (vec!["LE"], true),
+        "a PMS that goes on talking does not hold us up"
+    );
 }
 
 #[test]

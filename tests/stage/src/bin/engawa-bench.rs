@@ -127,8 +127,13 @@ fn bench(arguments: &Arguments) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    println!("Idle: {rooms} rooms of {registers} registers, polled every second for {seconds} s, Modbus TCP on loopback");
-    println!("  {:<20} {:>10} {:>10} {:>12} {:>16}", "", "RSS MB", "peak MB", "CPU % of one", "µs CPU/register");
+    println!(
+        "Idle: {rooms} rooms of {registers} registers, polled every second for {seconds} s, Modbus TCP on loopback"
+    );
+    println!(
+        "  {:<20} {:>10} {:>10} {:>12} {:>16}",
+        "", "RSS MB", "peak MB", "CPU % of one", "µs CPU/register"
+    );
     for cost in [&engawa, &floor] {
         println!(
             "  {:<20} {:>10.1} {:>10.1} {:>12.2} {:>16.2}",
@@ -166,7 +171,9 @@ fn servers(config: &Path) -> anyhow::Result<Vec<SocketAddr>> {
     let buses = table.get("bus").and_then(toml::Value::as_array).context("the configuration has no bus")?;
     buses
         .iter()
-        .map(|bus| Ok(bus.get("address").and_then(toml::Value::as_str).context("a bus has no address")?.parse()?))
+        .map(|bus| {
+            Ok(bus.get("address").and_then(toml::Value::as_str).context("a bus has no address")?.parse()?)
+        })
         .collect()
 }
 

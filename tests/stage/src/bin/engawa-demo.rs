@@ -68,7 +68,10 @@ const ORDERS: [Order; 4] = [
 fn play(arguments: &Arguments) -> anyhow::Result<bool> {
     let folder = tempfile::Builder::new().prefix("engawa-demo-").tempdir()?;
     let Arguments { rooms, seed, seconds, keep } = *arguments;
-    println!("Engawa: a day of a {rooms}-room hotel in {seconds} s (seed {seed}). Everything runs on loopback, in {}", folder.path().display());
+    println!(
+        "Engawa: a day of a {rooms}-room hotel in {seconds} s (seed {seed}). Everything runs on loopback, in {}",
+        folder.path().display()
+    );
     let mut house = House::open(folder.path(), &Options { rooms, seed, seconds, resync_every_s: 3600 })?;
     println!("the status page of the gateway: http://{}/", house.page());
 
@@ -193,8 +196,14 @@ fn report(
     if let Some((from, to)) = cut {
         #[allow(clippy::cast_precision_loss, reason = "seconds of a demo")]
         let long = (to - from) as f64 / 1e6;
-        let after = caught_up.map_or_else(|| "by the end of the day".to_owned(), |took| format!("{:.1} s after it was mended", took.as_secs_f64()));
-        println!("  the internet was cut for {long:.0} s ({} datagrams lost); the cloud had everything {after}", house.line.dropped());
+        let after = caught_up.map_or_else(
+            || "by the end of the day".to_owned(),
+            |took| format!("{:.1} s after it was mended", took.as_secs_f64()),
+        );
+        println!(
+            "  the internet was cut for {long:.0} s ({} datagrams lost); the cloud had everything {after}",
+            house.line.dropped()
+        );
     }
     println!("\nHow long each step took");
     let wire: Spread = figures::check_in_to_wire(events);
@@ -202,7 +211,11 @@ fn report(
     let to_cloud = figures::change_to_cloud(&house.database(), cut)?;
     println!("  change -> the cloud's database (while the line was up)     {to_cloud}");
     let (resident, most) = figures::memory_kb(house.agent.id())?;
-    println!("\nMemory of the agent: {:.1} MB now, {:.1} MB at most", kb(resident), kb(most.max(most_memory)));
+    println!(
+        "\nMemory of the agent: {:.1} MB now, {:.1} MB at most",
+        kb(resident),
+        kb(most.max(most_memory))
+    );
     println!("Bytes over the line to the cloud: {:.1} kB", kb(house.line.bytes()));
     Ok(())
 }
@@ -223,7 +236,12 @@ fn print_proof(checks: &[Check], arrived: &[String]) {
         }
     }
     let verdict = if arrived.len() == ORDERS.len() { "ok" } else { "WRONG" };
-    println!("  {:<52} {:>8} {:>8}  {verdict}", "commands of the cloud, done in the rooms", ORDERS.len(), arrived.len());
+    println!(
+        "  {:<52} {:>8} {:>8}  {verdict}",
+        "commands of the cloud, done in the rooms",
+        ORDERS.len(),
+        arrived.len()
+    );
 }
 
 /// How the line to the cloud is.
@@ -254,7 +272,14 @@ impl Screen {
         due
     }
 
-    fn draw(&mut self, progress: Option<&Value>, line: &Line, waiting: Option<u64>, memory: u64, elapsed: Duration) {
+    fn draw(
+        &mut self,
+        progress: Option<&Value>,
+        line: &Line,
+        waiting: Option<u64>,
+        memory: u64,
+        elapsed: Duration,
+    ) {
         let Some(progress) = progress else { return };
         let number = |field: &str| progress[field].as_u64().unwrap_or_default();
         let cloud = match line {

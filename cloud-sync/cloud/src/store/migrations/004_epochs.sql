@@ -4,3 +4,6 @@ ALTER TABLE gateway ADD COLUMN epoch INTEGER;
 
 -- The life of the journal that named the stay last: what ended while a gateway had no disk is found by it.
 ALTER TABLE stay ADD COLUMN epoch INTEGER;
+
+-- What waits for a gateway is counted at every `send`; the commands of years would make that slow.
+CREATE INDEX command_waiting ON command (gateway, seq) WHERE state = 'sent';

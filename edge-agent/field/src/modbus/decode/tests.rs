@@ -71,7 +71,8 @@ fn a_choice_by_switch_changes_the_scale() {
         assert!((value.as_f64().unwrap() - want).abs() < 1e-9, "{choice}");
         assert_eq!(encode(point, &value), Ok(vec![raw]), "{choice}");
     }
-    let wrong = [("temperature".to_owned(), "kelvin".to_owned()), ("colour".to_owned(), "red".to_owned())].into();
+    let wrong =
+        [("temperature".to_owned(), "kelvin".to_owned()), ("colour".to_owned(), "red".to_owned())].into();
     assert_eq!(profile.resolve(&wrong).unwrap_err().len(), 2);
 }
 
@@ -85,7 +86,11 @@ fn writes_table() {
         (format!("type = 'u16'\nscale = '1/50'{write}"), Value::Float(f64::NAN), Err("numbers")),
         ("type = 's16'\nscale = '1/10'\nwrite = {}".into(), Value::Float(-5.0), Ok(vec![0xFFCE])),
         ("type = 'u16'\nwrite = {}".into(), Value::Int(-1), Err("does not fit")),
-        ("type = 'u16'\nnames = { on = 0xA5, off = 0x5A }\nwrite = {}".into(), Value::Text("on".into()), Ok(vec![0xA5])),
+        (
+            "type = 'u16'\nnames = { on = 0xA5, off = 0x5A }\nwrite = {}".into(),
+            Value::Text("on".into()),
+            Ok(vec![0xA5]),
+        ),
         ("type = 'u16'\nnames = { on = 1 }\nwrite = {}".into(), Value::Text("up".into()), Err("it takes on")),
         ("type = 'u32'\nwrite = {}".into(), Value::Int(0x1_0002), Ok(vec![1, 2])),
         ("type = 'f32'\nwrite = {}".into(), Value::Float(1.0), Ok(vec![0x3F80, 0])),

@@ -81,7 +81,10 @@ fn topics_are_expanded_and_rooms_escaped() {
 fn payloads_are_read_by_pointer_and_kind() {
     for (payload, expected) in [
         (r#"{"local_temperature":21.5}"#, vec!["temperature=Float(21.5)"]),
-        (r#"{"local_temperature":"21.5","contact":true}"#, vec!["temperature=Float(21.5)", "window=Bool(false)"]),
+        (
+            r#"{"local_temperature":"21.5","contact":true}"#,
+            vec!["temperature=Float(21.5)", "window=Bool(false)"],
+        ),
         (r#"{"contact":false,"battery":88.0}"#, vec!["window=Bool(true)", "battery=Int(88)"]),
         (r#"{"lock":"ON","set":{"heat":19}}"#, vec!["setpoint=Float(19.0)", "locked=Bool(true)"]),
         (r#"{"local_temperature":null,"battery":1}"#, vec!["battery=Int(1)"]),
@@ -152,7 +155,12 @@ fn a_value_is_reported_when_it_leaves_the_dead_band_of_the_last_report() {
 fn a_write_is_made_from_the_template_and_checked() {
     let devices = devices();
     for (point, value, topic, payload) in [
-        (PointId::new("t101", "setpoint"), Value::Float(21.5), "z2m/floor1/t101/set", r#"{"set":{"heat":21.5}}"#),
+        (
+            PointId::new("t101", "setpoint"),
+            Value::Float(21.5),
+            "z2m/floor1/t101/set",
+            r#"{"set":{"heat":21.5}}"#,
+        ),
         (PointId::new("t101", "locked"), Value::Bool(true), "z2m/floor1/t101/set", r#"{"lock":"ON"}"#),
         (PointId::new("r7", "on"), Value::Int(0), "relay/12%2F3/floor1/r7/cmd", "false"),
     ] {

@@ -20,18 +20,27 @@ impl ModbusProfile {
         let at = Path::root().key("modbus");
         let mut faults = Vec::new();
         if !(1..=MOST_REGISTERS).contains(&self.max_registers) {
-            let fault = doc.fault(&at.key("max_registers"), format!("{} registers can't be read at once", self.max_registers));
+            let fault = doc.fault(
+                &at.key("max_registers"),
+                format!("{} registers can't be read at once", self.max_registers),
+            );
             faults.push(fault.label(format!("expected 1 to {MOST_REGISTERS}")));
         }
         for (field, ms) in [("interval_ms", Some(self.interval_ms)), ("timeout_ms", self.timeout_ms)] {
             if let Some(ms) = ms.filter(|ms| !(SHORTEST_INTERVAL_MS..=LONGEST_MS).contains(ms)) {
-                faults.push(doc.fault(&at.key(field), format!("{ms} ms can't be meant")).label("expected 50 ms to a day"));
+                faults.push(
+                    doc.fault(&at.key(field), format!("{ms} ms can't be meant"))
+                        .label("expected 50 ms to a day"),
+                );
             }
         }
         for (n, block) in self.blocks.iter().enumerate() {
             let path = at.key("blocks").index(n);
-            if block.first > block.last || block.first < self.printed_base || self.wire(block.last).is_none() {
-                faults.push(doc.fault(&path, format!("{} to {} is no block of addresses", block.first, block.last)));
+            if block.first > block.last || block.first < self.printed_base || self.wire(block.last).is_none()
+            {
+                faults.push(
+                    doc.fault(&path, format!("{} to {} is no block of addresses", block.first, block.last)),
+                );
             }
         }
         self.identity_faults(doc, &at, &mut faults);
@@ -52,7 +61,10 @@ impl ModbusProfile {
         for (n, point) in self.points.iter().enumerate() {
             let path = at.key("points").index(n);
             if !names.insert(point.name.as_str()) {
-                faults.push(doc.fault(&path.key("name"), format!("point `{}` is there twice", point.name)).label("each name once"));
+                faults.push(
+                    doc.fault(&path.key("name"), format!("point `{}` is there twice", point.name))
+                        .label("each name once"),
+                );
             }
             if point.name.is_empty() || point.name.contains(|c: char| c == '/' || c.is_control()) {
                 faults.push(doc.fault(&path.key("name"), "a point's name must not be empty nor hold `/`"));
@@ -72,8 +84,11 @@ impl ModbusProfile {
             );
         } else if identity.table.is_none() || identity.address.is_none() || identity.expect.is_empty() {
             faults.push(
-                doc.fault_at_key(&path, "an identity needs `table`, `address` and at least one value in `expect`")
-                    .help("for example: identity = { table = \"holding\", address = 49, expect = [0x0701] }"),
+                doc.fault_at_key(
+                    &path,
+                    "an identity needs `table`, `address` and at least one value in `expect`",
+                )
+                .help("for example: identity = { table = \"holding\", address = 49, expect = [0x0701] }"),
             );
         } else if identity.address.and_then(|address| self.wire(address)).is_none() {
             faults.push(self.beyond(doc, &path.key("address"), identity.address.unwrap_or_default()));
@@ -98,7 +113,10 @@ impl ModbusProfile {
         if wants_bit {
             let (bit, count) = (point.bit.unwrap_or(0), point.bits.unwrap_or(1));
             if bits || count == 0 || u16::from(bit) + u16::from(count) > 16 {
-                faults.push(doc.fault(&path.key("bit"), format!("a register has no {count} bits from bit {bit} on")).label("expected bits within 0 to 15"));
+                faults.push(
+                    doc.fault(&path.key("bit"), format!("a register has no {count} bits from bit {bit} on"))
+                        .label("expected bits within 0 to 15"),
+                );
             }
             if point.write.is_some() {
                 faults.push(
@@ -110,7 +128,8 @@ impl ModbusProfile {
             faults.push(doc.fault(&path.key("bits"), "only points of type `bits` have `bits`"));
         }
         match (point.kind, point.length) {
-            (Type::Ascii, Some(length)) if (1..=MOST_TEXT).contains(&length) && length <= self.max_registers => {}
+            (Type::Ascii, Some(length))
+                if (1..=MOST_TEXT).contains(&length) && length <= self.max_registers => {}
             (Type::Ascii, _) => faults.push(
                 doc.fault_at_key(&path.key("length"), "a text needs its `length` in registers")
                     .label("expected 1 up to max_registers"),
@@ -122,7 +141,8 @@ impl ModbusProfile {
             faults.push(doc.fault(&path.key("write"), "not supported yet: writing texts"));
         }
         if point.kind.registers() > self.max_registers.max(1) {
-            faults.push(doc.fault(&path.key("type"), "the value has more registers than one request may read"));
+            faults
+                .push(doc.fault(&path.key("type"), "the value has more registers than one request may read"));
         }
         let reads_with = point.read_function.unwrap_or_else(|| point.table.read_function());
         let fits = match point.table {
@@ -132,8 +152,11 @@ impl ModbusProfile {
         };
         if !fits {
             faults.push(
-                doc.fault(&path.key("read_function"), format!("function {reads_with} does not read this table"))
-                    .label("expected 3 or 4 for registers, nothing for bits"),
+                doc.fault(
+                    &path.key("read_function"),
+                    format!("function {reads_with} does not read this table"),
+                )
+                .label("expected 3 or 4 for registers, nothing for bits"),
             );
         }
         if point.scale.is_zero() {
@@ -152,7 +175,10 @@ impl ModbusProfile {
             }
         }
         if let Some(ms) = point.interval_ms.filter(|ms| !(SHORTEST_INTERVAL_MS..=LONGEST_MS).contains(ms)) {
-            faults.push(doc.fault(&path.key("interval_ms"), format!("{ms} ms can't be meant")).label("expected 50 ms to a day"));
+            faults.push(
+                doc.fault(&path.key("interval_ms"), format!("{ms} ms can't be meant"))
+                    .label("expected 50 ms to a day"),
+            );
         }
         if point.dead_band.is_some_and(|band| !band.is_finite() || band < 0.0) {
             faults.push(doc.fault(&path.key("dead_band"), "a dead band is a number from 0 on"));
@@ -194,12 +220,12 @@ fn write_faults(point: &ModbusPoint, write: &Write, doc: &Doc, path: &Path, faul
     if matches!(point.kind, Type::U8Hi | Type::U8Lo | Type::S8) {
         faults.push(doc.fault_at_key(path, "not supported yet: writing one byte of a register"));
     }
-    for (field, there) in [("companion", write.companion.is_some()), ("copy_from", write.copy_from.is_some())] {
+    for (field, there) in [("companion", write.companion.is_some()), ("copy_from", write.copy_from.is_some())]
+    {
         if there {
-            faults.push(
-                doc.fault(&path.key(field), format!("not supported yet: `{field}`"))
-                    .help("leave `write` out until it is: a write that forgets its companions switches other things"),
-            );
+            faults.push(doc.fault(&path.key(field), format!("not supported yet: `{field}`")).help(
+                "leave `write` out until it is: a write that forgets its companions switches other things",
+            ));
         }
     }
     for (field, limit) in [("min", write.min), ("max", write.max)] {

@@ -73,7 +73,8 @@ impl ModbusProfile {
             return Err(faults);
         }
         // Addresses were checked when the profile was loaded; what slipped through is left out rather than misread.
-        let block = |block: &super::Block| Some((block.table, self.wire(block.first)?, self.wire(block.last)?));
+        let block =
+            |block: &super::Block| Some((block.table, self.wire(block.first)?, self.wire(block.last)?));
         let identity = self.identity.as_ref().and_then(|identity| {
             let (table, address) = (identity.table?, self.wire(identity.address?)?);
             Some((table.read_function(), address, identity.expect.clone()))
@@ -94,7 +95,8 @@ impl ModbusProfile {
     fn var_faults(&self, vars: &BTreeMap<String, String>) -> Vec<VarFault> {
         let mut faults = Vec::new();
         for (name, choice) in vars {
-            let known = |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let known =
+                |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             match self.vars.get(name) {
                 None => faults.push(VarFault {
                     var: name.clone(),
@@ -120,7 +122,8 @@ impl ModbusProfile {
             let var = self.vars.get(name)?;
             var.choices.get(vars.get(name).unwrap_or(&var.default))
         });
-        let (scale, offset) = chosen.map_or((point.scale, point.offset), |choice| (choice.scale, choice.offset));
+        let (scale, offset) =
+            chosen.map_or((point.scale, point.offset), |choice| (choice.scale, choice.offset));
         let in_register = !point.table.is_bits();
         let bits = match point.kind {
             Type::Bits => Some((point.bit.unwrap_or(0), point.bits.unwrap_or(1))),

@@ -54,8 +54,9 @@ impl Fraction {
 impl<'de> Deserialize<'de> for Fraction {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text)
-            .ok_or_else(|| de::Error::custom(format!("`{text}` is not a fraction such as \"1/50\", \"1/10\" or \"1000\"")))
+        Self::parse(&text).ok_or_else(|| {
+            de::Error::custom(format!("`{text}` is not a fraction such as \"1/50\", \"1/10\" or \"1000\""))
+        })
     }
 }
 
