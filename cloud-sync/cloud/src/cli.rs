@@ -65,9 +65,11 @@ struct Form {
 #[derive(Subcommand)]
 enum Command {
     /// Make a new cloud: its private authority, its certificate, its database. Once
-    #[command(after_help = "The folder is the cloud: back it up, ca.key above all. Its database is plain SQLite; the disk \
+    #[command(
+        after_help = "The folder is the cloud: back it up, ca.key above all. Its database is plain SQLite; the disk \
         should be encrypted by the host.\n\nExample:\n  engawa-cloud init --dir /var/lib/engawa-cloud --name \
-        cloud.example.com --name 192.0.2.7")]
+        cloud.example.com --name 192.0.2.7"
+    )]
     Init {
         #[command(flatten)]
         home: Home,
@@ -77,9 +79,11 @@ enum Command {
         names: Vec<String>,
     },
     /// Take gateways' connections until asked to stop (SIGTERM, SIGINT)
-    #[command(after_help = "Says on standard output where it listens, once. Logs go to standard error; RUST_LOG=debug says \
+    #[command(
+        after_help = "Says on standard output where it listens, once. Logs go to standard error; RUST_LOG=debug says \
         more. What a gateway was told is stored survives a crash and a power cut.\n\nExample:\n  engawa-cloud serve \
-        --dir /var/lib/engawa-cloud --listen '[::]:8443'")]
+        --dir /var/lib/engawa-cloud --listen '[::]:8443'"
+    )]
     Serve {
         #[command(flatten)]
         home: Home,
@@ -88,9 +92,11 @@ enum Command {
         listen: SocketAddr,
     },
     /// Make a one-time code with which a gateway joins
-    #[command(after_help = "Only the code goes to standard output, so that a script can take it. Of the code the cloud \
+    #[command(
+        after_help = "Only the code goes to standard output, so that a script can take it. Of the code the cloud \
         keeps only a hash: it can't be shown again.\n\nExample:\n  engawa-cloud claim --property grand --gateway grand-1 \
-        --hours 2")]
+        --hours 2"
+    )]
     Claim {
         #[command(flatten)]
         home: Home,
@@ -126,8 +132,10 @@ enum Command {
         form: Form,
     },
     /// List the newest journal rows, newest first
-    #[command(after_help = "For more than a look, read the table `journal` with sqlite3; SCHEMA.md tells of it.\n\n\
-        Example:\n  engawa-cloud log grand-1 --kind checked_in --limit 10")]
+    #[command(
+        after_help = "For more than a look, read the table `journal` with sqlite3; SCHEMA.md tells of it.\n\n\
+        Example:\n  engawa-cloud log grand-1 --kind checked_in --limit 10"
+    )]
     Log {
         #[command(flatten)]
         home: Home,
@@ -183,8 +191,10 @@ Exit status with --wait: 0 done; 3 refused, doubtful, superseded or expired; 4 n
         form: Form,
     },
     /// Turn a gateway out: its connection ends within seconds, and it is not let in again
-    #[command(after_help = "What it sent stays. Its name is not given again: its certificate stays valid until it expires, \
-        and would open the door for whoever has it.")]
+    #[command(
+        after_help = "What it sent stays. Its name is not given again: its certificate stays valid until it expires, \
+        and would open the door for whoever has it."
+    )]
     Revoke {
         #[command(flatten)]
         home: Home,
@@ -192,7 +202,9 @@ Exit status with --wait: 0 done; 3 refused, doubtful, superseded or expired; 4 n
         gateway: String,
     },
     /// Print the completions of a shell
-    #[command(after_help = "For example: engawa-cloud completions bash > /etc/bash_completion.d/engawa-cloud")]
+    #[command(
+        after_help = "For example: engawa-cloud completions bash > /etc/bash_completion.d/engawa-cloud"
+    )]
     Completions {
         /// Which shell.
         shell: Shell,

@@ -43,7 +43,8 @@ impl CloudStore for End {
             if marks.is_ok() && !known {
                 // Before any command goes out: what the lost disk may have done is not to be done again.
                 let gateway = gateway.to_owned();
-                self.writer.run(move |connection| gateways::epoch_seen(connection, &gateway, epoch, now()))?;
+                self.writer
+                    .run(move |connection| gateways::epoch_seen(connection, &gateway, epoch, now()))?;
             }
             Ok(marks)
         });

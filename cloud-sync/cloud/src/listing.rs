@@ -84,7 +84,15 @@ pub(crate) fn log(
     let connection = reader(dir, gateway.as_deref())?;
     let filter = LogFilter { gateway, kind, limit, ..LogFilter::default() };
     list(&listing::log(&connection, &filter)?, as_json, |row| {
-        format!("{:<24}  {}  {}/{}  {}  {}", instant(row.at), row.gateway, row.lane, row.seq, row.kind, row.body)
+        format!(
+            "{:<24}  {}  {}/{}  {}  {}",
+            instant(row.at),
+            row.gateway,
+            row.lane,
+            row.seq,
+            row.kind,
+            row.body
+        )
     })
 }
 

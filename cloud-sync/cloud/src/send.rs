@@ -18,8 +18,14 @@ const MOST_KEY: usize = 256;
 /// The longest name of a room, a stay or an outlet, characters.
 const MOST_NAME: usize = 64;
 /// The statuses that a house reports (FIAS field RS).
-const STATUSES: [&str; 6] =
-    ["dirty-vacant", "dirty-occupied", "clean-vacant", "clean-occupied", "inspected-vacant", "inspected-occupied"];
+const STATUSES: [&str; 6] = [
+    "dirty-vacant",
+    "dirty-occupied",
+    "clean-vacant",
+    "clean-occupied",
+    "inspected-vacant",
+    "inspected-occupied",
+];
 /// The signs at a door.
 const SIGNS: [&str; 3] = ["do-not-disturb", "make-up", "off"];
 
@@ -37,8 +43,10 @@ pub(crate) enum What {
         celsius: f64,
     },
     /// Charge a room or a stay
-    #[command(after_help = "A charge is never sent to the PMS twice: with the same --key it is one charge, however often \
-        the command is sent.\n\nExample:\n  engawa-cloud send grand-1 --key bar-4711 post 101 12.50 EUR \"Bar\"")]
+    #[command(
+        after_help = "A charge is never sent to the PMS twice: with the same --key it is one charge, however often \
+        the command is sent.\n\nExample:\n  engawa-cloud send grand-1 --key bar-4711 post 101 12.50 EUR \"Bar\""
+    )]
     Post {
         /// The room.
         #[arg(value_parser = name)]
@@ -119,7 +127,8 @@ pub(crate) fn send(dir: &Path, order: Order, what: What) -> anyhow::Result<u8> {
     })?;
     let Some(longest) = order.wait else {
         if order.json {
-            say(&json!({ "gateway": order.gateway, "key": key, "seq": sent.seq, "new": sent.fresh }).to_string())?;
+            say(&json!({ "gateway": order.gateway, "key": key, "seq": sent.seq, "new": sent.fresh })
+                .to_string())?;
         } else {
             let known = if sent.fresh { "" } else { ", which was there already" };
             say(&format!("command {} for `{}` with key {key}{known}", sent.seq, order.gateway))?;
@@ -131,7 +140,8 @@ pub(crate) fn send(dir: &Path, order: Order, what: What) -> anyhow::Result<u8> {
     }
     let deadline = Instant::now() + Duration::from_secs(u64::from(longest));
     loop {
-        let command = listing::command(&connection, &order.gateway, sent.seq)?.context("the command is gone")?;
+        let command =
+            listing::command(&connection, &order.gateway, sent.seq)?.context("the command is gone")?;
         let over = Instant::now() >= deadline;
         if order.json && (command.outcome.is_some() || over) {
             say(&serde_json::to_string(&command)?)?;
@@ -145,7 +155,7 @@ pub(crate) fn send(dir: &Path, order: Order, what: What) -> anyhow::Result<u8> {
         }
         if over {
             note(&format!(
-                "command {} (key {key}) has not ended after {longest} s; it is {}: the same line again goes on waiting",
+                "command {} has not ended after {longest} s; it is {}: the same with --key {key} goes on waiting",
                 sent.seq, command.state
             ));
             return Ok(NOT_ENDED);
@@ -160,7 +170,11 @@ fn action(what: What) -> anyhow::Result<Action> {
             if !celsius.is_finite() {
                 bail!("`{celsius}` is not a set point: expected a number of °C such as 22.5");
             }
-            Action::SetRole { room: RoomId::new(room), role: Role::ClimateSetpoint, value: Value::Float(celsius) }
+            Action::SetRole {
+                room: RoomId::new(room),
+                role: Role::ClimateSetpoint,
+                value: Value::Float(celsius),
+            }
         }
         What::Post { room, amount, currency, text, stay, outlet } => {
             let Some(currency) = Currency::new(&currency) else {
@@ -191,7 +205,9 @@ fn minor(amount: &str, currency: Currency) -> anyhow::Result<i64> {
     let digits = usize::from(currency.minor_digits());
     let wrong = || {
         let example = if digits == 0 { "12".to_owned() } else { format!("12.{}", "5".repeat(digits)) };
-        format!("`{amount}` is not an amount in {currency}: expected a number with at most {digits} decimals, such as {example}")
+        format!(
+            "`{amount}` is not an amount in {currency}: expected a number with at most {digits} decimals, such as {example}"
+        )
     };
     let (negative, plain) = match amount.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -199,7 +215,12 @@ fn minor(amount: &str, currency: Currency) -> anyhow::Result<i64> {
     };
     let (whole, part) = plain.split_once('.').unwrap_or((plain, ""));
     let all_digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || !all_digits(whole) || !all_digits(part) || part.len() > digits || plain.ends_with('.') {
+    if whole.is_empty()
+        || !all_digits(whole)
+        || !all_digits(part)
+        || part.len() > digits
+        || plain.ends_with('.')
+    {
         bail!(wrong());
     }
     let minor: i64 = format!("{whole}{part:0<digits$}").parse().with_context(wrong)?;

@@ -1,8 +1,8 @@
 //! `engawa-cloud serve`: puts the parts together.
 
+use crate::lock;
 use crate::output::say;
 use crate::setup::{SERVER_FILE, SERVER_KEY_FILE, authority};
-use crate::lock;
 use anyhow::{Context, bail};
 use engawa_cloud::end::End;
 use engawa_cloud::store::{DATABASE_FILE, Watch, Writer, gateways};

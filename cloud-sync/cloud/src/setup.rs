@@ -55,7 +55,9 @@ pub(crate) fn init(dir: &Path, names: Vec<String>) -> anyhow::Result<()> {
     write(&dir.join(SERVER_KEY_FILE), &key)?;
     write(&dir.join(SERVER_FILE), &certificate)?;
     // Makes the files' names durable too.
-    File::open(dir).and_then(|folder| folder.sync_all()).with_context(|| format!("writing {}", dir.display()))?;
+    File::open(dir)
+        .and_then(|folder| folder.sync_all())
+        .with_context(|| format!("writing {}", dir.display()))?;
     authority.save(dir)?;
     say(&format!("a new cloud for {} is in {}", names.join(", "), dir.display()))?;
     say(&format!("keep {} safe: whoever has it can make gateways", dir.join(AUTHORITY_KEY_FILE).display()))
@@ -76,7 +78,9 @@ fn checked(names: Vec<String>) -> anyhow::Result<Vec<String>> {
     let mut checked = Vec::new();
     for name in names {
         if name.parse::<IpAddr>().is_err() && !good_host(&name) {
-            bail!("--name `{name}`: expected a host name such as cloud.example.com or an address such as 192.0.2.7 or 2001:db8::7, without a port");
+            bail!(
+                "--name `{name}`: expected a host name such as cloud.example.com or an address such as 192.0.2.7 or 2001:db8::7, without a port"
+            );
         }
         if !checked.contains(&name) {
             checked.push(name);
@@ -111,8 +115,9 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 
 /// The authority of the cloud in `dir`.
 pub(crate) fn authority(dir: &Path) -> anyhow::Result<CertificateAuthority> {
-    CertificateAuthority::load(dir)
-        .with_context(|| format!("there is no usable cloud in {}: `engawa-cloud init` makes one", dir.display()))
+    CertificateAuthority::load(dir).with_context(|| {
+        format!("there is no usable cloud in {}: `engawa-cloud init` makes one", dir.display())
+    })
 }
 
 /// `engawa-cloud claim`.
@@ -126,10 +131,14 @@ pub(crate) fn claim(
 ) -> anyhow::Result<()> {
     for (what, text) in [("--property", property), ("--gateway", gateway)] {
         if !gateways::good_name(text) {
-            bail!("{what} `{text}`: expected up to 64 letters, digits, `-`, `_` or `.`, beginning with a letter or digit");
+            bail!(
+                "{what} `{text}`: expected up to 64 letters, digits, `-`, `_` or `.`, beginning with a letter or digit"
+            );
         }
     }
-    if name.is_some_and(|name| name.is_empty() || name.chars().count() > MOST_NAME || name.chars().any(char::is_control)) {
+    if name.is_some_and(|name| {
+        name.is_empty() || name.chars().count() > MOST_NAME || name.chars().any(char::is_control)
+    }) {
         bail!("--name: expected 1 to {MOST_NAME} characters, none of them a control character");
     }
     let authority = authority(dir)?;
@@ -151,7 +160,8 @@ pub(crate) fn claim(
     }
     if as_json {
         let code = code.to_string();
-        return say(&json!({ "property": property, "gateway": gateway, "code": code, "expires": expires }).to_string());
+        return say(&json!({ "property": property, "gateway": gateway, "code": code, "expires": expires })
+            .to_string());
     }
     say(&code.to_string())?;
     note(&format!("good once, until {expires:.0}; on the gateway: engawa enroll {code}"));
@@ -174,10 +184,24 @@ mod tests {
     #[test]
     fn names_of_a_cloud_are_hosts_or_addresses() {
         let long = format!("{}.example", "x".repeat(64));
-        for name in ["cloud.example.com", "localhost", "a", "x1-y.example", "192.0.2.7", "::1", "2001:db8::7"] {
+        for name in ["cloud.example.com", "localhost", "a", "x1-y.example", "192.0.2.7", "::1", "2001:db8::7"]
+        {
             assert!(checked(vec![name.to_owned()]).is_ok(), "{name}");
         }
-        for name in ["", "a b", "https://x", "host:8443", "[::1]", "*.example.com", "-x", "x-", "a..b", "1.2.3", "café", &long] {
+        for name in [
+            "",
+            "a b",
+            "https://x",
+            "host:8443",
+            "[::1]",
+            "*.example.com",
+            "-x",
+            "x-",
+            "a..b",
+            "1.2.3",
+            "café",
+            &long,
+        ] {
             assert!(checked(vec![name.to_owned()]).is_err(), "{name}");
         }
         assert_eq!(checked(vec!["a".into(), "a".into()]).unwrap(), ["a"]);

@@ -46,7 +46,10 @@ fn wait_for_writer(tries: i32) -> bool {
     tries < TRIES
 }
 
-#[allow(clippy::disallowed_methods, reason = "the one place that opens writing connections, with their pragmas")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one place that opens writing connections, with their pragmas"
+)]
 fn connect(path: &Path, make: OpenFlags) -> Result<Connection, StoreError> {
     let fault = |source| StoreError::Open { path: path.to_owned(), source };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | make;
@@ -184,7 +187,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let connection = create(&dir.path().join("cloud.db")).unwrap();
         let pragma = |name: &str| {
-            connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, rusqlite::types::Value>(0)).unwrap()
+            connection
+                .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, rusqlite::types::Value>(0))
+                .unwrap()
         };
         assert_eq!(pragma("journal_mode"), "wal".to_owned().into());
         assert_eq!(pragma("synchronous"), 2.into(), "FULL");

@@ -1,5 +1,5 @@
 //! The command line, as people and scripts use it: the real program in a folder of its own.
-#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 mod common;
 
@@ -50,7 +50,13 @@ fn failed(ran: &Ran, status: i32, words: &str) {
 #[test]
 fn a_cloud_is_made_once() {
     let home = Home::new();
-    for (file, mode) in [("ca.key", 0o600), ("server.key", 0o600), ("cloud.db", 0o600), ("ca.pem", 0o600), ("server.pem", 0o600)] {
+    for (file, mode) in [
+        ("ca.key", 0o600),
+        ("server.key", 0o600),
+        ("cloud.db", 0o600),
+        ("ca.pem", 0o600),
+        ("server.pem", 0o600),
+    ] {
         let found = fs::metadata(home.dir().join(file)).unwrap().permissions().mode() & 0o777;
         assert_eq!(found, mode, "{file}");
     }
@@ -89,7 +95,11 @@ fn a_claim_prints_the_code_alone() {
         let property = format!("--property={wrong}");
         failed(&home.run("claim", &[&property, "--gateway", "g"]), 1, "letters, digits");
     }
-    failed(&home.run("claim", &["--property", "other", "--gateway", "grand-1"]), 1, "belongs to property `grand`");
+    failed(
+        &home.run("claim", &["--property", "other", "--gateway", "grand-1"]),
+        1,
+        "belongs to property `grand`",
+    );
     failed(&home.run("claim", &["--property", "p", "--gateway", "g", "--hours", "0"]), 2, "--hours");
     failed(&home.run("claim", &["--property", "p", "--gateway", "g", "--name", "a\u{1b}b"]), 1, "--name");
     let listed = home.run("gateways", &["--json"]).json();
@@ -114,7 +124,10 @@ fn a_command_is_stored_once_per_key() {
 
     let listed = home.run("commands", &["grand-1", "--json"]).json();
     assert_eq!(listed.iter().map(|line| line["seq"].as_u64().unwrap()).collect::<Vec<_>>(), [3, 2, 1]);
-    assert_eq!(listed[2]["body"]["action"], json!({"do": "set-role", "room": "101", "role": "climate-setpoint", "value": 22.5}));
+    assert_eq!(
+        listed[2]["body"]["action"],
+        json!({"do": "set-role", "room": "101", "role": "climate-setpoint", "value": 22.5})
+    );
     assert_eq!(home.run("gateways", &["--json"]).json()[0]["waiting"], json!(3));
 }
 
@@ -122,7 +135,10 @@ fn a_command_is_stored_once_per_key() {
 fn every_form_of_a_command_says_what_is_meant() {
     let home = Home::with_gateway();
     let forms: &[(&[&str], serde_json::Value)] = &[
-        (&["setpoint", " 07", "21"], json!({"do": "set-role", "room": " 07", "role": "climate-setpoint", "value": 21.0})),
+        (
+            &["setpoint", " 07", "21"],
+            json!({"do": "set-role", "room": " 07", "role": "climate-setpoint", "value": 21.0}),
+        ),
         (
             &["post", "101", "12.50", "EUR", "Bar, 2 Helles", "--stay", "88123", "--outlet", "BAR"],
             json!({"do": "post", "room": "101", "stay": "88123", "amount": {"minor": 1250, "currency": "EUR"}, "text": "Bar, 2 Helles", "outlet": "BAR"}),
@@ -131,7 +147,10 @@ fn every_form_of_a_command_says_what_is_meant() {
             &["post", "101", "-1500", "JPY", "credit"],
             json!({"do": "post", "room": "101", "stay": null, "amount": {"minor": -1500, "currency": "JPY"}, "text": "credit", "outlet": null}),
         ),
-        (&["room-status", "101", "clean-vacant"], json!({"do": "room-status", "room": "101", "status": "clean-vacant"})),
+        (
+            &["room-status", "101", "clean-vacant"],
+            json!({"do": "room-status", "room": "101", "status": "clean-vacant"}),
+        ),
         (&["service", "101", "make-up"], json!({"do": "service", "room": "101", "sign": "make-up"})),
         (&["resync"], json!({"do": "resync"})),
         (
@@ -209,8 +228,14 @@ fn a_wrong_folder_is_named_and_stays_as_it_is() {
     let empty = tempfile::tempdir().unwrap();
     let dir = empty.path().to_str().unwrap();
     for arguments in [
-        vec!["gateways"], vec!["rooms"], vec!["log"], vec!["commands"], vec!["send", "g", "resync"], vec!["revoke", "g"],
-        vec!["serve", "--listen", "127.0.0.1:0"], vec!["claim", "--property", "p", "--gateway", "g"],
+        vec!["gateways"],
+        vec!["rooms"],
+        vec!["log"],
+        vec!["commands"],
+        vec!["send", "g", "resync"],
+        vec!["revoke", "g"],
+        vec!["serve", "--listen", "127.0.0.1:0"],
+        vec!["claim", "--property", "p", "--gateway", "g"],
     ] {
         let ran = program().args(&arguments).env("ENGAWA_CLOUD_DIR", dir).output().unwrap();
         let err = String::from_utf8(ran.stderr).unwrap();
@@ -242,7 +267,9 @@ fn listings_name_an_unknown_gateway_and_may_be_cut() {
 
 #[test]
 fn help_teaches_and_completions_complete() {
-    for command in ["init", "serve", "claim", "gateways", "rooms", "log", "send", "commands", "revoke", "completions"] {
+    for command in
+        ["init", "serve", "claim", "gateways", "rooms", "log", "send", "commands", "revoke", "completions"]
+    {
         let help = run(&[command, "--help"]);
         assert_eq!(help.status, 0);
         assert!(help.out.contains("Usage"), "{help:?}");
@@ -255,14 +282,34 @@ fn help_teaches_and_completions_complete() {
 }
 
 #[test]
-fn others_read_the_journal_while_it_is_written() {
-    let home = Home::with_gateway();
-    // The schema as SCHEMA.md tells it, read by a program that is not ours.
-    let database = home.dir().join("cloud.db");
-    let sql = "SELECT gateway, epoch, lane, seq, at_micros, kind, body, received_micros FROM journal; PRAGMA integrity_check;";
-    let Ok(read) = std::process::Command::new("sqlite3").arg("-readonly").arg(&database).arg(sql).output() else {
-        eprintln!("no sqlite3 here: not checked");
-        return;
+fn others_read_the_journal_as_its_schema_says() {
+    let mut cloud = common::Cloud::new();
+    cloud.ingest(common::EPOCH, 3, &[common::row(1), common::row(2)]);
+    cloud.ingest(u64::MAX, 5, &[common::row(1)]);
+    let sqlite = |sql: &str| {
+        let read = std::process::Command::new("sqlite3").arg("-readonly").arg(cloud.path()).arg(sql).output();
+        let read = read.expect("the program sqlite3, which is not ours, to be installed");
+        assert!(read.status.success(), "{sql}: {}", String::from_utf8_lossy(&read.stderr));
+        String::from_utf8(read.stdout).unwrap()
     };
-    assert_eq!(String::from_utf8(read.stdout).unwrap(), "ok\n", "{}", String::from_utf8_lossy(&read.stderr));
+    let rows = sqlite(
+        "SELECT gateway, epoch, lane, seq, at_micros, kind, received_micros, json_extract(body, '$.n') FROM journal",
+    );
+    let wanted = "grand-1|7|3|1|5|night_audit|1000000|1\ngrand-1|7|3|2|5|night_audit|1000000|2\ngrand-1|-1|5|1|5|night_audit|1000000|1\n";
+    assert_eq!(rows, wanted);
+    assert_eq!(sqlite("PRAGMA integrity_check; PRAGMA foreign_key_check; PRAGMA user_version"), "ok\n4\n");
+
+    // The queries and the names that SCHEMA.md gives.
+    let schema = include_str!("../SCHEMA.md");
+    let (_, queries) = schema.split_once("```sql").unwrap();
+    let (queries, _) = queries.split_once("```").unwrap();
+    assert_eq!(
+        sqlite(queries),
+        "3|999.995\n5|999.995\n",
+        "nothing is missing, and two lanes took their time"
+    );
+    for column in sqlite("SELECT t.name || '.' || c.name FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND t.name <> 'room_state'").lines() {
+        let (table, column) = column.split_once('.').unwrap();
+        assert!(schema.contains(&format!("`{table}`")) && schema.contains(&format!("`{column}`")), "{table}.{column}");
+    }
 }

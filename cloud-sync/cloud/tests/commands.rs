@@ -35,9 +35,15 @@ fn a_key_is_good_for_one_command() {
     assert!(matches!(cloud.send("k1", &setpoint(22.0)), Err(StoreError::KeyTaken { seq: 1, .. })));
     assert_eq!(cloud.send("k2", &Action::Resync).unwrap().seq, 2, "no number was lost by the refusal");
     let rows = commands::after(&cloud.connection, GATEWAY, 0, 10).unwrap();
-    assert_eq!(rows.iter().map(|row| (row.seq, row.kind.as_str())).collect::<Vec<_>>(), [(1, "set-role"), (2, "resync")]);
+    assert_eq!(
+        rows.iter().map(|row| (row.seq, row.kind.as_str())).collect::<Vec<_>>(),
+        [(1, "set-role"), (2, "resync")]
+    );
     let command: Command = serde_json::from_slice(&rows[0].body).unwrap();
-    assert_eq!((command.key.as_str(), &command.action, command.expires), ("k1", &setpoint(21.0), Some(at(3_600))));
+    assert_eq!(
+        (command.key.as_str(), &command.action, command.expires),
+        ("k1", &setpoint(21.0), Some(at(3_600)))
+    );
     assert_eq!(commands::after(&cloud.connection, GATEWAY, 1, 10).unwrap().len(), 1);
     assert_eq!(commands::after(&cloud.connection, GATEWAY, u64::MAX, 10).unwrap().len(), 0);
     assert!(commands::after(&cloud.connection, "other", 0, 10).unwrap().is_empty());
@@ -69,7 +75,10 @@ fn as_many_wait_as_the_bound_says() {
         most = commands::MOST_WAITING
     );
     cloud.connection.execute_batch(&copies).unwrap();
-    assert!(matches!(cloud.send("more", &Action::Resync), Err(StoreError::QueueFull(commands::MOST_WAITING, _))));
+    assert!(matches!(
+        cloud.send("more", &Action::Resync),
+        Err(StoreError::QueueFull(commands::MOST_WAITING, _))
+    ));
     assert!(!cloud.send("k0", &Action::Resync).unwrap().fresh, "a known key is still known");
     acknowledge(&mut cloud, 1);
     assert_eq!(cloud.send("more", &Action::Resync).unwrap().seq, commands::MOST_WAITING + 1);
@@ -83,13 +92,16 @@ fn the_first_outcome_stays() {
     }
     acknowledge(&mut cloud, 2);
     let refused = CommandOutcome::Refused { reason: "no room 101".into() };
-    cloud.tell(EPOCH, &[
-        ended("a", refused),
-        ended("a", CommandOutcome::Done),
-        // Its outcome came before the acknowledgement: lanes do not wait for each other.
-        ended("c", CommandOutcome::Expired),
-        ended("nobody's", CommandOutcome::Done),
-    ]);
+    cloud.tell(
+        EPOCH,
+        &[
+            ended("a", refused),
+            ended("a", CommandOutcome::Done),
+            // Its outcome came before the acknowledgement: lanes do not wait for each other.
+            ended("c", CommandOutcome::Expired),
+            ended("nobody's", CommandOutcome::Done),
+        ],
+    );
     acknowledge(&mut cloud, 3);
     assert_eq!(states(&cloud), ["a|ended|refused", "b|acknowledged|-", "c|ended|expired"]);
     let listed = listing::commands(&cloud.connection, None, 10).unwrap();
@@ -108,9 +120,13 @@ fn a_gateway_with_a_new_disk_does_nothing_twice() {
     cloud.tell(EPOCH, &[ended("done", CommandOutcome::Done)]);
     // The same life again changes nothing; another one does, once.
     for epoch in [EPOCH, 8, 8] {
-        write(&mut cloud.connection, |connection| gateways::epoch_seen(connection, GATEWAY, epoch, 9)).unwrap();
+        write(&mut cloud.connection, |connection| gateways::epoch_seen(connection, GATEWAY, epoch, 9))
+            .unwrap();
     }
-    assert_eq!(states(&cloud), ["done|ended|done", "under way|ended|doubtful", "set|acknowledged|-", "new|sent|-"]);
+    assert_eq!(
+        states(&cloud),
+        ["done|ended|done", "under way|ended|doubtful", "set|acknowledged|-", "new|sent|-"]
+    );
     let again = commands::after(&cloud.connection, GATEWAY, 0, 10).unwrap();
     let expires: Vec<Option<Timestamp>> =
         again.iter().map(|row| serde_json::from_slice::<Command>(&row.body).unwrap().expires).collect();

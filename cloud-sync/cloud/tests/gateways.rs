@@ -32,7 +32,11 @@ fn a_claim_is_good_once_for_one_key_and_for_its_time() {
     });
     assert!(matches!(broken.unwrap(), Err(Refusal::BadRequest(_))), "and the claim is not used up");
     assert_eq!(enrol(&mut cloud, "secret", "csr", 150).as_deref(), Ok("g2"));
-    assert_eq!(enrol(&mut cloud, "secret", "csr", 160).as_deref(), Ok("g2"), "the answer was lost: the same again");
+    assert_eq!(
+        enrol(&mut cloud, "secret", "csr", 160).as_deref(),
+        Ok("g2"),
+        "the answer was lost: the same again"
+    );
     assert_eq!(enrol(&mut cloud, "secret", "other", 160), Err(Refusal::BadClaim), "another key");
     assert!(gateways::admitted(&cloud.connection, "g2").unwrap());
     let stored = cloud.query("SELECT hex(secret_hash) FROM claim WHERE gateway = 'g2'");
@@ -49,7 +53,11 @@ fn a_name_belongs_to_one_property_and_not_to_the_revoked() {
     assert!(matches!(claim(&mut cloud, "grand", "g2", "s"), Err(StoreError::Revoked(_))));
     let again = write(&mut cloud.connection, |connection| gateways::revoke(connection, "g2", 999));
     again.unwrap();
-    assert_eq!(cloud.query("SELECT revoked_at FROM gateway WHERE id = 'g2'"), ["120"], "the first time stays");
+    assert_eq!(
+        cloud.query("SELECT revoked_at FROM gateway WHERE id = 'g2'"),
+        ["120"],
+        "the first time stays"
+    );
     let nobody = write(&mut cloud.connection, |connection| gateways::revoke(connection, "nobody", 1));
     assert!(matches!(nobody, Err(StoreError::NoGateway(_))));
 }
@@ -71,7 +79,10 @@ fn claims_that_nobody_can_use_go() {
 fn a_gateway_that_came_back_is_not_noted_as_gone_by_its_old_connection() {
     let mut cloud = Cloud::new();
     let mut seen = |connected, address: &str, now| {
-        write(&mut cloud.connection, |connection| gateways::seen(connection, GATEWAY, connected, address, now)).unwrap();
+        write(&mut cloud.connection, |connection| {
+            gateways::seen(connection, GATEWAY, connected, address, now)
+        })
+        .unwrap();
         let gateway = listing::gateways(&cloud.connection).unwrap().remove(0);
         (gateway.connected, gateway.last_seen.unwrap().as_microsecond())
     };

@@ -21,7 +21,11 @@ fn repeats_overlaps_and_gaps_leave_each_row_once() {
     assert_eq!(cloud.ingest(EPOCH, 3, &rows(1..=3)), Ingested::Upto(3), "a repeat");
     assert_eq!(cloud.ingest(EPOCH, 3, &rows(2..=5)), Ingested::Upto(5), "an overlap");
     assert_eq!(cloud.ingest(EPOCH, 3, &rows(8..=9)), Ingested::Gap(5), "a gap");
-    assert_eq!(cloud.ingest(EPOCH, 3, &[row(6), row(8)]), Ingested::Gap(6), "what is before a hole is stored");
+    assert_eq!(
+        cloud.ingest(EPOCH, 3, &[row(6), row(8)]),
+        Ingested::Gap(6),
+        "what is before a hole is stored"
+    );
     assert_eq!(cloud.ingest(EPOCH, 3, &[]), Ingested::Upto(6));
     assert_eq!(cloud.ingest(EPOCH, 3, &[row(0)]), Ingested::Upto(6), "no row has the number 0");
     assert_eq!(cloud.ingest(EPOCH, 3, &[row(u64::MAX)]), Ingested::Gap(6));
@@ -70,7 +74,12 @@ fn any_order_of_batches_ends_with_exactly_the_gateways_rows() {
 #[test]
 fn what_this_release_does_not_understand_is_stored_all_the_same() {
     let mut cloud = Cloud::new();
-    let of = |seq, kind: &str, body: &[u8]| Row { seq, at_micros: i64::MIN, kind: kind.into(), body: body.to_vec() };
+    let of = |seq, kind: &str, body: &[u8]| Row {
+        seq,
+        at_micros: i64::MIN,
+        kind: kind.into(),
+        body: body.to_vec(),
+    };
     let strange = [
         of(1, "teleported", br#"{"kind":"teleported","room":"101"}"#),
         of(2, "checked_in", br#"{"kind":"checked_in","room":101}"#),
@@ -148,7 +157,10 @@ fn a_journal_behind_the_mark_is_fenced_and_a_new_one_begins_at_nothing() {
     let large = u64::MAX - 3;
     assert_eq!(cloud.ingest(large, 3, &rows(1..=2)), Ingested::Upto(2));
     assert_eq!(hello(&cloud, large, &[(3, 2)]), Ok(vec![(3, 2)]));
-    assert_eq!(cloud.query("SELECT epoch, count(*) FROM journal GROUP BY epoch ORDER BY epoch"), ["-4|2", "7|5"]);
+    assert_eq!(
+        cloud.query("SELECT epoch, count(*) FROM journal GROUP BY epoch ORDER BY epoch"),
+        ["-4|2", "7|5"]
+    );
 }
 
 #[test]

@@ -6,12 +6,19 @@ mod common;
 use common::{Cloud, EPOCH, GATEWAY, change_row};
 use engawa_cloud::store::listing::{self, LogFilter};
 use engawa_model::{
-    Change, Currency, Money, PointId, PostingNumber, PostingState, Quality, Role, RoomFlags, StayEnd, Timestamp, Value,
+    Change, Currency, Money, PointId, PostingNumber, PostingState, Quality, Role, RoomFlags, StayEnd,
+    Timestamp, Value,
 };
 
 fn checked_in(stay: &str, room: &str) -> Change {
     let day = |day| Some(engawa_model::Date::constant(2026, 11, day));
-    Change::CheckedIn { stay: stay.into(), room: room.into(), language: Some("de".into()), arrival: day(24), departure: day(26) }
+    Change::CheckedIn {
+        stay: stay.into(),
+        room: room.into(),
+        language: Some("de".into()),
+        arrival: day(24),
+        departure: day(26),
+    }
 }
 
 fn checked_out(stay: &str, room: &str) -> Change {
@@ -24,13 +31,21 @@ fn moved(stay: &str, from: &str, to: &str) -> Change {
 
 fn reported(role: Option<Role>, value: Option<Value>, quality: Quality) -> Change {
     let sampled = Timestamp::UNIX_EPOCH;
-    Change::Reported { point: PointId::new("t", "x"), room: Some("101".into()), role, value, quality, sampled }
+    Change::Reported {
+        point: PointId::new("t", "x"),
+        room: Some("101".into()),
+        role,
+        value,
+        quality,
+        sampled,
+    }
 }
 
 fn stays(cloud: &Cloud) -> Vec<String> {
     let rooms = listing::rooms(&cloud.connection, Some(GATEWAY)).unwrap();
     let counted = cloud.query("SELECT room, stays FROM room_state ORDER BY room");
-    let listed: Vec<String> = rooms.iter().map(|room| format!("{}|{}", room.room, room.stays.len())).collect();
+    let listed: Vec<String> =
+        rooms.iter().map(|room| format!("{}|{}", room.room, room.stays.len())).collect();
     assert_eq!(counted, listed, "the count and the stays agree");
     rooms.into_iter().map(|room| format!("{}: {}", room.room, room.stays.join(" "))).collect()
 }
@@ -45,13 +60,16 @@ fn guests_come_move_and_leave() {
     // Checked in again elsewhere: a stay is in one room.
     cloud.tell(EPOCH, &[checked_in("S3", "103")]);
     assert_eq!(stays(&cloud), ["101: ", "102: S2", "103: S3"]);
-    cloud.tell(EPOCH, &[Change::StayChanged {
-        stay: "S3".into(),
-        room: "103".into(),
-        language: Some("ja".into()),
-        arrival: None,
-        departure: Some(engawa_model::Date::constant(2026, 11, 30)),
-    }]);
+    cloud.tell(
+        EPOCH,
+        &[Change::StayChanged {
+            stay: "S3".into(),
+            room: "103".into(),
+            language: Some("ja".into()),
+            arrival: None,
+            departure: Some(engawa_model::Date::constant(2026, 11, 30)),
+        }],
+    );
     let stay = cloud.query("SELECT room, language, arrival, departure, left_at FROM stay WHERE stay = 'S3'");
     assert_eq!(stay, ["103|ja|2026-11-24|2026-11-30|-"]);
 }
@@ -63,7 +81,10 @@ fn a_row_that_comes_twice_has_its_effect_once() {
     cloud.ingest(EPOCH, 3, &rows);
     let before = (stays(&cloud), cloud.query("SELECT * FROM stay"), cloud.query("SELECT * FROM room_state"));
     cloud.ingest(EPOCH, 3, &rows);
-    assert_eq!(before, (stays(&cloud), cloud.query("SELECT * FROM stay"), cloud.query("SELECT * FROM room_state")));
+    assert_eq!(
+        before,
+        (stays(&cloud), cloud.query("SELECT * FROM stay"), cloud.query("SELECT * FROM room_state"))
+    );
     assert_eq!(before.0, ["101: ", "102: S1"]);
 }
 
@@ -91,20 +112,23 @@ fn rooms_show_status_flags_and_climate() {
     let mut cloud = Cloud::new();
     let status = |status: &str| Change::RoomStatus { room: "101".into(), status: status.into() };
     let flags = |flags| Change::RoomFlagged { room: "101".into(), flags };
-    cloud.tell(EPOCH, &[
-        status("clean-vacant"),
-        status("make-up"),
-        flags(RoomFlags { do_not_disturb: Some(true), ..RoomFlags::default() }),
-        flags(RoomFlags { message_light: Some(false), ..RoomFlags::default() }),
-        reported(Some(Role::RoomTemperature), Some(Value::Float(21.25)), Quality::Good),
-        reported(Some(Role::ClimateSetpoint), Some(Value::Int(22)), Quality::Good),
-        // None of these is a temperature.
-        reported(Some(Role::RoomTemperature), Some(Value::Float(-40.0)), Quality::Bad),
-        reported(Some(Role::RoomTemperature), None, Quality::Good),
-        reported(Some(Role::RoomTemperature), Some(Value::Text("warm".into())), Quality::Good),
-        reported(Some(Role::Battery), Some(Value::Int(80)), Quality::Good),
-        reported(None, Some(Value::Int(5)), Quality::Good),
-    ]);
+    cloud.tell(
+        EPOCH,
+        &[
+            status("clean-vacant"),
+            status("make-up"),
+            flags(RoomFlags { do_not_disturb: Some(true), ..RoomFlags::default() }),
+            flags(RoomFlags { message_light: Some(false), ..RoomFlags::default() }),
+            reported(Some(Role::RoomTemperature), Some(Value::Float(21.25)), Quality::Good),
+            reported(Some(Role::ClimateSetpoint), Some(Value::Int(22)), Quality::Good),
+            // None of these is a temperature.
+            reported(Some(Role::RoomTemperature), Some(Value::Float(-40.0)), Quality::Bad),
+            reported(Some(Role::RoomTemperature), None, Quality::Good),
+            reported(Some(Role::RoomTemperature), Some(Value::Text("warm".into())), Quality::Good),
+            reported(Some(Role::Battery), Some(Value::Int(80)), Quality::Good),
+            reported(None, Some(Value::Int(5)), Quality::Good),
+        ],
+    );
     let room = listing::rooms(&cloud.connection, None).unwrap().remove(0);
     assert_eq!((room.housekeeping.as_deref(), room.sign.as_deref()), (Some("clean-vacant"), Some("make-up")));
     assert_eq!((room.do_not_disturb, room.message_light), (Some(true), Some(false)), "flags add up");
@@ -125,15 +149,20 @@ fn a_posting_has_its_last_state_in_each_life_of_the_journal() {
         state,
         answer: answer.map(str::to_owned),
     };
-    cloud.tell(EPOCH, &[
-        posting(1, PostingState::Pending, None),
-        posting(1, PostingState::InFlight, None),
-        posting(1, PostingState::Posted, Some("OK")),
-        posting(2, PostingState::Doubtful, None),
-    ]);
+    cloud.tell(
+        EPOCH,
+        &[
+            posting(1, PostingState::Pending, None),
+            posting(1, PostingState::InFlight, None),
+            posting(1, PostingState::Posted, Some("OK")),
+            posting(2, PostingState::Doubtful, None),
+        ],
+    );
     cloud.tell(8, &[posting(1, PostingState::Refused, Some("NG"))]);
     assert_eq!(
-        cloud.query("SELECT epoch, number, minor, currency, state, answer FROM posting ORDER BY epoch, number"),
+        cloud.query(
+            "SELECT epoch, number, minor, currency, state, answer FROM posting ORDER BY epoch, number"
+        ),
         ["7|1|1250|EUR|posted|OK", "7|2|1250|EUR|doubtful|-", "8|1|1250|EUR|refused|NG"]
     );
 }

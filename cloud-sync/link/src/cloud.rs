@@ -299,7 +299,10 @@ impl Shared {
                 _ = admission.tick() => {
                     let name = gateway.to_owned();
                     if !self.blocking(move |store| Ok(store.admitted(&name))).await? {
-                        return Err(LinkError::Refused { reason: Refusal::Unknown(gateway.to_owned()).to_string(), retry_after_s: 0 });
+                        let reason = Refusal::Unknown(gateway.to_owned()).to_string();
+                        // Before the lanes' tasks end: what the gateway sees first must be the reason.
+                        connection.close(NOT_ADMITTED, reason.as_bytes());
+                        return Err(LinkError::Refused { reason, retry_after_s: 0 });
                     }
                 }
             }

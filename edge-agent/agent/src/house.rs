@@ -31,6 +31,7 @@ const SWEEP_ROWS: u32 = 10_000;
 const MOST_KEY: usize = 256;
 
 /// What the house takes.
+#[allow(clippy::large_enum_variant, reason = "the largest is the usual one, and the queue is bounded")]
 enum Message {
     /// An observation, and whom to tell when it is durable.
     Observed(Observation, Option<oneshot::Sender<()>>),

@@ -193,7 +193,7 @@ fn missing(root: &mut Node, path: &[usize], field: &str, found: &mut Vec<Found>)
     let Some(Node { kind: Kind::Table(entries), .. }) = root.at_mut(path) else {
         return hide(root, path, found);
     };
-    if entries.iter().any(|entry| entry.key == field) || entries.iter().any(|entry| is_untold(entry)) {
+    if entries.iter().any(|entry| entry.key == field) || entries.iter().any(is_untold) {
         return hide(root, path, found);
     }
     let place = if path.is_empty() { "the file".to_owned() } else { format!("`{section}`") };

@@ -5,6 +5,7 @@
 //! decided by the other end. Needs `mosquitto` and `mosquitto-clients` (Debian package names).
 //!
 //! Never sleeps to wait: each wait is for a condition, with [`PATIENCE`] as its deadline.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 use engawa_field::mqtt::{self, Feed, Mqtt, MqttConfig, MqttDevice, MqttParts, Publisher, house};
 use engawa_model::{

@@ -72,8 +72,12 @@ pub fn send(
             Err(StoreError::KeyTaken { gateway: gateway.to_owned(), key: key.to_string(), seq })
         };
     }
-    let command =
-        Command { key: key.clone(), source: CommandSource::Cloud, expires: Some(expires), action: action.clone() };
+    let command = Command {
+        key: key.clone(),
+        source: CommandSource::Cloud,
+        expires: Some(expires),
+        action: action.clone(),
+    };
     // A command of our own plain types always has a JSON form.
     let body = serde_json::to_string(&command).unwrap_or_default();
     if body.len() > MOST_BODY {
@@ -190,9 +194,10 @@ pub fn acknowledged(
         )
         .map_err(doing)?;
     let ahead = connection
-        .execute("UPDATE gateway SET command_head = ?2 WHERE id = ?1 AND command_head < ?2", params![
-            gateway, mark
-        ])
+        .execute(
+            "UPDATE gateway SET command_head = ?2 WHERE id = ?1 AND command_head < ?2",
+            params![gateway, mark],
+        )
         .map_err(doing)?;
     if ahead > 0 {
         tracing::warn!(

@@ -44,7 +44,9 @@ pub enum StoreError {
         known: usize,
     },
     /// The file is of an older release, and was opened for reading only.
-    #[error("the database has schema version {found}, this release wants {wanted}: start `engawa-cloud serve` once, it brings it up to date")]
+    #[error(
+        "the database has schema version {found}, this release wants {wanted}: start `engawa-cloud serve` once, it brings it up to date"
+    )]
     Older {
         /// The file's.
         found: usize,
@@ -67,10 +69,14 @@ pub enum StoreError {
     #[error("the writer of the database has stopped")]
     Stopped,
     /// No such gateway.
-    #[error("there is no gateway `{0}` here: `engawa-cloud gateways` lists them, `engawa-cloud claim` adds one")]
+    #[error(
+        "there is no gateway `{0}` here: `engawa-cloud gateways` lists them, `engawa-cloud claim` adds one"
+    )]
     NoGateway(String),
     /// The gateway was revoked.
-    #[error("gateway `{0}` was revoked; its certificate stays valid until it expires, so its name is not given again")]
+    #[error(
+        "gateway `{0}` was revoked; its certificate stays valid until it expires, so its name is not given again"
+    )]
     Revoked(String),
     /// The name belongs to another property.
     #[error("gateway `{gateway}` belongs to property `{property}`: choose another name")]
@@ -81,7 +87,9 @@ pub enum StoreError {
         property: String,
     },
     /// The idempotency key was used for something else.
-    #[error("key `{key}` was already used for another command of gateway `{gateway}` (number {seq}): choose another key")]
+    #[error(
+        "key `{key}` was already used for another command of gateway `{gateway}` (number {seq}): choose another key"
+    )]
     KeyTaken {
         /// The gateway.
         gateway: String,

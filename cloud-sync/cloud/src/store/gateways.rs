@@ -40,11 +40,10 @@ pub fn claim(
         }
         None => {
             connection
-                .execute("INSERT INTO gateway (id, property, name) VALUES (?1, ?2, ?3)", [
-                    gateway,
-                    property,
-                    name.unwrap_or(gateway),
-                ])
+                .execute(
+                    "INSERT INTO gateway (id, property, name) VALUES (?1, ?2, ?3)",
+                    [gateway, property, name.unwrap_or(gateway)],
+                )
                 .map_err(doing)?;
         }
     }
@@ -52,11 +51,10 @@ pub fn claim(
     let old = now_micros.saturating_sub(7 * 86_400 * 1_000_000);
     connection.execute("DELETE FROM claim WHERE expires < ?1", [old]).map_err(doing)?;
     connection
-        .execute("INSERT INTO claim (secret_hash, gateway, expires) VALUES (?1, ?2, ?3)", params![
-            hash(secret),
-            gateway,
-            expires_micros
-        ])
+        .execute(
+            "INSERT INTO claim (secret_hash, gateway, expires) VALUES (?1, ?2, ?3)",
+            params![hash(secret), gateway, expires_micros],
+        )
         .map(drop)
         .map_err(doing)
 }
@@ -111,11 +109,10 @@ pub fn enrol(
         Err(refusal) => return Ok(Err(refusal)),
     };
     connection
-        .execute("UPDATE claim SET used_at = ?2, request_hash = ?3 WHERE secret_hash = ?1", params![
-            hash(secret),
-            now_micros,
-            request
-        ])
+        .execute(
+            "UPDATE claim SET used_at = ?2, request_hash = ?3 WHERE secret_hash = ?1",
+            params![hash(secret), now_micros, request],
+        )
         .map_err(doing)?;
     connection
         .execute("UPDATE gateway SET enrolled_at = ?2 WHERE id = ?1", params![gateway, now_micros])
@@ -138,9 +135,10 @@ pub fn admitted(connection: &Connection, gateway: &str) -> Result<bool, StoreErr
 pub fn revoke(connection: &Connection, gateway: &str, now_micros: i64) -> Result<(), StoreError> {
     let doing = StoreError::sql("revoking a gateway");
     let found = connection
-        .execute("UPDATE gateway SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1", params![
-            gateway, now_micros
-        ])
+        .execute(
+            "UPDATE gateway SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1",
+            params![gateway, now_micros],
+        )
         .map_err(doing)?;
     if found == 0 {
         return Err(StoreError::NoGateway(gateway.to_owned()));
@@ -185,7 +183,9 @@ pub fn is_known_epoch(connection: &Connection, gateway: &str, epoch: u64) -> Res
 fn last_epoch(connection: &Connection, gateway: &str) -> Result<Option<u64>, StoreError> {
     connection
         .prepare_cached("SELECT epoch FROM gateway WHERE id = ?1")
-        .and_then(|mut statement| statement.query_row([gateway], |row| row.get::<_, Option<i64>>(0)).optional())
+        .and_then(|mut statement| {
+            statement.query_row([gateway], |row| row.get::<_, Option<i64>>(0)).optional()
+        })
         .map(|epoch| epoch.flatten().map(i64::cast_unsigned))
         .map_err(StoreError::sql("reading a gateway's epoch"))
 }

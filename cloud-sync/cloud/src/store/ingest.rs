@@ -90,12 +90,26 @@ pub fn ingest(
         let keys = (gateway, epoch.cast_signed(), lane, row.seq.cast_signed());
         match std::str::from_utf8(&row.body) {
             Ok(text) => insert.execute(params![
-                keys.0, keys.1, keys.2, keys.3, row.at_micros, row.kind, text, now_micros
+                keys.0,
+                keys.1,
+                keys.2,
+                keys.3,
+                row.at_micros,
+                row.kind,
+                text,
+                now_micros
             ]),
             Err(_) => {
                 tracing::warn!(gateway, lane, seq = row.seq, "a body is not UTF-8: stored, not projected");
                 insert.execute(params![
-                    keys.0, keys.1, keys.2, keys.3, row.at_micros, row.kind, row.body, now_micros
+                    keys.0,
+                    keys.1,
+                    keys.2,
+                    keys.3,
+                    row.at_micros,
+                    row.kind,
+                    row.body,
+                    now_micros
                 ])
             }
         }

@@ -240,7 +240,8 @@ pub fn log(connection: &Connection, filter: &LogFilter) -> Result<Vec<Entry>, St
     )
 }
 
-const COMMAND: &str = "SELECT gateway, seq, key, kind, at_micros, expires, state, outcome, reason, body FROM command";
+const COMMAND: &str =
+    "SELECT gateway, seq, key, kind, at_micros, expires, state, outcome, reason, body FROM command";
 
 /// The newest commands, of one gateway or of all, newest first.
 ///
@@ -278,10 +279,7 @@ pub(super) fn newest_command(connection: &Connection) -> Result<i64, StoreError>
 }
 
 /// The gateways with commands newer than `after`, and the newest command's number.
-pub(super) fn commands_since(
-    connection: &Connection,
-    after: i64,
-) -> Result<(i64, Vec<String>), StoreError> {
+pub(super) fn commands_since(connection: &Connection, after: i64) -> Result<(i64, Vec<String>), StoreError> {
     let found = many(
         connection,
         "looking for new commands",

@@ -87,7 +87,11 @@ mod tests {
                 continue;
             }
             let listed = listing::gateways(&connection).unwrap();
-            assert_eq!((listed.len(), listed[0].rows, listed[0].waiting), (1, 1, u64::from(from >= 2)), "{from}");
+            assert_eq!(
+                (listed.len(), listed[0].rows, listed[0].waiting),
+                (1, 1, u64::from(from >= 2)),
+                "{from}"
+            );
             assert_eq!(listing::rooms(&connection, None).unwrap().len(), usize::from(from >= 3), "{from}");
             // The marks and numbers that were there go on.
             assert_eq!(ingest::hello(&connection, "gw", 7, &[(3, 1)]).unwrap(), Ok(vec![(3, 1)]));

@@ -182,9 +182,7 @@ impl Projection<'_> {
         let doing = StoreError::sql("comparing stays with the list of the house");
         let mut statement = self
             .connection
-            .prepare_cached(
-                "SELECT room, epoch IS ?2 FROM stay WHERE gateway = ?1 AND left_at IS NULL",
-            )
+            .prepare_cached("SELECT room, epoch IS ?2 FROM stay WHERE gateway = ?1 AND left_at IS NULL")
             .map_err(doing)?;
         let stays = statement
             .query_map(params![self.gateway, self.epoch], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))

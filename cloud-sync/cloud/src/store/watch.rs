@@ -45,10 +45,11 @@ impl Watch {
                 }
             }
         };
-        let thread = std::thread::Builder::new().name("store-watch".to_owned()).spawn(look).map_err(|error| {
-            tracing::error!(%error, "no thread for the watch");
-            StoreError::Stopped
-        })?;
+        let thread =
+            std::thread::Builder::new().name("store-watch".to_owned()).spawn(look).map_err(|error| {
+                tracing::error!(%error, "no thread for the watch");
+                StoreError::Stopped
+            })?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }

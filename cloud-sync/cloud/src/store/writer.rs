@@ -247,10 +247,10 @@ mod tests {
         let large = |id: i64| {
             move |connection: &Connection| {
                 connection
-                    .execute("INSERT INTO gateway (id, property, name) VALUES (?1, 'h', zeroblob(?2) || '')", (
-                        id.to_string(),
-                        100_000,
-                    ))
+                    .execute(
+                        "INSERT INTO gateway (id, property, name) VALUES (?1, 'h', zeroblob(?2) || '')",
+                        (id.to_string(), 100_000),
+                    )
                     .map(drop)
                     .map_err(StoreError::sql("test"))
             }

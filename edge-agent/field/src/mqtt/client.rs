@@ -307,9 +307,8 @@ impl Connection {
                 match event {
                     Event::Outgoing(rumqttc::Outgoing::Publish(id)) => {
                         // Those handed over before come first.
-                        if session.handed.pop_front().is_none() {
-                            ours = Some(id);
-                        }
+                        let before = session.handed.pop_front();
+                        ours = if before.is_some() { ours } else { Some(id) };
                     }
                     Event::Incoming(Packet::PubAck(ack)) if Some(ack.pkid) == ours => {
                         session.client.disconnect().await.ok()?;

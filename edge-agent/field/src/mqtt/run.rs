@@ -218,7 +218,10 @@ impl Mqtt {
         let serving = async {
             match broker {
                 Some(broker) => broker.run(broker_stop.clone()).await.map_err(MqttError::Broker),
-                None => Ok(broker_stop.cancelled().await),
+                None => {
+                    broker_stop.cancelled().await;
+                    Ok(())
+                }
             }
         };
         let working = async {

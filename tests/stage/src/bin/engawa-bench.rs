@@ -203,9 +203,10 @@ fn floor(registers: u16, servers: &[SocketAddr]) -> anyhow::Result<()> {
                 }
             });
         }
-        while let Some(ended) = readers.join_next().await {
-            ended.context("a reader")??;
+        // They read for ever: the first that ends has failed, and the figure with it.
+        match readers.join_next().await {
+            Some(ended) => ended.context("a reader")?,
+            None => Ok(()),
         }
-        Ok(())
     })
 }
