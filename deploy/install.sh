@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 destdir=${DESTDIR:-}
 prefix=${PREFIX:-/usr/local}
-binary=${ENGAWA:-target/release/engawa}
+binary=${ENGAWA:-target/dist/engawa}
 dry=0
 case "${1:-}" in
   "") ;;
@@ -25,9 +25,9 @@ fi
 if [ ! -x "$binary" ]; then
   if command -v cargo >/dev/null && [ -z "${ENGAWA:-}" ]; then
     say "building the agent (this takes some minutes the first time)"
-    do_it cargo build --release --locked -p engawa
+    do_it cargo build --profile dist --locked -p engawa
   else
-    echo "install: there is no binary at $binary: build it with  cargo build --release --locked -p engawa" >&2
+    echo "install: there is no binary at $binary: build it with  cargo build --profile dist --locked -p engawa" >&2
     exit 1
   fi
 fi

@@ -70,13 +70,21 @@ fn alert_line(alert: &Alert, look: &Look) -> Markup {
 }
 
 pub(super) fn links(view: &HouseView, look: &Look) -> Markup {
+    // A house has dozens of Modbus lines: those that are well are one line here, those that are not stand for themselves.
+    let quiet = |link: &&LinkView| link.up && link.id.as_str().starts_with("modbus-");
+    let modbus = view.links.iter().filter(quiet).count();
     html! {
         ul class="link-list" {
-            @for link in &view.links { (link_item(link, look)) }
+            @for link in view.links.iter().filter(|link| !quiet(link)) { (link_item(link, look)) }
+            @if modbus > 0 {
+                li class="up" { (shape("well")) span { strong { "modbus" } " up: " (modbus) @if modbus == 1 { " line" } @else { " lines" } } }
+            }
             @if view.links.is_empty() { li class="quiet" { "No link has reported yet." } }
             (cloud_item(&view.sync))
         }
-        @if view.sync.enrolled { (lanes(&view.sync, look)) }
+        @if view.sync.enrolled {
+            details { summary { "Lanes of the journal" } (lanes(&view.sync, look)) }
+        }
     }
 }
 
