@@ -12,13 +12,15 @@ use engawa_diag::Report;
 use engawa_field::modbus::{BusConfig, ModbusDevice};
 use engawa_field::mqtt::{MqttConfig, MqttDevice};
 use engawa_field::profile::Resolved;
+use engawa_field::profile::modbus::ModbusMap;
 use engawa_model::{
-    ClimateDefaults, Currency, DeviceId, DeviceSpec, PropertyId, PropertySpec, RoomId, RoomSpec,
+    ClimateDefaults, Currency, DeviceId, DeviceSpec, PointSpec, PropertyId, PropertySpec, RoomId, RoomSpec,
 };
 use engawa_pms::PmsConfig;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -166,11 +168,19 @@ impl Loaded {
     /// What the model wants to know.
     pub(crate) fn property_spec(&self) -> PropertySpec {
         let property = &self.config.property;
+        // Devices that share a map share its points, too.
+        let mut made: BTreeMap<*const ModbusMap, Arc<[PointSpec]>> = BTreeMap::new();
+        let mut points = |resolved: &Resolved| match resolved {
+            Resolved::Modbus(map) => {
+                Arc::clone(made.entry(Arc::as_ptr(map)).or_insert_with(|| resolved.point_specs()))
+            }
+            Resolved::Mqtt(_) => resolved.point_specs(),
+        };
         let device = |(device, resolved): (&DeviceConfig, &Resolved)| DeviceSpec {
             id: DeviceId::new(device.id.clone()),
             room: device.room.clone().map(RoomId::new),
             profile: device.profile.clone(),
-            points: resolved.point_specs(),
+            points: points(resolved),
         };
         PropertySpec {
             id: PropertyId::new(property.id.clone()),

@@ -124,10 +124,10 @@ impl<'a> Index<'a> {
             let state = self.property.points().get(&id);
             PointView {
                 device: id.device,
-                name: id.point,
+                name: id.point.to_string(),
                 role: spec.role,
                 value: state.and_then(|state| state.value.clone()),
-                unit: spec.unit.clone(),
+                unit: spec.unit.as_deref().map(str::to_owned),
                 quality: state.map(|state| state.quality),
                 at: state.map(|state| state.at),
             }

@@ -122,7 +122,7 @@ async fn open() -> Open {
             id: DeviceId::from("t"),
             room: Some(RoomId::from(ROOM)),
             profile: "p".into(),
-            points: vec![point],
+            points: [point].into(),
         }],
         resync_every_s: 3600,
         order_ttl_s: 3600,

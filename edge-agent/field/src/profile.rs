@@ -182,16 +182,16 @@ impl Profile {
 
 impl Resolved {
     /// The points, as rules and listings see them.
-    pub fn point_specs(&self) -> Vec<PointSpec> {
+    pub fn point_specs(&self) -> Arc<[PointSpec]> {
         match self {
             Self::Modbus(map) => map.point_specs(),
             Self::Mqtt(profile) => profile
                 .points
                 .iter()
                 .map(|point| PointSpec {
-                    name: point.name.clone(),
+                    name: point.name.as_str().into(),
                     role: point.role,
-                    unit: point.unit.clone(),
+                    unit: point.unit.as_deref().map(Into::into),
                     writable: point.command_topic.is_some(),
                     min: point.min,
                     max: point.max,

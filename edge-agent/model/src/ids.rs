@@ -1,19 +1,22 @@
 //! Typed names of things. All are opaque: a room number's leading zero or blank is significant
 //! (FIAS 2.20, field RN), so none is ever parsed as a number.
+//!
+//! Names are shared: a house of 8,000 devices has 160,000 points, and each of their names once.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Wraps the name as it is.
-            pub fn new(name: impl Into<String>) -> Self {
+            pub fn new(name: impl Into<Arc<str>>) -> Self {
                 Self(name.into())
             }
 
@@ -31,7 +34,7 @@ macro_rules! id {
 
         impl From<&str> for $name {
             fn from(name: &str) -> Self {
-                Self(name.to_owned())
+                Self(name.into())
             }
         }
     };
@@ -68,12 +71,12 @@ pub struct PointId {
     /// The device that has the point.
     pub device: DeviceId,
     /// The point's name in the device's profile.
-    pub point: String,
+    pub point: Arc<str>,
 }
 
 impl PointId {
     /// The point `point` of `device`.
-    pub fn new(device: impl Into<String>, point: impl Into<String>) -> Self {
+    pub fn new(device: impl Into<Arc<str>>, point: impl Into<Arc<str>>) -> Self {
         Self { device: DeviceId::new(device), point: point.into() }
     }
 }

@@ -85,21 +85,22 @@ pub struct Property {
     /// Counters since the start, by reason.
     counters: BTreeMap<String, u64>,
     by_role: BTreeMap<(RoomId, Role), Vec<PointId>>,
-    point_specs: BTreeMap<PointId, (Option<RoomId>, PointSpec)>,
+    /// Where each device is in the specification.
+    by_device: BTreeMap<DeviceId, usize>,
 }
 
 impl Property {
     /// An empty picture of the property that `spec` describes.
     pub fn new(spec: PropertySpec) -> Self {
         let mut by_role: BTreeMap<_, Vec<PointId>> = BTreeMap::new();
-        let mut point_specs = BTreeMap::new();
-        for device in &spec.devices {
-            for point in &device.points {
-                let id = PointId { device: device.id.clone(), point: point.name.clone() };
+        let mut by_device = BTreeMap::new();
+        for (n, device) in spec.devices.iter().enumerate() {
+            by_device.insert(device.id.clone(), n);
+            for point in device.points.iter() {
                 if let (Some(room), Some(role)) = (&device.room, point.role) {
-                    by_role.entry((room.clone(), role)).or_default().push(id.clone());
+                    let id = PointId { device: device.id.clone(), point: point.name.clone() };
+                    by_role.entry((room.clone(), role)).or_default().push(id);
                 }
-                point_specs.insert(id, (device.room.clone(), point.clone()));
             }
         }
         Self {
@@ -117,7 +118,7 @@ impl Property {
             settled: BTreeMap::new(),
             counters: BTreeMap::new(),
             by_role,
-            point_specs,
+            by_device,
             spec,
         }
     }
@@ -154,7 +155,15 @@ impl Property {
 
     /// What the configuration says of a point: its room and its description.
     pub fn point_spec(&self, point: &PointId) -> Option<(Option<&RoomId>, &PointSpec)> {
-        self.point_specs.get(point).map(|(room, spec)| (room.as_ref(), spec))
+        let device = self.device_spec(&point.device)?;
+        // A device has a few dozen points: looking through them costs less than an index of all.
+        let spec = device.points.iter().find(|spec| spec.name == point.point)?;
+        Some((device.room.as_ref(), spec))
+    }
+
+    /// What the configuration says of a device.
+    pub fn device_spec(&self, device: &DeviceId) -> Option<&DeviceSpec> {
+        self.spec.devices.get(*self.by_device.get(device)?)
     }
 
     /// The health of the devices.
@@ -304,7 +313,7 @@ impl Property {
         reason: Option<&str>,
         out: &mut Applied,
     ) {
-        let Some(spec) = self.spec.devices.iter().find(|spec| spec.id == *device) else {
+        let Some(spec) = self.device_spec(device) else {
             self.count("unknown-device");
             return;
         };
@@ -336,11 +345,11 @@ impl Property {
         sampled: Timestamp,
         out: &mut Applied,
     ) {
-        let Some((room, spec)) = self.point_specs.get(point) else {
+        let Some((room, spec)) = self.point_spec(point) else {
             self.count("unknown-point");
             return;
         };
-        let (room, role) = (room.clone(), spec.role);
+        let (room, role) = (room.cloned(), spec.role);
         let before = self.points.get(point).cloned();
         if before.as_ref().is_some_and(|state| state.value.as_ref() == value && state.quality == quality) {
             return;

@@ -101,9 +101,9 @@ impl ObservationSink for Sink {
 
 fn property() -> Property {
     let point = |name: &str, role, writable| PointSpec {
-        name: name.to_owned(),
+        name: name.into(),
         role: Some(role),
-        unit: Some("Cel".to_owned()),
+        unit: Some("Cel".into()),
         writable,
         min: Some(5.0),
         max: Some(30.0),
@@ -127,7 +127,7 @@ fn property() -> Property {
             id: "t1".into(),
             room: Some("12/3".into()),
             profile: "z2m".into(),
-            points,
+            points: points.into(),
         }],
         resync_every_s: 900,
         order_ttl_s: 3600,
@@ -304,7 +304,7 @@ async fn whole_circle(config: MqttConfig) {
         .house
         .seen("the temperature", |fact| {
             matches!(fact, Fact::Reported { point, value, .. }
-                if point.point == "temperature" && *value == Some(Value::Float(21.5)))
+                if &*point.point == "temperature" && *value == Some(Value::Float(21.5)))
         })
         .await;
     let state = house.message("engawa/hotel/room/12%2F3/point/t1/temperature", "21.5").await;

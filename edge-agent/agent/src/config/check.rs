@@ -165,6 +165,8 @@ pub(super) fn devices(config: &Config, profiles: &Profiles, doc: &Doc, report: &
     let all = Path::root().key("device");
     let mut resolved = Vec::new();
     let (mut ids, mut units) = (BTreeMap::new(), BTreeMap::new());
+    // Devices of one profile share its map: a house has hundreds of one make.
+    let mut made: BTreeMap<_, Resolved> = BTreeMap::new();
     for (n, device) in config.device.iter().enumerate() {
         let here = all.index(n);
         if device.id.is_empty() || device.id.contains(|c: char| c == '/' || c.is_control()) {
@@ -201,8 +203,12 @@ pub(super) fn devices(config: &Config, profiles: &Profiles, doc: &Doc, report: &
             Some(None) => {}
             Some(Some(profile)) => {
                 wiring(config, device, profile, doc, &here, report);
-                match profile.resolve(&device.vars) {
-                    Ok(map) => resolved.push(map),
+                let same = (&device.profile, &device.vars);
+                match made.get(&same).cloned().map_or_else(|| profile.resolve(&device.vars), Ok) {
+                    Ok(map) => {
+                        made.insert(same, map.clone());
+                        resolved.push(map);
+                    }
                     Err(faults) => {
                         for fault in faults {
                             let shown = doc.fault(&here.key("vars").key(&fault.var), fault.message);

@@ -191,7 +191,7 @@ impl Devices {
                 let Some(point) = device.profile.points.iter().find(|point| point.name == name) else {
                     continue;
                 };
-                let id = PointId { device: device.id.clone(), point: name };
+                let id = PointId { device: device.id.clone(), point: name.into() };
                 let changed = self.last.get(&id).is_none_or(|last| differs(last, &value, point.dead_band));
                 if changed {
                     self.last.insert(id.clone(), value.clone());
@@ -224,7 +224,7 @@ impl Devices {
         let device =
             self.by_id.get(&point.device).and_then(|index| self.devices.get(*index)).ok_or_else(unknown)?;
         let at =
-            device.profile.points.iter().position(|spec| spec.name == point.point).ok_or_else(unknown)?;
+            device.profile.points.iter().position(|spec| *spec.name == *point.point).ok_or_else(unknown)?;
         let (Some(spec), Some(topic)) = (device.profile.points.get(at), device.command_topics.get(at)) else {
             return Err(unknown());
         };

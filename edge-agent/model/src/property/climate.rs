@@ -50,7 +50,7 @@ impl Property {
         out: &mut Applied,
     ) {
         for point in self.points_with_role(room, Role::ClimateSetpoint).to_vec() {
-            let Some((_, spec)) = self.point_specs.get(&point) else { continue };
+            let Some((_, spec)) = self.point_spec(&point) else { continue };
             if !spec.writable {
                 continue;
             }
@@ -95,7 +95,7 @@ impl Property {
             CommandKey::new(format!("rule-{}", self.meta.last_order))
         });
         let longest = SignedDuration::from_secs(i64::from(self.spec.order_ttl_s));
-        let room = self.point_specs.get(wish.point).and_then(|(room, _)| room.clone());
+        let room = self.point_spec(wish.point).and_then(|(room, _)| room.cloned());
         let order = Order {
             key: key.clone(),
             point: wish.point.clone(),

@@ -139,7 +139,7 @@ impl Property {
     }
 
     fn may_write(&self, point: &PointId, value: &Value) -> Result<(), String> {
-        let Some((_, spec)) = self.point_specs.get(point) else {
+        let Some((_, spec)) = self.point_spec(point) else {
             return Err(format!("there is no point `{point}`"));
         };
         if !spec.writable {

@@ -124,8 +124,10 @@ impl Property {
             }
             "point" => {
                 if let Some((device, point)) = key.rsplit_once('/') {
-                    let id = PointId::new(device, point);
-                    if self.point_specs.contains_key(&id) {
+                    let known =
+                        self.point_spec(&PointId::new(device, point)).map(|(_, spec)| spec.name.clone());
+                    if let (Some(point), Some(device)) = (known, self.device_spec(&DeviceId::from(device))) {
+                        let id = PointId { device: device.id.clone(), point };
                         self.points.insert(id, parse(body)?);
                     }
                 }

@@ -3,6 +3,7 @@
 use crate::ids::{DeviceId, PropertyId};
 use crate::{Currency, Role, RoomId};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Which way the climate works now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,11 +35,11 @@ pub struct ClimateDefaults {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PointSpec {
     /// The point's name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its role in the room.
     pub role: Option<Role>,
     /// Its unit (UCUM), for people.
-    pub unit: Option<String>,
+    pub unit: Option<Arc<str>>,
     /// True where the house may write it.
     pub writable: bool,
     /// The range that may be written.
@@ -56,8 +57,8 @@ pub struct DeviceSpec {
     pub room: Option<RoomId>,
     /// The profile it follows.
     pub profile: String,
-    /// Its points.
-    pub points: Vec<PointSpec>,
+    /// Its points; shared by all devices of a profile.
+    pub points: Arc<[PointSpec]>,
 }
 
 /// A room, as configured.

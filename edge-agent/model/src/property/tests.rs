@@ -19,14 +19,15 @@ impl House {
             id: DeviceId::new(format!("t-{room}")),
             room: Some(RoomId::from(room)),
             profile: "test".into(),
-            points: vec![PointSpec {
+            points: [PointSpec {
                 name: "setpoint".into(),
                 role: Some(Role::ClimateSetpoint),
                 unit: Some("Cel".into()),
                 writable: true,
                 min: Some(5.0),
                 max: Some(30.0),
-            }],
+            }]
+            .into(),
         };
         let spec = PropertySpec {
             id: PropertyId::from("test"),

@@ -5,6 +5,7 @@ use crate::profile::VarFault;
 use crate::profile::modbus::Fraction;
 use engawa_model::{PointSpec, Role};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The map of one device.
@@ -26,9 +27,9 @@ pub struct ModbusMap {
 /// One point on the wire.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MapPoint {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) role: Option<Role>,
-    pub(crate) unit: Option<String>,
+    pub(crate) unit: Option<Arc<str>>,
     pub(crate) table: Table,
     /// The function that reads it.
     pub(crate) function: u8,
@@ -146,9 +147,9 @@ impl ModbusProfile {
             never_in_routine: write.never_in_routine,
         });
         Some(MapPoint {
-            name: point.name.clone(),
+            name: point.name.as_str().into(),
             role: point.role,
-            unit: point.unit.clone(),
+            unit: point.unit.as_deref().map(Into::into),
             table: point.table,
             function: point.read_function.unwrap_or_else(|| point.table.read_function()),
             address: self.wire(point.address)?,
@@ -169,7 +170,7 @@ impl ModbusProfile {
 
 impl ModbusMap {
     /// The points, as rules and listings see them.
-    pub(crate) fn point_specs(&self) -> Vec<PointSpec> {
+    pub(crate) fn point_specs(&self) -> Arc<[PointSpec]> {
         let spec = |point: &MapPoint| PointSpec {
             name: point.name.clone(),
             role: point.role,
@@ -183,6 +184,6 @@ impl ModbusMap {
 
     /// The number of the point `name`.
     pub(crate) fn position(&self, name: &str) -> Option<usize> {
-        self.points.iter().position(|point| point.name == name)
+        self.points.iter().position(|point| *point.name == *name)
     }
 }
