@@ -4,11 +4,11 @@
 use crate::outlets::{OutletId, Outlets};
 use engawa_field::mqtt::{Publication, Publisher, house};
 use engawa_model::{
-    Change, Command, CommandKey, CommandOutcome, CommandSource, Fact, Intent, LinkId, Observation,
-    ObservationSink, OrderState, PMS_LINK, Property, SinkClosed, SinkFuture, Timestamp,
+    Change, Command, CommandKey, CommandOutcome, CommandSource, Entity, Fact, Intent, Lane, LinkId,
+    Observation, ObservationSink, OrderState, PMS_LINK, Property, SinkClosed, SinkFuture, Timestamp,
 };
 use engawa_protocol::ports::Row;
-use engawa_store::{Batch, LaneMarks, Store, StoreError};
+use engawa_store::{Batch, Durability, LaneMarks, Store, StoreError};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,6 +23,8 @@ const GROUP: usize = 256;
 const HOUSEKEEPING: Duration = Duration::from_secs(3600);
 /// How soon intents that did not fit into a driver's queue are tried again.
 const FLUSH: Duration = Duration::from_millis(50);
+/// How long measured values may wait until they would survive a power cut: one fsync a second instead of one a value.
+const SETTLE: Duration = Duration::from_secs(1);
 /// The house shows that it is alive at least this often, for the service manager's watchdog.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Journal rows removed in one sweep.
@@ -146,6 +148,8 @@ pub(crate) struct House {
     outlets: Outlets,
     publisher: Option<Publisher>,
     closing: CancellationToken,
+    /// When what was committed must survive a power cut.
+    settle_by: Option<tokio::time::Instant>,
 }
 
 /// What goes out once a transaction is durable.
@@ -175,7 +179,15 @@ impl House {
             written: Arc::new(Notify::new()),
         });
         (
-            Self { shared: Arc::clone(&shared), store, messages, outlets, publisher: None, closing },
+            Self {
+                shared: Arc::clone(&shared),
+                store,
+                messages,
+                outlets,
+                publisher: None,
+                closing,
+                settle_by: None,
+            },
             Door(door),
             shared,
         )
@@ -189,6 +201,7 @@ impl House {
         loop {
             let mut group = Vec::new();
             let wake = self.until_wake();
+            let settle_by = self.settle_by;
             tokio::select! {
                 () = self.closing.cancelled(), if !self.messages.is_closed() => {
                     self.messages.close();
@@ -200,6 +213,11 @@ impl House {
                     }
                 }
                 () = tokio::time::sleep(wake) => group.push(observed(Fact::Tick)),
+                () = until(settle_by), if settle_by.is_some() => {
+                    tokio::task::block_in_place(|| self.store.settle(Timestamp::now()))?;
+                    self.settled();
+                    continue;
+                }
                 _ = housekeeping.tick() => {
                     tokio::task::block_in_place(|| self.store.sweep(Timestamp::now(), SWEEP_ROWS))?;
                     group.push(observed(Fact::Tick));
@@ -248,23 +266,29 @@ impl House {
                 Message::Publish(publisher) => self.publisher = Some(publisher),
             }
         }
-        let written = !batch.changes.is_empty();
+        let durability = durability(&batch, &effects);
         let store = &mut self.store;
         // The commit waits for the disk; other tasks of the runtime move to another thread meanwhile.
-        tokio::task::block_in_place(|| store.commit(&property, &batch, now))?;
+        tokio::task::block_in_place(|| store.commit(&property, &batch, now, durability))?;
         drop(property);
-        if !batch.is_empty() {
-            *self.shared.marks.lock().unwrap_or_else(PoisonError::into_inner) = self.store.marks().collect();
-            self.shared.inbox.store(self.store.inbox_mark(), Ordering::Release);
+        if self.store.is_unsettled() {
+            self.settle_by.get_or_insert_with(|| tokio::time::Instant::now() + SETTLE);
+        } else if !batch.is_empty() {
+            self.settled();
         }
         self.let_out(effects);
-        if written || !batch.touched.is_empty() {
+        if !batch.changes.is_empty() || !batch.touched.is_empty() {
             self.shared.version.send_modify(|version| *version += 1);
         }
-        if written {
-            self.shared.written.notify_one();
-        }
         Ok(())
+    }
+
+    /// Everything that was committed would survive a power cut: the link to the cloud may send it.
+    fn settled(&mut self) {
+        self.settle_by = None;
+        *self.shared.marks.lock().unwrap_or_else(PoisonError::into_inner) = self.store.marks().collect();
+        self.shared.inbox.store(self.store.inbox_mark(), Ordering::Release);
+        self.shared.written.notify_one();
     }
 
     fn apply(
@@ -351,6 +375,24 @@ impl House {
         for intent in effects.intents {
             self.outlets.give(intent);
         }
+    }
+}
+
+/// Measured values alone may wait for their fsync; whatever somebody was told, or acts on, may not.
+fn durability(batch: &Batch, effects: &Effects) -> Durability {
+    let measured = batch.changes.iter().all(|(_, change)| change.lane() == Lane::Telemetry)
+        && batch.touched.iter().all(|entity| matches!(entity, Entity::Point(_)))
+        && batch.inbox.is_none()
+        && batch.acknowledged.is_empty()
+        && effects.intents.is_empty()
+        && effects.observed.is_empty()
+        && effects.accepted.is_empty();
+    if measured { Durability::Soon } else { Durability::Now }
+}
+
+async fn until(instant: Option<tokio::time::Instant>) {
+    if let Some(instant) = instant {
+        tokio::time::sleep_until(instant).await;
     }
 }
 

@@ -58,7 +58,10 @@ impl EdgeStore for Journal {
     }
 
     fn read(&self, lane: u8, after: u64, max_rows: usize, max_bytes: usize) -> Result<Vec<Row>, StoreFault> {
-        let rows = self.read_with(|reader| reader.journal(lane, after, max_rows, max_bytes))?;
+        // What a power cut could still take is not sent: the cloud would know rows that the house has lost.
+        let settled = self.head(lane)?;
+        let mut rows = self.read_with(|reader| reader.journal(lane, after, max_rows, max_bytes))?;
+        rows.retain(|row| row.seq <= settled);
         let row = |row: engawa_store::JournalRow| Row {
             seq: row.seq,
             at_micros: row.at_micros,

@@ -22,7 +22,7 @@ pub use journal::{JournalRow, LaneMarks};
 pub use key::{DatabaseKey, KeyError};
 pub use migrations::LATEST as SCHEMA_VERSION;
 pub use reader::Reader;
-pub use writer::{Batch, Limits, Store};
+pub use writer::{Batch, Durability, Limits, Store};
 
 /// The database's file in the store's folder.
 pub const DATABASE_FILE: &str = "engawa.db";

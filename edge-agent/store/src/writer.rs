@@ -46,6 +46,16 @@ impl Batch {
     }
 }
 
+/// How soon a commit must survive a power cut. It survives the end of the process at once, either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Before [`Store::commit`] returns: for guests, money, commands, acknowledgements and alarms.
+    Now,
+    /// With the next commit that is durable, or [`Store::settle`]: for measured values, which the devices would tell
+    /// again. Until then [`Store::marks`] does not show its rows, so that no row is sent that could still be lost.
+    Soon,
+}
+
 /// The database, open for writing.
 pub struct Store {
     connection: Connection,
@@ -55,6 +65,10 @@ pub struct Store {
     epoch: u64,
     clean: bool,
     marks: BTreeMap<u8, LaneMarks>,
+    /// The marks as a power cut would leave them.
+    settled: BTreeMap<u8, LaneMarks>,
+    /// What the connection is set to.
+    durability: Durability,
     inbox: u64,
     dropped: u64,
 }
@@ -96,8 +110,22 @@ impl Store {
         connection
             .execute("INSERT OR REPLACE INTO single (name, value) VALUES ('clean', 0)", [])
             .map_err(StoreError::sql("marking the store as in use"))?;
-        let marks = crate::reader::marks(&connection)?.into_iter().map(|marks| (marks.lane, marks)).collect();
-        Ok(Self { connection, path, key: key.clone(), limits, epoch, clean, marks, inbox, dropped: 0 })
+        // The write above was durable, and with it everything that the last owner had committed.
+        let marks: BTreeMap<_, _> =
+            crate::reader::marks(&connection)?.into_iter().map(|marks| (marks.lane, marks)).collect();
+        Ok(Self {
+            connection,
+            path,
+            key: key.clone(),
+            limits,
+            epoch,
+            clean,
+            settled: marks.clone(),
+            marks,
+            durability: Durability::Now,
+            inbox,
+            dropped: 0,
+        })
     }
 
     /// The random id of this journal's life.
@@ -120,9 +148,48 @@ impl Store {
         self.dropped
     }
 
-    /// How far each lane is.
+    /// How far each lane is, counting only what a power cut would leave.
     pub fn marks(&self) -> impl Iterator<Item = LaneMarks> + '_ {
-        self.marks.values().copied()
+        self.settled.values().copied()
+    }
+
+    /// True while something is committed that a power cut could still take.
+    pub fn is_unsettled(&self) -> bool {
+        self.settled != self.marks
+    }
+
+    /// Makes everything that was committed durable.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn settle(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        if !self.is_unsettled() {
+            return Ok(());
+        }
+        self.set_durability(Durability::Now)?;
+        // A durable write forces the whole log to the disk, and what was committed before it.
+        self.connection
+            .execute(
+                "INSERT OR REPLACE INTO single (name, value) VALUES ('settled_us', ?1)",
+                [now.as_microsecond()],
+            )
+            .map_err(StoreError::sql("forcing the journal to the disk"))?;
+        self.settled.clone_from(&self.marks);
+        Ok(())
+    }
+
+    fn set_durability(&mut self, durability: Durability) -> Result<(), StoreError> {
+        if self.durability != durability {
+            let synchronous = match durability {
+                Durability::Now => "FULL",
+                Durability::Soon => "NORMAL",
+            };
+            self.connection
+                .pragma_update(None, "synchronous", synchronous)
+                .map_err(StoreError::sql("choosing how soon a commit is durable"))?;
+            self.durability = durability;
+        }
+        Ok(())
     }
 
     /// A read-only connection of its own.
@@ -144,14 +211,21 @@ impl Store {
         crate::reader::load(&self.connection, spec)
     }
 
-    /// Writes `batch` and the entities it names, as they now are in `property`, in one durable transaction.
+    /// Writes `batch` and the entities it names, as they now are in `property`, in one transaction.
     ///
     /// # Errors
     /// SQLite's: a full disk, a damaged file. Nothing of the batch is then written.
-    pub fn commit(&mut self, property: &Property, batch: &Batch, now: Timestamp) -> Result<(), StoreError> {
+    pub fn commit(
+        &mut self,
+        property: &Property,
+        batch: &Batch,
+        now: Timestamp,
+        durability: Durability,
+    ) -> Result<(), StoreError> {
         if batch.is_empty() {
             return Ok(());
         }
+        self.set_durability(durability)?;
         let mut marks = self.marks.clone();
         let mut dropped = 0;
         let doing = StoreError::sql("writing state and journal");
@@ -213,16 +287,14 @@ impl Store {
                     "INSERT OR REPLACE INTO lane (lane, head, acked, acked_us) VALUES (?1, ?2, ?3, ?4)",
                 )
                 .map_err(&doing)?;
-            for (lane, mark) in &marks {
-                if self.marks.get(lane) != Some(mark) {
-                    set.execute(params![
-                        lane,
-                        mark.head.cast_signed(),
-                        mark.acked.cast_signed(),
-                        now.as_microsecond()
-                    ])
-                    .map_err(&doing)?;
-                }
+            for (lane, mark) in marks.iter().filter(|(lane, mark)| self.marks.get(lane) != Some(mark)) {
+                set.execute(params![
+                    lane,
+                    mark.head.cast_signed(),
+                    mark.acked.cast_signed(),
+                    now.as_microsecond()
+                ])
+                .map_err(&doing)?;
             }
             if let Some(inbox) = batch.inbox {
                 transaction
@@ -235,6 +307,9 @@ impl Store {
         }
         transaction.commit().map_err(&doing)?;
         self.marks = marks;
+        if durability == Durability::Now {
+            self.settled.clone_from(&self.marks);
+        }
         self.dropped += dropped;
         self.inbox = batch.inbox.unwrap_or(self.inbox);
         Ok(())
@@ -267,7 +342,8 @@ impl Store {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn close(self) -> Result<(), StoreError> {
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.set_durability(Durability::Now)?;
         let doing = StoreError::sql("closing the store");
         self.connection.execute("UPDATE single SET value = 1 WHERE name = 'clean'", []).map_err(&doing)?;
         self.connection.close().map_err(|(_, source)| StoreError::Sql { doing: "closing the store", source })

@@ -6,7 +6,7 @@ use engawa_model::{
     Change, ClimateDefaults, Currency, Entity, Fact, GuestRecord, LinkId, Observation, Personal, Presence,
     Property, PropertyId, PropertySpec, RoomFlags, RoomId, RoomSpec, Season, StayId, Timestamp,
 };
-use engawa_store::{Batch, DatabaseKey, Limits, SCHEMA_VERSION, Store, StoreError};
+use engawa_store::{Batch, DatabaseKey, Durability, Limits, SCHEMA_VERSION, Store, StoreError};
 use std::path::Path;
 
 const LANE_STAYS: u8 = 3;
@@ -52,7 +52,7 @@ fn apply(store: &mut Store, property: &mut Property, observation: &Observation) 
     let applied = property.apply(observation);
     let changes = applied.changes.into_iter().map(|change| (observation.at, change)).collect();
     let batch = Batch { changes, touched: applied.touched, ..Batch::default() };
-    store.commit(property, &batch, observation.at).unwrap();
+    store.commit(property, &batch, observation.at, Durability::Now).unwrap();
 }
 
 fn key(dir: &Path) -> DatabaseKey {
@@ -125,7 +125,7 @@ fn marks_move_with_the_rows_and_old_acknowledged_rows_are_swept() {
     }
     // An acknowledgement beyond what was written is cut back: it can't be true.
     let batch = Batch { acknowledged: [(LANE_STAYS, 99)].into(), inbox: Some(7), ..Batch::default() };
-    store.commit(&property, &batch, now()).unwrap();
+    store.commit(&property, &batch, now(), Durability::Now).unwrap();
     let marks = store.reader().unwrap().marks().unwrap();
     assert_eq!(marks.iter().map(|m| (m.lane, m.head, m.acked)).collect::<Vec<_>>(), [(LANE_STAYS, 3, 3)]);
     assert_eq!(store.inbox_mark(), 7);
@@ -155,7 +155,7 @@ fn telemetry_past_its_bound_is_counted_and_the_rest_goes_on() {
     };
     let link = Change::Link { link: LinkId::from("pms"), up: true, detail: "alive".into() };
     let changes = vec![(now(), report(1)), (now(), report(2)), (now(), report(3)), (now(), link)];
-    store.commit(&property, &Batch { changes, ..Batch::default() }, now()).unwrap();
+    store.commit(&property, &Batch { changes, ..Batch::default() }, now(), Durability::Now).unwrap();
     assert_eq!(store.telemetry_dropped(), 1);
     let heads: Vec<_> = store.marks().map(|marks| (marks.lane, marks.head)).collect();
     assert_eq!(heads, [(2, 1), (5, 2)], "dense: what was not written took no number");
@@ -210,7 +210,7 @@ fn pages_by_time_are_whole_and_none_is_missed() {
         let at = now() + jiff::SignedDuration::from_secs(second);
         let link = |up| Change::Link { link: LinkId::from("pms"), up, detail: String::new() };
         let changes = vec![(at, link(true)), (at, link(false)), (at, Change::NightAudit { running: true })];
-        store.commit(&property, &Batch { changes, ..Batch::default() }, at).unwrap();
+        store.commit(&property, &Batch { changes, ..Batch::default() }, at, Durability::Now).unwrap();
     }
     let reader = store.reader().unwrap();
     for limit in [1, 2, 3, 4, 7, 100] {
@@ -226,4 +226,30 @@ fn pages_by_time_are_whole_and_none_is_missed() {
     }
     let newest = reader.latest(i64::MAX, 4).unwrap();
     assert_eq!(newest.iter().map(|row| row.lane).collect::<Vec<_>>(), [2, 2, LANE_STAYS, 2]);
+}
+
+#[test]
+fn what_a_power_cut_could_take_is_not_shown_as_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = key(dir.path());
+    let mut store = Store::open(dir.path(), &key, Limits::default()).unwrap();
+    let property = Property::new(spec());
+    let commit = |store: &mut Store, durability| {
+        let link = Change::Link { link: LinkId::from("pms"), up: true, detail: String::new() };
+        let batch = Batch { changes: vec![(now(), link)], ..Batch::default() };
+        store.commit(&property, &batch, now(), durability).unwrap();
+    };
+    let head = |store: &Store| store.marks().map(|marks| marks.head).sum::<u64>();
+    commit(&mut store, Durability::Soon);
+    assert_eq!((head(&store), store.is_unsettled()), (0, true), "committed, and not yet on the disk");
+    // The end of the process takes nothing: the next owner finds the row, and has made it durable by opening.
+    drop(store);
+    let mut store = Store::open(dir.path(), &key, Limits::default()).unwrap();
+    assert_eq!((head(&store), store.is_unsettled()), (1, false));
+    commit(&mut store, Durability::Soon);
+    store.settle(now()).unwrap();
+    assert_eq!((head(&store), store.is_unsettled()), (2, false), "settled by itself");
+    commit(&mut store, Durability::Soon);
+    commit(&mut store, Durability::Now);
+    assert_eq!((head(&store), store.is_unsettled()), (4, false), "settled with a durable commit");
 }

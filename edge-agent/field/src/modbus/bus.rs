@@ -21,8 +21,12 @@ use tokio_util::sync::CancellationToken;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// The first requests of a bus are spread over this time, so that two hundred buses don't ask in the same moment.
-const SPREAD_MS: u64 = 900;
+/// The first requests of a bus are spread over so many beats, so that two hundred buses don't ask in the same moment.
+const SPREAD_BEATS: u64 = 18;
+/// The beats of all buses fall together: ten that ask in one moment wake the machine once, not ten times.
+const BEAT_MS: u64 = 50;
+/// Facts for which a bus keeps memory between rounds.
+const KEPT_FACTS: usize = 4;
 /// When there is nothing to do at all.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -79,7 +83,9 @@ impl Bus {
     pub fn new(parts: BusParts) -> Self {
         let BusParts { config, devices, sink, writes, seed } = parts;
         let mut random = SmallRng::seed_from_u64(seed);
-        let spread = Duration::from_millis(random.random_range(0..SPREAD_MS));
+        let into_beat = Timestamp::now().as_millisecond().cast_unsigned() % BEAT_MS;
+        let beats = random.random_range(1..=SPREAD_BEATS);
+        let spread = Duration::from_millis(beats * BEAT_MS - into_beat);
         let devices = devices.into_iter().map(|device| Device::new(device, Duration::ZERO, spread)).collect();
         Self {
             client: Client::new(config.address.clone()),
@@ -175,6 +181,8 @@ impl Bus {
         for fact in self.facts.drain(..) {
             self.sink.report(Observation::new(Timestamp::now(), fact)).await?;
         }
+        // The first answers of a device bring all its points; later ones a few.
+        self.facts.shrink_to(KEPT_FACTS);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use engawa_model::{
     Observation, PMS_LINK, PostingNumber, PostingState, Property, PropertyId, PropertySpec, RoomId, RoomSpec,
     Season, StayId, Timestamp,
 };
-use engawa_store::{Batch, DatabaseKey, Limits, Store};
+use engawa_store::{Batch, DatabaseKey, Durability, Limits, Store};
 use std::path::Path;
 
 pub(crate) struct Home {
@@ -69,7 +69,7 @@ impl Home {
         }
         let changes = applied.changes.into_iter().map(|change| (observation.at, change)).collect();
         let batch = Batch { changes, touched: applied.touched, ..Batch::default() };
-        store.commit(property, &batch, observation.at).unwrap();
+        store.commit(property, &batch, observation.at, Durability::Now).unwrap();
         applied.intents
     }
 
