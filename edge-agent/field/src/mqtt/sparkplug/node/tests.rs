@@ -1,0 +1,1 @@
+//! The machine, as tables of what comes and what must follow.
