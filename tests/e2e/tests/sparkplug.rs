@@ -62,6 +62,7 @@ async fn a_host_follows_the_house_and_every_clause_holds() {
     let third = start(&house, wire.port, None, &number);
     let born = host.sees("births of the third session", |it| it["kind"] == "NBIRTH").await;
     assert_eq!(value(&born, "bdSeq"), json!(2));
+    wire.told("DBIRTH", 2, "killed").await;
     wire.mark("stop");
     third.stop().await;
     let death = host.sees("the good-bye", |it| it["kind"] == "NDEATH").await;

@@ -17,7 +17,6 @@ pub struct Told {
     pub payload: Value,
 }
 
-#[derive(Clone, Debug)]
 pub enum Step {
     Connect { session: usize, level: u8, clean: bool, will: Option<Told> },
     Subscribe { session: usize, filters: Vec<(String, u8)> },
@@ -25,6 +24,19 @@ pub enum Step {
     Disconnect { session: usize },
     Closed,
     Mark(&'static str),
+}
+
+impl std::fmt::Debug for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Told(told) => f.write_str(&told.sent.topic),
+            Self::Connect { session, .. } => write!(f, "CONNECT {session}"),
+            Self::Subscribe { .. } => f.write_str("SUBSCRIBE"),
+            Self::Disconnect { .. } => f.write_str("DISCONNECT"),
+            Self::Closed => f.write_str("closed"),
+            Self::Mark(mark) => write!(f, "({mark})"),
+        }
+    }
 }
 
 pub struct Trace {

@@ -103,7 +103,7 @@ mod tests {
             metric(None, Some(1), value()),
             metric(Some(""), Some(1), value()),
         ] {
-            assert_eq!(of_device(&bytes(vec![meant]), &"t1".into(), &known()), [wanted.clone()]);
+            assert_eq!(of_device(&bytes(vec![meant]), &"t1".into(), &known()), std::slice::from_ref(&wanted));
         }
     }
 

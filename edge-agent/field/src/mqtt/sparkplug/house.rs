@@ -207,3 +207,6 @@ fn expected(spec: &PointSpec) -> DataType {
         _ => DataType::String,
     }
 }
+
+#[cfg(test)]
+mod tests;
