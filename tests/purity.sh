@@ -13,6 +13,7 @@ sources=(
   edge-agent/field/src/profile edge-agent/field/src/profile.rs
   edge-agent/field/src/modbus/{config,decode,device,health,plan,writes}.rs
   edge-agent/field/src/mqtt/{commands,config,devices,house,outbox,topic,writes}.rs
+  edge-agent/field/src/mqtt/sparkplug/{command,config,datatype,host,house,metrics,names,node,payload}.rs
   edge-agent/api/src/{picture,view}.rs
 )
 

@@ -23,6 +23,7 @@ mod feed;
 pub mod house;
 mod outbox;
 mod run;
+pub mod sparkplug;
 pub mod topic;
 mod writes;
 
