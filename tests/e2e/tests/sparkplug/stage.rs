@@ -85,9 +85,9 @@ impl ObservationSink for Sink {
 
 fn property() -> Property {
     let point = |name: &str, role, writable| PointSpec {
-        name: name.to_owned(),
+        name: name.into(),
         role: Some(role),
-        unit: Some("Cel".to_owned()),
+        unit: Some("Cel".into()),
         writable,
         min: Some(5.0),
         max: Some(30.0),

@@ -41,7 +41,7 @@ pub(super) fn of_device(
         let value = value.ok_or_else(|| format!("{} comes without a value", called(metric)))?;
         let value =
             datatype.decode(value, metric.datatype).map_err(|why| format!("{}: {why}", called(metric)))?;
-        Ok((PointId { device: device.clone(), point: name.to_owned() }, value))
+        Ok((PointId { device: device.clone(), point: name.into() }, value))
     })
 }
 

@@ -186,11 +186,11 @@ fn reading(property: &Property, device: &DeviceId, spec: &PointSpec) -> Reading 
         // Not heard of yet is not known to be true.
         quality: state.map_or(Quality::Stale, |state| state.quality),
         at: state.map(|state| state.at),
-        unit: spec.unit.clone(),
+        unit: spec.unit.as_deref().map(str::to_owned),
         low: spec.min,
         high: spec.max,
         writable: spec.writable,
-        ..Reading::new(&spec.name, expected(spec))
+        ..Reading::new(&*spec.name, expected(spec))
     }
 }
 

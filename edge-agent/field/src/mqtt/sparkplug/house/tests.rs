@@ -8,9 +8,9 @@ use engawa_model::{
 
 fn property() -> Property {
     let point = |name: &str, role: Option<Role>, unit: Option<&str>, writable| PointSpec {
-        name: name.to_owned(),
+        name: name.into(),
         role,
-        unit: unit.map(str::to_owned),
+        unit: unit.map(Into::into),
         writable,
         min: writable.then_some(5.0),
         max: writable.then_some(30.0),
@@ -35,7 +35,7 @@ fn property() -> Property {
             id: "t1".into(),
             room: Some("1/2".into()),
             profile: "p".to_owned(),
-            points,
+            points: points.into(),
         }],
         resync_every_s: 900,
         order_ttl_s: 3600,
