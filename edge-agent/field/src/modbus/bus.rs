@@ -324,7 +324,7 @@ impl Bus {
                 }
                 // It was encoded when it was taken.
                 let Ok(words) = encode(spec, &pending.value) else { return };
-                let words = ordered(&map, words);
+                let words = ordered(spec, words);
                 let function = spec.write.as_ref().map_or(6, |rule| rule.function);
                 count_one(&self.counters.requests);
                 let answer = self.client.write(unit, function, spec.address, &words, longest).await;
