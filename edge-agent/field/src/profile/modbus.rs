@@ -37,12 +37,15 @@ pub struct ModbusProfile {
     pub order: Order,
     /// The most registers in one read, 1 to 125.
     #[serde(default = "most_registers")]
+    #[schemars(range(min = 1, max = 125))]
     pub max_registers: u16,
     /// The most coils or discrete inputs in one read, 1 to 2000; 512 where absent: bits are few, and devices differ.
     #[serde(default = "most_bits")]
+    #[schemars(range(min = 1, max = 2000))]
     pub max_bits: u16,
     /// The most registers in one write, 1 to 123.
     #[serde(default = "most_write_registers")]
+    #[schemars(range(min = 1, max = 123))]
     pub max_write_registers: u16,
     /// Registers between two points that may be read along and passed over; 0: none, they may answer an exception.
     #[serde(default)]
@@ -55,14 +58,17 @@ pub struct ModbusProfile {
     pub unreadable: Vec<Block>,
     /// Requests that the device bears at once on one TCP connection, 1 to 32.
     #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 32))]
     pub max_in_flight: u8,
     /// The pause between two requests to the device, ms.
     #[serde(default)]
     pub pause_ms: u32,
     /// How long the device may take to answer, ms; the bus's own time-out where absent.
+    #[schemars(range(min = 50, max = 86400000))]
     pub timeout_ms: Option<u32>,
     /// How often a read without an answer is tried again before it counts as failed, 0 to 5.
     #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 5))]
     pub retries: u8,
     /// How often a point is read where it does not say itself, ms.
     #[serde(default = "interval")]

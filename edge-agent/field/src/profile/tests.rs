@@ -19,7 +19,7 @@ fn the_shipped_profiles_are_sound_and_name_their_sources() {
         assert_eq!(profile.head.name, *name);
         assert!(!profile.head.sources.is_empty());
         let resolved = profile.resolve(&BTreeMap::new()).unwrap();
-        let roles: Vec<_> = resolved.point_specs().into_iter().filter_map(|spec| spec.role).collect();
+        let roles: Vec<_> = resolved.point_specs().iter().filter_map(|spec| spec.role).collect();
         if profile.head.kind == "thermostat" {
             for role in [engawa_model::Role::ClimateSetpoint, engawa_model::Role::RoomTemperature] {
                 assert_eq!(roles.iter().filter(|of| **of == role).count(), 1, "{name}: {role:?}");

@@ -86,7 +86,7 @@ impl ModbusProfile {
 
 impl Table {
     /// Its name in profiles.
-    pub(crate) const fn key(self) -> &'static str {
+    pub const fn key(self) -> &'static str {
         match self {
             Self::Coil => "coil",
             Self::Discrete => "discrete",
