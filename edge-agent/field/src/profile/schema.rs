@@ -6,7 +6,8 @@
 use super::File;
 use engawa_model::Role;
 use schemars::generate::SchemaSettings;
-use schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use std::borrow::Cow;
 
 /// The schema as text. Draft 07: what editors of TOML know.
 pub fn json_schema() -> String {
@@ -35,8 +36,16 @@ const ROLES: &[Role] = &[
 ];
 
 /// The schema of a role.
-pub(super) fn role(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "enum": ROLES })
+pub(super) struct RoleSchema;
+
+impl JsonSchema for RoleSchema {
+    fn schema_name() -> Cow<'static, str> {
+        "Role".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "description": "What a point is to its room.", "enum": ROLES })
+    }
 }
 
 #[cfg(test)]
@@ -63,7 +72,7 @@ mod tests {
             | Role::Fault => serde_json::to_value(role).unwrap(),
         };
         let schema: serde_json::Value = serde_json::from_str(&json_schema()).unwrap();
-        let listed = &schema["definitions"]["ModbusPoint"]["properties"]["role"]["enum"];
+        let listed = &schema["definitions"]["Role"]["enum"];
         for role in ROLES {
             assert!(listed.as_array().unwrap().contains(&next(*role)), "{role:?}");
         }

@@ -101,7 +101,7 @@ fn what_can_not_work_is_refused_at_its_place() {
         (
             "",
             other("table = 'holding'\naddress = 65535\ntype = 'u32'"),
-            "a value of 2 registers does not end at 65535",
+            "a value of 2 registers does not fit at 65535",
         ),
         // Types.
         ("", "length = 3".into(), "only texts have a `length`"),

@@ -49,7 +49,7 @@ impl ModbusProfile {
         let what = table.in_words();
         if let Some(wire) = self.wire(table, printed) {
             return (u32::from(wire) + u32::from(length.max(1)) > ALL).then(|| {
-                doc.fault(path, format!("a value of {length} registers does not end at {printed}"))
+                doc.fault(path, format!("a value of {length} registers does not fit at {printed}"))
                     .label("the table ends before it")
             });
         }

@@ -163,8 +163,7 @@ pub struct ModbusPoint {
     /// Its name.
     pub name: String,
     /// What it is to its room.
-    #[schemars(schema_with = "schema::role")]
-    #[serde(default)]
+    #[schemars(with = "Option<schema::RoleSchema>")]
     pub role: Option<Role>,
     /// Its unit, a UCUM code: `Cel`, `%`, `kW.h`.
     pub unit: Option<String>,
