@@ -82,7 +82,8 @@ impl Test {
                 bus["stop_bits"] = json!(bits);
             }
         }
-        let bus: BusConfig = serde_json::from_value(bus).map_err(|error| format!("this line: {error}"))?;
+        let bus: BusConfig = serde_json::from_value(bus)
+            .map_err(|error| format!("this kind of line can't be used: {error}"))?;
         match bus.validate().into_iter().next() {
             Some((_, fault)) => Err(fault),
             None => Ok(bus),
