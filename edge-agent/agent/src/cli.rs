@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout, reason = "standard output is where an answer goes")]
 
 use crate::config::{self, Loaded};
-use crate::{enroll, listing, run, status};
+use crate::{enroll, listing, profile_cmd, run, status};
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use serde_json::json;
@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Done.
-const DONE: u8 = 0;
+pub(crate) const DONE: u8 = 0;
 /// It failed.
-const FAILED: u8 = 1;
+pub(crate) const FAILED: u8 = 1;
 /// The command line or the configuration is wrong.
-const WRONG: u8 = 2;
+pub(crate) const WRONG: u8 = 2;
 /// The agent is not running.
 const NOT_RUNNING: u8 = 3;
 
@@ -35,6 +35,8 @@ Examples:
   engawa check /etc/engawa/engawa.toml        what is wrong with a configuration, all at once
   engawa enroll ENGAWA-CLAIM-CODE             join the cloud, once, with the code that it gave
   engawa status                               links, sync, postings and counters of the running agent
+  engawa profile test siemens-rdf302 --tcp 192.168.10.5:502 --unit 3
+                                              whether a live device follows a profile
   engawa rooms --json | jq .points            every point of every room"
 )]
 struct Cli {
@@ -52,10 +54,10 @@ struct File {
 
 /// How a listing looks.
 #[derive(clap::Args)]
-struct Form {
+pub(crate) struct Form {
     /// One JSON object a line, for scripts.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Subcommand)]
@@ -123,6 +125,11 @@ enum Command {
         #[arg(long)]
         replace: bool,
     },
+    /// List, show, check and try device profiles
+    Profile {
+        #[command(subcommand)]
+        command: profile_cmd::Command,
+    },
     /// Print the completions of a shell
     #[command(after_help = "For example: engawa completions bash > /etc/bash_completion.d/engawa")]
     Completions {
@@ -159,6 +166,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Enroll { code, file, replace } => {
             with(&file, |loaded| Ok(enroll::enroll(loaded, &code, replace)?))
         }
+        Command::Profile { command } => profile_cmd::main(command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "engawa", &mut std::io::stdout());
             DONE
@@ -195,7 +203,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-fn show(reports: &[engawa_diag::Report]) {
+pub(crate) fn show(reports: &[engawa_diag::Report]) {
     let color = std::io::stderr().is_terminal();
     for report in reports {
         // Where standard error is closed nobody reads it.

@@ -4,7 +4,7 @@
 //! (a room that is not there, two devices with one unit id).
 
 mod check;
-mod files;
+pub(crate) mod files;
 mod profiles;
 
 use engawa_api::ApiConfig;

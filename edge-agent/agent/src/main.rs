@@ -8,6 +8,7 @@ mod house;
 mod journal;
 mod listing;
 mod outlets;
+mod profile_cmd;
 mod run;
 mod service;
 mod status;

@@ -7,11 +7,16 @@
 
 pub mod modbus;
 pub mod mqtt;
+mod schema;
+mod unit;
+
+pub use schema::json_schema;
 
 use engawa_diag::{Path, Report};
 use engawa_model::PointSpec;
 use modbus::{ModbusMap, ModbusProfile};
 use mqtt::MqttProfile;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +30,7 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
 }
 
 /// What a profile says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileHead {
     /// The name by which configurations use it.
@@ -43,7 +48,7 @@ pub struct ProfileHead {
 }
 
 /// The protocols that profiles can be written for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ProtocolName {
     /// Modbus, over whatever line.
@@ -70,11 +75,16 @@ pub struct Profile {
     pub protocol: Protocol,
 }
 
-#[derive(Deserialize)]
+/// How a make of devices speaks, for the gateway Engawa.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Engawa device profile")]
 struct File {
+    /// What the profile says of itself.
     profile: ProfileHead,
+    /// How the device speaks Modbus.
     modbus: Option<ModbusProfile>,
+    /// How the device speaks MQTT.
     mqtt: Option<MqttProfile>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::client::{Client, Failure};
 use super::config::BusConfig;
-use super::decode::{decode, encode, ordered};
+use super::decode::{decode, encode, needs, ordered};
 use super::device::{Device, Job, ModbusDevice, written};
 use super::writes::{Do, Pending};
 use engawa_model::{
@@ -332,7 +332,7 @@ impl Bus {
                 }
                 // It was encoded when it was taken.
                 let Ok(words) = encode(spec, &pending.value) else { return };
-                let words = ordered(&map, words);
+                let words = ordered(spec, words);
                 let function = spec.write.as_ref().map_or(6, |rule| rule.function);
                 count_one(&self.counters.requests);
                 let answer = self.client.write(unit, function, spec.address, &words, longest).await;
@@ -425,7 +425,15 @@ fn take(
         .map
         .position(&point.point)
         .ok_or_else(|| format!("{} has no point `{}`", point.device, point.point))?;
-    encode(&device.map.points[number], &value)?;
+    let spec = &device.map.points[number];
+    encode(spec, &value)?;
+    if spec.bits.is_some()
+        || spec.write.as_ref().is_some_and(|rule| !rule.companions.is_empty())
+        || !needs(spec).is_empty()
+    {
+        // One request would switch what nobody asked for.
+        return Err(format!("{} can't be written by itself, and this bus writes nothing along yet", point));
+    }
     if device.writes.get(&number).is_some_and(|pending| pending.key == *key) {
         // Given again after a restart of either side: it goes on as it was.
         return Ok(());

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_modbus::client::{Client as _, Context, tcp};
-use tokio_modbus::prelude::SlaveContext;
+use tokio_modbus::prelude::{ReadCode, SlaveContext};
 use tokio_modbus::{Error, Request, Response, Slave};
 
 /// How long a connection may take.
@@ -54,6 +54,17 @@ impl Failure {
             Self::Exception(code) => format!("answers exception {code} ({}) to {what}", exception(*code)),
         }
     }
+}
+
+/// What a device says of itself (function 43/14).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DeviceIdentity {
+    /// Object 0.
+    pub(crate) vendor: String,
+    /// Object 1.
+    pub(crate) product: String,
+    /// Object 2.
+    pub(crate) revision: String,
 }
 
 /// Exception codes in words (Modbus application protocol V1.1b3, section 7).
@@ -210,6 +221,33 @@ impl Client {
             return Err(self.garbage(format!("{} values where {count} were asked for", words.len())));
         }
         Ok(words)
+    }
+
+    /// Asks the device what it is (Read Device Identification, basic).
+    pub(crate) async fn identify(&mut self, unit: u8, longest: Duration) -> Result<DeviceIdentity, Failure> {
+        let mut identity = DeviceIdentity::default();
+        let mut next = 0;
+        // Three objects come in at most three answers.
+        for _ in 0..3 {
+            let request = Request::ReadDeviceIdentification(ReadCode::Basic, next);
+            let Response::ReadDeviceIdentification(part) = self.ask(unit, request, longest).await? else {
+                return Err(self.garbage("an answer to another function".to_owned()));
+            };
+            for object in part.device_id_objects {
+                let text = String::from_utf8_lossy(&object.value).trim().to_owned();
+                match object.id {
+                    0 => identity.vendor = text,
+                    1 => identity.product = text,
+                    2 => identity.revision = text,
+                    _ => {}
+                }
+            }
+            if !part.more_follows {
+                break;
+            }
+            next = part.next_object_id;
+        }
+        Ok(identity)
     }
 
     /// Writes with function 5, 6, 15 or 16, and sees that the echo is right.

@@ -14,6 +14,7 @@ mod decode;
 mod device;
 mod health;
 mod plan;
+pub mod tool;
 mod writes;
 
 pub use bus::{Bus, BusCounters, BusParts};

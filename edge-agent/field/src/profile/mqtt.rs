@@ -28,7 +28,7 @@ pub struct MqttPoint {
     pub name: String,
     /// What it is to its room.
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<crate::profile::schema::RoleSchema>")]
     pub role: Option<Role>,
     /// Its unit (UCUM), for people.
     #[serde(default)]

@@ -1,241 +1,221 @@
-//! What serde can't see: addresses out of range, points that overlap in name, functions that a table does not have, and
-//! what the poller does not do yet.
+//! What serde can't see: addresses out of range, names that are there twice, functions that a table does not have.
+//!
+//! All faults of a profile come at once, each at its place.
 
-use super::{ModbusPoint, ModbusProfile, Table, Type, Write};
+mod point;
+mod write;
+
+use super::{Block, ModbusProfile};
 use engawa_diag::{Doc, Fault, Path};
 use std::collections::BTreeSet;
 
-/// The protocol's own bound on registers in one request (Modbus application protocol V1.1b3, section 6.3).
+/// The protocol's own bounds on one request (Modbus application protocol V1.1b3, sections 6.1, 6.3 and 6.12).
 const MOST_REGISTERS: u16 = 125;
-/// The most registers of a text.
-const MOST_TEXT: u16 = 125;
+const MOST_BITS: u16 = 2000;
+const MOST_WRITE_REGISTERS: u16 = 123;
+/// The most requests at once that make sense on one connection.
+const MOST_IN_FLIGHT: u8 = 32;
+/// The most that a read is tried again: more only keeps the bus from the others.
+const MOST_RETRIES: u8 = 5;
 /// A point is read at most this often, ms.
-const SHORTEST_INTERVAL_MS: u32 = 50;
+const SHORTEST_MS: u32 = 50;
 /// The longest pauses and times that make sense, ms.
 const LONGEST_MS: u32 = 86_400_000;
+
+/// Where faults of one profile are collected.
+struct Faults<'a> {
+    doc: &'a Doc,
+    list: Vec<Fault>,
+}
+
+impl Faults<'_> {
+    fn add(&mut self, path: &Path, message: impl Into<String>, label: impl Into<String>) {
+        self.list.push(self.doc.fault(path, message).label(label));
+    }
+
+    fn add_at_key(&mut self, path: &Path, message: impl Into<String>, help: &str) {
+        self.list.push(self.doc.fault_at_key(path, message).help(help));
+    }
+
+    /// A time that can't be meant.
+    fn time(&mut self, path: &Path, ms: Option<u32>) {
+        if let Some(ms) = ms.filter(|ms| !(SHORTEST_MS..=LONGEST_MS).contains(ms)) {
+            self.add(path, format!("{ms} ms can't be meant"), "expected 50 ms to a day");
+        }
+    }
+
+    /// A pause that can't be meant.
+    fn pause(&mut self, path: &Path, ms: u32) {
+        if ms > LONGEST_MS {
+            self.add(path, format!("{ms} ms can't be meant"), "expected at most a day");
+        }
+    }
+
+    /// A number that is none.
+    fn finite(&mut self, path: &Path, number: Option<f64>) {
+        if number.is_some_and(|number| !number.is_finite()) {
+            self.add(path, "a limit is a number", "expected neither nan nor inf");
+        }
+    }
+
+    /// Limits the wrong way round, or that are none.
+    fn limits(&mut self, path: &Path, min: Option<f64>, max: Option<f64>) {
+        self.finite(&path.key("min"), min);
+        self.finite(&path.key("max"), max);
+        if let (Some(min), Some(max)) = (min, max)
+            && min > max
+        {
+            self.add(
+                &path.key("min"),
+                format!("min {min} is above max {max}"),
+                "no value is within these limits",
+            );
+        }
+    }
+}
 
 impl ModbusProfile {
     /// All faults.
     pub(crate) fn faults(&self, doc: &Doc) -> Vec<Fault> {
         let at = Path::root().key("modbus");
-        let mut faults = Vec::new();
-        if !(1..=MOST_REGISTERS).contains(&self.max_registers) {
-            let fault = doc.fault(
-                &at.key("max_registers"),
-                format!("{} registers can't be read at once", self.max_registers),
+        let mut faults = Faults { doc, list: Vec::new() };
+        self.bounds(&at, &mut faults);
+        if self.notation.is_some() && self.printed_base.is_some() {
+            faults.add(
+                &at.key("printed_base"),
+                "either `notation` or `printed_base`",
+                "both say what is printed for the first address",
             );
-            faults.push(fault.label(format!("expected 1 to {MOST_REGISTERS}")));
         }
-        for (field, ms) in [("interval_ms", Some(self.interval_ms)), ("timeout_ms", self.timeout_ms)] {
-            if let Some(ms) = ms.filter(|ms| !(SHORTEST_INTERVAL_MS..=LONGEST_MS).contains(ms)) {
-                faults.push(
-                    doc.fault(&at.key(field), format!("{ms} ms can't be meant"))
-                        .label("expected 50 ms to a day"),
-                );
+        for (field, blocks) in [("blocks", &self.blocks), ("unreadable", &self.unreadable)] {
+            for (n, block) in blocks.iter().enumerate() {
+                self.block_faults(block, &at.key(field).index(n), &mut faults);
             }
         }
-        for (n, block) in self.blocks.iter().enumerate() {
-            let path = at.key("blocks").index(n);
-            if block.first > block.last || block.first < self.printed_base || self.wire(block.last).is_none()
-            {
-                faults.push(
-                    doc.fault(&path, format!("{} to {} is no block of addresses", block.first, block.last)),
-                );
-            }
-        }
-        self.identity_faults(doc, &at, &mut faults);
+        self.identity_faults(&at, &mut faults);
         for (name, var) in &self.vars {
+            let path = at.key("vars").key(name);
             if !var.choices.contains_key(&var.default) {
                 let known: Vec<&str> = var.choices.keys().map(String::as_str).collect();
-                let path = at.key("vars").key(name).key("default");
-                faults.push(
-                    doc.fault(&path, format!("`{}` is not a choice of `{name}`", var.default))
-                        .label(format!("expected one of {}", known.join(", "))),
+                faults.add(
+                    &path.key("default"),
+                    format!("`{}` is not a choice of `{name}`", var.default),
+                    format!("expected one of {}", known.join(", ")),
                 );
+            }
+            for (name, choice) in &var.choices {
+                if choice.scale.is_zero() {
+                    faults.add(
+                        &path.key("choices").key(name).key("scale"),
+                        "a scale of 0 makes every value 0",
+                        "expected a fraction such as \"1/10\"",
+                    );
+                }
             }
         }
         if self.points.is_empty() {
-            faults.push(doc.fault_at_key(&at.key("points"), "a profile has at least one point"));
+            faults.add_at_key(
+                &at.key("points"),
+                "a profile has at least one point",
+                "add a [[modbus.points]] with its name, table, address and type",
+            );
         }
         let mut names = BTreeSet::new();
         for (n, point) in self.points.iter().enumerate() {
             let path = at.key("points").index(n);
             if !names.insert(point.name.as_str()) {
-                faults.push(
-                    doc.fault(&path.key("name"), format!("point `{}` is there twice", point.name))
-                        .label("each name once"),
+                faults.add(
+                    &path.key("name"),
+                    format!("point `{}` is there twice", point.name),
+                    "each name once",
                 );
             }
-            if point.name.is_empty() || point.name.contains(|c: char| c == '/' || c.is_control()) {
-                faults.push(doc.fault(&path.key("name"), "a point's name must not be empty nor hold `/`"));
-            }
-            self.point_faults(point, doc, &path, &mut faults);
+            self.point_faults(point, &path, &mut faults);
         }
-        faults
+        faults.list
     }
 
-    fn identity_faults(&self, doc: &Doc, at: &Path, faults: &mut Vec<Fault>) {
+    fn bounds(&self, at: &Path, faults: &mut Faults<'_>) {
+        for (field, got, most, what) in [
+            ("max_registers", self.max_registers, MOST_REGISTERS, "registers can't be read at once"),
+            ("max_bits", self.max_bits, MOST_BITS, "bits can't be read at once"),
+            (
+                "max_write_registers",
+                self.max_write_registers,
+                MOST_WRITE_REGISTERS,
+                "registers can't be written at once",
+            ),
+            (
+                "max_in_flight",
+                self.max_in_flight.into(),
+                MOST_IN_FLIGHT.into(),
+                "requests can't be on their way at once",
+            ),
+        ] {
+            if !(1..=most).contains(&got) {
+                faults.add(&at.key(field), format!("{got} {what}"), format!("expected 1 to {most}"));
+            }
+        }
+        if self.retries > MOST_RETRIES {
+            faults.add(
+                &at.key("retries"),
+                format!("{} retries keep the bus from other devices", self.retries),
+                format!("expected 0 to {MOST_RETRIES}"),
+            );
+        }
+        faults.time(&at.key("interval_ms"), Some(self.interval_ms));
+        faults.time(&at.key("timeout_ms"), self.timeout_ms);
+        faults.pause(&at.key("pause_ms"), self.pause_ms);
+    }
+
+    fn block_faults(&self, block: &Block, path: &Path, faults: &mut Faults<'_>) {
+        let mut sound = true;
+        for (field, address) in [("first", block.first), ("last", block.last)] {
+            let fault = self.address_fault(faults.doc, &path.key(field), block.table, address, 1);
+            sound &= fault.is_none();
+            faults.list.extend(fault);
+        }
+        if sound && block.first > block.last {
+            faults.add(
+                path,
+                format!("{} to {} is no block of addresses", block.first, block.last),
+                "expected the lower address first",
+            );
+        }
+    }
+
+    fn identity_faults(&self, at: &Path, faults: &mut Faults<'_>) {
         let Some(identity) = &self.identity else { return };
         let path = at.key("identity");
-        if identity.device_id.is_some() {
-            faults.push(
-                doc.fault(&path.key("device_id"), "not supported yet: identification by function 43/14")
-                    .help("name a register that tells the make: `table`, `address` and `expect`"),
+        if let Some(id) = &identity.device_id
+            && [&id.vendor, &id.product, &id.revision].into_iter().flatten().all(|text| text.is_empty())
+        {
+            faults.add(
+                &path.key("device_id"),
+                "every device would fit this identity",
+                "expected at least one of `vendor`, `product` and `revision`",
             );
-        } else if identity.table.is_none() || identity.address.is_none() || identity.expect.is_empty() {
-            faults.push(
-                doc.fault_at_key(
-                    &path,
-                    "an identity needs `table`, `address` and at least one value in `expect`",
-                )
-                .help("for example: identity = { table = \"holding\", address = 49, expect = [0x0701] }"),
-            );
-        } else if identity.address.and_then(|address| self.wire(address)).is_none() {
-            faults.push(self.beyond(doc, &path.key("address"), identity.address.unwrap_or_default()));
         }
-    }
-
-    fn point_faults(&self, point: &ModbusPoint, doc: &Doc, path: &Path, faults: &mut Vec<Fault>) {
-        let length = point.length.unwrap_or_else(|| point.kind.registers());
-        match self.wire(point.address) {
-            Some(wire) if u32::from(wire) + u32::from(length.max(1)) <= 1 << 16 => {}
-            _ => faults.push(self.beyond(doc, &path.key("address"), point.address)),
-        }
-        let bits = point.table.is_bits();
-        if bits && point.kind != Type::Bool {
-            let fault = doc.fault(&path.key("type"), "coils and discrete inputs are single bits");
-            faults.push(fault.label("expected `bool`"));
-        }
-        if !bits && point.kind == Type::Bool && point.bit.is_none() && point.names.is_empty() {
-            // A register that is 0 or not: that is what most on/off registers are.
-        }
-        let wants_bit = matches!(point.kind, Type::Bits) || (point.kind == Type::Bool && point.bit.is_some());
-        if wants_bit {
-            let (bit, count) = (point.bit.unwrap_or(0), point.bits.unwrap_or(1));
-            if bits || count == 0 || u16::from(bit) + u16::from(count) > 16 {
-                faults.push(
-                    doc.fault(&path.key("bit"), format!("a register has no {count} bits from bit {bit} on"))
-                        .label("expected bits within 0 to 15"),
-                );
+        let register = identity.table.is_some() || identity.address.is_some() || !identity.expect.is_empty();
+        match (identity.table, identity.address) {
+            (Some(table), Some(address)) if !identity.expect.is_empty() => {
+                if table.is_bits() {
+                    faults.add(
+                        &path.key("table"),
+                        "an identity is a register",
+                        "expected `holding` or `input`",
+                    );
+                } else {
+                    let fault = self.address_fault(faults.doc, &path.key("address"), table, address, 1);
+                    faults.list.extend(fault);
+                }
             }
-            if point.write.is_some() {
-                faults.push(
-                    doc.fault(&path.key("write"), "not supported yet: writing some bits of a register")
-                        .help("read-modify-write needs the state of the other bits; leave `write` out"),
-                );
-            }
-        } else if point.bits.is_some() {
-            faults.push(doc.fault(&path.key("bits"), "only points of type `bits` have `bits`"));
-        }
-        match (point.kind, point.length) {
-            (Type::Ascii, Some(length))
-                if (1..=MOST_TEXT).contains(&length) && length <= self.max_registers => {}
-            (Type::Ascii, _) => faults.push(
-                doc.fault_at_key(&path.key("length"), "a text needs its `length` in registers")
-                    .label("expected 1 up to max_registers"),
+            _ if register || identity.device_id.is_none() => faults.add_at_key(
+                &path,
+                "an identity needs `table`, `address` and at least one value in `expect`, or a `device_id`",
+                "for example: identity = { table = \"holding\", address = 49, expect = [0x0701] }",
             ),
-            (_, Some(_)) => faults.push(doc.fault(&path.key("length"), "only texts have a `length`")),
-            (_, None) => {}
+            _ => {}
         }
-        if point.kind == Type::Ascii && point.write.is_some() {
-            faults.push(doc.fault(&path.key("write"), "not supported yet: writing texts"));
-        }
-        if point.kind.registers() > self.max_registers.max(1) {
-            faults
-                .push(doc.fault(&path.key("type"), "the value has more registers than one request may read"));
-        }
-        let reads_with = point.read_function.unwrap_or_else(|| point.table.read_function());
-        let fits = match point.table {
-            Table::Coil => reads_with == 1,
-            Table::Discrete => reads_with == 2,
-            Table::Holding | Table::Input => matches!(reads_with, 3 | 4),
-        };
-        if !fits {
-            faults.push(
-                doc.fault(
-                    &path.key("read_function"),
-                    format!("function {reads_with} does not read this table"),
-                )
-                .label("expected 3 or 4 for registers, nothing for bits"),
-            );
-        }
-        if point.scale.is_zero() {
-            faults.push(doc.fault(&path.key("scale"), "a scale of 0 makes every value 0"));
-        }
-        if let Some(var) = &point.scale_var {
-            if !point.scale.is_one() || !point.offset.is_zero() {
-                faults.push(doc.fault(&path.key("scale_var"), "either `scale_var`, or `scale` and `offset`"));
-            }
-            if !self.vars.contains_key(var) {
-                let known: Vec<&str> = self.vars.keys().map(String::as_str).collect();
-                faults.push(
-                    doc.fault(&path.key("scale_var"), format!("there is no variable `{var}`"))
-                        .label(format!("expected one of: {}", known.join(", "))),
-                );
-            }
-        }
-        if let Some(ms) = point.interval_ms.filter(|ms| !(SHORTEST_INTERVAL_MS..=LONGEST_MS).contains(ms)) {
-            faults.push(
-                doc.fault(&path.key("interval_ms"), format!("{ms} ms can't be meant"))
-                    .label("expected 50 ms to a day"),
-            );
-        }
-        if point.dead_band.is_some_and(|band| !band.is_finite() || band < 0.0) {
-            faults.push(doc.fault(&path.key("dead_band"), "a dead band is a number from 0 on"));
-        }
-        if let Some(write) = &point.write {
-            write_faults(point, write, doc, &path.key("write"), faults);
-        }
-    }
-
-    fn beyond(&self, doc: &Doc, path: &Path, address: u32) -> Fault {
-        doc.fault(path, format!("{address} is no address of this device"))
-            .label(format!("expected {} to {}", self.printed_base, u64::from(self.printed_base) + 0xFFFF))
-            .help("addresses are as the maker prints them; `printed_base` says what is printed for the first one")
-    }
-
-    /// The wire address of a printed one.
-    pub(super) fn wire(&self, printed: u32) -> Option<u16> {
-        printed.checked_sub(self.printed_base).and_then(|wire| u16::try_from(wire).ok())
-    }
-}
-
-fn write_faults(point: &ModbusPoint, write: &Write, doc: &Doc, path: &Path, faults: &mut Vec<Fault>) {
-    if matches!(point.table, Table::Input | Table::Discrete) {
-        faults.push(doc.fault_at_key(path, "input registers and discrete inputs can't be written"));
-    }
-    let registers = point.kind.registers();
-    let allowed: &[u8] = match (point.table, registers) {
-        (Table::Coil, _) => &[5, 15],
-        (_, 1) => &[6, 16],
-        _ => &[16],
-    };
-    if let Some(function) = write.function.filter(|function| !allowed.contains(function)) {
-        let names: Vec<String> = allowed.iter().map(ToString::to_string).collect();
-        faults.push(
-            doc.fault(&path.key("function"), format!("function {function} can't write this point"))
-                .label(format!("expected {}", names.join(" or "))),
-        );
-    }
-    if matches!(point.kind, Type::U8Hi | Type::U8Lo | Type::S8) {
-        faults.push(doc.fault_at_key(path, "not supported yet: writing one byte of a register"));
-    }
-    for (field, there) in [("companion", write.companion.is_some()), ("copy_from", write.copy_from.is_some())]
-    {
-        if there {
-            faults.push(doc.fault(&path.key(field), format!("not supported yet: `{field}`")).help(
-                "leave `write` out until it is: a write that forgets its companions switches other things",
-            ));
-        }
-    }
-    for (field, limit) in [("min", write.min), ("max", write.max)] {
-        if limit.is_some_and(|limit| !limit.is_finite()) {
-            faults.push(doc.fault(&path.key(field), "a limit is a number"));
-        }
-    }
-    if let (Some(min), Some(max)) = (write.min, write.max)
-        && min > max
-    {
-        faults.push(doc.fault(&path.key("min"), format!("min {min} is above max {max}")));
     }
 }

@@ -1,6 +1,6 @@
 //! A profile with its variables filled in and its addresses on the wire: what the planner and the decoder work with.
 
-use super::{ModbusPoint, ModbusProfile, Table, Type, WordOrder};
+use super::{Block, ModbusPoint, ModbusProfile, Order, Range, Table, Type, Write};
 use crate::profile::VarFault;
 use crate::profile::modbus::Fraction;
 use engawa_model::{PointSpec, Role};
@@ -12,16 +12,34 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModbusMap {
     pub(crate) points: Vec<MapPoint>,
-    pub(crate) word_order: WordOrder,
-    pub(crate) swap_bytes: bool,
     pub(crate) max_registers: u16,
+    pub(crate) max_bits: u16,
+    pub(crate) max_write_registers: u16,
     pub(crate) max_gap: u16,
     /// (table, first, last), on the wire.
     pub(crate) blocks: Vec<(Table, u16, u16)>,
+    /// Holes that no request may touch: (table, first, last), on the wire.
+    pub(crate) unreadable: Vec<(Table, u16, u16)>,
+    /// Requests at once on one TCP connection.
+    pub(crate) max_in_flight: u8,
+    pub(crate) retries: u8,
     pub(crate) pause: Duration,
     pub(crate) timeout: Option<Duration>,
     /// (function, wire address, values).
     pub(crate) identity: Option<(u8, u16, Vec<u16>)>,
+    /// What the device must say of itself (function 43/14).
+    pub(crate) device_id: Option<DeviceIdRule>,
+}
+
+/// How a device's own words must begin; what is absent may be anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceIdRule {
+    /// Its vendor name.
+    pub vendor: Option<String>,
+    /// Its product code.
+    pub product: Option<String>,
+    /// Its revision.
+    pub revision: Option<String>,
 }
 
 /// One point on the wire.
@@ -37,15 +55,22 @@ pub struct MapPoint {
     /// Registers, or 1 bit.
     pub(crate) length: u16,
     pub(crate) kind: Type,
-    /// Lowest bit and count, of `bool` and `bits` within a register.
+    pub(crate) order: Order,
+    /// Lowest bit and count, of what is a part of a register: bits, bytes, a `bool` with its bit.
     pub(crate) bits: Option<(u8, u8)>,
     pub(crate) scale: Fraction,
     pub(crate) offset: Fraction,
     pub(crate) invalid: Vec<u64>,
+    pub(crate) unsupported: Vec<u64>,
     pub(crate) off: Vec<u64>,
     pub(crate) names: BTreeMap<i64, String>,
+    pub(crate) valid: Range,
     pub(crate) interval: Duration,
     pub(crate) dead_band: f64,
+    /// A share of the value last reported, %.
+    pub(crate) dead_band_percent: f64,
+    /// The value is reported at least this often, changed or not.
+    pub(crate) heartbeat: Option<Duration>,
     pub(crate) write: Option<WriteRule>,
 }
 
@@ -59,7 +84,27 @@ pub struct WriteRule {
     pub(crate) settle: Duration,
     pub(crate) min_interval: Duration,
     pub(crate) verify: bool,
+    pub(crate) tolerance: Option<f64>,
     pub(crate) never_in_routine: bool,
+    pub(crate) companions: Vec<CompanionRule>,
+    pub(crate) copies: Vec<CopyRule>,
+}
+
+/// A register or coil that is written along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CompanionRule {
+    pub(crate) table: Table,
+    pub(crate) address: u16,
+    pub(crate) value: u16,
+    pub(crate) mask: u16,
+}
+
+/// A register whose state is copied into a holding register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CopyRule {
+    pub(crate) from: (Table, u16),
+    pub(crate) to: u16,
+    pub(crate) mask: u16,
 }
 
 fn ms(ms: u32) -> Duration {
@@ -74,22 +119,33 @@ impl ModbusProfile {
             return Err(faults);
         }
         // Addresses were checked when the profile was loaded; what slipped through is left out rather than misread.
-        let block =
-            |block: &super::Block| Some((block.table, self.wire(block.first)?, self.wire(block.last)?));
+        let block = |block: &Block| {
+            Some((block.table, self.wire(block.table, block.first)?, self.wire(block.table, block.last)?))
+        };
         let identity = self.identity.as_ref().and_then(|identity| {
-            let (table, address) = (identity.table?, self.wire(identity.address?)?);
+            let table = identity.table?;
+            let address = self.wire(table, identity.address?)?;
             Some((table.read_function(), address, identity.expect.clone()))
         });
+        let device_id = self.identity.as_ref().and_then(|identity| identity.device_id.as_ref());
         Ok(ModbusMap {
             points: self.points.iter().filter_map(|point| self.point(point, vars)).collect(),
-            word_order: self.word_order,
-            swap_bytes: self.swap_bytes,
             max_registers: self.max_registers,
+            max_bits: self.max_bits,
+            max_write_registers: self.max_write_registers,
             max_gap: self.max_gap,
             blocks: self.blocks.iter().filter_map(block).collect(),
+            unreadable: self.unreadable.iter().filter_map(block).collect(),
+            max_in_flight: self.max_in_flight,
+            retries: self.retries,
             pause: ms(self.pause_ms),
             timeout: self.timeout_ms.map(ms),
             identity,
+            device_id: device_id.map(|id| DeviceIdRule {
+                vendor: id.vendor.clone(),
+                product: id.product.clone(),
+                revision: id.revision.clone(),
+            }),
         })
     }
 
@@ -125,46 +181,129 @@ impl ModbusProfile {
         });
         let (scale, offset) =
             chosen.map_or((point.scale, point.offset), |choice| (choice.scale, choice.offset));
-        let in_register = !point.table.is_bits();
-        let bits = match point.kind {
-            Type::Bits => Some((point.bit.unwrap_or(0), point.bits.unwrap_or(1))),
-            Type::Bool if in_register => point.bit.map(|bit| (bit, 1)),
-            _ => None,
+        let raw = |codes: &[i128]| codes.iter().filter_map(|code| point.raw_of(*code)).collect();
+        Some(MapPoint {
+            name: point.name.as_str().into(),
+            role: point.role,
+            unit: point.unit.as_deref().map(Into::into),
+            table: point.table,
+            function: point.reads_with(),
+            address: self.wire(point.table, point.address)?,
+            length: point.registers(),
+            kind: point.kind,
+            order: point.order.unwrap_or(self.order),
+            bits: point.part(),
+            scale,
+            offset,
+            invalid: raw(&point.invalid),
+            unsupported: raw(&point.unsupported),
+            off: raw(&point.off),
+            names: point.names.iter().map(|(name, raw)| (*raw, name.clone())).collect(),
+            valid: point.valid.unwrap_or_default(),
+            interval: ms(point.interval_ms.unwrap_or(self.interval_ms)),
+            dead_band: point.dead_band.unwrap_or(0.0),
+            dead_band_percent: point.dead_band_percent.unwrap_or(0.0),
+            heartbeat: point.heartbeat_ms.map(ms),
+            write: point.write.as_ref().map(|write| self.write(point, write)),
+        })
+    }
+
+    fn write(&self, point: &ModbusPoint, write: &Write) -> WriteRule {
+        let companion = |companion: &super::Companion| {
+            Some(CompanionRule {
+                table: companion.table,
+                address: self.wire(companion.table, companion.address)?,
+                value: companion.value,
+                mask: companion.mask.unwrap_or(u16::MAX),
+            })
         };
-        let length = point.length.unwrap_or_else(|| point.kind.registers());
-        let write = point.write.as_ref().map(|write| WriteRule {
-            function: write.function.unwrap_or(match (point.table, length) {
-                (Table::Coil, _) => 5,
-                (_, 1) => 6,
-                _ => 16,
-            }),
+        let copy = |copy: &super::CopyFrom| {
+            Some(CopyRule {
+                from: (copy.from.table, self.wire(copy.from.table, copy.from.address)?),
+                to: self.wire(Table::Holding, copy.to)?,
+                mask: copy.mask.unwrap_or(u16::MAX),
+            })
+        };
+        WriteRule {
+            function: write.function.unwrap_or_else(|| self.usual_function(point, write)),
             min: write.min,
             max: write.max,
             names: if write.names.is_empty() { point.names.clone() } else { write.names.clone() },
             settle: ms(write.settle_ms),
             min_interval: ms(write.min_interval_ms),
             verify: write.verify,
+            tolerance: write.tolerance,
             never_in_routine: write.never_in_routine,
-        });
-        Some(MapPoint {
-            name: point.name.as_str().into(),
-            role: point.role,
-            unit: point.unit.as_deref().map(Into::into),
-            table: point.table,
-            function: point.read_function.unwrap_or_else(|| point.table.read_function()),
-            address: self.wire(point.address)?,
-            length,
-            kind: point.kind,
-            bits,
-            scale,
-            offset,
-            invalid: point.invalid.iter().chain(&point.unsupported).copied().collect(),
-            off: point.off.clone(),
-            names: point.names.iter().map(|(name, raw)| (*raw, name.clone())).collect(),
-            interval: ms(point.interval_ms.unwrap_or(self.interval_ms)),
-            dead_band: point.dead_band.unwrap_or(0.0),
-            write,
-        })
+            companions: write.companion.iter().filter_map(companion).collect(),
+            copies: write.copy_from.iter().filter_map(copy).collect(),
+        }
+    }
+
+    /// The function that writes a point whose profile does not say it.
+    fn usual_function(&self, point: &ModbusPoint, write: &Write) -> u8 {
+        match point.table {
+            Table::Coil | Table::Discrete => 5,
+            _ if self.block(point, write).is_some_and(|(first, last)| first < last) => 16,
+            _ => 6,
+        }
+    }
+
+    /// The registers (first and last, on the wire) that are written in one request with function 16: the point's, and
+    /// what is written along and touches them.
+    pub(super) fn block(&self, point: &ModbusPoint, write: &Write) -> Option<(u16, u16)> {
+        let first = self.wire(point.table, point.address)?;
+        let mut block = (first, first.checked_add(point.registers().saturating_sub(1))?);
+        let companions = write.companion.iter().filter(|companion| companion.table == Table::Holding);
+        let along: Vec<u16> = companions
+            .map(|companion| companion.address)
+            .chain(write.copy_from.iter().map(|copy| copy.to))
+            .filter_map(|address| self.wire(Table::Holding, address))
+            .collect();
+        // Each round takes what touches; there are no more rounds than registers.
+        for _ in &along {
+            for address in &along {
+                if u32::from(*address) + 1 >= u32::from(block.0)
+                    && u32::from(*address) <= u32::from(block.1) + 1
+                {
+                    block = (block.0.min(*address), block.1.max(*address));
+                }
+            }
+        }
+        Some(block)
+    }
+}
+
+impl ModbusPoint {
+    /// The function that reads it.
+    pub(super) fn reads_with(&self) -> u8 {
+        self.read_function.unwrap_or_else(|| self.table.read_function())
+    }
+
+    /// Its registers.
+    pub(super) fn registers(&self) -> u16 {
+        self.length.unwrap_or_else(|| self.kind.registers())
+    }
+
+    /// Lowest bit and count, where it is a part of a register.
+    pub(super) fn part(&self) -> Option<(u8, u8)> {
+        match self.kind {
+            _ if self.table.is_bits() => None,
+            Type::Bits => Some((self.bit.unwrap_or(0), self.bits.unwrap_or(1))),
+            Type::Bool => self.bit.map(|bit| (bit, 1)),
+            kind => kind.byte(),
+        }
+    }
+
+    /// The bits of a sentinel: of a negative one its two's complement. `None` where the kind has no such value.
+    pub(super) fn raw_of(&self, code: i128) -> Option<u64> {
+        let width =
+            self.part().map_or_else(|| u32::from(self.kind.registers()) * 16, |(_, count)| count.into());
+        let end = 1_i128 << width.min(64);
+        let least = if self.kind.is_signed() { -(end >> 1) } else { 0 };
+        if !(least..end).contains(&code) {
+            return None;
+        }
+        u64::try_from(if code < 0 { code + end } else { code }).ok()
     }
 }
 

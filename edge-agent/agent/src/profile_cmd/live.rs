@@ -1,0 +1,203 @@
+//! `engawa profile test`: a live device, read once.
+
+use super::{failed, resolved, wrong};
+use crate::cli::{DONE, FAILED, Form, WRONG};
+use clap::{ArgGroup, Args, ValueEnum, ValueHint};
+use engawa_field::modbus::BusConfig;
+use engawa_field::modbus::tool::{self, Findings, PointAnswer, PointFinding};
+use engawa_field::profile::Resolved;
+use engawa_model::Quality;
+use serde_json::{Value, json};
+
+/// What is tested, and where.
+#[derive(Args)]
+#[command(group = ArgGroup::new("line").required(true))]
+pub(crate) struct Test {
+    /// The name of a profile (see `engawa profile list`), or a file.
+    profile: String,
+    /// Modbus TCP.
+    #[arg(long, value_name = "HOST:PORT", group = "line", value_hint = ValueHint::Hostname)]
+    tcp: Option<String>,
+    /// RTU frames over TCP, as simple serial servers pass them on.
+    #[arg(long, value_name = "HOST:PORT", group = "line", value_hint = ValueHint::Hostname)]
+    rtu_tcp: Option<String>,
+    /// A serial line.
+    #[arg(long, value_name = "DEVICE", group = "line", value_hint = ValueHint::FilePath)]
+    serial: Option<String>,
+    /// The speed of the serial line.
+    #[arg(long, default_value_t = 19200, value_parser = clap::value_parser!(u32).range(1200..=921_600))]
+    baud: u32,
+    /// The parity of the serial line.
+    #[arg(long, value_enum, default_value_t = Parity::Even)]
+    parity: Parity,
+    /// The stop bits of the serial line; 1, or 2 without parity, where absent.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]
+    stop_bits: Option<u8>,
+    /// The device's unit id.
+    #[arg(long, default_value_t = 1)]
+    unit: u8,
+    /// How long the device may take to answer, ms, where its profile does not say.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(10..=60_000))]
+    timeout_ms: u32,
+    /// A variable of the profile, such as `--var temperature=celsius`; as often as needed.
+    #[arg(long = "var", value_name = "NAME=CHOICE", value_parser = var)]
+    vars: Vec<(String, String)>,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// The parity of a serial line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Parity {
+    Even,
+    Odd,
+    None,
+}
+
+fn var(text: &str) -> Result<(String, String), String> {
+    let (name, choice) = text.split_once('=').ok_or("expected NAME=CHOICE, such as temperature=celsius")?;
+    Ok((name.to_owned(), choice.to_owned()))
+}
+
+impl Test {
+    /// The line, as a [[bus]] of a configuration would say it.
+    fn bus(&self) -> Result<BusConfig, String> {
+        let mut bus = json!({ "id": "test", "timeout_ms": self.timeout_ms });
+        if let Some(address) = &self.tcp {
+            bus["address"] = json!(address);
+        }
+        if let Some(address) = &self.rtu_tcp {
+            bus["address"] = json!(address);
+            bus["framing"] = json!("rtu");
+        }
+        if let Some(device) = &self.serial {
+            bus["serial"] = json!(device);
+            bus["baud"] = json!(self.baud);
+            bus["parity"] = json!(match self.parity {
+                Parity::Even => "even",
+                Parity::Odd => "odd",
+                Parity::None => "none",
+            });
+            if let Some(bits) = self.stop_bits {
+                bus["stop_bits"] = json!(bits);
+            }
+        }
+        let bus: BusConfig = serde_json::from_value(bus)
+            .map_err(|error| format!("this kind of line can't be used: {error}"))?;
+        match bus.validate().into_iter().next() {
+            Some((_, fault)) => Err(fault),
+            None => Ok(bus),
+        }
+    }
+}
+
+/// Reads the device; the exit status.
+pub(super) fn test(test: &Test) -> u8 {
+    let map = match resolved(&test.profile, &test.vars) {
+        Ok(Resolved::Modbus(map)) => map,
+        Ok(Resolved::Mqtt(_)) => {
+            eprintln!("engawa: `{}` is a profile of MQTT devices: they report by themselves", test.profile);
+            return WRONG;
+        }
+        Err(report) => return wrong(report),
+    };
+    let bus = match test.bus() {
+        Ok(bus) => bus,
+        Err(fault) => {
+            eprintln!("engawa: {fault}");
+            return WRONG;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(error),
+    };
+    match runtime.block_on(tool::read(&bus, test.unit, &map)) {
+        Ok(findings) => {
+            if test.form.json {
+                in_json(&findings)
+            } else {
+                in_words(&findings)
+            }
+            if findings.fits() { DONE } else { FAILED }
+        }
+        Err(reason) => failed(reason),
+    }
+}
+
+fn in_words(findings: &Findings) {
+    for identity in &findings.identity {
+        let mark = if identity.fits { "fits" } else { "ANOTHER DEVICE" };
+        println!("identity  {mark}: {}; it says {}", identity.expected, identity.found);
+    }
+    if findings.identity.is_empty() {
+        println!("identity  the profile names nothing to tell the device by");
+    }
+    let width = findings.points.iter().map(|point| point.name.chars().count()).max().unwrap_or(0);
+    for point in &findings.points {
+        let place = format!("{}:{}", table(point), point.address);
+        print!("{:<width$}  {place:<14}  ", point.name);
+        match &point.answer {
+            Ok(answer) => {
+                let value = answer.value.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+                let unit = point.unit.as_deref().unwrap_or("");
+                let shown = format!("{value} {unit}");
+                println!(
+                    "{:<20}  {:<20}  {:<5}  {}",
+                    raw(answer),
+                    shown.trim_end(),
+                    quality(answer.quality),
+                    answer.verdict
+                );
+            }
+            Err(reason) => println!("NO ANSWER  {reason}"),
+        }
+    }
+    let answered = findings.points.iter().filter(|point| point.answer.is_ok()).count();
+    let verdict = if findings.fits() { "the profile fits" } else { "the profile does not fit" };
+    println!("{answered} of {} points answered: {verdict}", findings.points.len());
+}
+
+fn in_json(findings: &Findings) {
+    for identity in &findings.identity {
+        println!(
+            "{}",
+            json!({ "identity": identity.expected, "found": identity.found, "fits": identity.fits })
+        );
+    }
+    for point in &findings.points {
+        let mut line = json!({ "point": point.name, "table": table(point), "address": point.address,
+            "unit": point.unit });
+        match &point.answer {
+            Ok(answer) => {
+                line["raw"] = json!(answer.raw);
+                line["value"] = answer.value.as_ref().map_or(Value::Null, |value| json!(value));
+                line["quality"] = json!(answer.quality);
+                line["verdict"] = json!(answer.verdict);
+            }
+            Err(reason) => line["error"] = json!(reason),
+        }
+        println!("{line}");
+    }
+}
+
+fn table(point: &PointFinding) -> &'static str {
+    point.table.key()
+}
+
+/// The words as they came; the beginning of a text's.
+fn raw(answer: &PointAnswer) -> String {
+    /// More than the longest number has.
+    const MOST: usize = 4;
+    let shown: Vec<String> = answer.raw.iter().take(MOST).map(|word| format!("{word:04x}")).collect();
+    let more = if answer.raw.len() > MOST { ".." } else { "" };
+    format!("{}{more}", shown.join(" "))
+}
+
+const fn quality(quality: Quality) -> &'static str {
+    match quality {
+        Quality::Good => "good",
+        Quality::Stale => "stale",
+        Quality::Bad => "bad",
+    }
+}
