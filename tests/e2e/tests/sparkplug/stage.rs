@@ -96,10 +96,11 @@ fn property() -> Property {
         id: id.into(),
         room: Some("101".into()),
         profile: "p".to_owned(),
-        points: vec![
+        points: [
             point("temperature", Role::RoomTemperature, false),
             point("setpoint", Role::ClimateSetpoint, true),
-        ],
+        ]
+        .into(),
     };
     Property::new(PropertySpec {
         id: "grand".into(),
