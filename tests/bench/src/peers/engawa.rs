@@ -44,13 +44,13 @@ fn check(config: &Path) -> anyhow::Result<String> {
 fn write_all(site: &Site<'_>, config: &Path, extras: &[Extra]) -> anyhow::Result<()> {
     let folder = site.folder.join("profiles");
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    write(&folder.join("bench-block.toml"), &profile(site, extras))?;
+    write(&folder.join("b.toml"), &profile(site, extras))?;
     write(config, &configuration(site, extras))
 }
 
 fn profile(site: &Site<'_>, extras: &[Extra]) -> String {
     let mut text = String::from(
-        "[profile]\nname = \"bench-block\"\nmake = \"Field bench\"\nmodel = \"Block of registers\"\n\
+        "[profile]\nname = \"b\"\nmake = \"Field bench\"\nmodel = \"Block of registers\"\n\
          kind = \"sensors\"\nprotocol = \"modbus\"\n\
          sources = [\"the field bench's own description: holding registers from 0 on\"]\n\n[modbus]\n",
     );
@@ -73,8 +73,22 @@ fn configuration(site: &Site<'_>, extras: &[Extra]) -> String {
     let quoted = |path: PathBuf| toml::Value::from(path.display().to_string()).to_string();
     let rooms: Vec<_> =
         (0..load.devices().div_ceil(DEVICES_OF_A_ROOM)).map(|room| format!("\"{room}\"")).collect();
-    let mut text = format!(
-        "profiles = \"profiles\"\n\n[property]\nid = \"bench\"\nname = \"Field bench\"\nzone = \"Europe/Berlin\"\n\
+    let mut text = String::from("profiles = \"profiles\"\n");
+    // Inline tables, short names, and nothing that could be left out: a configuration has at most 1 MiB, and 16,000
+    // devices come near it.
+    text.push_str("bus = [\n");
+    for (n, server) in site.servers.iter().enumerate() {
+        let _ = writeln!(text, "{{id=\"b{n}\",address=\"{server}\"}},");
+    }
+    text.push_str("]\ndevice = [\n");
+    for device in 0..load.devices() {
+        let (room, bus, unit) = (device / DEVICES_OF_A_ROOM, device / load.units, device % load.units + 1);
+        let _ =
+            writeln!(text, "{{id=\"d{device}\",room=\"{room}\",profile=\"b\",bus=\"b{bus}\",unit={unit}}},");
+    }
+    let _ = write!(
+        text,
+        "]\n\n[property]\nid = \"bench\"\nname = \"Field bench\"\nzone = \"Europe/Berlin\"\n\
          currency = \"EUR\"\nrooms = [{}]\n\n[climate]\ncomfort_c = 22.0\neco_heating_c = 18.0\n\
          eco_cooling_c = 26.0\n\n[store]\ndir = {}\n\n[mqtt]\nbroker = \"mqtt://127.0.0.1:{}\"\n",
         rooms.join(", "),
@@ -88,17 +102,5 @@ fn configuration(site: &Site<'_>, extras: &[Extra]) -> String {
         });
     }
     let _ = write!(text, "\n[api]\nsocket = {}\n", quoted(site.folder.join("engawa.sock")));
-    for (n, server) in site.servers.iter().enumerate() {
-        let _ = write!(text, "\n[[bus]]\nid = \"bus-{n}\"\naddress = \"{server}\"\n");
-    }
-    for device in 0..load.devices() {
-        let _ = write!(
-            text,
-            "\n[[device]]\nid = \"d{device}\"\nroom = \"{}\"\nprofile = \"bench-block\"\nbus = \"bus-{}\"\nunit = {}\n",
-            device / DEVICES_OF_A_ROOM,
-            device / load.units,
-            device % load.units + 1
-        );
-    }
     text
 }
