@@ -10,7 +10,7 @@ use tokio_modbus::prelude::{Reader, Slave, SlaveContext, tcp};
 
 const SOON: Duration = Duration::from_secs(20);
 
-fn program(path: &str, folder: &Path, arguments: &[&str]) -> process::Running {
+fn program(path: &str, folder: &Path, arguments: &[&str]) -> anyhow::Result<process::Running> {
     let mut arguments: Vec<_> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     arguments.extend([
         "--out".to_owned(),
@@ -18,14 +18,15 @@ fn program(path: &str, folder: &Path, arguments: &[&str]) -> process::Running {
         "--seconds".to_owned(),
         "60".to_owned(),
     ]);
-    Program::new(path, arguments).start("program", folder).unwrap()
+    Program::new(path, arguments).start("program", folder)
 }
 
 #[tokio::test]
 async fn the_field_counts_what_a_client_reads_and_tells_its_markers() {
     let folder = tempfile::tempdir().unwrap();
     let path = env!("CARGO_BIN_EXE_engawa-fieldsim");
-    let field = program(path, folder.path(), &["--ports=2", "--units=3", "--registers=20", "--markers=100"]);
+    let field =
+        program(path, folder.path(), &["--ports=2", "--units=3", "--registers=20", "--markers=100"]).unwrap();
     let addresses: Vec<SocketAddr> = wait::until("the field", SOON, || {
         let output = field.output()?;
         let line = output.strip_prefix("ready ").and_then(|rest| rest.strip_suffix('\n'));
@@ -68,7 +69,7 @@ fn the_subscriber_keeps_the_first_arrival_of_a_marker() {
     let folder = tempfile::tempdir().unwrap();
     let (_broker, port) = broker::start(folder.path()).unwrap();
     let (text, path) = (port.to_string(), env!("CARGO_BIN_EXE_engawa-fieldsub"));
-    let listener = program(path, folder.path(), &["--port", &text]);
+    let listener = program(path, folder.path(), &["--port", &text]).unwrap();
     wait::until("the subscriber", SOON, || Ok(listener.output()?.contains("ready").then_some(()))).unwrap();
     for payload in ["{\"r0\":40017,\"r1\":7}", "[40017]", "[12]"] {
         process::run(Path::new("mosquitto_pub"), ["-p", &text, "-t", "a/b", "-m", payload]).unwrap();
