@@ -8,9 +8,10 @@ CARGO ?= cargo
 # database with sqlite3; the tests talk to peers that are not ours.
 BUILD := build-essential pkg-config libssl-dev
 DEMO := $(BUILD) sqlite3
+BENCH := $(BUILD) mosquitto python3-venv
 TEST := $(DEMO) mosquitto mosquitto-clients libmodbus-dev mbpoll systemd
 
-.PHONY: help demo test lint bench soak setup-demo setup-test purity install uninstall
+.PHONY: help demo test lint bench soak setup-demo setup-test setup-bench purity install uninstall
 
 help: ## What can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +32,10 @@ setup-demo:
 setup-test:
 	$(call packages,$(TEST))
 
+setup-bench:
+	$(call packages,$(BENCH))
+	@bash tests/bench/peers/install.sh target/peers naive $(if $(filter 1,$(QUICK)),,node-red thingsboard) >&2
+
 demo: setup-demo ## A hotel's day in two minutes, with the internet cut, and the proof (KEEP=1 leaves it running)
 	$(CARGO) build --release --locked --bins -p engawa -p engawa-cloud -p engawa-hotel -p engawa-stage
 	@target/release/engawa-demo $(if $(filter 1,$(KEEP)),--keep) $(DEMO_ARGS)
@@ -45,9 +50,9 @@ lint: purity ## Format, clippy, and (where cargo-deny is installed) licences and
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; else echo "cargo-deny is not installed: licences and advisories not checked"; fi
 
-bench: setup-demo ## An idle agent beside the raw floor of the Modbus library (JSON=1: one object a line)
-	@$(CARGO) build --release --locked --bins -p engawa -p engawa-hotel -p engawa-stage $(if $(filter 1,$(JSON)),-q)
-	@JSON=$(JSON) target/release/engawa-bench $(BENCH_ARGS)
+bench: setup-bench ## The agent beside its peers, in 15 minutes (QUICK=1: one minute; JSON=1: one object a line)
+	@$(CARGO) build --release --locked --bins -p engawa -p engawa-hotel -p engawa-bench $(if $(filter 1,$(JSON)),-q)
+	@JSON=$(JSON) target/release/engawa-bench $(if $(filter 1,$(QUICK)),--quick) $(BENCH_ARGS)
 
 soak: setup-test ## Days with kills, one seed after another, until one fails or SEEDS (20) are done
 	$(CARGO) build --locked --workspace --bins

@@ -1,0 +1,106 @@
+//! The agent, as an installer would configure it for these devices.
+
+use super::{Publish, Site, agent, write};
+use crate::spawn::Program;
+use anyhow::Context;
+use engawa_stage::process;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Devices of a room: a thermostat, a meter, sensors and a lock.
+const DEVICES_OF_A_ROOM: usize = 4;
+/// What a release may know beyond the first: tried in order, and left out where `engawa check` refuses it.
+const EXTRAS: [Extra; 2] = [Extra::InFlight, Extra::Documents];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Extra {
+    /// Several requests at once on one connection.
+    InFlight,
+    /// One message with all values of a device.
+    Documents,
+}
+
+/// Writes configuration and profile.
+pub(super) fn prepare(site: &Site<'_>) -> anyhow::Result<Program> {
+    let config = site.folder.join("engawa.toml");
+    let mut used = Vec::new();
+    write_all(site, &config, &used)?;
+    check(&config).context("the agent refuses the bench's configuration")?;
+    for extra in EXTRAS {
+        used.push(extra);
+        write_all(site, &config, &used)?;
+        if check(&config).is_err() {
+            used.pop();
+        }
+    }
+    write_all(site, &config, &used)?;
+    Ok(Program::new(agent()?, ["run".into(), config.into_os_string()]))
+}
+
+fn check(config: &Path) -> anyhow::Result<String> {
+    process::run(&agent()?, ["check".into(), config.as_os_str().to_owned()])
+}
+
+fn write_all(site: &Site<'_>, config: &Path, extras: &[Extra]) -> anyhow::Result<()> {
+    let folder = site.folder.join("profiles");
+    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    write(&folder.join("b.toml"), &profile(site, extras))?;
+    write(config, &configuration(site, extras))
+}
+
+fn profile(site: &Site<'_>, extras: &[Extra]) -> String {
+    let mut text = String::from(
+        "[profile]\nname = \"b\"\nmake = \"Field bench\"\nmodel = \"Block of registers\"\n\
+         kind = \"sensors\"\nprotocol = \"modbus\"\n\
+         sources = [\"the field bench's own description: holding registers from 0 on\"]\n\n[modbus]\n",
+    );
+    // Writing to a String can't fail.
+    let _ = writeln!(text, "interval_ms = {}", site.load.period_ms);
+    if extras.contains(&Extra::InFlight) {
+        text.push_str("max_in_flight = 8\n");
+    }
+    for address in 0..site.load.registers {
+        let _ = write!(
+            text,
+            "\n[[modbus.points]]\nname = \"r{address}\"\ntable = \"holding\"\naddress = {address}\ntype = \"u16\"\n"
+        );
+    }
+    text
+}
+
+fn configuration(site: &Site<'_>, extras: &[Extra]) -> String {
+    let load = &site.load;
+    let quoted = |path: PathBuf| toml::Value::from(path.display().to_string()).to_string();
+    let rooms: Vec<_> =
+        (0..load.devices().div_ceil(DEVICES_OF_A_ROOM)).map(|room| format!("\"{room}\"")).collect();
+    let mut text = String::from("profiles = \"profiles\"\n");
+    // Inline tables, short names, and nothing that could be left out: a configuration has at most 1 MiB, and 16,000
+    // devices come near it.
+    text.push_str("bus = [\n");
+    for (n, server) in site.servers.iter().enumerate() {
+        let _ = writeln!(text, "{{id=\"b{n}\",address=\"{server}\"}},");
+    }
+    text.push_str("]\ndevice = [\n");
+    for device in 0..load.devices() {
+        let (room, bus, unit) = (device / DEVICES_OF_A_ROOM, device / load.units, device % load.units + 1);
+        let _ =
+            writeln!(text, "{{id=\"d{device}\",room=\"{room}\",profile=\"b\",bus=\"b{bus}\",unit={unit}}},");
+    }
+    let _ = write!(
+        text,
+        "]\n\n[property]\nid = \"bench\"\nname = \"Field bench\"\nzone = \"Europe/Berlin\"\n\
+         currency = \"EUR\"\nrooms = [{}]\n\n[climate]\ncomfort_c = 22.0\neco_heating_c = 18.0\n\
+         eco_cooling_c = 26.0\n\n[store]\ndir = {}\n\n[mqtt]\nbroker = \"mqtt://127.0.0.1:{}\"\n",
+        rooms.join(", "),
+        quoted(site.folder.join("agent")),
+        site.broker,
+    );
+    if extras.contains(&Extra::Documents) {
+        text.push_str(match load.publish {
+            Publish::OnChange => "telemetry = \"device\"\n",
+            Publish::Always => "telemetry = \"device-always\"\n",
+        });
+    }
+    let _ = write!(text, "\n[api]\nsocket = {}\n", quoted(site.folder.join("engawa.sock")));
+    text
+}
