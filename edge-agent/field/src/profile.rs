@@ -8,9 +8,12 @@
 pub mod modbus;
 pub mod mqtt;
 mod schema;
+mod shipped;
 mod unit;
 
 pub use schema::json_schema;
+
+pub use shipped::builtin;
 
 use engawa_diag::{Path, Report};
 use engawa_model::PointSpec;
@@ -20,14 +23,6 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The profiles that every gateway has: name and text.
-pub fn builtin() -> &'static [(&'static str, &'static str)] {
-    &[
-        ("siemens-rdf302", include_str!("../profiles/siemens-rdf302.toml")),
-        ("intesis-inmbsdai", include_str!("../profiles/intesis-inmbsdai.toml")),
-    ]
-}
 
 /// What a profile says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]

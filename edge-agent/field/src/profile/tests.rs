@@ -13,22 +13,6 @@ fn faults(head: &str, point: &str) -> String {
 }
 
 #[test]
-fn the_shipped_profiles_are_sound_and_name_their_sources() {
-    for (name, text) in builtin() {
-        let profile = load(name, text).unwrap_or_else(|report| panic!("{report}"));
-        assert_eq!(profile.head.name, *name);
-        assert!(!profile.head.sources.is_empty());
-        let resolved = profile.resolve(&BTreeMap::new()).unwrap();
-        let roles: Vec<_> = resolved.point_specs().iter().filter_map(|spec| spec.role).collect();
-        if profile.head.kind == "thermostat" {
-            for role in [engawa_model::Role::ClimateSetpoint, engawa_model::Role::RoomTemperature] {
-                assert_eq!(roles.iter().filter(|of| **of == role).count(), 1, "{name}: {role:?}");
-            }
-        }
-    }
-}
-
-#[test]
 fn what_can_not_work_is_refused_at_its_place() {
     let other = |rest: &str| format!("[[modbus.points]]\nname = 'b'\n{rest}");
     for (head, point, words) in [
