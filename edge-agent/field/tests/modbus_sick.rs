@@ -154,7 +154,7 @@ async fn a_sick_device_is_named_and_its_neighbours_go_on() {
     };
     // All at once: the test takes as long as the slowest.
     let stories = [
-        (Manner::Garbage, "28 bytes that are no whole answer"),
+        (Manner::Garbage, "this is not Modbus TCP"),
         (Manner::Exception(1), "exception 1 (illegal function)"),
         (Manner::Exception(4), "exception 4 (device failure)"),
         (Manner::Exception(11), "the gateway's device does not answer"),

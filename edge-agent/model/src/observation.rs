@@ -173,6 +173,13 @@ pub enum Fact {
         /// When the device had it.
         sampled: Timestamp,
     },
+    /// A point still has the value that it reported last: its heartbeat.
+    Confirmed {
+        /// Which.
+        point: PointId,
+        /// When the device was asked.
+        sampled: Timestamp,
+    },
     /// A driver's judgement of a device.
     Health {
         /// Which.

@@ -249,6 +249,7 @@ impl Property {
             Fact::Reported { point, value, quality, sampled } => {
                 self.reported(at, point, value.as_ref(), *quality, *sampled, &mut out);
             }
+            Fact::Confirmed { point, sampled } => self.confirmed(point, *sampled, &mut out),
             Fact::Health { device, state, reason } => {
                 self.device_health(at, device, *state, reason.as_deref(), &mut out);
             }
@@ -381,6 +382,20 @@ impl Property {
             }
             _ => {}
         }
+    }
+
+    /// A heartbeat: the same value, known to be so at a later time.
+    fn confirmed(&mut self, point: &PointId, sampled: Timestamp, out: &mut Applied) {
+        let Some((room, spec)) = self.point_spec(point) else {
+            self.count("unknown-point");
+            return;
+        };
+        let (room, role) = (room.cloned(), spec.role);
+        let Some(state) = self.points.get_mut(point) else { return };
+        state.at = state.at.max(sampled);
+        let (value, quality, sampled) = (state.value.clone(), state.quality, state.at);
+        out.touched.insert(Entity::Point(point.clone()));
+        out.changes.push(Change::Reported { point: point.clone(), room, role, value, quality, sampled });
     }
 
     fn raise(&mut self, at: Timestamp, kind: AlertKind, source: &str, text: &str, out: &mut Applied) {

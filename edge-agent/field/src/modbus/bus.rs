@@ -1,14 +1,22 @@
-//! The shell of one bus: its connection, its clock, and the loop that does one thing at a time.
+//! The shell of one bus: its line, its clock, and the loop that gives each lane of the line one job at a time.
+//!
+//! A serial line has one lane; a TCP connection has as many as the devices on it bear (`max_in_flight`). A device is
+//! never asked twice at once. Devices that don't answer share a small part of the bus's time, however many they are.
 
-use super::client::{Client, Failure};
+use super::agenda::Agenda;
+use super::asks::{self, Answer, Done, Manner, What, WriteFailure};
 use super::config::BusConfig;
-use super::decode::{decode, encode, needs, ordered};
+use super::decode::{Words, decode, encode};
 use super::device::{Device, Job, ModbusDevice, written};
+use super::line::{DeviceIdentity, Failure, Line, LineCounters, exception};
 use super::writes::{Do, Pending};
 use engawa_model::{
     CommandKey, CommandOutcome, Fact, Intent, LinkId, Observation, ObservationSink, PointId, SinkClosed,
     Timestamp, Value,
 };
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::sync::Arc;
@@ -29,6 +37,8 @@ const BEAT_MS: u64 = 50;
 const KEPT_FACTS: usize = 4;
 /// When there is nothing to do at all.
 const IDLE: Duration = Duration::from_secs(3600);
+/// The dead of a bus together get at most one part in so many of its time.
+const SHARE_OF_THE_DEAD: u32 = 20;
 
 /// What a bus is made of.
 pub struct BusParts {
@@ -57,15 +67,21 @@ pub struct BusCounters {
     pub exceptions: AtomicU64,
     /// Answers that were none.
     pub garbage: AtomicU64,
+    /// The most that a poll has come after its time, ms.
+    pub worst_lag_ms: AtomicU64,
 }
 
 /// A bus, ready to run.
 pub struct Bus {
     config: BusConfig,
     devices: Vec<Device>,
+    agenda: Agenda,
     sink: Arc<dyn ObservationSink>,
     intents: mpsc::Receiver<Intent>,
-    client: Client,
+    line: Line,
+    /// Lanes without a job.
+    free: Vec<usize>,
+    running: FuturesUnordered<BoxFuture<'static, Done>>,
     counters: Arc<BusCounters>,
     random: SmallRng,
     began: Instant,
@@ -74,6 +90,8 @@ pub struct Bus {
     pause: Duration,
     /// No connection is tried before this.
     reconnect: Duration,
+    /// No dead device is asked before this.
+    dead_not_before: Duration,
     /// Kept between rounds for its memory.
     facts: Vec<Fact>,
 }
@@ -86,26 +104,43 @@ impl Bus {
         let into_beat = Timestamp::now().as_millisecond().cast_unsigned() % BEAT_MS;
         let beats = random.random_range(1..=SPREAD_BEATS);
         let spread = Duration::from_millis(beats * BEAT_MS - into_beat);
-        let devices = devices.into_iter().map(|device| Device::new(device, Duration::ZERO, spread)).collect();
-        Self {
-            client: Client::new(config.address.clone()),
+        let lanes = devices.iter().map(|device| usize::from(device.map.max_in_flight)).max().unwrap_or(1);
+        let worth = config.gap_worth();
+        let devices: Vec<Device> =
+            devices.into_iter().map(|device| Device::new(device, worth, spread)).collect();
+        let line = Line::new(&config, lanes);
+        let mut bus = Self {
+            agenda: Agenda::new(devices.len()),
+            free: (0..line.lanes()).rev().collect(),
+            line,
             config,
             devices,
             sink,
             intents: writes,
+            running: FuturesUnordered::new(),
             counters: Arc::default(),
             random,
             began: Instant::now(),
             told: None,
             pause: FIRST_PAUSE,
             reconnect: Duration::ZERO,
+            dead_not_before: Duration::ZERO,
             facts: Vec::new(),
+        };
+        for n in 0..bus.devices.len() {
+            bus.enter(n);
         }
+        bus
     }
 
     /// The counters, for the metrics.
     pub fn counters(&self) -> Arc<BusCounters> {
         Arc::clone(&self.counters)
+    }
+
+    /// What the line has thrown away, for the metrics.
+    pub fn line_counters(&self) -> Arc<LineCounters> {
+        self.line.dropped()
     }
 
     /// Polls and writes until `cancel`.
@@ -118,23 +153,27 @@ impl Bus {
                 self.accept(intent);
             }
             self.tell().await?;
-            let now = self.now();
-            let next = self.next(now);
-            let (due, at) = next.map_or((now + IDLE, None), |(due, device, job)| (due, Some((device, job))));
-            if let (true, Some((device, job))) = (due <= now, at) {
-                if cancel.run_until_cancelled(self.work(device, job)).await.is_none() {
+            if self.wants_connection() {
+                if cancel.run_until_cancelled(self.connect()).await.is_none() {
                     return Ok(());
                 }
                 continue;
             }
+            while self.line.is_connected() && self.start_next() {}
+            // A job that could end at once has put facts down: they go first.
+            if !self.facts.is_empty() {
+                continue;
+            }
+            let wait = self.until_next();
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
-                intent = self.intents.recv() => match intent {
-                    Some(intent) => self.accept(intent),
-                    // Nobody can want anything any more; polling goes on until it is cancelled.
-                    None => tokio::time::sleep(due - now).await,
-                },
-                () = tokio::time::sleep(due - now) => {}
+                Some(done) = self.running.next(), if !self.running.is_empty() => self.finished(done),
+                intent = self.intents.recv(), if !self.intents.is_closed() => {
+                    if let Some(intent) = intent {
+                        self.accept(intent);
+                    }
+                }
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }
@@ -143,33 +182,138 @@ impl Bus {
         self.began.elapsed()
     }
 
-    /// What is due first of all devices. While there is no connection, nothing before the next attempt.
-    fn next(&self, now: Duration) -> Option<(Duration, usize, Job)> {
-        let jobs = self
-            .devices
-            .iter()
-            .enumerate()
-            .filter_map(|(n, device)| device.next(now).map(|(due, job)| (due, n, job)));
-        // Among what is due now, writes go first.
-        let rank = |(due, _, job): &(Duration, usize, Job)| match (*due <= now, job) {
-            (true, Job::Write(_)) => (Duration::ZERO, 0),
-            (_, Job::Write(_)) => (*due, 0),
-            (_, Job::Poll(_)) => (*due, 1),
-        };
-        let (due, device, job) = jobs.min_by_key(rank)?;
-        let due = if self.client.is_connected() { due } else { due.max(self.reconnect) };
-        Some((due, device, job))
+    /// True where something is due, and there is no line to ask on, and it may be tried again.
+    fn wants_connection(&self) -> bool {
+        let now = self.now();
+        !self.line.is_connected()
+            && self.running.is_empty()
+            && now >= self.reconnect
+            && self.agenda.next().is_some_and(|due| due <= now)
+    }
+
+    fn until_next(&self) -> Duration {
+        let now = self.now();
+        if self.free.is_empty() {
+            return IDLE;
+        }
+        let due = self.agenda.next().unwrap_or(now + IDLE);
+        let due = if self.line.is_connected() { due } else { due.max(self.reconnect) };
+        // Without a line, what is running ends first, and that wakes this loop.
+        if !self.line.is_connected() && !self.running.is_empty() {
+            return IDLE;
+        }
+        due.saturating_sub(now)
+    }
+
+    /// Tells the agenda what device `n` wants.
+    fn enter(&mut self, n: usize) {
+        let device = &self.devices[n];
+        if device.busy {
+            self.agenda.enter(n, None, None);
+            return;
+        }
+        let hold = if device.is_unwell() { self.dead_not_before } else { Duration::ZERO };
+        let write = device.next_write().map(|(due, _)| due);
+        let poll = device.next_poll().map(|(due, _)| due.max(hold));
+        self.agenda.enter(n, write, poll);
+    }
+
+    /// Gives the job that is due first to a lane. False where none is due, or no lane is free.
+    fn start_next(&mut self) -> bool {
+        if self.free.is_empty() {
+            return false;
+        }
+        let now = self.now();
+        let Some((n, write)) = self.agenda.due(now) else { return false };
+        let device = &self.devices[n];
+        if !write && device.is_unwell() && now < self.dead_not_before {
+            // Another of the dead has had its turn since this one was entered.
+            self.enter(n);
+            return true;
+        }
+        let next = if write { device.next_write() } else { device.next_poll() };
+        match next {
+            Some((_, Job::Write(point))) => self.start_write(n, point),
+            Some((due, Job::Poll(request))) => {
+                let lag = u64::try_from((now - due.min(now)).as_millis()).unwrap_or(u64::MAX);
+                self.counters.worst_lag_ms.fetch_max(lag, Ordering::Relaxed);
+                self.start_poll(n, request);
+            }
+            None => self.enter(n),
+        }
+        true
+    }
+
+    fn start_poll(&mut self, n: usize, number: usize) {
+        let device = &self.devices[n];
+        if !device.identified {
+            self.start(n, What::Identity, |lane, manner| Box::pin(asks::identity(lane, manner)));
+            return;
+        }
+        let Some(request) = device.request(number) else { return };
+        let (function, first, count) = (request.function, request.first, request.count);
+        self.start(n, What::Poll(number), move |lane, manner| {
+            Box::pin(asks::read(lane, manner, function, first, count))
+        });
+    }
+
+    fn start_write(&mut self, n: usize, point: usize) {
+        let now = self.now();
+        let early = self.devices[n].too_early(point, now);
+        let device = &mut self.devices[n];
+        let Some(spec) = device.map.points.get(point) else { return };
+        let (function, address, length) = (spec.function, spec.address, spec.length);
+        let Some(pending) = device.writes.get_mut(&point) else { return };
+        match pending.next(Timestamp::now()) {
+            Err(outcome) => self.end(n, point, outcome, None),
+            Ok(Do::Write) => {
+                if let Some(due) = early {
+                    pending.not_sent(due);
+                    self.enter(n);
+                    return;
+                }
+                let value = pending.value.clone();
+                self.start(n, What::Write(point), move |lane, manner| {
+                    Box::pin(asks::write(lane, manner, point, value))
+                });
+            }
+            Ok(Do::Read) => self.start(n, What::ReadBack(point), move |lane, manner| {
+                Box::pin(asks::read(lane, manner, function, address, length))
+            }),
+        }
+    }
+
+    fn start(
+        &mut self,
+        n: usize,
+        what: What,
+        ask: impl FnOnce(super::line::Lane, Manner) -> BoxFuture<'static, Answer>,
+    ) {
+        let Some(lane) = self.free.pop() else { return };
+        let began = self.now();
+        let device = &mut self.devices[n];
+        device.busy = true;
+        if let What::Poll(number) = what {
+            device.sent(number, began);
+        }
+        let longest = device.map.timeout.unwrap_or(Duration::from_millis(u64::from(self.config.timeout_ms)));
+        let manner = Manner { unit: device.unit, longest, map: Arc::clone(&device.map) };
+        self.enter(n);
+        count_one(&self.counters.requests);
+        let asked = ask(self.line.lane(lane), manner);
+        self.running
+            .push(Box::pin(async move { Done { device: n, lane, what, began, answer: asked.await } }));
     }
 
     /// Takes an order of the house.
     fn accept(&mut self, intent: Intent) {
         let Intent::WritePoint { key, point, value, expires } = intent else { return };
         let now = self.now();
-        let found = self.devices.iter_mut().find(|device| device.id == point.device);
+        let found = self.devices.iter().position(|device| device.id == point.device);
         let refused = match found {
             None => format!("there is no device `{}` on this bus", point.device),
-            Some(device) => match take(device, &key, &point, value, expires, now) {
-                Ok(()) => return,
+            Some(n) => match take(&mut self.devices[n], &key, &point, value, expires, now) {
+                Ok(()) => return self.enter(n),
                 Err(reason) => reason,
             },
         };
@@ -186,26 +330,11 @@ impl Bus {
         Ok(())
     }
 
-    async fn work(&mut self, n: usize, job: Job) {
-        if !self.client.is_connected() && !self.connect().await {
-            return;
-        }
-        match job {
-            Job::Write(point) => self.write(n, point).await,
-            Job::Poll(request) => self.poll(n, request).await,
-        }
-        if !self.client.is_connected() {
-            // Devices that break their connection must not be met with one connection after another.
-            self.reconnect = self.now() + self.spread(FIRST_PAUSE.min(self.pause));
-        }
-    }
-
-    async fn connect(&mut self) -> bool {
-        match self.client.connect().await {
+    async fn connect(&mut self) {
+        match self.line.connect().await {
             Ok(()) => {
                 self.pause = FIRST_PAUSE;
-                self.link(true, format!("connected to {}", self.config.address));
-                true
+                self.link(true, format!("connected to {}", self.line.place()));
             }
             Err(failure) => {
                 let (now, why) = (self.now(), failure.in_words(""));
@@ -217,7 +346,9 @@ impl Bus {
                     // What holds it up is the connection, and that has a pause of its own.
                     device.free();
                 }
-                false
+                for n in 0..self.devices.len() {
+                    self.enter(n);
+                }
             }
         }
     }
@@ -235,142 +366,127 @@ impl Bus {
         }
     }
 
-    fn timeout(&self, n: usize) -> Duration {
-        self.devices[n].map.timeout.unwrap_or(Duration::from_millis(u64::from(self.config.timeout_ms)))
+    /// What has come of a job.
+    fn finished(&mut self, done: Done) {
+        let Done { device: n, lane, what, began, answer } = done;
+        let now = self.now();
+        self.free.push(lane);
+        let device = &mut self.devices[n];
+        device.busy = false;
+        device.rest_until(now + device.map.pause);
+        match (what, answer) {
+            (What::Poll(number), Answer::Words(answer)) => self.polled(n, number, answer, now - began),
+            (What::Identity, Answer::Identity(answer)) => self.identified(n, answer, now - began),
+            (What::Write(point), Answer::Written(answer)) => self.after_write(n, point, answer, now - began),
+            (What::ReadBack(point), Answer::Words(answer)) => self.read_back(n, point, answer, now - began),
+            // Each job gives the answer of its kind.
+            _ => {}
+        }
+        if !self.line.is_connected() {
+            // Devices that break their connection must not be met with one connection after another.
+            self.reconnect = self.reconnect.max(now + self.spread(FIRST_PAUSE.min(self.pause)));
+        }
+        self.enter(n);
     }
 
-    async fn poll(&mut self, n: usize, request_number: usize) {
-        if !self.devices[n].identified && !self.identify(n).await {
-            return;
-        }
-        let longest = self.timeout(n);
-        let device = &self.devices[n];
-        let (unit, pause) = (device.unit, device.map.pause);
-        let Some(request) = device.request(request_number) else { return };
-        let (function, first, count) = (request.function, request.first, request.count);
-        let before = self.now();
-        count_one(&self.counters.requests);
-        let answer = self.client.read(unit, function, first, count, longest).await;
+    fn polled(&mut self, n: usize, number: usize, answer: Result<Words, Failure>, took: Duration) {
         let (now, at) = (self.now(), Timestamp::now());
         let device = &mut self.devices[n];
-        device.sent(request_number, before);
-        device.rest_until(now + pause);
+        let Some(request) = device.request(number) else { return };
+        let (first, count) = (request.first, request.count);
         match answer {
             Ok(words) => {
                 self.counters.registers.fetch_add(u64::from(count), Ordering::Relaxed);
-                device.heard(request_number, &words, at, &mut self.facts);
+                device.heard(number, &words, now, at, &mut self.facts);
             }
             Err(failure) => {
                 // Devices refuse gaps and lengths that no manual names: the parts are asked for from now on.
-                if matches!(failure, Failure::Exception(2 | 3)) && device.split(request_number, now) {
+                if matches!(failure, Failure::Exception(2 | 3)) && device.split(number, now) {
                     count_one(&self.counters.exceptions);
                     return;
                 }
-                let what =
+                if failure.may_pass() && device.try_again(number, now) {
+                    self.count(&failure);
+                    return;
+                }
+                let place =
                     if count == 1 { first.to_string() } else { format!("{first}..{}", first + (count - 1)) };
-                self.failed(n, &failure, &what, now - before);
+                self.failed(n, &failure, &place, took);
             }
         }
     }
 
-    /// Looks whether the device is of the make that its profile is for.
-    async fn identify(&mut self, n: usize) -> bool {
-        let longest = self.timeout(n);
-        let Some((function, address, expect)) = self.devices[n].map.identity.clone() else { return true };
-        let before = self.now();
-        count_one(&self.counters.requests);
-        let answer = self.client.read(self.devices[n].unit, function, address, 1, longest).await;
-        let now = self.now();
-        match answer {
-            Ok(super::decode::Words::Registers(words)) if words.iter().all(|word| expect.contains(word)) => {
-                self.devices[n].identified = true;
-                true
-            }
-            Ok(words) => {
-                let why = match words {
-                    super::decode::Words::Registers(words) => format!(
-                        "it is another device: register {address} has {:#06x}, expected {}",
-                        words.first().copied().unwrap_or_default(),
-                        expect.iter().map(|word| format!("{word:#06x}")).collect::<Vec<_>>().join(" or ")
-                    ),
-                    super::decode::Words::Bits(_) => "it is another device".to_owned(),
-                };
-                self.devices[n].failed(&why, now - before, now, &mut self.facts);
-                false
-            }
-            Err(failure) => {
-                self.failed(n, &failure, &address.to_string(), now - before);
-                false
+    fn identified(
+        &mut self,
+        n: usize,
+        answer: Result<(Option<Words>, Option<DeviceIdentity>), Failure>,
+        took: Duration,
+    ) {
+        let map = Arc::clone(&self.devices[n].map);
+        let another = match answer {
+            Ok((words, identity)) => other_make(&map, words.as_ref(), identity.as_ref()),
+            Err(failure) => return self.failed(n, &failure, "the question which device it is", took),
+        };
+        match another {
+            None => self.devices[n].identified = true,
+            Some(why) => {
+                let now = self.now();
+                self.devices[n].failed(&why, took, now, &mut self.facts);
+                self.hold_the_dead(n, now, took);
             }
         }
+    }
+
+    fn count(&self, failure: &Failure) {
+        count_one(match failure {
+            Failure::Exception(_) => &self.counters.exceptions,
+            Failure::Garbage(_) | Failure::Half(..) | Failure::Crc => &self.counters.garbage,
+            _ => &self.counters.timeouts,
+        });
     }
 
     fn failed(&mut self, n: usize, failure: &Failure, what: &str, took: Duration) {
         let now = self.now();
-        count_one(match failure {
-            Failure::Exception(_) => &self.counters.exceptions,
-            Failure::Garbage(_) | Failure::Half(..) => &self.counters.garbage,
-            _ => &self.counters.timeouts,
-        });
+        self.count(failure);
         self.devices[n].failed(&failure.in_words(what), took, now, &mut self.facts);
+        self.hold_the_dead(n, now, took);
     }
 
-    async fn write(&mut self, n: usize, point: usize) {
-        let (longest, now) = (self.timeout(n), self.now());
-        let early = self.devices[n].too_early(point, now);
-        let device = &mut self.devices[n];
-        let (unit, pause, map) = (device.unit, device.map.pause, Arc::clone(&device.map));
-        let Some(pending) = device.writes.get_mut(&point) else { return };
-        let Some(spec) = map.points.get(point) else { return };
-        let step = pending.next(Timestamp::now());
-        match step {
-            Err(outcome) => self.end(n, point, outcome, None),
-            Ok(Do::Write) => {
-                if let Some(due) = early {
-                    pending.not_sent(due);
-                    return;
-                }
-                // It was encoded when it was taken.
-                let Ok(words) = encode(spec, &pending.value) else { return };
-                let words = ordered(spec, words);
-                let function = spec.write.as_ref().map_or(6, |rule| rule.function);
-                count_one(&self.counters.requests);
-                let answer = self.client.write(unit, function, spec.address, &words, longest).await;
-                let done = self.now();
-                self.devices[n].rest_until(done + pause);
-                self.after_write(n, point, answer, done - now);
-            }
-            Ok(Do::Read) => {
-                count_one(&self.counters.requests);
-                let answer = self.client.read(unit, spec.function, spec.address, spec.length, longest).await;
-                let done = self.now();
-                self.devices[n].rest_until(done + pause);
-                match answer {
-                    Ok(words) => {
-                        let Some(read) = decode(&map, spec, spec.address, &words) else { return };
-                        let at = Timestamp::now();
-                        self.devices[n].well(at, &mut self.facts);
-                        let ended = self.devices[n]
-                            .writes
-                            .get_mut(&point)
-                            .and_then(|pending| pending.read_back(spec, &read, done));
-                        if let Some(outcome) = ended {
-                            let value = read.value.clone();
-                            // First what the device has, then how the order ended: in between, the value is the
-                            // house's doing and no guest's.
-                            self.devices[n].holds(point, read, at, &mut self.facts);
-                            self.end(n, point, outcome, value);
-                        }
-                    }
-                    Err(failure) => {
-                        self.failed(n, &failure, &format!("{} (read back)", spec.address), done - now);
-                    }
-                }
-            }
+    /// One of the dead has held a lane up for `took`: the next of them waits so long that they have their share.
+    fn hold_the_dead(&mut self, n: usize, now: Duration, took: Duration) {
+        if self.devices[n].is_unwell() {
+            let lanes = u32::try_from(self.line.lanes()).unwrap_or(1).max(1);
+            let rest = took.saturating_mul(SHARE_OF_THE_DEAD - 1) / lanes;
+            self.dead_not_before = self.dead_not_before.max(now + rest);
         }
     }
 
-    fn after_write(&mut self, n: usize, point: usize, answer: Result<(), Failure>, took: Duration) {
+    fn read_back(&mut self, n: usize, point: usize, answer: Result<Words, Failure>, took: Duration) {
+        let now = self.now();
+        let map = Arc::clone(&self.devices[n].map);
+        let Some(spec) = map.points.get(point) else { return };
+        match answer {
+            Ok(words) => {
+                let Some(read) = decode(&map, spec, spec.address, &words) else { return };
+                let at = Timestamp::now();
+                self.devices[n].well(at, &mut self.facts);
+                let ended = self.devices[n]
+                    .writes
+                    .get_mut(&point)
+                    .and_then(|pending| pending.read_back(spec, &read, now));
+                if let Some(outcome) = ended {
+                    let value = read.value.clone();
+                    // First what the device has, then how the order ended: in between, the value is the house's doing
+                    // and no guest's.
+                    self.devices[n].holds(point, read, at, &mut self.facts);
+                    self.end(n, point, outcome, value);
+                }
+            }
+            Err(failure) => self.failed(n, &failure, &format!("{} (read back)", spec.address), took),
+        }
+    }
+
+    fn after_write(&mut self, n: usize, point: usize, answer: Result<(), WriteFailure>, took: Duration) {
         let (now, at) = (self.now(), Timestamp::now());
         let map = Arc::clone(&self.devices[n].map);
         let Some(spec) = map.points.get(point) else { return };
@@ -384,19 +500,30 @@ impl Bus {
                     self.end(n, point, outcome, None);
                 }
             }
-            // The device has heard it and says no: so it is, whoever asks again.
-            Err(Failure::Exception(code @ (1..=4))) => {
-                count_one(&self.counters.exceptions);
-                let reason =
-                    format!("the device refuses it: exception {code} ({})", super::client::exception(code));
+            Err(WriteFailure::Refused(reason)) => {
                 self.end(n, point, CommandOutcome::Refused { reason }, None);
             }
-            Err(failure) => {
-                let sent = !matches!(failure, Failure::NoConnection(_) | Failure::Exception(_));
+            // The device has heard it and says no: so it is, whoever asks again.
+            Err(WriteFailure::Sent(Failure::Exception(code @ (1..=4)))) => {
+                count_one(&self.counters.exceptions);
+                let reason = format!("the device refuses it: exception {code} ({})", exception(code));
+                self.end(n, point, CommandOutcome::Refused { reason }, None);
+            }
+            Err(WriteFailure::Sent(failure)) => {
                 if let Some(pending) = self.devices[n].writes.get_mut(&point) {
-                    if sent { pending.in_doubt(now) } else { pending.not_sent(now) }
+                    // Busy is an answer: nothing was written.
+                    match failure {
+                        Failure::Exception(_) => pending.not_sent(now),
+                        _ => pending.in_doubt(now),
+                    }
                 }
                 self.failed(n, &failure, &format!("a write to {}", spec.address), took);
+            }
+            Err(WriteFailure::Unsent(failure)) => {
+                if let Some(pending) = self.devices[n].writes.get_mut(&point) {
+                    pending.not_sent(now);
+                }
+                self.failed(n, &failure, &format!("what must be read to write {}", spec.address), took);
             }
         }
     }
@@ -405,7 +532,39 @@ impl Bus {
         if let Some(pending) = self.devices[n].writes.remove(&point) {
             self.facts.push(written(pending.key, outcome, read_back));
         }
+        self.enter(n);
     }
+}
+
+/// Why the device is not of its profile's make; `None` where it is.
+fn other_make(
+    map: &crate::profile::modbus::ModbusMap,
+    words: Option<&Words>,
+    identity: Option<&DeviceIdentity>,
+) -> Option<String> {
+    if let (Some((_, address, expect)), Some(words)) = (&map.identity, words) {
+        match words {
+            Words::Registers(words) if words.iter().all(|word| expect.contains(word)) => {}
+            Words::Registers(words) => {
+                return Some(format!(
+                    "it is another device: register {address} has {:#06x}, expected {}",
+                    words.first().copied().unwrap_or_default(),
+                    expect.iter().map(|word| format!("{word:#06x}")).collect::<Vec<_>>().join(" or ")
+                ));
+            }
+            Words::Bits(_) => return Some("it is another device".to_owned()),
+        }
+    }
+    let (rule, said) = (map.device_id.as_ref()?, identity?);
+    (!rule.fits(&said.vendor, &said.product, &said.revision)).then(|| {
+        format!(
+            "it is another device: it says vendor `{}`, product `{}`, revision `{}`; expected {}",
+            said.vendor,
+            said.product,
+            said.revision,
+            rule.in_words()
+        )
+    })
 }
 
 fn count_one(counter: &AtomicU64) {
@@ -425,15 +584,7 @@ fn take(
         .map
         .position(&point.point)
         .ok_or_else(|| format!("{} has no point `{}`", point.device, point.point))?;
-    let spec = &device.map.points[number];
-    encode(spec, &value)?;
-    if spec.bits.is_some()
-        || spec.write.as_ref().is_some_and(|rule| !rule.companions.is_empty())
-        || !needs(spec).is_empty()
-    {
-        // One request would switch what nobody asked for.
-        return Err(format!("{} can't be written by itself, and this bus writes nothing along yet", point));
-    }
+    encode(&device.map.points[number], &value)?;
     if device.writes.get(&number).is_some_and(|pending| pending.key == *key) {
         // Given again after a restart of either side: it goes on as it was.
         return Ok(());

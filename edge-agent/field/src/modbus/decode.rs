@@ -7,13 +7,11 @@
 //! number for, is reported as bad, never as another number. With a scale they are rounded once, to the nearest `f64`.
 
 mod change;
-#[allow(dead_code, reason = "the bus composes its writes")]
 mod compose;
 mod encode;
 mod raw;
 
 pub(crate) use change::{differs, same};
-#[allow(unused_imports, reason = "the bus composes its writes")]
 pub(crate) use compose::{Outgoing, Register, compose, needs};
 pub(crate) use encode::encode;
 #[allow(unused_imports, reason = "the bus writes parts of registers")]

@@ -50,24 +50,32 @@ pub(crate) struct Device {
     /// Nothing before this.
     not_before: Duration,
     pub(crate) identified: bool,
+    /// True while a lane has a job of it.
+    pub(crate) busy: bool,
+    /// How often the request that failed last was tried again: its number and the count.
+    tries: (usize, u8),
+    /// When points with a heartbeat were last reported; empty where the map has none.
+    told: Vec<Duration>,
     /// At most one a point.
     pub(crate) writes: BTreeMap<usize, Pending>,
     written: BTreeMap<usize, Duration>,
 }
 
 impl Device {
-    /// A device whose first requests are spread over `spread`.
-    pub(crate) fn new(device: ModbusDevice, now: Duration, spread: Duration) -> Self {
+    /// A device whose first requests come after `spread`; for gaps of `worth` registers another request is cheaper.
+    pub(crate) fn new(device: ModbusDevice, worth: u16, spread: Duration) -> Self {
         let ModbusDevice { id, unit, map } = device;
         let polls =
-            plan::requests(&map).into_iter().map(|request| Poll { due: now + spread, request }).collect();
+            plan::requests(&map, worth).into_iter().map(|request| Poll { due: spread, request }).collect();
         let points: Vec<PointId> = map
             .points
             .iter()
             .map(|point| PointId { device: id.clone(), point: point.name.clone() })
             .collect();
         let last = vec![None; points.len()];
-        let identified = map.identity.is_none();
+        let identified = is_known(&map);
+        let beats = map.points.iter().any(|point| point.heartbeat.is_some());
+        let told = if beats { vec![Duration::ZERO; points.len()] } else { Vec::new() };
         Self {
             id,
             unit,
@@ -79,21 +87,43 @@ impl Device {
             health: Health::default(),
             not_before: Duration::ZERO,
             identified,
+            busy: false,
+            tries: (usize::MAX, 0),
+            told,
             writes: BTreeMap::new(),
             written: BTreeMap::new(),
         }
     }
 
-    /// What is due first, and when; writes before polls.
-    pub(crate) fn next(&self, now: Duration) -> Option<(Duration, Job)> {
-        let write = self.writes.values().map(|write| (write.due, write.point)).min();
-        let poll = self.polls.iter().enumerate().map(|(n, poll)| (poll.due, n)).min();
-        let write = write.map(|(due, point)| (due.max(self.not_before), Job::Write(point)));
-        let poll = poll.map(|(due, n)| (due.max(self.not_before), Job::Poll(n)));
-        match (write, poll) {
-            (Some(write), Some(poll)) => Some(if write.0 <= now || write.0 <= poll.0 { write } else { poll }),
-            (one, other) => one.or(other),
+    /// The write that is due first, and when.
+    pub(crate) fn next_write(&self) -> Option<(Duration, Job)> {
+        let (due, point) = self.writes.values().map(|write| (write.due, write.point)).min()?;
+        Some((due.max(self.not_before), Job::Write(point)))
+    }
+
+    /// The poll that is due first, and when.
+    pub(crate) fn next_poll(&self) -> Option<(Duration, Job)> {
+        let (due, n) = self.polls.iter().enumerate().map(|(n, poll)| (poll.due, n)).min()?;
+        Some((due.max(self.not_before), Job::Poll(n)))
+    }
+
+    /// True once the device has been judged sick.
+    pub(crate) fn is_unwell(&self) -> bool {
+        self.health.is_unwell()
+    }
+
+    /// Request `n` had no good answer: true where it is sent once more before that counts. Only a device that was well
+    /// is worth it, and reading changes nothing.
+    pub(crate) fn try_again(&mut self, n: usize, now: Duration) -> bool {
+        let tried = if self.tries.0 == n { self.tries.1 } else { 0 };
+        if tried >= self.map.retries || !self.health.is_well() {
+            return false;
         }
+        self.tries = (n, tried + 1);
+        if let Some(poll) = self.polls.get_mut(n) {
+            poll.due = now;
+        }
+        true
     }
 
     pub(crate) fn request(&self, n: usize) -> Option<&Request> {
@@ -124,8 +154,16 @@ impl Device {
     }
 
     /// A good answer to request `n`: what is worth a report.
-    pub(crate) fn heard(&mut self, n: usize, words: &Words, at: Timestamp, facts: &mut Vec<Fact>) {
+    pub(crate) fn heard(
+        &mut self,
+        n: usize,
+        words: &Words,
+        clock: Duration,
+        at: Timestamp,
+        facts: &mut Vec<Fact>,
+    ) {
         self.well(at, facts);
+        self.tries = (usize::MAX, 0);
         let Some(poll) = self.polls.get(n) else { return };
         for &point in &poll.request.points {
             let Some(spec) = self.map.points.get(point) else { continue };
@@ -133,6 +171,15 @@ impl Device {
             if self.last[point].as_ref().is_none_or(|last| differs(spec, last, &now)) {
                 facts.push(reported(&self.points[point], &now, at));
                 self.last[point] = Some(now);
+            } else if let Some(told) = self.told.get(point)
+                && spec.heartbeat.is_some_and(|beat| clock >= *told + beat)
+            {
+                facts.push(Fact::Confirmed { point: self.points[point].clone(), sampled: at });
+            } else {
+                continue;
+            }
+            if let Some(told) = self.told.get_mut(point) {
+                *told = clock;
             }
         }
     }
@@ -166,7 +213,7 @@ impl Device {
             }
         }
         // Another device may hang there when something answers again.
-        self.identified = self.map.identity.is_none();
+        self.identified = is_known(&self.map);
     }
 
     /// The device may be asked as soon as there is a connection.
@@ -194,6 +241,11 @@ impl Device {
     pub(crate) fn note_written(&mut self, point: usize, now: Duration) {
         self.written.insert(point, now);
     }
+}
+
+/// True where nothing tells the make.
+fn is_known(map: &ModbusMap) -> bool {
+    map.identity.is_none() && map.device_id.is_none()
 }
 
 fn reported(point: &PointId, decoded: &Decoded, sampled: Timestamp) -> Fact {

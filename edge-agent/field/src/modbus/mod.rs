@@ -4,19 +4,22 @@
 //! of sick devices and the state of writes are pure; [`bus`] is the thin shell with the socket and the clock.
 //!
 //! Why sick devices are judged one by one: on a bus of thirty thermostats one that is unplugged must not slow the
-//! other twenty-nine. A device that does not answer is asked ever more rarely, and never for more than a tenth of the
-//! bus's time.
+//! other twenty-nine. A device that does not answer is asked ever more rarely, and never for more than a twentieth of
+//! the bus's time.
 
+mod agenda;
+mod asks;
 mod bus;
-mod client;
 mod config;
-mod decode;
+pub(crate) mod decode;
 mod device;
 mod health;
-mod plan;
+mod line;
+pub(crate) mod plan;
 pub mod tool;
 mod writes;
 
 pub use bus::{Bus, BusCounters, BusParts};
-pub use config::BusConfig;
+pub use config::{BusConfig, Framing, Parity, TlsConfig};
 pub use device::ModbusDevice;
+pub use line::LineCounters;

@@ -7,9 +7,6 @@
 use crate::profile::modbus::{MapPoint, ModbusMap};
 use std::time::Duration;
 
-/// The most bits that are read at once: bits are few, and devices differ.
-const MOST_BITS: u16 = 512;
-
 /// One request, and the points that are in its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
@@ -25,8 +22,8 @@ pub(crate) struct Request {
     pub(crate) points: Vec<usize>,
 }
 
-/// The requests that read all points of `map`.
-pub(crate) fn requests(map: &ModbusMap) -> Vec<Request> {
+/// The requests that read all points of `map`. Gaps are read along up to `worth` registers, if the profile allows it.
+pub(crate) fn requests(map: &ModbusMap, worth: u16) -> Vec<Request> {
     let mut order: Vec<usize> = (0..map.points.len()).collect();
     order.sort_by_key(|n| {
         let point = &map.points[*n];
@@ -35,7 +32,7 @@ pub(crate) fn requests(map: &ModbusMap) -> Vec<Request> {
     let mut requests: Vec<Request> = Vec::new();
     for n in order {
         let point = &map.points[n];
-        let joined = requests.last_mut().is_some_and(|request| join(map, request, n, point));
+        let joined = requests.last_mut().is_some_and(|request| join(map, worth, request, n, point));
         if !joined {
             requests.push(Request {
                 function: point.function,
@@ -49,14 +46,17 @@ pub(crate) fn requests(map: &ModbusMap) -> Vec<Request> {
     requests
 }
 
-fn join(map: &ModbusMap, request: &mut Request, n: usize, point: &MapPoint) -> bool {
+fn join(map: &ModbusMap, worth: u16, request: &mut Request, n: usize, point: &MapPoint) -> bool {
     if request.function != point.function || request.interval != point.interval {
         return false;
     }
     let (end, most) = (u32::from(request.first) + u32::from(request.count), most(map, request.function));
     let last = (u32::from(point.address) + u32::from(point.length)).max(end);
     let count = last - u32::from(request.first);
-    let near = u32::from(point.address) <= end + u32::from(map.max_gap);
+    let near = u32::from(point.address) <= end + u32::from(map.max_gap.min(worth));
+    let hole = map.unreadable.iter().any(|(table, first, last)| {
+        *table == point.table && u32::from(*first) < last_of(request, point) && *last >= request.first
+    });
     let of_block = |address: u16| {
         map.blocks
             .iter()
@@ -64,7 +64,7 @@ fn join(map: &ModbusMap, request: &mut Request, n: usize, point: &MapPoint) -> b
     };
     let same_block = of_block(request.first) == of_block(point.address);
     match u16::try_from(count) {
-        Ok(count) if near && same_block && count <= most => {
+        Ok(count) if near && !hole && same_block && count <= most => {
             request.count = count;
             request.points.push(n);
             true
@@ -73,8 +73,14 @@ fn join(map: &ModbusMap, request: &mut Request, n: usize, point: &MapPoint) -> b
     }
 }
 
+/// The end of the addresses that `request` would have with `point`.
+fn last_of(request: &Request, point: &MapPoint) -> u32 {
+    let end = u32::from(request.first) + u32::from(request.count);
+    end.max(u32::from(point.address) + u32::from(point.length))
+}
+
 fn most(map: &ModbusMap, function: u8) -> u16 {
-    if function <= 2 { MOST_BITS } else { map.max_registers }
+    if function <= 2 { map.max_bits } else { map.max_registers }
 }
 
 /// The parts of a request that the device refused: without its gaps, else its halves. `None` where it has one point.
@@ -149,14 +155,14 @@ mod tests {
             } else {
                 map(head, points)
             };
-            assert_eq!(shape(&requests(&map)), want, "{name}");
+            assert_eq!(shape(&requests(&map, 125)), want, "{name}");
         }
     }
 
     #[test]
     fn a_refused_request_is_split_down_to_single_points() {
         let map = map("max_gap = 5", &[(0, "u16"), (1, "u16"), (4, "u16")]);
-        let whole = requests(&map).remove(0);
+        let whole = requests(&map, 125).remove(0);
         let parts = split(&map, &whole).unwrap();
         assert_eq!(shape(&parts), [(0, 2), (4, 1)], "at the gap first");
         let halves = split(&map, &parts[0]).unwrap();
@@ -171,7 +177,7 @@ mod tests {
             panic!()
         };
         let quick: Vec<_> =
-            requests(&map).into_iter().filter(|r| r.interval <= Duration::from_secs(1)).collect();
+            requests(&map, 125).into_iter().filter(|r| r.interval <= Duration::from_secs(1)).collect();
         assert_eq!(shape(&quick), [(100, 9), (1000, 12)], "the two access groups of the RDF302");
     }
 }

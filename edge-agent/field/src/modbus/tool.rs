@@ -4,9 +4,9 @@
 //! Each point is asked for on its own, so that what the device refuses has a name; the planner's requests come with the
 //! bus. Never: a write.
 
-use super::client::{Client, DeviceIdentity, Failure};
 use super::config::BusConfig;
 use super::decode::{Words, judge};
+use super::line::{DeviceIdentity, Failure, Line};
 use crate::profile::modbus::{DeviceIdRule, MapPoint, ModbusMap, Table};
 use engawa_model::{Quality, Value};
 use std::sync::Arc;
@@ -77,7 +77,7 @@ pub struct PointAnswer {
 /// In plain words: there is no connection. What the device does not answer is a finding and no error.
 pub async fn read(config: &BusConfig, unit: u8, map: &ModbusMap) -> Result<Findings, String> {
     let mut asker = Asker {
-        line: Client::new(config.address.clone()),
+        line: Line::new(config, 1),
         unit,
         longest: map.timeout.unwrap_or(Duration::from_millis(u64::from(config.timeout_ms))),
         pause: map.pause,
@@ -113,7 +113,7 @@ pub async fn read(config: &BusConfig, unit: u8, map: &ModbusMap) -> Result<Findi
 
 /// One device on one line, and how it is asked.
 struct Asker {
-    line: Client,
+    line: Line,
     unit: u8,
     longest: Duration,
     pause: Duration,
@@ -134,7 +134,7 @@ impl Asker {
         let mut tried = 1;
         loop {
             self.wait().await;
-            match self.line.read(self.unit, function, first, count, self.longest).await {
+            match self.line.lane(0).read(self.unit, function, first, count, self.longest).await {
                 Err(failure) if !matches!(failure, Failure::Exception(_)) && tried < self.attempts => {
                     tried += 1
                 }
@@ -171,7 +171,7 @@ impl Asker {
         }
         if let Some(rule) = &map.device_id {
             self.wait().await;
-            let (found, fits) = match self.line.identify(self.unit, self.longest).await {
+            let (found, fits) = match self.line.lane(0).identify(self.unit, self.longest).await {
                 Ok(id) => {
                     let fits = rule.fits(&id.vendor, &id.product, &id.revision);
                     let DeviceIdentity { vendor, product, revision } = id;

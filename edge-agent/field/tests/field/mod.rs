@@ -47,6 +47,11 @@ pub fn map(name_or_text: &str) -> Resolved {
 
 /// A bus with these devices (id, unit, profile).
 pub fn site(address: SocketAddr, timeout_ms: u32, devices: &[(&str, u8, &str)]) -> Site {
+    site_on(BusConfig { timeout_ms, ..BusConfig::tcp("b", address.to_string()) }, devices)
+}
+
+/// The same on any line.
+pub fn site_on(config: BusConfig, devices: &[(&str, u8, &str)]) -> Site {
     let (sender, facts) = watch::channel(Vec::new());
     let (intents, writes) = mpsc::channel(16);
     let device = |(id, unit, profile): &(&str, u8, &str)| {
@@ -54,7 +59,7 @@ pub fn site(address: SocketAddr, timeout_ms: u32, devices: &[(&str, u8, &str)]) 
         ModbusDevice { id: DeviceId::from(*id), unit: *unit, map }
     };
     let parts = BusParts {
-        config: BusConfig { id: "b".into(), address: address.to_string(), timeout_ms },
+        config,
         devices: devices.iter().map(device).collect(),
         sink: Arc::new(House(sender)),
         writes,
