@@ -10,6 +10,7 @@ mod profiles;
 use engawa_api::ApiConfig;
 use engawa_diag::Report;
 use engawa_field::modbus::{BusConfig, ModbusDevice};
+use engawa_field::mqtt::sparkplug::SparkplugConfig;
 use engawa_field::mqtt::{MqttConfig, MqttDevice};
 use engawa_field::profile::Resolved;
 use engawa_field::profile::modbus::ModbusMap;
@@ -35,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) pms: Option<PmsConfig>,
     /// The broker; without this section the gateway brings its own.
     pub(crate) mqtt: Option<MqttConfig>,
+    /// The property as a Sparkplug edge node at the site's broker.
+    pub(crate) sparkplug: Option<SparkplugConfig>,
     /// Modbus buses.
     #[serde(default)]
     pub(crate) bus: Vec<BusConfig>,
@@ -155,6 +158,11 @@ impl Config {
             .chain([self.cloud.as_mut().map(|cloud| &mut cloud.identity_dir)]);
         for path in paths.flatten() {
             *path = base.join(&*path);
+        }
+        for tls in self.bus.iter_mut().filter_map(|bus| bus.tls.as_mut()) {
+            for file in [&mut tls.ca_file, &mut tls.cert_file, &mut tls.key_file] {
+                *file = base.join(&*file).to_string_lossy().into_owned();
+            }
         }
         if let Some(mqtt) = &mut self.mqtt {
             for path in [&mut mqtt.ca_file, &mut mqtt.password_file].into_iter().flatten() {

@@ -2,7 +2,7 @@
 //! what follows from them, and only then lets intents, publications and acknowledgements out.
 
 use crate::outlets::{OutletId, Outlets};
-use engawa_field::mqtt::{Publication, Publisher, house};
+use engawa_field::mqtt::{Publication, Publisher, house, sparkplug};
 use engawa_model::{
     Change, Command, CommandKey, CommandOutcome, CommandSource, Entity, Fact, Intent, Lane, LinkId,
     Observation, ObservationSink, OrderState, PMS_LINK, Property, SinkClosed, SinkFuture, Timestamp,
@@ -45,6 +45,8 @@ enum Message {
     Connect { outlet: OutletId, intents: oneshot::Sender<mpsc::Receiver<Intent>> },
     /// The broker's task has started: what changes is published through this from now on.
     Publish(Publisher),
+    /// The same for the Sparkplug node.
+    Update(sparkplug::Updates),
 }
 
 /// The way in.
@@ -92,6 +94,13 @@ impl Door {
     /// From now on what changes is published through `publisher`.
     pub(crate) async fn publish_through(&self, publisher: Publisher) -> Result<(), SinkClosed> {
         self.0.send(Message::Publish(publisher)).await.map_err(|_| SinkClosed)
+    }
+}
+
+impl Door {
+    /// From now on Sparkplug's metrics go through `updates`.
+    pub(crate) async fn update_through(&self, updates: sparkplug::Updates) -> Result<(), SinkClosed> {
+        self.0.send(Message::Update(updates)).await.map_err(|_| SinkClosed)
     }
 }
 
@@ -147,6 +156,7 @@ pub(crate) struct House {
     messages: mpsc::Receiver<Message>,
     outlets: Outlets,
     publisher: Option<Publisher>,
+    updates: Option<sparkplug::Updates>,
     closing: CancellationToken,
     /// When what was committed must survive a power cut.
     settle_by: Option<tokio::time::Instant>,
@@ -157,6 +167,7 @@ pub(crate) struct House {
 struct Effects {
     intents: Vec<Intent>,
     publications: Vec<Publication>,
+    updates: Vec<sparkplug::Update>,
     observed: Vec<oneshot::Sender<()>>,
     accepted: Vec<oneshot::Sender<u64>>,
 }
@@ -185,6 +196,7 @@ impl House {
                 messages,
                 outlets,
                 publisher: None,
+                updates: None,
                 closing,
                 settle_by: None,
             },
@@ -264,6 +276,7 @@ impl House {
                     let _ = intents.send(self.outlets.connect(outlet));
                 }
                 Message::Publish(publisher) => self.publisher = Some(publisher),
+                Message::Update(updates) => self.updates = Some(updates),
             }
         }
         let durability = durability(&batch, &effects);
@@ -302,6 +315,10 @@ impl House {
         if self.publisher.is_some() {
             let published = applied.changes.iter().flat_map(|change| house::publications(property, change));
             effects.publications.extend(published);
+        }
+        if self.updates.is_some() {
+            let told = applied.changes.iter().flat_map(|change| sparkplug::updates(property, change));
+            effects.updates.extend(told);
         }
         batch.changes.extend(applied.changes.into_iter().map(|change| (observation.at, change)));
         batch.touched.extend(applied.touched);
@@ -370,6 +387,11 @@ impl House {
         if let Some(publisher) = &self.publisher {
             for publication in effects.publications {
                 publisher.publish(publication);
+            }
+        }
+        if let Some(updates) = &self.updates {
+            for update in effects.updates {
+                updates.push(update);
             }
         }
         for intent in effects.intents {

@@ -9,6 +9,9 @@ use crate::service;
 use crate::supervisor::Supervisor;
 use anyhow::{Context, bail};
 use engawa_field::modbus::{Bus, BusConfig, BusParts, ModbusDevice};
+use engawa_field::mqtt::sparkplug::{
+    self, BdSeqFile, SPARKPLUG_LINK, Sparkplug, SparkplugConfig, SparkplugParts,
+};
 use engawa_field::mqtt::{self, MQTT_LINK, MqttDevice, MqttParts, house};
 use engawa_link::{EdgeLink, Identity, IdentityError, LinkState, Tuning};
 use engawa_model::{ObservationSink, PropertyId, Timestamp};
@@ -84,6 +87,10 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
         parts.start_bus(outlet, bus, devices);
     }
     parts.start_mqtt(mqtt_outlet, config.mqtt.clone().unwrap_or_default(), &config.property.id, mqtt_devices);
+    if let (Some(sparkplug), Some(mqtt)) = (config.sparkplug.clone(), config.mqtt.clone()) {
+        let numbers = config.store.dir.join("sparkplug-bdseq");
+        parts.start_sparkplug(sparkplug, mqtt, &config.property.id, &numbers);
+    }
     let cloud = config.cloud.clone().map(|cloud| parts.start_cloud(cloud));
     parts.start_api(loaded, cloud);
     let shared = Arc::clone(&parts.shared);
@@ -174,6 +181,34 @@ impl Parts {
             }
         };
         self.supervisor.keep(&name, start, self.tell_lost(name.clone()));
+    }
+
+    /// The Sparkplug node: a session of its own at the site's broker. `numbers` keeps the number of its last one.
+    fn start_sparkplug(
+        &self,
+        config: SparkplugConfig,
+        mqtt: mqtt::MqttConfig,
+        property: &str,
+        numbers: &std::path::Path,
+    ) {
+        let (door, sink, shared) = (self.door.clone(), self.sink(), Arc::clone(&self.shared));
+        let (property, numbers) = (PropertyId::from(property), numbers.to_owned());
+        let start = move |cancel| {
+            let (door, sink, shared) = (door.clone(), Arc::clone(&sink), Arc::clone(&shared));
+            let (config, mqtt) = (config.clone(), mqtt.clone());
+            let (property, numbers) = (property.clone(), numbers.clone());
+            async move {
+                let names = config.names(&property)?;
+                let broker = mqtt::site_broker(&mqtt, config.client_id(&property)).await?;
+                let (sender, updates) = sparkplug::updates_queue(PUBLICATIONS);
+                let snapshot = Arc::new(move || shared.look(sparkplug::picture));
+                let bd_seq = Arc::new(BdSeqFile::new(numbers));
+                door.update_through(sender).await?;
+                let parts = SparkplugParts { names, broker, snapshot, updates, sink, bd_seq };
+                Ok(Sparkplug::new(parts).run(cancel).await?)
+            }
+        };
+        self.supervisor.keep(SPARKPLUG_LINK, start, self.tell_lost(SPARKPLUG_LINK.to_owned()));
     }
 
     fn start_mqtt(&self, outlet: usize, config: mqtt::MqttConfig, property: &str, devices: Vec<MqttDevice>) {

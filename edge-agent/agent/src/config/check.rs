@@ -57,6 +57,17 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
         let place = field.split('.').fold(Path::root().key("pms"), |place, key| place.key(key));
         report.push(doc.fault(&place, fault));
     }
+    if let Some(sparkplug) = &config.sparkplug {
+        if let Err(error) = sparkplug.names(&engawa_model::PropertyId::new(config.property.id.clone())) {
+            report.push(doc.fault(&at("sparkplug", error.field), error.to_string()));
+        }
+        if config.mqtt.as_ref().is_none_or(|mqtt| mqtt.broker.is_none()) {
+            report.push(
+                doc.fault_at_key(&Path::root().key("sparkplug"), "Sparkplug needs a broker of the site")
+                    .help("its hosts are elsewhere; name their broker in [mqtt], for example broker = \"mqtt://10.0.0.5\""),
+            );
+        }
+    }
     if let Some(Err(error)) = config.mqtt.as_ref().map(engawa_field::mqtt::MqttConfig::validate) {
         let place = at("mqtt", error.field());
         let fault = if doc.has(&place) {

@@ -32,7 +32,7 @@ pub use credential::Credential;
 pub use devices::MqttDevice;
 pub use feed::{Feed, Publisher, feed};
 pub use house::Publication;
-pub use run::{Counters, Mqtt, MqttError, MqttParts, Snapshot, prepare};
+pub use run::{Counters, Mqtt, MqttError, MqttParts, Snapshot, prepare, site_broker};
 
 /// The id of the link to the broker.
 pub const MQTT_LINK: &str = "mqtt";

@@ -106,6 +106,9 @@ pub enum MqttError {
     /// TLS can't be set up.
     #[error("TLS can't be set up")]
     Tls(#[source] rustls::Error),
+    /// A broker of the site is needed, and the gateway brings its own.
+    #[error("Sparkplug needs a broker of the site")]
+    NoSiteBroker,
     /// The gateway's own broker.
     #[error("the gateway's own broker failed")]
     Broker(#[source] BrokerError),
@@ -195,6 +198,24 @@ pub async fn prepare(parts: MqttParts) -> Result<Mqtt, MqttError> {
         outbox: Outbox::default(),
     };
     Ok(Mqtt { broker, desk, messages, connection, writes, counters, stop })
+}
+
+/// The site's broker for a second session, as another client: Sparkplug's last will is not the house's.
+///
+/// # Errors
+/// As [`prepare`]; [`MqttError::NoSiteBroker`] where the gateway brings its own.
+pub async fn site_broker(
+    config: &MqttConfig,
+    client_id: String,
+) -> Result<super::sparkplug::Broker, MqttError> {
+    let Endpoint::Site { host, port, tls } = config.validate().map_err(MqttError::Config)? else {
+        return Err(MqttError::NoSiteBroker);
+    };
+    let tls = match tls {
+        Some(file) => Some(Arc::new(tls_config(&file).await?)),
+        None => None,
+    };
+    Ok(super::sparkplug::Broker { host, port, tls, client_id, credential: credential(config).await? })
 }
 
 impl Mqtt {
