@@ -1,64 +1,35 @@
 //! The agent, as an installer would configure it for these devices.
 
-use super::{Publish, Site, agent, write};
+use super::{Site, agent, write};
 use crate::spawn::Program;
 use anyhow::Context;
 use engawa_stage::process;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Devices of a room: a thermostat, a meter, sensors and a lock.
 const DEVICES_OF_A_ROOM: usize = 4;
-/// What a release may know beyond the first: tried in order, and left out where `engawa check` refuses it.
-const EXTRAS: [Extra; 2] = [Extra::InFlight, Extra::Documents];
-
-#[derive(Clone, Copy, PartialEq)]
-enum Extra {
-    /// Several requests at once on one connection.
-    InFlight,
-    /// One message with all values of a device.
-    Documents,
-}
 
 /// Writes configuration and profile.
 pub(super) fn prepare(site: &Site<'_>) -> anyhow::Result<Program> {
     let config = site.folder.join("engawa.toml");
-    let mut used = Vec::new();
-    write_all(site, &config, &used)?;
-    check(&config).context("the agent refuses the bench's configuration")?;
-    for extra in EXTRAS {
-        used.push(extra);
-        write_all(site, &config, &used)?;
-        if check(&config).is_err() {
-            used.pop();
-        }
-    }
-    write_all(site, &config, &used)?;
+    let folder = site.folder.join("profiles");
+    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    write(&folder.join("b.toml"), &profile(site))?;
+    write(&config, &configuration(site))?;
+    process::run(&agent()?, ["check".into(), config.as_os_str().to_owned()])
+        .context("the agent refuses the bench's configuration")?;
     Ok(Program::new(agent()?, ["run".into(), config.into_os_string()]))
 }
 
-fn check(config: &Path) -> anyhow::Result<String> {
-    process::run(&agent()?, ["check".into(), config.as_os_str().to_owned()])
-}
-
-fn write_all(site: &Site<'_>, config: &Path, extras: &[Extra]) -> anyhow::Result<()> {
-    let folder = site.folder.join("profiles");
-    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    write(&folder.join("b.toml"), &profile(site, extras))?;
-    write(config, &configuration(site, extras))
-}
-
-fn profile(site: &Site<'_>, extras: &[Extra]) -> String {
+fn profile(site: &Site<'_>) -> String {
     let mut text = String::from(
         "[profile]\nname = \"b\"\nmake = \"Field bench\"\nmodel = \"Block of registers\"\n\
          kind = \"sensors\"\nprotocol = \"modbus\"\n\
          sources = [\"the field bench's own description: holding registers from 0 on\"]\n\n[modbus]\n",
     );
     // Writing to a String can't fail.
-    let _ = writeln!(text, "interval_ms = {}", site.load.period_ms);
-    if extras.contains(&Extra::InFlight) {
-        text.push_str("max_in_flight = 8\n");
-    }
+    let _ = writeln!(text, "interval_ms = {}\nmax_in_flight = 8", site.load.period_ms);
     for address in 0..site.load.registers {
         let _ = write!(
             text,
@@ -68,13 +39,13 @@ fn profile(site: &Site<'_>, extras: &[Extra]) -> String {
     text
 }
 
-fn configuration(site: &Site<'_>, extras: &[Extra]) -> String {
+fn configuration(site: &Site<'_>) -> String {
     let load = &site.load;
     let quoted = |path: PathBuf| toml::Value::from(path.display().to_string()).to_string();
     let rooms: Vec<_> =
         (0..load.devices().div_ceil(DEVICES_OF_A_ROOM)).map(|room| format!("\"{room}\"")).collect();
     let mut text = String::from("profiles = \"profiles\"\n");
-    // Inline tables, short names, and nothing that could be left out: a configuration has at most 1 MiB, and 16,000
+    // Inline tables, short names, and nothing that could be left out: a configuration has at most 8 MiB, and 16,000
     // devices come near it.
     text.push_str("bus = [\n");
     for (n, server) in site.servers.iter().enumerate() {
@@ -95,12 +66,6 @@ fn configuration(site: &Site<'_>, extras: &[Extra]) -> String {
         quoted(site.folder.join("agent")),
         site.broker,
     );
-    if extras.contains(&Extra::Documents) {
-        text.push_str(match load.publish {
-            Publish::OnChange => "telemetry = \"device\"\n",
-            Publish::Always => "telemetry = \"device-always\"\n",
-        });
-    }
     let _ = write!(text, "\n[api]\nsocket = {}\n", quoted(site.folder.join("engawa.sock")));
     text
 }
