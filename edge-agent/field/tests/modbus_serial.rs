@@ -115,10 +115,17 @@ fn open(path: &Path) -> File {
     OpenOptions::new().read(true).write(true).open(path).unwrap()
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the line's own pace and the device's slowness: nothing is waited for"
+)]
+fn hold(time: Duration) {
+    std::thread::sleep(time);
+}
+
 fn pass(to: &mut File, bytes: &[u8], character: Duration) {
     for byte in bytes {
-        // The pace of the line, not a wait for anything.
-        std::thread::sleep(character);
+        hold(character);
         let _ = to.write_all(&[*byte]);
     }
 }
@@ -167,7 +174,7 @@ fn relay(relay: &Arc<Relay>, client: &Path, device: &Path, baud: u32, seed: u64,
                 Spoil::WrongUnit => answer[0] ^= 3,
                 Spoil::Late => {
                     let late = timeout.mul_f64(random.random_range(0.9..1.8));
-                    std::thread::sleep(late);
+                    hold(late);
                 }
                 Spoil::Twice => {
                     let again = answer.clone();
