@@ -43,14 +43,19 @@ impl fmt::Display for Spread {
 }
 
 /// From the check-in's bytes on the PMS's socket to the comfort set point on the room's Modbus wire. A room whose
-/// thermostat already held it has nothing to measure.
+/// thermostat already held it has nothing to measure: the next write there is of the next record that spoke of the room.
 pub fn check_in_to_wire(events: &[Event]) -> Spread {
     let longest = 10_000_000;
     let took = played::of(events, "checked_in").filter_map(|check_in| {
         let room = check_in.text("room");
         let written = played::of(events, "setpoint_written")
             .find(|event| event.at >= check_in.at && event.text("room") == room)?;
-        Some(written.at - check_in.at).filter(|took| *took < longest)
+        let another = events.iter().any(|event| {
+            matches!(event.event.as_str(), "checked_in" | "moved" | "checked_out")
+                && (check_in.at + 1..=written.at).contains(&event.at)
+                && ["room", "from", "to"].iter().any(|field| event.text(field) == room)
+        });
+        Some(written.at - check_in.at).filter(|took| !another && *took < longest)
     });
     Spread::of(took.collect())
 }
