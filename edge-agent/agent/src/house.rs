@@ -2,13 +2,15 @@
 //! what follows from them, and only then lets intents, publications and acknowledgements out.
 
 use crate::outlets::{OutletId, Outlets};
-use engawa_field::mqtt::{Publication, Publisher, house, sparkplug};
+use engawa_field::mqtt::documents::device_values;
+use engawa_field::mqtt::{Publication, Publisher, ValueTopics, house, sparkplug};
 use engawa_model::{
-    Change, Command, CommandKey, CommandOutcome, CommandSource, Entity, Fact, Intent, Lane, LinkId,
+    Change, Command, CommandKey, CommandOutcome, CommandSource, DeviceId, Entity, Fact, Intent, Lane, LinkId,
     Observation, ObservationSink, OrderState, PMS_LINK, Property, SinkClosed, SinkFuture, Timestamp,
 };
 use engawa_protocol::ports::Row;
 use engawa_store::{Batch, Durability, LaneMarks, Store, StoreError};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -37,6 +39,8 @@ const MOST_KEY: usize = 256;
 enum Message {
     /// An observation, and whom to tell when it is durable.
     Observed(Observation, Option<oneshot::Sender<()>>),
+    /// What a driver noticed at once.
+    AllObserved(Vec<Observation>),
     /// The cloud has a lane up to a mark.
     Acknowledged { lane: u8, mark: u64, durable: oneshot::Sender<()> },
     /// Commands of the cloud; answered with the inbox's mark once they are durable.
@@ -44,7 +48,7 @@ enum Message {
     /// A driver asks for its intents: at its first start and at each later one.
     Connect { outlet: OutletId, intents: oneshot::Sender<mpsc::Receiver<Intent>> },
     /// The broker's task has started: what changes is published through this from now on.
-    Publish(Publisher),
+    Publish(Publisher, ValueTopics),
     /// The same for the Sparkplug node.
     Update(sparkplug::Updates),
 }
@@ -58,6 +62,10 @@ impl ObservationSink for Door {
         Box::pin(
             async move { self.0.send(Message::Observed(observation, None)).await.map_err(|_| SinkClosed) },
         )
+    }
+
+    fn report_all(&self, observations: Vec<Observation>) -> SinkFuture<'_> {
+        Box::pin(async move { self.0.send(Message::AllObserved(observations)).await.map_err(|_| SinkClosed) })
     }
 
     fn report_durable(&self, observation: Observation) -> SinkFuture<'_> {
@@ -92,8 +100,12 @@ impl Door {
     }
 
     /// From now on what changes is published through `publisher`.
-    pub(crate) async fn publish_through(&self, publisher: Publisher) -> Result<(), SinkClosed> {
-        self.0.send(Message::Publish(publisher)).await.map_err(|_| SinkClosed)
+    pub(crate) async fn publish_through(
+        &self,
+        publisher: Publisher,
+        values: ValueTopics,
+    ) -> Result<(), SinkClosed> {
+        self.0.send(Message::Publish(publisher, values)).await.map_err(|_| SinkClosed)
     }
 }
 
@@ -156,6 +168,8 @@ pub(crate) struct House {
     messages: mpsc::Receiver<Message>,
     outlets: Outlets,
     publisher: Option<Publisher>,
+    /// The form that values have on the broker.
+    values: ValueTopics,
     updates: Option<sparkplug::Updates>,
     closing: CancellationToken,
     /// When what was committed must survive a power cut.
@@ -167,6 +181,8 @@ pub(crate) struct House {
 struct Effects {
     intents: Vec<Intent>,
     publications: Vec<Publication>,
+    /// Devices whose documents have changed.
+    documents: BTreeSet<DeviceId>,
     updates: Vec<sparkplug::Update>,
     observed: Vec<oneshot::Sender<()>>,
     accepted: Vec<oneshot::Sender<u64>>,
@@ -196,6 +212,7 @@ impl House {
                 messages,
                 outlets,
                 publisher: None,
+                values: ValueTopics::default(),
                 updates: None,
                 closing,
                 settle_by: None,
@@ -261,6 +278,11 @@ impl House {
                     self.apply(&mut property, &observation, &mut batch, &mut effects);
                     effects.observed.extend(done);
                 }
+                Message::AllObserved(observations) => {
+                    for observation in &observations {
+                        self.apply(&mut property, observation, &mut batch, &mut effects);
+                    }
+                }
                 Message::Acknowledged { lane, mark, durable } => {
                     let upto = batch.acknowledged.entry(lane).or_default();
                     *upto = (*upto).max(mark);
@@ -275,10 +297,14 @@ impl House {
                     // A driver that was stopped while it started asks no more.
                     let _ = intents.send(self.outlets.connect(outlet));
                 }
-                Message::Publish(publisher) => self.publisher = Some(publisher),
+                Message::Publish(publisher, values) => {
+                    (self.publisher, self.values) = (Some(publisher), values);
+                }
                 Message::Update(updates) => self.updates = Some(updates),
             }
         }
+        let documents = effects.documents.iter().filter_map(|device| device_values(&property, device));
+        effects.publications.extend(documents);
         let durability = durability(&batch, &effects);
         let store = &mut self.store;
         // The commit waits for the disk; other tasks of the runtime move to another thread meanwhile.
@@ -313,8 +339,14 @@ impl House {
     ) {
         let applied = property.apply(observation);
         if self.publisher.is_some() {
-            let published = applied.changes.iter().flat_map(|change| house::publications(property, change));
-            effects.publications.extend(published);
+            for change in &applied.changes {
+                effects.publications.extend(house::publications(property, change, self.values));
+                if let Change::Reported { point, .. } = change
+                    && self.values.devices()
+                {
+                    effects.documents.insert(point.device.clone());
+                }
+            }
         }
         if self.updates.is_some() {
             let told = applied.changes.iter().flat_map(|change| sparkplug::updates(property, change));

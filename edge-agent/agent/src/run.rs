@@ -220,13 +220,14 @@ impl Parts {
             async move {
                 let (publisher, publications) = mqtt::feed(PUBLICATIONS);
                 let writes = door.connect(outlet).await?;
-                let snapshot = Arc::new(move || shared.look(house::snapshot));
+                let values = config.values;
+                let snapshot = Arc::new(move || shared.look(|property| house::snapshot(property, values)));
                 let parts = MqttParts { config, property, devices, sink, snapshot, publications, writes };
                 let mqtt = mqtt::prepare(parts).await?;
                 if let Some(address) = mqtt.broker_address() {
                     tracing::info!(%address, "the gateway's own MQTT broker listens");
                 }
-                door.publish_through(publisher).await?;
+                door.publish_through(publisher, values).await?;
                 Ok(mqtt.run(cancel).await?)
             }
         };

@@ -17,6 +17,17 @@ pub trait ObservationSink: Send + Sync + 'static {
     /// Hands `observation` over; ready when there was room in the queue.
     fn report(&self, observation: Observation) -> SinkFuture<'_>;
 
+    /// Hands over what was noticed at once, in order. What is handed over together is taken together, as far as the
+    /// sink can.
+    fn report_all(&self, observations: Vec<Observation>) -> SinkFuture<'_> {
+        Box::pin(async move {
+            for observation in observations {
+                self.report(observation).await?;
+            }
+            Ok(())
+        })
+    }
+
     /// Hands `observation` over; ready when it and what follows from it are durable. For what must be
     /// acknowledged to its sender (an MQTT publication of QoS 1).
     fn report_durable(&self, observation: Observation) -> SinkFuture<'_>;

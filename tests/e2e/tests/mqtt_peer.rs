@@ -7,7 +7,9 @@
 //! Never sleeps to wait: each wait is for a condition, with [`PATIENCE`] as its deadline.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
-use engawa_field::mqtt::{self, Feed, Mqtt, MqttConfig, MqttDevice, MqttParts, Publisher, house};
+use engawa_field::mqtt::{
+    self, Feed, Mqtt, MqttConfig, MqttDevice, MqttParts, Publisher, ValueTopics, house,
+};
 use engawa_model::{
     ClimateDefaults, Currency, DeviceSpec, Fact, Intent, Observation, ObservationSink, PointSpec, Property,
     PropertySpec, Role, RoomSpec, Season, SinkFuture, Value,
@@ -61,7 +63,9 @@ impl House {
         let mut property = self.property.lock().unwrap();
         let applied = property.apply(observation);
         for change in &applied.changes {
-            house::publications(&property, change).into_iter().for_each(|it| self.publisher.publish(it));
+            house::publications(&property, change, ValueTopics::Points)
+                .into_iter()
+                .for_each(|it| self.publisher.publish(it));
         }
         drop(property);
         for intent in applied.intents {
@@ -161,7 +165,7 @@ async fn start(config: MqttConfig) -> Running {
             profile: toml::from_str(PROFILE).unwrap(),
         }],
         sink: Arc::new(Sink(Arc::clone(&house))),
-        snapshot: Arc::new(move || house::snapshot(&picture.property.lock().unwrap())),
+        snapshot: Arc::new(move || house::snapshot(&picture.property.lock().unwrap(), ValueTopics::Points)),
         publications,
         writes,
         config: config.clone(),

@@ -322,9 +322,12 @@ impl Bus {
 
     /// Tells the house what has been found out.
     async fn tell(&mut self) -> Result<(), SinkClosed> {
-        for fact in self.facts.drain(..) {
-            self.sink.report(Observation::new(Timestamp::now(), fact)).await?;
+        if self.facts.is_empty() {
+            return Ok(());
         }
+        let now = Timestamp::now();
+        let told = self.facts.drain(..).map(|fact| Observation::new(now, fact)).collect();
+        self.sink.report_all(told).await?;
         // The first answers of a device bring all its points; later ones a few.
         self.facts.shrink_to(KEPT_FACTS);
         Ok(())
@@ -397,7 +400,7 @@ impl Bus {
         match answer {
             Ok(words) => {
                 self.counters.registers.fetch_add(u64::from(count), Ordering::Relaxed);
-                device.heard(number, &words, now, at, &mut self.facts);
+                device.heard(number, words, now, at, &mut self.facts);
             }
             Err(failure) => {
                 // Devices refuse gaps and lengths that no manual names: the parts are asked for from now on.

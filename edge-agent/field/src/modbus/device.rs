@@ -27,6 +27,14 @@ pub struct ModbusDevice {
 struct Poll {
     request: Request,
     due: Duration,
+    /// The last good answer, once all that is in it has been told: the same answer again says nothing new.
+    said: Option<Words>,
+}
+
+impl Poll {
+    fn new(request: Request, due: Duration) -> Self {
+        Self { request, due, said: None }
+    }
 }
 
 /// What is to be done for a device.
@@ -43,7 +51,6 @@ pub(crate) struct Device {
     pub(crate) unit: u8,
     pub(crate) map: Arc<ModbusMap>,
     polls: Vec<Poll>,
-    points: Vec<PointId>,
     last: Vec<Option<Decoded>>,
     last_heard: Option<Timestamp>,
     health: Health,
@@ -66,22 +73,16 @@ impl Device {
     pub(crate) fn new(device: ModbusDevice, worth: u16, spread: Duration) -> Self {
         let ModbusDevice { id, unit, map } = device;
         let polls =
-            plan::requests(&map, worth).into_iter().map(|request| Poll { due: spread, request }).collect();
-        let points: Vec<PointId> = map
-            .points
-            .iter()
-            .map(|point| PointId { device: id.clone(), point: point.name.clone() })
-            .collect();
-        let last = vec![None; points.len()];
+            plan::requests(&map, worth).into_iter().map(|request| Poll::new(request, spread)).collect();
+        let last = vec![None; map.points.len()];
         let identified = is_known(&map);
         let beats = map.points.iter().any(|point| point.heartbeat.is_some());
-        let told = if beats { vec![Duration::ZERO; points.len()] } else { Vec::new() };
+        let told = if beats { vec![Duration::ZERO; map.points.len()] } else { Vec::new() };
         Self {
             id,
             unit,
             map,
             polls,
-            points,
             last,
             last_heard: None,
             health: Health::default(),
@@ -149,7 +150,7 @@ impl Device {
             return false;
         };
         self.polls.remove(n);
-        self.polls.extend(parts.into_iter().map(|request| Poll { request, due: now }));
+        self.polls.extend(parts.into_iter().map(|request| Poll::new(request, now)));
         true
     }
 
@@ -157,24 +158,29 @@ impl Device {
     pub(crate) fn heard(
         &mut self,
         n: usize,
-        words: &Words,
+        words: Words,
         clock: Duration,
         at: Timestamp,
         facts: &mut Vec<Fact>,
     ) {
         self.well(at, facts);
         self.tries = (usize::MAX, 0);
-        let Some(poll) = self.polls.get(n) else { return };
+        let Some(poll) = self.polls.get_mut(n) else { return };
+        // Most answers are the one before again: comparing them costs less than decoding what they hold. Heartbeats are
+        // due by time, so points that have one are always looked at.
+        if self.told.is_empty() && poll.said.as_ref() == Some(&words) {
+            return;
+        }
         for &point in &poll.request.points {
             let Some(spec) = self.map.points.get(point) else { continue };
-            let Some(now) = decode(&self.map, spec, poll.request.first, words) else { continue };
+            let Some(now) = decode(&self.map, spec, poll.request.first, &words) else { continue };
             if self.last[point].as_ref().is_none_or(|last| differs(spec, last, &now)) {
-                facts.push(reported(&self.points[point], &now, at));
+                facts.push(reported(point_id(&self.id, &spec.name), &now, at));
                 self.last[point] = Some(now);
             } else if let Some(told) = self.told.get(point)
                 && spec.heartbeat.is_some_and(|beat| clock >= *told + beat)
             {
-                facts.push(Fact::Confirmed { point: self.points[point].clone(), sampled: at });
+                facts.push(Fact::Confirmed { point: point_id(&self.id, &spec.name), sampled: at });
             } else {
                 continue;
             }
@@ -182,6 +188,7 @@ impl Device {
                 *told = clock;
             }
         }
+        poll.said = Some(words);
     }
 
     /// The device has answered.
@@ -206,14 +213,22 @@ impl Device {
     /// What was last heard is told as what it is: the last known.
     fn go_stale(&mut self, facts: &mut Vec<Fact>) {
         let Some(heard) = self.last_heard else { return };
-        for (point, last) in self.points.iter().zip(&mut self.last) {
+        for (point, last) in self.map.points.iter().zip(&mut self.last) {
             if let Some(last) = last.as_mut().filter(|last| last.quality == Quality::Good) {
                 last.quality = Quality::Stale;
-                facts.push(reported(point, last, heard));
+                facts.push(reported(point_id(&self.id, &point.name), last, heard));
             }
         }
+        self.look_anew();
         // Another device may hang there when something answers again.
         self.identified = is_known(&self.map);
+    }
+
+    /// What was told is no longer what the answers said: each is decoded when it comes next.
+    fn look_anew(&mut self) {
+        for poll in &mut self.polls {
+            poll.said = None;
+        }
     }
 
     /// The device may be asked as soon as there is a connection.
@@ -223,10 +238,11 @@ impl Device {
 
     /// The value of `point` as it was read back after a write.
     pub(crate) fn holds(&mut self, point: usize, decoded: Decoded, at: Timestamp, facts: &mut Vec<Fact>) {
-        let Some(last) = self.last.get_mut(point) else { return };
+        let (Some(last), Some(spec)) = (self.last.get_mut(point), self.map.points.get(point)) else { return };
         if last.as_ref() != Some(&decoded) {
-            facts.push(reported(&self.points[point], &decoded, at));
+            facts.push(reported(point_id(&self.id, &spec.name), &decoded, at));
             *last = Some(decoded);
+            self.look_anew();
         }
     }
 
@@ -248,8 +264,12 @@ fn is_known(map: &ModbusMap) -> bool {
     map.identity.is_none() && map.device_id.is_none()
 }
 
-fn reported(point: &PointId, decoded: &Decoded, sampled: Timestamp) -> Fact {
-    Fact::Reported { point: point.clone(), value: decoded.value.clone(), quality: decoded.quality, sampled }
+fn point_id(device: &DeviceId, point: &Arc<str>) -> PointId {
+    PointId { device: device.clone(), point: Arc::clone(point) }
+}
+
+fn reported(point: PointId, decoded: &Decoded, sampled: Timestamp) -> Fact {
+    Fact::Reported { point, value: decoded.value.clone(), quality: decoded.quality, sampled }
 }
 
 /// How a write ended.

@@ -5,6 +5,7 @@
 //!
 //! Never: sockets. Files named here are read by the shell, not by this module.
 
+use super::documents::ValueTopics;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -40,6 +41,9 @@ pub struct MqttConfig {
     /// be delivered under this name, so it must stay the same and be nobody else's.
     #[serde(default)]
     pub client_id: Option<String>,
+    /// How values are published: `points` (a topic for each), `devices` (a document for each device) or `both`.
+    #[serde(default)]
+    pub values: ValueTopics,
 }
 
 /// What the configuration comes to.

@@ -8,6 +8,7 @@
 //!
 //! Never: guests' names or any other personal data; a room says how many stays it has, not whose.
 
+use super::documents::{ValueTopics, device_values};
 use super::topic::HouseTopics;
 use engawa_model::{
     Alert, Change, CommandOutcome, CommandSource, DeviceHealth, DeviceId, LinkHealth, LinkId, PointId,
@@ -60,11 +61,16 @@ const SENSES: [(Role, &str); 5] = [
 ];
 
 /// Everything that is retained, built from the picture as it is now.
-pub fn snapshot(property: &Property) -> Vec<Publication> {
+pub fn snapshot(property: &Property, values: ValueTopics) -> Vec<Publication> {
     let topics = HouseTopics::new(&property.spec().id);
     let mut all = vec![business(&topics, property)];
     all.extend(property.rooms().keys().map(|room| room_state(&topics, property, room)));
-    all.extend(property.points().keys().filter_map(|point| point_state(&topics, property, point)));
+    if values.points() {
+        all.extend(property.points().keys().filter_map(|point| point_state(&topics, property, point)));
+    }
+    if values.devices() {
+        all.extend(property.devices().keys().filter_map(|device| device_values(property, device)));
+    }
     all.extend(property.devices().iter().map(|(id, health)| device_health(&topics, id, health)));
     all.extend(property.links().iter().map(|(id, health)| link_health(&topics, id, health)));
     all.extend(property.postings().values().map(|posting| posting_state(&topics, posting)));
@@ -72,8 +78,9 @@ pub fn snapshot(property: &Property) -> Vec<Publication> {
     all
 }
 
-/// What is to be published because of `change`. `property` is the picture after the change.
-pub fn publications(property: &Property, change: &Change) -> Vec<Publication> {
+/// What is to be published because of `change`, but for documents of devices: several changes share one of those, see
+/// [`device_values`]. `property` is the picture after the change.
+pub fn publications(property: &Property, change: &Change, values: ValueTopics) -> Vec<Publication> {
     let topics = HouseTopics::new(&property.spec().id);
     let room = |room: &RoomId| room_state(&topics, property, room);
     match change {
@@ -85,7 +92,8 @@ pub fn publications(property: &Property, change: &Change) -> Vec<Publication> {
         | Change::RoomStatus { room: at, .. } => vec![room(at)],
         Change::Moved { from, to, .. } => vec![room(from), room(to)],
         Change::Reported { point, room: at, .. } => {
-            let mut out: Vec<_> = point_state(&topics, property, point).into_iter().collect();
+            let shown = values.points().then(|| point_state(&topics, property, point)).flatten();
+            let mut out: Vec<_> = shown.into_iter().collect();
             let role = property.point_spec(point).and_then(|(_, spec)| spec.role);
             if let Some(at) = at
                 && role.is_some_and(|role| CLIMATE.iter().chain(&SENSES).any(|(shown, _)| *shown == role))

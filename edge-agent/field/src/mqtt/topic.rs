@@ -59,6 +59,7 @@ pub fn unescape(level: &str) -> Option<String> {
 /// | `room/<room>/point/<device>/<point>` | JSON: value, quality, at, unit | yes |
 /// | `point/<device>/<point>` | the same, for a device that is in no room | yes |
 /// | `device/<device>/health` | JSON: state, reason, since | yes |
+/// | `device/<device>/values` | JSON: at, values, quality, room; where `values` asks for documents | yes |
 /// | `link/<link>` | JSON: up, detail, since | yes |
 /// | `posting/<number>` | JSON: state, room, amount, answer | yes |
 /// | `alert/<kind>/<source>` | JSON: active, count, text | yes |
@@ -116,6 +117,11 @@ impl HouseTopics {
     /// A device's health.
     pub fn device(&self, device: &DeviceId) -> String {
         format!("{}/device/{}/health", self.root, escape(device.as_str()))
+    }
+
+    /// All values of a device.
+    pub fn values(&self, device: &DeviceId) -> String {
+        format!("{}/device/{}/values", self.root, escape(device.as_str()))
     }
 
     /// A link's health.

@@ -1,7 +1,8 @@
 //! The I/O side of Modbus TCP: one socket, many lanes.
 //!
-//! A request is written by the lane itself while the socket takes it; one task reads, and hands each answer to its lane.
-//! So a request costs one write, and many answers that come together cost one read.
+//! One task reads, hands each answer to its lane, and writes what the lanes asked since its last turn: requests and
+//! answers that come together cost one write and one read. A connection with a single lane is written to by the lane
+//! itself.
 //!
 //! Never: a request sent twice; anything sent after the connection has ended.
 
@@ -83,7 +84,8 @@ impl Many {
             mux: Mux::new(lanes, first),
             mailboxes: (0..lanes).map(|_| Mailbox::default()).collect(),
             waiting: Vec::new(),
-            direct: stream.direct(),
+            // Requests of several lanes come together: the task writes them as one. A single lane needs no detour.
+            direct: (lanes == 1).then(|| stream.direct()).flatten(),
             closing: false,
         };
         let many = Arc::new(Self {
@@ -251,8 +253,10 @@ impl Keeper for Many {
                 }
             }
             if !rest.is_empty() && failure.is_none() {
+                if inner.waiting.is_empty() {
+                    self.task.wake();
+                }
                 inner.waiting.extend_from_slice(rest);
-                self.task.wake();
             }
         }
         let full = inner.waiting.len() > MOST_WAITING || inner.mux.owed() >= super::mbap::MOST_OWED;
