@@ -104,6 +104,9 @@ enum Spoil {
     Twice,
 }
 
+/// A request that reads, or writes one register: unit, function, two words, check sum.
+const REQUEST: usize = 8;
+
 struct Relay {
     /// One answer in so many is spoilt; 0: none.
     one_in: u32,
@@ -135,11 +138,18 @@ fn relay(relay: &Arc<Relay>, client: &Path, device: &Path, baud: u32, seed: u64,
     let character = Duration::from_nanos(11_000_000_000 / u64::from(baud));
     let (mut from_client, mut to_device) = (open(client), open(device));
     let state = Arc::clone(relay);
+    // When each request that has not been answered yet went on to the device.
+    let (asked, asked_at) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let mut bytes = [0; 512];
+        let (mut bytes, mut passed) = ([0; 512], 0);
         while let Ok(count @ 1..) = from_client.read(&mut bytes) {
             if state.stop.load(Ordering::Relaxed) {
                 return;
+            }
+            passed += count;
+            while passed >= REQUEST {
+                passed -= REQUEST;
+                let _ = asked.send(Instant::now());
             }
             pass(&mut to_device, &bytes[..count], character);
         }
@@ -154,34 +164,39 @@ fn relay(relay: &Arc<Relay>, client: &Path, device: &Path, baud: u32, seed: u64,
                 return;
             }
             let mut answer = bytes[..count].to_vec();
-            if state.one_in == 0 || !random.random_ratio(1, state.one_in) {
-                pass(&mut to_client, &answer, character);
-                continue;
-            }
-            state.spoilt.fetch_add(1, Ordering::Relaxed);
+            let asked = asked_at.recv().unwrap();
             let spoils =
                 [Spoil::Noise, Spoil::Half, Spoil::FlippedBit, Spoil::WrongUnit, Spoil::Late, Spoil::Twice];
-            match spoils[random.random_range(0..spoils.len())] {
-                Spoil::Noise => {
+            let spoil = (state.one_in > 0 && random.random_ratio(1, state.one_in))
+                .then(|| spoils[random.random_range(0..spoils.len())]);
+            state.spoilt.fetch_add(u64::from(spoil.is_some()), Ordering::Relaxed);
+            match spoil {
+                Some(Spoil::Noise) => {
                     let noise: Vec<u8> = (0..random.random_range(1..12)).map(|_| random.random()).collect();
                     answer.splice(0..0, noise);
                 }
-                Spoil::Half => answer.truncate(count / 2),
-                Spoil::FlippedBit => {
+                Some(Spoil::Half) => answer.truncate(count / 2),
+                Some(Spoil::FlippedBit) => {
                     let at = random.random_range(0..count);
                     answer[at] ^= 1 << random.random_range(0..8);
                 }
-                Spoil::WrongUnit => answer[0] ^= 3,
-                Spoil::Late => {
-                    let late = timeout.mul_f64(random.random_range(0.9..1.8));
-                    hold(late);
-                }
-                Spoil::Twice => {
-                    let again = answer.clone();
-                    answer.extend(again);
-                }
+                Some(Spoil::WrongUnit) => answer[0] ^= 3,
+                Some(Spoil::Late) => hold(timeout.mul_f64(random.random_range(0.9..1.8))),
+                Some(Spoil::Twice) | None => {}
             }
-            pass(&mut to_client, &answer, character);
+            // On a machine that is busy with other things this relay may be later than any answer that the line is made
+            // for (see the module `rtu`): such a one is lost on the way.
+            if asked.elapsed() > timeout * 3 {
+                continue;
+            }
+            if matches!(spoil, Some(Spoil::Twice)) {
+                // Without a gap: a second answer after a silence is one that nobody can tell from the next.
+                answer.extend(answer.clone());
+                hold(character * u32::try_from(answer.len()).unwrap());
+                let _ = to_client.write_all(&answer);
+            } else {
+                pass(&mut to_client, &answer, character);
+            }
         }
     });
 }

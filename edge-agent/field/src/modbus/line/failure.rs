@@ -21,6 +21,8 @@ pub(crate) enum Failure {
     Garbage(String),
     /// An answer whose check sum is wrong.
     Crc,
+    /// So long went by between the look at the line and the request that an old answer could be taken for the new one.
+    HeldUp(Duration),
     /// The device refused, with this code.
     Exception(u8),
 }
@@ -29,7 +31,7 @@ impl Failure {
     /// True for what noise or a moment's load does, and that may be over at once.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::Silent(_) | Self::Late(_) | Self::Half(..) | Self::Garbage(_) | Self::Crc)
-            || matches!(self, Self::Exception(6))
+            || matches!(self, Self::HeldUp(_) | Self::Exception(6))
     }
 
     /// In plain words; `what` is what was asked.
@@ -48,6 +50,10 @@ impl Failure {
             ),
             Self::Broken(why) => format!("the connection broke before the answer: {why}"),
             Self::Garbage(why) => format!("garbage: {why}"),
+            Self::HeldUp(time) => format!(
+                "this machine was held up for {} ms while it asked: the answer could be an older one, and was not taken",
+                time.as_millis()
+            ),
             Self::Crc => {
                 "garbage: an answer with a wrong check sum (noise on the line, or another speed or parity)"
                     .to_owned()

@@ -243,6 +243,24 @@ impl Rtu {
         Act::Send(frame)
     }
 
+    /// The request was on its way `late` after the port was last found empty. Some: that was so long that an old answer
+    /// may lie there, which nothing would tell from the new one.
+    pub(crate) fn sent(&mut self, now: Duration, late: Duration) -> Option<Act> {
+        if late <= self.timing.apart {
+            return None;
+        }
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Sent(request, deadline) => {
+                let until = deadline + request.longest * LATE;
+                Some(self.fail(now, request.expect, until, Failure::HeldUp(late)))
+            }
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
     /// Bytes have come.
     pub(crate) fn bytes(&mut self, now: Duration, bytes: &[u8]) -> Option<Act> {
         if now > self.last + self.timing.apart

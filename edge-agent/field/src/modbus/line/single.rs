@@ -75,19 +75,31 @@ impl Single {
         let mut buffer = [0; 512];
         loop {
             let wake = rtu.wake().map(|at| tokio::time::Instant::from_std(began + at));
-            let act = tokio::select! {
+            let mut came = tokio::select! {
                 biased;
-                count = read.read(&mut buffer) => match count {
-                    Ok(0) => return "the other side has closed it".to_owned(),
-                    Ok(count) => rtu.bytes(began.elapsed(), &buffer[..count]),
-                    Err(error) => return error.to_string(),
-                },
+                count = read.read(&mut buffer) => Some(count),
                 () = async { tokio::time::sleep_until(wake.unwrap_or_else(tokio::time::Instant::now)).await },
-                    if wake.is_some() => rtu.tick(began.elapsed()),
+                    if wake.is_some() => None,
                 () = self.task.notified(), if rtu.is_free() || self.lock().closing => None,
             };
+            let looked = Instant::now();
+            if came.is_none() {
+                // Where this process was held up, bytes may lie there that are older than what would be sent now. Giving
+                // way once lets the runtime ask the system for them.
+                came = tokio::select! {
+                    biased;
+                    count = read.read(&mut buffer) => Some(count),
+                    () = tokio::task::yield_now() => None,
+                };
+            }
+            let act = match came {
+                Some(Ok(0)) => return "the other side has closed it".to_owned(),
+                Some(Ok(count)) => rtu.bytes(began.elapsed(), &buffer[..count]),
+                Some(Err(error)) => return error.to_string(),
+                None => rtu.tick(began.elapsed()),
+            };
             if let Some(act) = act
-                && let Some(why) = self.act(act, &mut write).await
+                && let Some(why) = self.act(act, &mut write, &mut rtu, looked, began).await
             {
                 return why;
             }
@@ -101,7 +113,7 @@ impl Single {
             let next = if rtu.is_free() { self.next() } else { None };
             if let Some((frame, longest)) = next
                 && let Some(act) = rtu.ask(began.elapsed(), frame, longest)
-                && let Some(why) = self.act(act, &mut write).await
+                && let Some(why) = self.act(act, &mut write, &mut rtu, looked, began).await
             {
                 return why;
             }
@@ -115,20 +127,31 @@ impl Single {
         next
     }
 
-    /// Does what the line says. Some: the stream has ended.
-    async fn act(&self, act: Act, write: &mut (impl AsyncWrite + Unpin)) -> Option<String> {
-        let waker = match act {
-            Act::Send(frame) => {
-                let sending = async {
-                    write.write_all(&frame).await?;
-                    write.flush().await
-                };
-                return match tokio::time::timeout(WRITE, sending).await {
-                    Ok(Ok(())) => None,
-                    Ok(Err(error)) => Some(error.to_string()),
-                    Err(_) => Some("it takes no more bytes".to_owned()),
-                };
+    /// Does what the line says; `looked` is when nothing had come. Some: the stream has ended.
+    async fn act(
+        &self,
+        mut act: Act,
+        write: &mut (impl AsyncWrite + Unpin),
+        rtu: &mut Rtu,
+        looked: Instant,
+        began: Instant,
+    ) -> Option<String> {
+        if let Act::Send(frame) = &act {
+            let sending = async {
+                write.write_all(frame).await?;
+                let late = looked.elapsed();
+                write.flush().await?;
+                Ok::<_, std::io::Error>(late)
+            };
+            match tokio::time::timeout(WRITE, sending).await {
+                Ok(Ok(late)) => act = rtu.sent(began.elapsed(), late)?,
+                Ok(Err(error)) => return Some(error.to_string()),
+                Err(_) => return Some("it takes no more bytes".to_owned()),
             }
+        }
+        let waker = match act {
+            // It has been sent.
+            Act::Send(_) => return None,
             Act::Answer(frame) => {
                 let mut inner = self.lock();
                 if inner.wanted { inner.mailbox.put(&frame) } else { None }

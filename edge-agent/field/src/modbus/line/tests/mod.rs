@@ -117,3 +117,19 @@ fn without_the_drain_wrong_values_are_reported() {
     assert!(wrong > 0, "the test above would not see what the drain is for");
     assert_eq!((0..50).map(|seed| play(seed, true).wrong).sum::<usize>(), 0);
 }
+
+#[test]
+fn a_request_that_left_late_has_no_answer() {
+    let mut rtu = Rtu::new(Timing::serial(9_600, Duration::ZERO), Duration::ZERO);
+    let frame = vec![5, 3, 0, 0, 0, 1, 0x85, 0x8e];
+    let (longest, mut now) = (Duration::from_millis(100), Duration::from_millis(10));
+    assert_eq!(rtu.ask(now, frame.clone(), longest), Some(Act::Send(frame.clone())));
+    assert_eq!(rtu.sent(now, Duration::from_millis(2)), None, "as it should be");
+    now += Duration::from_millis(1);
+    let held_up = Duration::from_millis(90);
+    assert_eq!(rtu.sent(now, held_up), Some(Act::Fail(Failure::HeldUp(held_up))));
+    assert_eq!(rtu.ask(now, frame.clone(), longest), None, "the unit is left alone for a while");
+    now = rtu.wake().unwrap();
+    assert!(now > longest * LATE);
+    assert_eq!(rtu.tick(now), Some(Act::Send(frame)));
+}
