@@ -2,6 +2,7 @@
 //! none. Every register's value tells its address, so that a wrong one is recognised; and with the drain taken out the
 //! same line does report wrong ones.
 
+use super::failure::Failure;
 use super::frames::sealed;
 use super::rtu::{Act, LATE, Rtu, Timing};
 use proptest::prelude::*;
