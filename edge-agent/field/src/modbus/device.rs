@@ -166,15 +166,17 @@ impl Device {
         self.well(at, facts);
         self.tries = (usize::MAX, 0);
         let Some(poll) = self.polls.get_mut(n) else { return };
-        // Most answers are the one before again: comparing them costs less than decoding what they hold. Heartbeats are
-        // due by time, so points that have one are always looked at.
-        if self.told.is_empty() && poll.said.as_ref() == Some(&words) {
+        // Most answers are the one before again: comparing them costs less than decoding what they hold.
+        let again = poll.said.as_ref() == Some(&words);
+        if again && self.told.is_empty() {
             return;
         }
         for &point in &poll.request.points {
             let Some(spec) = self.map.points.get(point) else { continue };
-            let Some(now) = decode(&self.map, spec, poll.request.first, &words) else { continue };
-            if self.last[point].as_ref().is_none_or(|last| differs(spec, last, &now)) {
+            let said = if again { None } else { decode(&self.map, spec, poll.request.first, &words) };
+            let news =
+                said.filter(|now| self.last[point].as_ref().is_none_or(|last| differs(spec, last, now)));
+            if let Some(now) = news {
                 facts.push(reported(point_id(&self.id, &spec.name), &now, at));
                 self.last[point] = Some(now);
             } else if let Some(told) = self.told.get(point)

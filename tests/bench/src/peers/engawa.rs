@@ -1,6 +1,6 @@
 //! The agent, as an installer would configure it for these devices.
 
-use super::{Site, agent, write};
+use super::{Publish, Site, agent, write};
 use crate::spawn::Program;
 use anyhow::Context;
 use engawa_stage::process;
@@ -35,6 +35,10 @@ fn profile(site: &Site<'_>) -> String {
             text,
             "\n[[modbus.points]]\nname = \"r{address}\"\ntable = \"holding\"\naddress = {address}\ntype = \"u16\"\n"
         );
+        // A point that is told at each poll brings the device's document along.
+        if address == 0 && site.load.publish == Publish::Always {
+            let _ = writeln!(text, "heartbeat_ms = {}", site.load.period_ms / 2);
+        }
     }
     text
 }
@@ -61,7 +65,7 @@ fn configuration(site: &Site<'_>) -> String {
         text,
         "]\n\n[property]\nid = \"bench\"\nname = \"Field bench\"\nzone = \"Europe/Berlin\"\n\
          currency = \"EUR\"\nrooms = [{}]\n\n[climate]\ncomfort_c = 22.0\neco_heating_c = 18.0\n\
-         eco_cooling_c = 26.0\n\n[store]\ndir = {}\n\n[mqtt]\nbroker = \"mqtt://127.0.0.1:{}\"\n",
+         eco_cooling_c = 26.0\n\n[store]\ndir = {}\n\n[mqtt]\nbroker = \"mqtt://127.0.0.1:{}\"\nvalues = \"devices\"\n",
         rooms.join(", "),
         quoted(site.folder.join("agent")),
         site.broker,
