@@ -33,7 +33,7 @@ pub(crate) fn rooms(loaded: &Loaded, as_json: bool) -> anyhow::Result<()> {
             let points: Vec<Value> = points
                 .iter()
                 .map(|(id, spec)| {
-                    let state = property.points().get(id);
+                    let state = property.point(id);
                     json!({ "device": id.device, "point": id.point, "role": spec.role, "unit": spec.unit,
                         "value": state.and_then(|s| s.value.clone()), "quality": state.map(|s| s.quality),
                         "at": state.map(|s| s.at) })
@@ -52,7 +52,7 @@ pub(crate) fn rooms(loaded: &Loaded, as_json: bool) -> anyhow::Result<()> {
             let guests = if guests.is_empty() { "vacant".to_owned() } else { guests.join(", ") };
             writeln!(out, "{id:>8}  {guests}")?;
             for (id, spec) in &points {
-                let Some(state) = property.points().get(id) else { continue };
+                let Some(state) = property.point(id) else { continue };
                 let value = state.value.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
                 let mark = match state.quality {
                     Quality::Good => "",

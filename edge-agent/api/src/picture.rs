@@ -57,11 +57,8 @@ impl<'a> Index<'a> {
 
     /// The states of the room's points that play `role`, as far as anything was heard of them.
     fn states(&self, room: &'a RoomId, role: Role) -> impl Iterator<Item = (&'a PointId, &'a PointState)> {
-        let points = self.property.points();
-        self.property
-            .points_with_role(room, role)
-            .iter()
-            .filter_map(|id| points.get(id).map(|state| (id, state)))
+        let points = self.property.points_with_role(room, role).iter();
+        points.filter_map(|id| self.property.point(id).map(|state| (id, state)))
     }
 
     /// The number of the first such point that has one; a trusted one before a stale one. A value that the
@@ -121,7 +118,7 @@ impl<'a> Index<'a> {
     fn points(&self, device: &'a DeviceSpec) -> impl Iterator<Item = PointView> {
         device.points.iter().map(|spec| {
             let id = PointId { device: device.id.clone(), point: spec.name.clone() };
-            let state = self.property.points().get(&id);
+            let state = self.property.point(&id);
             PointView {
                 device: id.device,
                 name: id.point.to_string(),

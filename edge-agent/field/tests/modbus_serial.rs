@@ -139,7 +139,7 @@ fn relay(relay: &Arc<Relay>, client: &Path, device: &Path, baud: u32, seed: u64,
     let (mut from_client, mut to_device) = (open(client), open(device));
     let state = Arc::clone(relay);
     // When each request that has not been answered yet went on to the device.
-    let (asked, asked_at) = std::sync::mpsc::channel();
+    let (asked, asked_at) = std::sync::mpsc::sync_channel(64);
     std::thread::spawn(move || {
         let (mut bytes, mut passed) = ([0; 512], 0);
         while let Ok(count @ 1..) = from_client.read(&mut bytes) {

@@ -8,6 +8,7 @@ mod climate;
 mod commands;
 mod guests;
 mod persist;
+mod points;
 mod postings;
 mod resync;
 mod spec;
@@ -70,7 +71,8 @@ pub struct Property {
     spec: PropertySpec,
     rooms: BTreeMap<RoomId, Room>,
     stays: BTreeMap<StayId, Stay>,
-    points: BTreeMap<PointId, PointState>,
+    /// One for each device of the specification.
+    states: Vec<points::States>,
     devices: BTreeMap<DeviceId, DeviceHealth>,
     links: BTreeMap<LinkId, LinkHealth>,
     postings: BTreeMap<PostingNumber, Posting>,
@@ -107,7 +109,7 @@ impl Property {
             rooms: spec.rooms.iter().map(|room| (room.id.clone(), Room::default())).collect(),
             devices: spec.devices.iter().map(|device| (device.id.clone(), DeviceHealth::default())).collect(),
             stays: BTreeMap::new(),
-            points: BTreeMap::new(),
+            states: vec![points::States::new(); spec.devices.len()],
             links: BTreeMap::new(),
             postings: BTreeMap::new(),
             orders: BTreeMap::new(),
@@ -143,22 +145,9 @@ impl Property {
         self.stays.values().filter(move |stay| stay.room == *room)
     }
 
-    /// The last reports of the points.
-    pub fn points(&self) -> &BTreeMap<PointId, PointState> {
-        &self.points
-    }
-
     /// The points of `room` that play `role`.
     pub fn points_with_role(&self, room: &RoomId, role: Role) -> &[PointId] {
         self.by_role.get(&(room.clone(), role)).map_or(&[], Vec::as_slice)
-    }
-
-    /// What the configuration says of a point: its room and its description.
-    pub fn point_spec(&self, point: &PointId) -> Option<(Option<&RoomId>, &PointSpec)> {
-        let device = self.device_spec(&point.device)?;
-        // A device has a few dozen points: looking through them costs less than an index of all.
-        let spec = device.points.iter().find(|spec| spec.name == point.point)?;
-        Some((device.room.as_ref(), spec))
     }
 
     /// What the configuration says of a device.
@@ -351,11 +340,11 @@ impl Property {
             return;
         };
         let (room, role) = (room.cloned(), spec.role);
-        let before = self.points.get(point).cloned();
+        let before = self.point(point).cloned();
         if before.as_ref().is_some_and(|state| state.value.as_ref() == value && state.quality == quality) {
             return;
         }
-        self.points.insert(point.clone(), PointState { value: value.cloned(), quality, at: sampled });
+        self.set_state(point, PointState { value: value.cloned(), quality, at: sampled });
         out.touched.insert(Entity::Point(point.clone()));
         out.changes.push(Change::Reported {
             point: point.clone(),
@@ -391,7 +380,7 @@ impl Property {
             return;
         };
         let (room, role) = (room.cloned(), spec.role);
-        let Some(state) = self.points.get_mut(point) else { return };
+        let Some(state) = self.state_mut(point) else { return };
         state.at = state.at.max(sampled);
         let (value, quality, sampled) = (state.value.clone(), state.quality, state.at);
         out.touched.insert(Entity::Point(point.clone()));

@@ -44,7 +44,7 @@ pub fn device_values(property: &Property, device: &DeviceId) -> Option<Publicati
     let (mut values, mut quality, mut newest) = (Map::new(), Map::new(), None);
     for point in spec.points.iter() {
         let id = PointId { device: device.clone(), point: point.name.clone() };
-        let Some(state) = property.points().get(&id) else { continue };
+        let Some(state) = property.point(&id) else { continue };
         values.insert(point.name.to_string(), json!(state.value));
         if state.quality != Quality::Good {
             quality.insert(point.name.to_string(), json!(state.quality));

@@ -66,7 +66,7 @@ pub fn snapshot(property: &Property, values: ValueTopics) -> Vec<Publication> {
     let mut all = vec![business(&topics, property)];
     all.extend(property.rooms().keys().map(|room| room_state(&topics, property, room)));
     if values.points() {
-        all.extend(property.points().keys().filter_map(|point| point_state(&topics, property, point)));
+        all.extend(property.points().filter_map(|(point, _)| point_state(&topics, property, &point)));
     }
     if values.devices() {
         all.extend(property.devices().keys().filter_map(|device| device_values(property, device)));
@@ -165,7 +165,7 @@ fn room_state(topics: &HouseTopics, property: &Property, room: &RoomId) -> Publi
         let known = roles.iter().filter_map(|(role, name)| {
             // The first point of the role that has reported; a room with two shows both under `point/`.
             let mut points = property.points_with_role(room, *role).iter();
-            let value = points.find_map(|point| property.points().get(point)?.value.as_ref())?;
+            let value = points.find_map(|point| property.point(point)?.value.as_ref())?;
             Some(((*name).to_owned(), shown(*role, value)))
         });
         known.collect()
@@ -193,7 +193,7 @@ fn shown(role: Role, value: &Value) -> serde_json::Value {
 }
 
 fn point_state(topics: &HouseTopics, property: &Property, point: &PointId) -> Option<Publication> {
-    let state = property.points().get(point)?;
+    let state = property.point(point)?;
     let (room, spec) = property.point_spec(point)?;
     let payload = json!({
         "value": state.value, "quality": state.quality, "at": state.at, "unit": spec.unit,

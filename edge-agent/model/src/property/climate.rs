@@ -76,8 +76,7 @@ impl Property {
             .map(|order| order.key.clone())
             .collect();
         let there = self
-            .points
-            .get(wish.point)
+            .point(wish.point)
             .is_some_and(|state| state.quality == Quality::Good && same(state.value.as_ref(), &wish.value));
         if older.is_empty() && there {
             // Already so, and nothing on its way that would change it: spare the device's memory the write.

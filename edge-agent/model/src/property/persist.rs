@@ -81,7 +81,7 @@ impl Property {
             Entity::Meta => bytes(Some(&self.meta)),
             Entity::Room(id) => bytes(self.rooms.get(id)),
             Entity::Stay(id) => bytes(self.stays.get(id)),
-            Entity::Point(id) => bytes(self.points.get(id)),
+            Entity::Point(id) => bytes(self.point(id)),
             Entity::Device(id) => bytes(self.devices.get(id)),
             Entity::Link(id) => bytes(self.links.get(id)),
             Entity::Posting(number) => bytes(self.postings.get(number)),
@@ -124,11 +124,9 @@ impl Property {
             }
             "point" => {
                 if let Some((device, point)) = key.rsplit_once('/') {
-                    let known =
-                        self.point_spec(&PointId::new(device, point)).map(|(_, spec)| spec.name.clone());
-                    if let (Some(point), Some(device)) = (known, self.device_spec(&DeviceId::from(device))) {
-                        let id = PointId { device: device.id.clone(), point };
-                        self.points.insert(id, parse(body)?);
+                    let id = PointId::new(device, point);
+                    if self.point_spec(&id).is_some() {
+                        self.set_state(&id, parse(body)?);
                     }
                 }
             }
@@ -164,7 +162,7 @@ impl Property {
         let mut all = vec![Entity::Meta];
         all.extend(self.rooms.keys().cloned().map(Entity::Room));
         all.extend(self.stays.keys().cloned().map(Entity::Stay));
-        all.extend(self.points.keys().cloned().map(Entity::Point));
+        all.extend(self.points().map(|(id, _)| Entity::Point(id)));
         all.extend(self.devices.keys().cloned().map(Entity::Device));
         all.extend(self.links.keys().cloned().map(Entity::Link));
         all.extend(self.postings.keys().copied().map(Entity::Posting));

@@ -180,7 +180,7 @@ fn device(property: &Property, spec: &DeviceSpec) -> DevicePicture {
 
 fn reading(property: &Property, device: &DeviceId, spec: &PointSpec) -> Reading {
     let point = PointId { device: device.clone(), point: spec.name.clone() };
-    let state = property.points().get(&point);
+    let state = property.point(&point);
     Reading {
         value: state.and_then(|state| state.value.clone()),
         // Not heard of yet is not known to be true.
