@@ -13,7 +13,6 @@ use engawa_field::modbus::{BusConfig, ModbusDevice};
 use engawa_field::mqtt::sparkplug::SparkplugConfig;
 use engawa_field::mqtt::{MqttConfig, MqttDevice};
 use engawa_field::profile::Resolved;
-use engawa_field::profile::modbus::ModbusMap;
 use engawa_model::{
     ClimateDefaults, Currency, DeviceId, DeviceSpec, PointSpec, PropertyId, PropertySpec, RoomId, RoomSpec,
 };
@@ -131,7 +130,15 @@ pub(crate) struct Loaded {
 /// A report for each file that is not as it should be.
 pub(crate) fn load(path: &Path) -> Result<Loaded, Vec<Report>> {
     let text = files::read(path).map_err(|report| vec![report])?;
-    let parsed = engawa_diag::read::<Config>(&path.display().to_string(), &text);
+    load_text(path, &text)
+}
+
+/// Checks `text` as if it were the file at `path`.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_text(path: &Path, text: &str) -> Result<Loaded, Vec<Report>> {
+    let parsed = engawa_diag::read::<Config>(&path.display().to_string(), text);
     let (doc, mut report) = (parsed.doc, parsed.report);
     let Some(mut config) = parsed.value else { return Err(vec![report]) };
     let base = path.parent().unwrap_or(Path::new(""));
@@ -176,13 +183,14 @@ impl Loaded {
     /// What the model wants to know.
     pub(crate) fn property_spec(&self) -> PropertySpec {
         let property = &self.config.property;
-        // Devices that share a map share its points, too.
-        let mut made: BTreeMap<*const ModbusMap, Arc<[PointSpec]>> = BTreeMap::new();
-        let mut points = |resolved: &Resolved| match resolved {
-            Resolved::Modbus(map) => {
-                Arc::clone(made.entry(Arc::as_ptr(map)).or_insert_with(|| resolved.point_specs()))
-            }
-            Resolved::Mqtt(_) => resolved.point_specs(),
+        // Devices that share a profile share its points, too.
+        let mut made: BTreeMap<*const (), Arc<[PointSpec]>> = BTreeMap::new();
+        let mut points = |resolved: &Resolved| {
+            let place: *const () = match resolved {
+                Resolved::Modbus(map) => Arc::as_ptr(map).cast(),
+                Resolved::Mqtt(profile) => Arc::as_ptr(profile).cast(),
+            };
+            Arc::clone(made.entry(place).or_insert_with(|| resolved.point_specs()))
         };
         let device = |(device, resolved): (&DeviceConfig, &Resolved)| DeviceSpec {
             id: DeviceId::new(device.id.clone()),
@@ -222,7 +230,7 @@ impl Loaded {
                 id: DeviceId::new(device.id.clone()),
                 room: device.room.clone().map(RoomId::new),
                 name: device.name.clone().unwrap_or_else(|| device.id.clone()),
-                profile: profile.clone(),
+                profile: Arc::clone(profile),
             }),
             Resolved::Modbus(_) => None,
         };

@@ -98,7 +98,7 @@ fn list(as_json: bool) -> u8 {
             );
         } else {
             println!(
-                "{name:<28} {protocol:<7} {:<12} {points:>3} points  {} {}",
+                "{name:<32} {protocol:<7} {:<12} {points:>3} points  {} {}",
                 head.kind, head.make, head.model
             );
         }

@@ -9,7 +9,7 @@ pub mod modbus;
 pub mod mqtt;
 mod schema;
 mod shipped;
-mod unit;
+pub(crate) mod unit;
 
 pub use schema::json_schema;
 
@@ -100,7 +100,7 @@ pub enum Resolved {
     /// A Modbus device.
     Modbus(Arc<ModbusMap>),
     /// An MQTT device.
-    Mqtt(MqttProfile),
+    Mqtt(Arc<MqttProfile>),
 }
 
 /// Reads and checks a profile.
@@ -131,10 +131,8 @@ pub fn load(file: &str, text: &str) -> Result<Profile, Report> {
             Some(Protocol::Modbus(modbus))
         }
         (ProtocolName::Mqtt, None, Some(mqtt)) => {
-            for (index, field, fault) in mqtt.check_all() {
-                let at = Path::root().key("mqtt");
-                let at = if index == usize::MAX { at } else { at.key("points").index(index) };
-                report.push(doc.fault(&at.key(field), fault.to_string()));
+            for fault in mqtt.faults(&doc) {
+                report.push(fault);
             }
             Some(Protocol::Mqtt(mqtt))
         }
@@ -172,15 +170,7 @@ impl Profile {
     pub fn resolve(&self, vars: &BTreeMap<String, String>) -> Result<Resolved, Vec<VarFault>> {
         match &self.protocol {
             Protocol::Modbus(profile) => profile.resolve(vars).map(|map| Resolved::Modbus(Arc::new(map))),
-            Protocol::Mqtt(_) if !vars.is_empty() => Err(vars
-                .keys()
-                .map(|var| VarFault {
-                    var: var.clone(),
-                    message: format!("profile `{}` has no variable `{var}`", self.head.name),
-                    help: Some("remove it: the profile has none".to_owned()),
-                })
-                .collect()),
-            Protocol::Mqtt(profile) => Ok(Resolved::Mqtt(profile.clone())),
+            Protocol::Mqtt(profile) => profile.resolve(vars).map(|profile| Resolved::Mqtt(Arc::new(profile))),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Personal data stays on the box: a change names a stay by its reservation number and never carries
 //! the guest's name.
 
-use crate::ids::{CommandKey, DeviceId, LinkId, PointId, PostingNumber};
+use crate::ids::{CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber};
 use crate::{
     Alert, CommandOutcome, CommandSource, Date, DeviceState, Money, PostingState, Quality, Role, RoomFlags,
     RoomId, StayEnd, StayId, Timestamp, Value,
@@ -227,6 +227,22 @@ pub enum Change {
         /// Why.
         reason: Option<String>,
     },
+    /// A device was found that waits to be placed in a room.
+    DeviceFound {
+        /// Which.
+        id: FoundId,
+        /// Its name, for people.
+        name: String,
+        /// Who makes it.
+        make: Option<String>,
+        /// Which it is.
+        model: Option<String>,
+    },
+    /// A found device waits no more: it was placed, has taken back what it told, or was dropped.
+    DeviceFoundGone {
+        /// Which.
+        id: FoundId,
+    },
     /// A link went up or down.
     Link {
         /// Which.
@@ -253,9 +269,12 @@ impl Change {
     pub fn lane(&self) -> Lane {
         match self {
             Self::CommandEnded { .. } => Lane::Control,
-            Self::Alert { .. } | Self::Link { .. } | Self::DeviceHealth { .. } | Self::Started { .. } => {
-                Lane::Alarms
-            }
+            Self::Alert { .. }
+            | Self::Link { .. }
+            | Self::DeviceHealth { .. }
+            | Self::DeviceFound { .. }
+            | Self::DeviceFoundGone { .. }
+            | Self::Started { .. } => Lane::Alarms,
             Self::CommandAccepted { .. } => Lane::Audit,
             Self::Reported { .. } => Lane::Telemetry,
             _ => Lane::Stays,
@@ -282,6 +301,8 @@ impl Change {
             Self::CommandEnded { .. } => "command_ended",
             Self::Reported { .. } => "reported",
             Self::DeviceHealth { .. } => "device_health",
+            Self::DeviceFound { .. } => "device_found",
+            Self::DeviceFoundGone { .. } => "device_found_gone",
             Self::Link { .. } => "link",
             Self::Alert { .. } => "alert",
             Self::Started { .. } => "started",

@@ -61,6 +61,10 @@ id!(
     LinkId
 );
 id!(
+    /// A device that was found on the broker, as it calls itself: its address, a serial number.
+    FoundId
+);
+id!(
     /// The idempotency key that goes with a command from whoever asked to the wire and back.
     CommandKey
 );

@@ -1,8 +1,9 @@
 //! Observations: everything that happens comes in as one of these, with its source and time.
 
-use crate::ids::{CommandKey, DeviceId, LinkId, PointId, PostingNumber};
+use crate::ids::{CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber};
 use crate::{
-    Command, CommandOutcome, Date, DeviceState, Personal, Quality, RoomId, StayId, Timestamp, Value,
+    Command, CommandOutcome, Date, DeviceState, FoundAbout, FoundEntity, Personal, Quality, RoomId, StayId,
+    Timestamp, Value,
 };
 use serde::{Deserialize, Serialize};
 
@@ -197,6 +198,22 @@ pub enum Fact {
         outcome: CommandOutcome,
         /// The value read back, where there was one.
         read_back: Option<Value>,
+    },
+    /// A device told of itself on the broker.
+    DeviceFound {
+        /// Which.
+        id: FoundId,
+        /// What it says that it is.
+        about: FoundAbout,
+        /// Where it told.
+        source: String,
+        /// All that it told there.
+        entities: Vec<FoundEntity>,
+    },
+    /// What was told at a source was taken back, or the device is placed.
+    FoundGone {
+        /// Where it had been told.
+        source: String,
     },
     /// Somebody asks something of the house.
     Asked {

@@ -6,6 +6,7 @@
 
 mod climate;
 mod commands;
+mod found;
 mod guests;
 mod persist;
 mod points;
@@ -15,10 +16,10 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
-use crate::ids::{CommandKey, DeviceId, LinkId, PointId, PostingNumber};
+use crate::ids::{CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber};
 use crate::{
-    Alert, AlertKind, Change, Date, DeviceHealth, DeviceState, Fact, Intent, LinkHealth, Observation, Order,
-    PointState, Quality, Role, RoomFlags, RoomId, Stay, StayId, Timestamp, Value,
+    Alert, AlertKind, Change, Date, DeviceHealth, DeviceState, Fact, Found, Intent, LinkHealth, Observation,
+    Order, PointState, Quality, Role, RoomFlags, RoomId, Stay, StayId, Timestamp, Value,
 };
 pub use commands::CommandRecord;
 pub use persist::{Entity, RestoreError};
@@ -79,6 +80,7 @@ pub struct Property {
     orders: BTreeMap<CommandKey, Order>,
     commands: BTreeMap<CommandKey, CommandRecord>,
     alerts: BTreeMap<String, Alert>,
+    found: BTreeMap<FoundId, Found>,
     meta: Meta,
     /// Running list; lost with the process on purpose: a list that was cut proves nothing.
     resync: Option<Resync>,
@@ -115,6 +117,7 @@ impl Property {
             orders: BTreeMap::new(),
             commands: BTreeMap::new(),
             alerts: BTreeMap::new(),
+            found: BTreeMap::new(),
             meta: Meta::default(),
             resync: None,
             settled: BTreeMap::new(),
@@ -185,6 +188,11 @@ impl Property {
         &self.alerts
     }
 
+    /// The devices that were found and wait to be placed.
+    pub fn found(&self) -> &BTreeMap<FoundId, Found> {
+        &self.found
+    }
+
     /// The business date, once the PMS has told one.
     pub fn business_date(&self) -> Option<Date> {
         self.meta.business_date
@@ -243,6 +251,10 @@ impl Property {
                 self.device_health(at, device, *state, reason.as_deref(), &mut out);
             }
             Fact::Written { key, outcome, read_back: _ } => self.written(at, key, outcome, &mut out),
+            Fact::DeviceFound { id, about, source, entities } => {
+                self.found_device(at, id, about, source, entities, &mut out);
+            }
+            Fact::FoundGone { source } => self.found_gone(source, &mut out),
             Fact::Asked { command } => self.asked(at, command, &mut out),
             Fact::Started { clean } => self.started(at, *clean, &mut out),
             Fact::Tick => self.prune(at, &mut out),

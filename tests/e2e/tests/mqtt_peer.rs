@@ -162,7 +162,7 @@ async fn start(config: MqttConfig) -> Running {
             id: "t1".into(),
             room: Some("12/3".into()),
             name: "thermostat1".to_owned(),
-            profile: toml::from_str(PROFILE).unwrap(),
+            profile: Arc::new(toml::from_str(PROFILE).unwrap()),
         }],
         sink: Arc::new(Sink(Arc::clone(&house))),
         snapshot: Arc::new(move || house::snapshot(&picture.property.lock().unwrap(), ValueTopics::Points)),

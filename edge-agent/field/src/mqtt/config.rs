@@ -44,6 +44,10 @@ pub struct MqttConfig {
     /// How values are published: `points` (a topic for each), `devices` (a document for each device) or `both`.
     #[serde(default)]
     pub values: ValueTopics,
+    /// True where devices that tell of themselves (Home Assistant's MQTT discovery, below `homeassistant/`) are to be
+    /// found: `engawa devices found` lists them, `engawa devices place` gives one its room.
+    #[serde(default)]
+    pub discover: bool,
 }
 
 /// What the configuration comes to.

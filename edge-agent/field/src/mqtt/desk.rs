@@ -8,7 +8,8 @@
 //! Never: sockets; and it never waits for a connection, so a connection may wait for it.
 
 use super::commands::{self, Arrival};
-use super::devices::Devices;
+use super::devices::{Devices, Moment};
+use super::discovery::{self, Topics};
 use super::house::Publication;
 use super::outbox::Outgoing;
 use super::topic::HouseTopics;
@@ -24,11 +25,16 @@ use futures::stream::FuturesOrdered;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Messages whose durability is waited for at once: enough for the store to group its commits. At the bound
 /// the desk takes no more messages, its queue fills, and the connections wait.
 const WINDOW: usize = 64;
+/// Requests to devices that go out together, and the pause until the next: thousands of devices answer one after another
+/// instead of at once, and the outbox has room for what matters more.
+const REQUESTS: usize = 50;
+const BETWEEN_REQUESTS: Duration = Duration::from_millis(100);
 
 /// What connections tell the desk.
 #[derive(Debug)]
@@ -52,6 +58,22 @@ pub(super) struct Incoming {
     pub(super) durable: Option<oneshot::Sender<()>>,
 }
 
+/// Whose topics are known.
+pub(super) struct Known<'a> {
+    pub(super) house: &'a HouseTopics,
+    pub(super) devices: &'a Devices,
+}
+
+impl Topics for Known<'_> {
+    fn is_ours(&self, topic: &str) -> bool {
+        self.house.owns(topic)
+    }
+
+    fn is_placed(&self, topic: &str) -> bool {
+        self.devices.listens(topic)
+    }
+}
+
 type Report = BoxFuture<'static, Result<Option<oneshot::Sender<()>>, SinkClosed>>;
 
 /// The desk's state.
@@ -66,6 +88,14 @@ pub(super) struct Desk {
     pub(super) reports: FuturesOrdered<Report>,
     pub(super) connected: bool,
     pub(super) arrivals: u64,
+    /// True where devices tell of themselves.
+    pub(super) discover: bool,
+    /// What the house is told before anything comes.
+    pub(super) first: Vec<Fact>,
+    /// What silence is measured from.
+    pub(super) started: Instant,
+    /// When the next requests may go out.
+    pub(super) ask_at: Instant,
 }
 
 impl Desk {
@@ -77,8 +107,11 @@ impl Desk {
         cancel: CancellationToken,
     ) -> Result<(), SinkClosed> {
         let mut orders_open = true;
+        let first = std::mem::take(&mut self.first);
+        self.report(first, Timestamp::now(), None);
         loop {
             let timer = self.until_due(Timestamp::now());
+            let (ask_at, asking) = (self.ask_at, self.connected && self.devices.has_requests());
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Ok(()),
@@ -97,14 +130,30 @@ impl Desk {
                 },
                 () = tokio::time::sleep(timer.unwrap_or(Duration::MAX)), if timer.is_some() => {
                     self.publish_due(Timestamp::now());
+                    self.expire(Timestamp::now());
                 }
+                () = tokio::time::sleep_until(ask_at), if asking => self.ask(),
             }
         }
     }
 
     fn until_due(&self, now: Timestamp) -> Option<Duration> {
-        let next = self.writes.next().filter(|_| self.connected)?;
-        Some(Duration::try_from(next.duration_since(now)).unwrap_or(Duration::ZERO))
+        let write = self.writes.next().filter(|_| self.connected);
+        let write = write.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO));
+        let stale = self.devices.next_expiry().map(|at| at.saturating_sub(self.started.elapsed()));
+        [write, stale].into_iter().flatten().min()
+    }
+
+    fn expire(&mut self, now: Timestamp) {
+        let facts = self.devices.expire(self.started.elapsed());
+        self.report(facts, now, None);
+    }
+
+    fn ask(&mut self) {
+        for request in self.devices.requests(REQUESTS) {
+            self.send(Outgoing::House(request));
+        }
+        self.ask_at = Instant::now() + BETWEEN_REQUESTS;
     }
 
     fn take(&mut self, message: ToDesk, now: Timestamp) {
@@ -116,6 +165,9 @@ impl Desk {
                 if up {
                     self.writes.connected(now);
                     self.publish_due(now);
+                    self.devices.connected();
+                } else {
+                    self.devices.disconnected();
                 }
             }
             ToDesk::Delivered(key) => {
@@ -142,21 +194,28 @@ impl Desk {
                 }
             }
         }
-        let heard = self.devices.hear(&topic, &payload);
+        if self.discover && discovery::listens(&topic) {
+            match discovery::hear(&topic, &payload, &Known { house: &self.topics, devices: &self.devices }) {
+                Ok(found) => facts.extend(found),
+                Err(error) => {
+                    Counters::add(&self.counters.bad_payloads);
+                    tracing::warn!(topic, %error, "a device tells of itself in a way that can't be read");
+                }
+            }
+        }
+        let moment = Moment { steady: self.started.elapsed(), clock: now };
+        let heard = self.devices.hear(&topic, &payload, retained, moment);
         for error in &heard.errors {
             Counters::add(&self.counters.bad_payloads);
             tracing::warn!(device = %error.device, topic, problem = %error.problem, "a payload can't be used");
         }
-        for reading in &heard.readings {
-            if reading.changed {
-                facts.push(reading.fact(now));
-            }
-            // What the broker had kept was said before the write.
-            if !retained {
-                facts.extend(self.writes.reported(&reading.point, &reading.value));
-            }
+        // The model sees the values before the outcomes that they confirm.
+        facts.extend(heard.facts);
+        // What the broker had kept was said before the write.
+        for reading in heard.readings.iter().filter(|_| !retained) {
+            facts
+                .extend(reading.value.as_ref().and_then(|value| self.writes.reported(&reading.point, value)));
         }
-        facts.extend(heard.health);
         self.report(facts, now, durable);
     }
 

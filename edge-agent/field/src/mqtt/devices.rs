@@ -1,21 +1,34 @@
-//! MQTT devices: from a message on a device's topic to reports of its points, and from a value to the
-//! message that writes it.
+//! MQTT devices: from a message on a device's topic to reports of its points, and from a value to the message that
+//! writes it.
 //!
-//! Why: every make of device has its own topics and its own JSON; the profile says which, and the house sees
-//! points only. What a device sends is never trusted: a payload that does not fit makes that device unwell,
-//! with the reason, and nobody else.
+//! Why: every make of device has its own topics and its own JSON; the profile says which, and the house sees points
+//! only. What a device sends is never trusted: a payload that does not fit makes that device unwell, with the reason,
+//! and nobody else.
 //!
-//! Terms: *report on change*: a value that is the last one again, or within the dead band of it, is decoded
-//! (it may confirm a write) but not reported to the house.
+//! Terms: *report on change*: a value that is the last one again, or within the dead band of it, is decoded (it may
+//! confirm a write) but not reported to the house. *Stale*: see [`memory`].
 //!
 //! Never: sockets, the clock (time comes in).
 
+mod decode;
+mod document;
+mod encode;
+mod memory;
+#[cfg(test)]
+mod tests;
+
+pub use memory::News;
+
 use super::house::Publication;
 use super::topic::escape;
-use crate::profile::mqtt::{MqttKind, MqttPoint, MqttProfile};
-use engawa_model::{DeviceId, DeviceState, Fact, PointId, Quality, RoomId, Timestamp, Value};
-use serde_json::Value as Json;
-use std::collections::{BTreeMap, HashMap};
+use crate::profile::mqtt::{MqttPoint, MqttProfile, fill};
+use document::{Document, Sample};
+use encode::Refusal;
+use engawa_model::{DeviceId, Fact, PointId, Quality, RoomId, Timestamp, Value};
+use memory::Device;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// The longest payload of a device that is looked at, bytes.
 const MAX_PAYLOAD: usize = 256 * 1024;
@@ -32,8 +45,17 @@ pub struct MqttDevice {
     pub room: Option<RoomId>,
     /// Its name on the broker, for `{device}`; often the same as `id`.
     pub name: String,
-    /// How it speaks.
-    pub profile: MqttProfile,
+    /// How it speaks; shared by all devices of a profile.
+    pub profile: Arc<MqttProfile>,
+}
+
+/// An instant, by two clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Since the start, by a clock that nobody sets: it measures silence.
+    pub steady: Duration,
+    /// The time of day, for people.
+    pub clock: Timestamp,
 }
 
 /// Why a payload can't be used.
@@ -58,7 +80,7 @@ pub enum Problem {
     /// Not JSON, where points are to be found inside.
     #[error("the payload is not JSON")]
     NotJson,
-    /// Nothing of what the profile names is there.
+    /// Nothing of what the profile names is there, and never was.
     #[error("the payload has none of the profile's points; expected {0}")]
     NoPoint(String),
     /// A value of another kind.
@@ -69,10 +91,13 @@ pub enum Problem {
         /// Where.
         pointer: String,
         /// What the profile says.
-        expected: &'static str,
+        expected: String,
         /// What is there: its kind, not its content.
         found: &'static str,
     },
+    /// Neither there nor away.
+    #[error("whether it is there: expected `{0}` or `{1}`, found something else")]
+    Availability(String, String),
 }
 
 /// Why a value can't be written.
@@ -87,7 +112,7 @@ pub enum WriteError {
     ReadOnly(PointId),
     /// A value of another kind.
     #[error("{0} takes {1}")]
-    Kind(PointId, &'static str),
+    Kind(PointId, String),
     /// A value outside of the profile's limits.
     #[error("{0} takes {1} to {2}")]
     Range(PointId, String, String),
@@ -98,10 +123,12 @@ pub enum WriteError {
 pub struct Reading {
     /// Which point.
     pub point: PointId,
-    /// The value.
-    pub value: Value,
-    /// False where the house knows it already.
-    pub changed: bool,
+    /// The value; `None` where the device says that it has none.
+    pub value: Option<Value>,
+    /// How far it can be trusted.
+    pub quality: Quality,
+    /// Whether the house knows it already.
+    pub news: News,
 }
 
 /// What one message said.
@@ -109,8 +136,8 @@ pub struct Reading {
 pub struct Heard {
     /// The values in it, in the profile's order.
     pub readings: Vec<Reading>,
-    /// Devices that became well or unwell by it.
-    pub health: Vec<Fact>,
+    /// What the house is to be told: values that are news, and devices that became well or unwell.
+    pub facts: Vec<Fact>,
     /// What could not be used.
     pub errors: Vec<PayloadError>,
 }
@@ -126,42 +153,92 @@ pub struct WriteMessage {
     pub reports: bool,
 }
 
-#[derive(Debug)]
-struct Device {
-    id: DeviceId,
-    profile: MqttProfile,
-    /// `profile.points[i]`'s command topic, expanded.
-    command_topics: Vec<Option<String>>,
-    /// `Some` once judged: why it is unwell, or `None` inside for well.
-    judged: Option<Option<String>>,
+/// Who is to be found on a topic.
+#[derive(Clone, Debug, Default)]
+struct Listener {
+    device: usize,
+    /// (point, pointer), in the profile's order.
+    places: Vec<(usize, String)>,
+    /// Which of the profile's availability topics.
+    availability: Vec<usize>,
+    /// True for the profile's `status_topic`: what comes there should have some of its points.
+    status: bool,
 }
 
 /// The devices and what they said last. Bounded by the configuration.
 #[derive(Debug)]
 pub struct Devices {
     devices: Vec<Device>,
-    /// Several devices may share a topic (a room controller that speaks for its sensors).
-    by_topic: HashMap<String, Vec<usize>>,
+    /// Several devices may share a topic (a room controller that speaks for its sensors, a bridge).
+    by_topic: HashMap<String, Arc<[Listener]>>,
     by_id: BTreeMap<DeviceId, usize>,
-    last: HashMap<PointId, Value>,
+    /// When the next point of a device may become stale; one entry a device at most, looked at again when it is due.
+    agenda: BTreeSet<(Duration, usize)>,
+    /// (device, request) that are to be published.
+    asks: BTreeSet<(usize, usize)>,
     bad: u64,
 }
 
 impl Devices {
     /// The devices of the configuration. Their profiles have been checked.
     pub fn new(devices: Vec<MqttDevice>) -> Self {
-        let mut by_topic: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut by_topic: HashMap<String, Vec<Listener>> = HashMap::new();
         let (mut by_id, mut all) = (BTreeMap::new(), Vec::new());
         for device in devices {
             let expand = |template: &str| expand(template, &device);
-            by_topic.entry(expand(&device.profile.status_topic)).or_default().push(all.len());
-            by_id.insert(device.id.clone(), all.len());
-            let commands =
-                device.profile.points.iter().map(|point| point.command_topic.as_deref().map(expand));
-            let command_topics = commands.collect();
-            all.push(Device { id: device.id.clone(), command_topics, profile: device.profile, judged: None });
+            let profile = &device.profile;
+            let index = all.len();
+            let mut on: BTreeMap<String, Listener> = BTreeMap::new();
+            for (n, point) in profile.points.iter().enumerate() {
+                for (topic, pointer) in profile.places(point) {
+                    on.entry(expand(topic)).or_default().places.push((n, expand(pointer)));
+                }
+            }
+            for (n, availability) in profile.availability.iter().enumerate() {
+                on.entry(expand(&availability.topic)).or_default().availability.push(n);
+            }
+            let status = profile.status_topic.as_deref().map(expand);
+            for (topic, listener) in on {
+                let status = status.as_ref() == Some(&topic) && !listener.places.is_empty();
+                let listener = Listener { device: index, status, ..listener };
+                by_topic.entry(topic).or_default().push(listener);
+            }
+            by_id.insert(device.id.clone(), index);
+            let command = |point: &MqttPoint| {
+                let template = point.command_template.as_deref().unwrap_or("{text}");
+                Some((expand(point.command_topic.as_deref()?), expand(template)))
+            };
+            let commands = profile.points.iter().map(command).collect();
+            let requests =
+                profile.requests.iter().map(|it| (expand(&it.topic), expand(&it.payload))).collect();
+            all.push(Device::new(device.id.clone(), Arc::clone(profile), commands, requests));
         }
-        Self { devices: all, by_topic, by_id, last: HashMap::new(), bad: 0 }
+        Self {
+            devices: all,
+            by_topic: by_topic.into_iter().map(|(topic, listeners)| (topic, listeners.into())).collect(),
+            by_id,
+            agenda: BTreeSet::new(),
+            asks: BTreeSet::new(),
+            bad: 0,
+        }
+    }
+
+    /// Takes what the house knows of a point from before: what is heard again is then no news, and what is not heard
+    /// becomes stale.
+    pub fn prime(
+        &mut self,
+        point: &PointId,
+        value: Option<Value>,
+        quality: Quality,
+        sampled: Timestamp,
+        now: Duration,
+    ) {
+        let Some(index) = self.by_id.get(&point.device).copied() else { return };
+        let Some(device) = self.devices.get_mut(index) else { return };
+        if let Some(memory) = device.points.iter_mut().find(|memory| memory.id == *point) {
+            memory.prime(value, quality, sampled, now);
+        }
+        self.schedule(index);
     }
 
     /// The topics to subscribe to, each once.
@@ -181,41 +258,113 @@ impl Devices {
         self.bad
     }
 
-    /// Reads one message.
-    pub fn hear(&mut self, topic: &str, payload: &[u8]) -> Heard {
+    /// Reads one message. `retained`: the broker had kept it, nobody knows since when.
+    pub fn hear(&mut self, topic: &str, payload: &[u8], retained: bool, now: Moment) -> Heard {
         let mut heard = Heard::default();
-        for index in self.by_topic.get(topic).cloned().unwrap_or_default() {
-            let Some(device) = self.devices.get_mut(index) else { continue };
-            let (values, problem) = decode(&device.profile, payload);
-            for (name, value) in values {
-                let Some(point) = device.profile.points.iter().find(|point| point.name == name) else {
-                    continue;
-                };
-                let id = PointId { device: device.id.clone(), point: name.into() };
-                let changed = self.last.get(&id).is_none_or(|last| differs(last, &value, point.dead_band));
-                if changed {
-                    self.last.insert(id.clone(), value.clone());
+        let Some(listeners) = self.by_topic.get(topic).cloned() else { return heard };
+        let document = Document::read(payload);
+        for listener in listeners.iter() {
+            let Some(device) = self.devices.get_mut(listener.device) else { continue };
+            let (mut problem, mut unsure) = (None, None);
+            for n in &listener.availability {
+                match document::availability(device, *n, &document) {
+                    Some(Ok(there)) => {
+                        device.unsure = None;
+                        let (stale, came) = device.availability(*n, there);
+                        heard.facts.extend(stale);
+                        if came {
+                            let all = device.requests.len();
+                            self.asks.extend((0..all).map(|request| (listener.device, request)));
+                        }
+                    }
+                    Some(Err(error)) => {
+                        device.unsure = Some(error.to_string());
+                        unsure = Some(error);
+                    }
+                    // A kept message that is taken away says nothing.
+                    None => {}
                 }
-                heard.readings.push(Reading { point: id, value, changed });
             }
-            let reason = problem.as_ref().map(ToString::to_string);
-            heard.health.extend(device.judge(reason));
-            if let Some(problem) = problem {
+            if !listener.places.is_empty() {
+                let (read, wrong) = document::read(device, listener, &document);
+                problem = wrong;
+                device.problem = problem.as_ref().map(ToString::to_string);
+                device.understood |= !read.is_empty();
+                if !retained || problem.is_none() {
+                    device.heard();
+                }
+                take(device, read, retained, now, &mut heard);
+            }
+            heard.facts.extend(device.judge());
+            for problem in problem.into_iter().chain(unsure) {
                 self.bad += 1;
-                heard.errors.push(PayloadError {
-                    device: device.id.clone(),
-                    topic: topic.to_owned(),
-                    problem,
-                });
+                let device = device.id.clone();
+                heard.errors.push(PayloadError { device, topic: topic.to_owned(), problem });
             }
+            self.schedule(listener.device);
         }
         heard
+    }
+
+    /// What has become stale by now.
+    pub fn expire(&mut self, now: Duration) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        while let Some((due, index)) = self.agenda.first().copied().filter(|(due, _)| *due <= now) {
+            self.agenda.remove(&(due, index));
+            if let Some(device) = self.devices.get_mut(index) {
+                device.scheduled = false;
+                facts.extend(device.expire(now));
+            }
+            self.schedule(index);
+        }
+        facts
+    }
+
+    /// When [`Self::expire`] has something to look at.
+    pub fn next_expiry(&self) -> Option<Duration> {
+        self.agenda.first().map(|(due, _)| *due)
+    }
+
+    fn schedule(&mut self, index: usize) {
+        let Some(device) = self.devices.get_mut(index).filter(|device| !device.scheduled) else { return };
+        if let Some(due) = device.next_due() {
+            device.scheduled = true;
+            self.agenda.insert((due, index));
+        }
+    }
+
+    /// A connection begins: every device is asked how it is.
+    pub fn connected(&mut self) {
+        let all = self.devices.iter().enumerate();
+        self.asks = all.flat_map(|(n, device)| (0..device.requests.len()).map(move |it| (n, it))).collect();
+    }
+
+    /// The connection is gone: what was to be asked is asked on the next one.
+    pub fn disconnected(&mut self) {
+        self.asks.clear();
+    }
+
+    /// True while there is something to ask.
+    pub fn has_requests(&self) -> bool {
+        !self.asks.is_empty()
+    }
+
+    /// The next requests, at most `most`.
+    pub fn requests(&mut self, most: usize) -> Vec<Publication> {
+        let next = std::iter::from_fn(|| self.asks.pop_first());
+        let request = |(device, request): (usize, usize)| {
+            let (topic, payload) = self.devices.get(device)?.requests.get(request)?;
+            Some(Publication::event(topic.clone(), payload))
+        };
+        next.take(most).filter_map(request).collect()
     }
 
     /// Says that `device` is unwell for a reason other than its payloads. Its next good message says otherwise.
     pub fn unwell(&mut self, device: &DeviceId, reason: &str) -> Option<Fact> {
         let index = *self.by_id.get(device)?;
-        self.devices.get_mut(index)?.judge(Some(reason.to_owned()))
+        let device = self.devices.get_mut(index)?;
+        device.problem = Some(reason.to_owned());
+        device.judge()
     }
 
     /// The message that writes `value` to `point`.
@@ -225,203 +374,44 @@ impl Devices {
             self.by_id.get(&point.device).and_then(|index| self.devices.get(*index)).ok_or_else(unknown)?;
         let at =
             device.profile.points.iter().position(|spec| *spec.name == *point.point).ok_or_else(unknown)?;
-        let (Some(spec), Some(topic)) = (device.profile.points.get(at), device.command_topics.get(at)) else {
+        let (Some(spec), Some(command)) = (device.profile.points.get(at), device.commands.get(at)) else {
             return Err(unknown());
         };
-        let topic = topic.clone().ok_or_else(|| WriteError::ReadOnly(point.clone()))?;
-        let (kind, _) = kind_in_words(spec.kind);
-        let wrong_kind = || WriteError::Kind(point.clone(), kind);
-        let json = to_json(spec, value).ok_or_else(wrong_kind)?;
-        if let Some(x) = json.as_f64() {
-            let (min, max) = (spec.min.unwrap_or(f64::MIN), spec.max.unwrap_or(f64::MAX));
-            if x < min || x > max {
-                return Err(WriteError::Range(point.clone(), min.to_string(), max.to_string()));
-            }
-        }
-        let on_off = if json.as_bool().unwrap_or(false) { "ON" } else { "OFF" };
-        let template = spec.command_template.as_deref().unwrap_or("{value}");
-        let payload = template.replace("{on_off}", on_off).replace("{value}", &json.to_string());
+        let (topic, template) = command.clone().ok_or_else(|| WriteError::ReadOnly(point.clone()))?;
+        let payload = encode::payload(spec, &template, value).map_err(|refusal| match refusal {
+            Refusal::Kind => WriteError::Kind(point.clone(), decode::in_words(spec).0),
+            Refusal::Range(min, max) => WriteError::Range(point.clone(), min.to_string(), max.to_string()),
+        })?;
         Ok(WriteMessage {
-            publication: Publication::event(topic, payload),
+            publication: Publication { topic, payload, retain: spec.command_retain },
             tolerance: spec.dead_band.unwrap_or(0.0).max(TOLERANCE),
-            reports: spec.pointer.is_some(),
+            reports: spec.reports(),
         })
     }
 }
 
-impl Device {
-    fn judge(&mut self, reason: Option<String>) -> Option<Fact> {
-        if self.judged.as_ref() == Some(&reason) {
-            return None;
-        }
-        self.judged = Some(reason.clone());
-        let state = if reason.is_some() { DeviceState::Unwell } else { DeviceState::Well };
-        Some(Fact::Health { device: self.id.clone(), state, reason })
-    }
-}
-
-impl Reading {
-    /// The report to the house, sampled at `at`: MQTT carries no time of its own.
-    pub fn fact(&self, at: Timestamp) -> Fact {
-        Fact::Reported {
-            point: self.point.clone(),
-            value: Some(self.value.clone()),
-            quality: Quality::Good,
-            sampled: at,
-        }
-    }
-}
-
 fn expand(template: &str, device: &MqttDevice) -> String {
-    let room = device.room.as_ref().map_or_else(String::new, |room| escape(room.as_str()));
-    // A name on the broker may have levels of its own (`floor1/thermostat7`): it is taken as it is.
-    template.replace("{room}", &room).replace("{device}", &device.name)
-}
-
-/// The values that are there, and the first thing that is wrong.
-fn decode(profile: &MqttProfile, payload: &[u8]) -> (Vec<(String, Value)>, Option<Problem>) {
-    if payload.len() > MAX_PAYLOAD {
-        return (vec![], Some(Problem::TooLong(payload.len())));
-    }
-    let document = match serde_json::from_slice::<Json>(payload) {
-        Ok(document) => document,
-        // `ON` and `21.5 C` are no JSON; for a point that is the whole payload they are a text.
-        Err(_) if profile.points.iter().all(|p| p.pointer.as_deref().is_none_or(str::is_empty)) => {
-            match std::str::from_utf8(payload) {
-                Ok(text) => Json::String(text.trim().to_owned()),
-                Err(_) => return (vec![], Some(Problem::NotJson)),
-            }
-        }
-        Err(_) => return (vec![], Some(Problem::NotJson)),
-    };
-    let (mut values, mut problem, mut there) = (Vec::new(), None, false);
-    for point in &profile.points {
-        let Some(pointer) = &point.pointer else { continue };
-        // Devices send what has changed: a point that is absent, or null before its first sample, is no fault.
-        let Some(json) = document.pointer(pointer) else { continue };
-        there = true;
-        if json.is_null() {
-            continue;
-        }
-        match from_json(point, json) {
-            Some(value) => values.push((point.name.clone(), value)),
-            None => {
-                problem = problem.or_else(|| {
-                    Some(Problem::Kind {
-                        point: point.name.clone(),
-                        pointer: pointer.clone(),
-                        expected: kind_in_words(point.kind).1,
-                        found: found_in_words(json),
-                    })
-                });
-            }
-        }
-    }
-    if !there && profile.points.iter().any(|point| point.pointer.is_some()) {
-        let pointers: Vec<_> =
-            profile.points.iter().filter_map(|point| point.pointer.as_deref()).take(8).collect();
-        problem = Some(Problem::NoPoint(pointers.join(", ")));
-    }
-    (values, problem)
-}
-
-fn from_json(point: &MqttPoint, json: &Json) -> Option<Value> {
-    Some(match point.kind {
-        MqttKind::Bool => Value::Bool(bool_from(json)? != point.invert),
-        MqttKind::Int => Value::Int(int_from(json)?),
-        MqttKind::Float => {
-            let x = json.as_f64().or_else(|| json.as_str()?.trim().parse().ok())?;
-            // Text such as `NaN` parses too; a sensor that says so has no value.
-            Value::Float(x.is_finite().then_some(x)?)
-        }
-        MqttKind::Text => Value::Text(match json {
-            Json::String(text) => text.clone(),
-            Json::Bool(_) | Json::Number(_) => json.to_string(),
-            _ => return None,
-        }),
-    })
-}
-
-fn bool_from(json: &Json) -> Option<bool> {
-    match json {
-        Json::Bool(on) => Some(*on),
-        Json::Number(number) => match number.as_i64()? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        },
-        Json::String(text) => match text.trim().to_ascii_lowercase().as_str() {
-            "on" | "true" | "1" => Some(true),
-            "off" | "false" | "0" => Some(false),
-            _ => None,
-        },
+    fill(template, |name| match name {
+        // A name on the broker may have levels of its own (`floor1/thermostat7`): it is taken as it is.
+        "device" => Some(device.name.as_str().into()),
+        "room" => Some(device.room.as_ref().map_or_else(String::new, |room| escape(room.as_str())).into()),
         _ => None,
-    }
-}
-
-fn int_from(json: &Json) -> Option<i64> {
-    if let Some(i) = json.as_i64() {
-        return Some(i);
-    }
-    let x = match json {
-        Json::Number(number) => number.as_f64()?,
-        Json::String(text) => return text.trim().parse().ok(),
-        _ => return None,
-    };
-    // `21.0` is how many devices write 21; `21.5` is another kind of value. 2^53 is exact in a float.
-    let whole = x.fract() == 0.0 && x.abs() <= 9_007_199_254_740_992.0;
-    #[allow(clippy::cast_possible_truncation, reason = "checked to be whole and far inside of i64")]
-    whole.then_some(x as i64)
-}
-
-fn to_json(point: &MqttPoint, value: &Value) -> Option<Json> {
-    Some(match point.kind {
-        MqttKind::Bool => Json::Bool(value.as_bool()? != point.invert),
-        MqttKind::Int => {
-            let x = value.as_f64()?;
-            #[allow(clippy::cast_possible_truncation, reason = "checked to be whole and far inside of i64")]
-            let whole = (x.fract() == 0.0 && x.abs() <= 9_007_199_254_740_992.0).then_some(x as i64)?;
-            Json::from(whole)
-        }
-        // `from` gives null for what is not finite; there is no such set point.
-        MqttKind::Float => Some(Json::from(value.as_f64()?)).filter(Json::is_number)?,
-        MqttKind::Text => match value {
-            Value::Text(text) => Json::String(text.clone()),
-            _ => return None,
-        },
     })
 }
 
-fn differs(last: &Value, now: &Value, dead_band: Option<f64>) -> bool {
-    match (last, now) {
-        (Value::Bool(_) | Value::Text(_), _) => last != now,
-        _ => match (last.as_f64(), now.as_f64()) {
-            (Some(last), Some(now)) => (now - last).abs() > dead_band.unwrap_or(0.0),
-            _ => last != now,
-        },
+/// Puts values into the device's memory; what is news goes to the house.
+fn take(device: &mut Device, samples: Vec<Sample>, retained: bool, now: Moment, heard: &mut Heard) {
+    // What the broker had kept of a device that has gone is its last, not its present.
+    let stale = retained && device.is_away();
+    for Sample { point, value, quality } in samples {
+        let Some(memory) = device.points.get_mut(point) else { continue };
+        let quality = if stale { Quality::Stale } else { quality };
+        let news = memory.hear(value.as_ref(), quality, retained, now);
+        match news {
+            News::Known => {}
+            News::Confirmed => heard.facts.push(memory.confirmation()),
+            News::Changed => heard.facts.push(memory.fact()),
+        }
+        heard.readings.push(Reading { point: memory.id.clone(), value, quality, news });
     }
 }
-
-/// What a point takes, and what was expected.
-fn kind_in_words(kind: MqttKind) -> (&'static str, &'static str) {
-    match kind {
-        MqttKind::Bool => ("on or off", "true or false (or 1/0, ON/OFF)"),
-        MqttKind::Int => ("a whole number", "a whole number"),
-        MqttKind::Float => ("a number", "a number"),
-        MqttKind::Text => ("a text", "a text"),
-    }
-}
-
-fn found_in_words(json: &Json) -> &'static str {
-    match json {
-        Json::Null => "null",
-        Json::Bool(_) => "true or false",
-        Json::Number(_) => "another number",
-        Json::String(_) => "another text",
-        Json::Array(_) => "an array",
-        Json::Object(_) => "an object",
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -7,6 +7,7 @@
 use super::Counters;
 use super::broker::{Door, Verdict};
 use super::desk::{Incoming, ToDesk};
+use super::discovery;
 use super::topic::HouseTopics;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -20,6 +21,8 @@ pub(super) struct DeskDoor {
     pub(super) topics: HouseTopics,
     /// The topics that devices report on.
     pub(super) devices: HashSet<String>,
+    /// True where devices tell of themselves.
+    pub(super) discover: bool,
     pub(super) desk: mpsc::Sender<ToDesk>,
     pub(super) counters: Arc<Counters>,
     pub(super) cancel: CancellationToken,
@@ -35,7 +38,8 @@ impl Door for DeskDoor {
     ) -> BoxFuture<'a, Verdict> {
         Box::pin(async move {
             let command = self.topics.command(topic).is_some();
-            if !command && !self.devices.contains(topic) {
+            let found = self.discover && discovery::listens(topic);
+            if !command && !found && !self.devices.contains(topic) {
                 return Verdict::Pass;
             }
             // Here it is news, whatever its flag says; but a command must not stay behind to be read again.

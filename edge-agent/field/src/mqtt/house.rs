@@ -135,6 +135,8 @@ pub fn publications(property: &Property, change: &Change, values: ValueTopics) -
         | Change::Ordered { .. }
         | Change::OrderEnded { .. }
         | Change::CommandAccepted { .. }
+        | Change::DeviceFound { .. }
+        | Change::DeviceFoundGone { .. }
         | Change::Started { .. } => vec![],
     }
 }

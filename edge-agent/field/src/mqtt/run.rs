@@ -7,21 +7,23 @@ use super::broker::{BrokerError, BrokerSettings, EmbeddedBroker, Mqtt5Broker};
 use super::client::{Connection, Target};
 use super::config::{Endpoint, MqttConfig, MqttConfigError};
 use super::credential::Credential;
-use super::desk::Desk;
+use super::desk::{Desk, Known};
 use super::devices::{Devices, MqttDevice};
+use super::discovery;
 use super::door::DeskDoor;
 use super::feed::Feed;
 use super::house::Publication;
 use super::outbox::Outbox;
 use super::topic::{HouseTopics, escape};
 use super::writes::Writes;
-use engawa_model::{Intent, ObservationSink, PropertyId, SinkClosed};
+use engawa_model::{Found, Intent, ObservationSink, PointId, PointState, PropertyId, SinkClosed};
 use futures::stream::FuturesOrdered;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -133,6 +135,7 @@ pub struct Mqtt {
 pub async fn prepare(parts: MqttParts) -> Result<Mqtt, MqttError> {
     let MqttParts { config, property, devices, sink, snapshot, publications, writes } = parts;
     let endpoint = config.validate().map_err(MqttError::Config)?;
+    let discover = config.discover;
     let credential = credential(&config).await?;
     let (topics, devices, counters) =
         (HouseTopics::new(&property), Devices::new(devices), Arc::new(Counters::default()));
@@ -143,6 +146,9 @@ pub async fn prepare(parts: MqttParts) -> Result<Mqtt, MqttError> {
         Endpoint::Site { host, port, tls } => {
             let mut filters = devices.subscriptions();
             filters.extend(topics.command_filters());
+            if discover {
+                filters.extend(discovery::filters());
+            }
             let tls = match tls {
                 Some(file) => Some(Arc::new(tls_config(&file).await?)),
                 None => None,
@@ -157,6 +163,7 @@ pub async fn prepare(parts: MqttParts) -> Result<Mqtt, MqttError> {
             let door = DeskDoor {
                 topics: topics.clone(),
                 devices: devices.subscriptions().into_iter().collect(),
+                discover,
                 desk: to_desk.clone(),
                 counters: Arc::clone(&counters),
                 cancel: stop.clone(),
@@ -186,6 +193,10 @@ pub async fn prepare(parts: MqttParts) -> Result<Mqtt, MqttError> {
         reports: FuturesOrdered::new(),
         connected: false,
         arrivals: 0,
+        discover,
+        first: Vec::new(),
+        started: tokio::time::Instant::now(),
+        ask_at: tokio::time::Instant::now(),
     };
     let connection = Connection {
         target,
@@ -222,6 +233,20 @@ impl Mqtt {
     /// Where the gateway's own broker listens; `None` with a broker of the site.
     pub fn broker_address(&self) -> Option<SocketAddr> {
         self.broker.as_ref().map(|broker| broker.address())
+    }
+
+    /// Tells what the house knows from before: the values of points, which become stale if they are not heard again, and
+    /// the devices that wait, of which some may be configured by now.
+    pub fn remember<'a>(
+        &mut self,
+        points: impl IntoIterator<Item = (&'a PointId, &'a PointState)>,
+        found: impl IntoIterator<Item = &'a Found>,
+    ) {
+        let Desk { devices, topics, first, .. } = &mut self.desk;
+        for (point, PointState { value, quality, at }) in points {
+            devices.prime(point, value.clone(), *quality, *at, Duration::ZERO);
+        }
+        first.extend(discovery::placed(found, &Known { house: topics, devices }));
     }
 
     /// The counters, for the metrics.

@@ -31,6 +31,25 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         ("waveshare-modbus-rtu-io-8ch", include_str!("../../profiles/waveshare-modbus-rtu-io-8ch.toml")),
         ("waveshare-modbus-rtu-relay", include_str!("../../profiles/waveshare-modbus-rtu-relay.toml")),
         ("wirenboard-wb-msw4", include_str!("../../profiles/wirenboard-wb-msw4.toml")),
+        ("shelly-blu-trv", include_str!("../../profiles/shelly-blu-trv.toml")),
+        ("shelly-flood", include_str!("../../profiles/shelly-flood.toml")),
+        ("shelly-ht", include_str!("../../profiles/shelly-ht.toml")),
+        ("shelly-switch", include_str!("../../profiles/shelly-switch.toml")),
+        ("tasmota-contact", include_str!("../../profiles/tasmota-contact.toml")),
+        ("tasmota-plug", include_str!("../../profiles/tasmota-plug.toml")),
+        ("tasmota-sensor", include_str!("../../profiles/tasmota-sensor.toml")),
+        ("tasmota-switch", include_str!("../../profiles/tasmota-switch.toml")),
+        ("zigbee2mqtt-contact", include_str!("../../profiles/zigbee2mqtt-contact.toml")),
+        ("zigbee2mqtt-door", include_str!("../../profiles/zigbee2mqtt-door.toml")),
+        ("zigbee2mqtt-leak", include_str!("../../profiles/zigbee2mqtt-leak.toml")),
+        ("zigbee2mqtt-light", include_str!("../../profiles/zigbee2mqtt-light.toml")),
+        ("zigbee2mqtt-motion", include_str!("../../profiles/zigbee2mqtt-motion.toml")),
+        ("zigbee2mqtt-plug", include_str!("../../profiles/zigbee2mqtt-plug.toml")),
+        (
+            "zigbee2mqtt-temperature-humidity",
+            include_str!("../../profiles/zigbee2mqtt-temperature-humidity.toml"),
+        ),
+        ("zigbee2mqtt-trv", include_str!("../../profiles/zigbee2mqtt-trv.toml")),
     ]
 }
 

@@ -5,6 +5,8 @@
 //!
 //! Never: conversion.
 
+use engawa_diag::{Doc, Fault, Path};
+
 /// Symbols that take prefixes.
 const METRIC: &[&str] = &[
     "m", "g", "s", "A", "K", "cd", "mol", "V", "W", "J", "N", "Pa", "Hz", "Ohm", "S", "C", "F", "H", "T",
@@ -71,6 +73,16 @@ const MEANT: &[(&str, &str)] = &[
     ("count", "1"),
     ("pulses", "{pulse}"),
 ];
+
+/// The fault of a unit that is no code.
+pub(crate) fn fault(doc: &Doc, path: &Path, code: &str) -> Fault {
+    let help = match meant(code) {
+        Some(meant) => format!("write \"{meant}\""),
+        None => "such as \"Cel\", \"%\", \"kW.h\", \"[ppm]\", \"m3/h\", or a word in braces: \"{step}\""
+            .to_owned(),
+    };
+    doc.fault(path, format!("`{code}` is no UCUM code")).label("expected the unit's code").help(help)
+}
 
 /// True for a UCUM code that is known here.
 pub(crate) fn is_code(text: &str) -> bool {

@@ -1,7 +1,7 @@
 //! How the property is kept: a set of entities, each a small JSON document under (kind, key).
 
 use super::{Property, PropertySpec};
-use crate::ids::{CommandKey, DeviceId, LinkId, PointId, PostingNumber};
+use crate::ids::{CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber};
 use crate::{RoomId, StayId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,6 +29,8 @@ pub enum Entity {
     Command(CommandKey),
     /// An alert.
     Alert(String),
+    /// A found device.
+    Found(FoundId),
 }
 
 impl Entity {
@@ -45,6 +47,7 @@ impl Entity {
             Self::Order(_) => "order",
             Self::Command(_) => "command",
             Self::Alert(_) => "alert",
+            Self::Found(_) => "found",
         }
     }
 
@@ -60,6 +63,7 @@ impl Entity {
             Self::Posting(number) => number.to_string(),
             Self::Order(key) | Self::Command(key) => key.to_string(),
             Self::Alert(name) => name.clone(),
+            Self::Found(id) => id.to_string(),
         }
     }
 }
@@ -88,6 +92,7 @@ impl Property {
             Entity::Order(key) => bytes(self.orders.get(key)),
             Entity::Command(key) => bytes(self.commands.get(key)),
             Entity::Alert(name) => bytes(self.alerts.get(name)),
+            Entity::Found(id) => bytes(self.found.get(id)),
         }
     }
 
@@ -152,6 +157,9 @@ impl Property {
             "alert" => {
                 self.alerts.insert(key.to_owned(), parse(body)?);
             }
+            "found" => {
+                self.found.insert(FoundId::from(key), parse(body)?);
+            }
             _ => {}
         }
         Ok(())
@@ -169,6 +177,7 @@ impl Property {
         all.extend(self.orders.keys().cloned().map(Entity::Order));
         all.extend(self.commands.keys().cloned().map(Entity::Command));
         all.extend(self.alerts.keys().cloned().map(Entity::Alert));
+        all.extend(self.found.keys().cloned().map(Entity::Found));
         all
     }
 }

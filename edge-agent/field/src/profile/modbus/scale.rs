@@ -3,6 +3,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use std::borrow::Cow;
+use std::fmt;
 
 /// Whole numbers up to here are exact as `f64`.
 const EXACT: u128 = 1 << 53;
@@ -20,9 +21,23 @@ impl Default for Fraction {
     }
 }
 
+impl fmt::Display for Fraction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.denominator {
+            1 => write!(f, "{}", self.numerator),
+            denominator => write!(f, "{}/{denominator}", self.numerator),
+        }
+    }
+}
+
 impl Fraction {
+    /// `numerator` / `denominator`, which is above 0.
+    pub(crate) const fn new(numerator: i64, denominator: i64) -> Self {
+        Self { numerator, denominator }
+    }
+
     /// 0.
-    pub(super) fn zero() -> Self {
+    pub(crate) fn zero() -> Self {
         Self { numerator: 0, denominator: 1 }
     }
 

@@ -1,5 +1,7 @@
 //! Every shipped profile: sound, within its device's limits, and right on values that its source documents.
 
+mod mqtt;
+
 use super::builtin;
 use crate::modbus::decode::{Decoded, Words, decode};
 use crate::modbus::plan;

@@ -26,16 +26,7 @@ impl ModbusProfile {
         }
         faults.list.extend(fault);
         if let Some(code) = point.unit.as_deref().filter(|code| !unit::is_code(code)) {
-            let meant = unit::meant(code);
-            let help = match meant {
-                Some(meant) => format!("write \"{meant}\""),
-                None => {
-                    "such as \"Cel\", \"%\", \"kW.h\", \"[ppm]\", \"m3/h\", or a word in braces: \"{step}\""
-                        .to_owned()
-                }
-            };
-            let fault = faults.doc.fault(&path.key("unit"), format!("`{code}` is no UCUM code"));
-            faults.list.push(fault.label("expected the unit's code").help(help));
+            faults.list.push(unit::fault(faults.doc, &path.key("unit"), code));
         }
         self.shape_faults(point, path, faults);
         self.read_faults(point, path, faults);
