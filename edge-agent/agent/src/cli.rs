@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout, reason = "standard output is where an answer goes")]
 
 use crate::config::{self, Loaded};
-use crate::{enroll, listing, profile_cmd, run, status};
+use crate::{devices_cmd, enroll, listing, profile_cmd, run, status};
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use serde_json::json;
@@ -46,10 +46,10 @@ struct Cli {
 
 /// Which configuration.
 #[derive(clap::Args)]
-struct File {
+pub(crate) struct File {
     /// The configuration.
     #[arg(env = "ENGAWA_CONFIG", default_value = "/etc/engawa/engawa.toml", value_hint = ValueHint::FilePath)]
-    config: PathBuf,
+    pub(crate) config: PathBuf,
 }
 
 /// How a listing looks.
@@ -85,12 +85,16 @@ enum Command {
         #[command(flatten)]
         form: Form,
     },
-    /// List the devices with their health. Reads the store, so it also works while the agent is stopped
+    /// List the devices with their health; more with a subcommand. Reads the store, so it also works while the agent is
+    /// stopped
+    #[command(args_conflicts_with_subcommands = true)]
     Devices {
         #[command(flatten)]
         file: File,
         #[command(flatten)]
         form: Form,
+        #[command(subcommand)]
+        command: Option<devices_cmd::Command>,
     },
     /// List the rooms with their stays and points. Reads the store, so it also works while the agent is stopped
     #[command(after_help = "Shows guests' names: whoever can read the store's key may see them.")]
@@ -158,7 +162,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Run { file } => with(&file, |loaded| run::run(loaded).map_err(Failure::from)),
         Command::Check { file, form } => return check(&file.config, form.json),
         Command::Status { file, form } => with(&file, |loaded| status::status(loaded, form.json)),
-        Command::Devices { file, form } => with(&file, |loaded| Ok(listing::devices(loaded, form.json)?)),
+        Command::Devices { command: Some(command), .. } => devices_cmd::main(command),
+        Command::Devices { file, form, command: None } => {
+            with(&file, |loaded| Ok(listing::devices(loaded, form.json)?))
+        }
         Command::Rooms { file, form } => with(&file, |loaded| Ok(listing::rooms(loaded, form.json)?)),
         Command::Log { file, limit, form } => {
             with(&file, |loaded| Ok(listing::log(loaded, limit, form.json)?))
@@ -175,7 +182,7 @@ pub(crate) fn main() -> ExitCode {
     ExitCode::from(outcome)
 }
 
-fn with(file: &File, work: impl FnOnce(&Loaded) -> Result<(), Failure>) -> u8 {
+pub(crate) fn with(file: &File, work: impl FnOnce(&Loaded) -> Result<(), Failure>) -> u8 {
     let loaded = match config::load(&file.config) {
         Ok(loaded) => loaded,
         Err(reports) => {

@@ -11,7 +11,7 @@ fn reader(loaded: &Loaded) -> anyhow::Result<Reader> {
     Ok(Reader::open(&loaded.config.store.dir.join(DATABASE_FILE), &key)?)
 }
 
-fn stored(loaded: &Loaded) -> anyhow::Result<Property> {
+pub(crate) fn stored(loaded: &Loaded) -> anyhow::Result<Property> {
     Ok(reader(loaded)?.load(loaded.property_spec())??)
 }
 

@@ -3,7 +3,9 @@
 mod cli;
 mod config;
 mod desk;
+mod devices_cmd;
 mod enroll;
+mod found_cmd;
 mod house;
 mod journal;
 mod listing;

@@ -220,10 +220,11 @@ impl Parts {
             async move {
                 let (publisher, publications) = mqtt::feed(PUBLICATIONS);
                 let writes = door.connect(outlet).await?;
-                let values = config.values;
-                let snapshot = Arc::new(move || shared.look(|property| house::snapshot(property, values)));
+                let seen = Arc::clone(&shared);
+                let snapshot = Arc::new(move || seen.look(|property| house::snapshot(property, values)));
                 let parts = MqttParts { config, property, devices, sink, snapshot, publications, writes };
-                let mqtt = mqtt::prepare(parts).await?;
+                let mut mqtt = mqtt::prepare(parts).await?;
+                shared.look(|property| mqtt.remember(property.points(), property.found().values()));
                 if let Some(address) = mqtt.broker_address() {
                     tracing::info!(%address, "the gateway's own MQTT broker listens");
                 }

@@ -239,12 +239,12 @@ impl Mqtt {
     /// the devices that wait, of which some may be configured by now.
     pub fn remember<'a>(
         &mut self,
-        points: impl IntoIterator<Item = (&'a PointId, &'a PointState)>,
+        points: impl IntoIterator<Item = (PointId, &'a PointState)>,
         found: impl IntoIterator<Item = &'a Found>,
     ) {
         let Desk { devices, topics, first, .. } = &mut self.desk;
         for (point, PointState { value, quality, at }) in points {
-            devices.prime(point, value.clone(), *quality, *at, Duration::ZERO);
+            devices.prime(&point, value.clone(), *quality, *at, Duration::ZERO);
         }
         first.extend(discovery::placed(found, &Known { house: topics, devices }));
     }
