@@ -3,6 +3,7 @@
 //! Never: a configuration or the store; it is for the installer's laptop as well as for the gateway.
 #![allow(clippy::print_stdout, reason = "standard output is where an answer goes")]
 
+mod hear;
 mod live;
 
 use crate::cli::{DONE, FAILED, Form, WRONG, show};
@@ -53,6 +54,17 @@ Examples:
   engawa profile test mine.toml --serial /dev/ttyUSB0 --baud 9600 --parity none --unit 1"
     )]
     Test(live::Test),
+    /// Say what the house would make of an MQTT device's messages, from standard input: a topic and a payload a line
+    #[command(
+        after_help = "No broker and no house are needed; nothing is sent. First it says which topics the device is heard \
+        on, and what it would be asked. Exit status 0: everything on these topics is understood. 1: something is not. 2: \
+        the command line or the profile is wrong.
+
+Examples:
+  mosquitto_sub -v -t 'zigbee2mqtt/#' | engawa profile hear zigbee2mqtt-trv --name trv-101
+  engawa profile hear mine.toml --name x < recorded.txt"
+    )]
+    Hear(hear::Hear),
 }
 
 /// Does what is asked; the exit status.
@@ -72,6 +84,7 @@ pub(crate) fn main(command: Command) -> u8 {
         }
         Command::Check { files } => check(&files),
         Command::Test(test) => live::test(&test),
+        Command::Hear(hear) => hear::hear(&hear),
     }
 }
 

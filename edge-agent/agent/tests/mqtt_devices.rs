@@ -122,7 +122,7 @@ impl House {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let (said, lines) = mpsc::channel();
+        let (said, lines) = mpsc::sync_channel(1000);
         let out = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
         let mut subscriber = Subscriber { _child: Running(child), lines };

@@ -280,3 +280,56 @@ fn a_line_that_is_dead_or_wrong_is_said_to_be() {
         assert!(complaints.contains(words), "{arguments:?}: {complaints}");
     }
 }
+
+/// What `engawa profile hear` says of lines as `mosquitto_sub -v` writes them.
+fn heard(arguments: &[&str], lines: &str) -> (Option<i32>, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_engawa"))
+        .args([&["profile", "hear"], arguments].concat())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that ends before it reads closes the pipe.
+    let _ = child.stdin.take().unwrap().write_all(lines.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn messages_of_an_mqtt_device_are_explained() {
+    let arguments = ["zigbee2mqtt-trv", "--name", "trv 1", "--var", "base=z"];
+    let state = "z/other {}\nz/trv 1 {\"local_temperature\":20.5}\n";
+    let (status, shown, _) = heard(&arguments, state);
+    assert_eq!(status, Some(0), "{shown}");
+    assert!(shown.contains("it is heard on z/bridge/state, z/trv 1, z/trv 1/availability"), "{shown}");
+    assert!(shown.contains("temperature              20.5"), "{shown}");
+
+    let lines =
+        "z/trv {\"local_temperature\":20.5,\"occupied_heating_setpoint\":21}\nz/trv/availability online\n";
+    let (status, shown, _) = heard(&["zigbee2mqtt-trv", "--name", "trv", "--var", "base=z"], lines);
+    assert_eq!(status, Some(0), "{shown}");
+    assert!(
+        shown.contains(
+            "it is asked on z/trv/get {\"occupied_heating_setpoint\":\"\",\"local_temperature\":\"\"}"
+        ),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("temperature              20.5") && shown.contains("setpoint                 21"),
+        "{shown}"
+    );
+    let (status, lines, _) = heard(
+        &["zigbee2mqtt-trv", "--name", "t", "--json"],
+        "zigbee2mqtt/t {\"local_temperature\":\"warm\"}",
+    );
+    assert_eq!(status, Some(1));
+    let line: serde_json::Value = serde_json::from_str(lines.trim()).unwrap();
+    assert!(line["error"].as_str().unwrap().contains("expected a number"), "{line}");
+    let (status, _, complaint) = heard(&["siemens-rdf302", "--name", "t"], "");
+    assert_eq!(status, Some(2));
+    assert!(complaint.contains("`engawa profile test` reads one"), "{complaint}");
+    let (status, _, complaint) = heard(&["tasmota-plug", "--name", "t", "--var", "relais=POWER1"], "");
+    assert_eq!(status, Some(2));
+    assert!(complaint.contains("no variable `relais`"), "{complaint}");
+}

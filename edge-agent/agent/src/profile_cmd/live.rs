@@ -54,7 +54,7 @@ enum Parity {
     None,
 }
 
-fn var(text: &str) -> Result<(String, String), String> {
+pub(super) fn var(text: &str) -> Result<(String, String), String> {
     let (name, choice) = text.split_once('=').ok_or("expected NAME=CHOICE, such as temperature=celsius")?;
     Ok((name.to_owned(), choice.to_owned()))
 }
@@ -96,7 +96,11 @@ pub(super) fn test(test: &Test) -> u8 {
     let map = match resolved(&test.profile, &test.vars) {
         Ok(Resolved::Modbus(map)) => map,
         Ok(Resolved::Mqtt(_)) => {
-            eprintln!("engawa: `{}` is a profile of MQTT devices: they report by themselves", test.profile);
+            eprintln!(
+                "engawa: `{0}` is a profile of MQTT devices, which report by themselves: pipe their messages into \
+                 `engawa profile hear {0} --name NAME`",
+                test.profile
+            );
             return WRONG;
         }
         Err(report) => return wrong(report),

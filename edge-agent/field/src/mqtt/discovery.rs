@@ -11,6 +11,7 @@
 //!
 //! Never: a guess. What of a message is not understood is said with the entity.
 
+mod kinds;
 mod points;
 mod render;
 mod template;
