@@ -30,8 +30,8 @@ pub(super) fn sensor(name: &str, config: &Config<'_>, found: &mut Understood) {
     add(found, point(name, kind, config, &USUAL), |point| {
         point.unit = unit.map(str::to_owned);
         point.invalid = nothing();
-        let fahrenheit = unit == Some("[degF]");
-        if fahrenheit {
+        // A difference of temperatures is another thing.
+        if (class, unit) == (Some("temperature"), Some("[degF]")) {
             to_celsius(point);
         }
         point.role = match (class, unit) {
