@@ -9,11 +9,13 @@ pub mod modbus;
 pub mod mqtt;
 mod schema;
 mod shipped;
+mod traits;
 pub(crate) mod unit;
 
 pub use schema::json_schema;
 
 pub use shipped::builtin;
+pub use traits::{PointTraits, Takes, ValueKind};
 
 use engawa_diag::{Path, Report};
 use engawa_model::PointSpec;

@@ -14,6 +14,7 @@
 use super::backoff::Backoff;
 use super::desk::{Incoming, ToDesk};
 use super::feed::{Fed, Feed};
+use super::home_assistant::HomeAssistant;
 use super::house::{OFFLINE, ONLINE, Publication};
 use super::outbox::{Outbox, Outgoing};
 use super::topic::HouseTopics;
@@ -75,6 +76,8 @@ pub(super) struct Connection {
     pub(super) desk: mpsc::Sender<ToDesk>,
     pub(super) counters: Arc<Counters>,
     pub(super) outbox: Outbox,
+    /// The house as Home Assistant discovers it.
+    pub(super) home: Option<Arc<HomeAssistant>>,
 }
 
 /// Why a session ended.
@@ -236,8 +239,13 @@ impl Connection {
                 session.subscribe(&self.target.filters)?;
                 self.outbox.keep_only_events();
                 self.republish();
+                for announcement in self.home.iter().flat_map(|home| home.announcements()) {
+                    self.outbox.push(announcement);
+                }
                 // Last, so that "online" means: the picture is complete.
-                self.outbox.push(Publication::state(self.topics.status(), ONLINE));
+                if self.topics.is_open() {
+                    self.outbox.push(Publication::state(self.topics.status(), ONLINE));
+                }
                 session.connected = true;
                 (session.subscriptions == 0).then(|| session.up(&self.target))
             }
@@ -271,11 +279,21 @@ impl Connection {
     }
 
     async fn incoming(
-        &self,
+        &mut self,
         session: &mut Session,
         publish: Publish,
         cancel: &CancellationToken,
     ) -> Result<(), End> {
+        if let Some(home) = self.home.as_ref().filter(|home| home.listens(&publish.topic)) {
+            for announcement in home.hear(&publish.topic, &publish.payload, publish.retain) {
+                self.outbox.push(announcement);
+            }
+            if publish.qos != QoS::AtMostOnce {
+                // Nothing of it has to be kept; but acknowledgements go in the order of the messages.
+                session.acknowledgements.push_back(Box::pin(std::future::ready(Some(publish))));
+            }
+            return Ok(());
+        }
         let (topic, payload) = (publish.topic.clone(), publish.payload.clone());
         let mut message = Incoming { topic, payload, retained: publish.retain, durable: None };
         if publish.qos == QoS::AtMostOnce {
@@ -298,6 +316,11 @@ impl Connection {
     /// Says "offline" oneself: after a proper good-bye the broker does not send the last will.
     async fn farewell(&self, mut session: Session) {
         if !session.connected {
+            return;
+        }
+        if !self.topics.is_open() {
+            // Nobody is told, so there is nothing to wait for.
+            let _ = session.client.try_disconnect();
             return;
         }
         let bye = async {
@@ -333,8 +356,10 @@ impl Session {
             .set_clean_session(!target.persistent)
             .set_manual_acks(true)
             .set_inflight(PACKET_IDS)
-            .set_max_packet_size(MAX_PACKET, MAX_PACKET)
-            .set_last_will(LastWill::new(topics.status(), OFFLINE, QoS::AtLeastOnce, true));
+            .set_max_packet_size(MAX_PACKET, MAX_PACKET);
+        if topics.is_open() {
+            options.set_last_will(LastWill::new(topics.status(), OFFLINE, QoS::AtLeastOnce, true));
+        }
         if let Some(credential) = &target.credential {
             options.set_credentials(credential.username(), credential.password());
         }

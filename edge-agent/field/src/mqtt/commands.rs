@@ -7,7 +7,7 @@
 //! Never: carries anything out; the model decides. No payload makes it panic.
 
 use super::topic::CommandTopic;
-use engawa_model::{Action, Command, CommandKey, CommandSource, Role, RoomId, Timestamp, Value};
+use engawa_model::{Action, Command, CommandKey, CommandSource, PointId, Role, RoomId, Timestamp, Value};
 use serde::Deserialize;
 
 /// The longest payload of a command, bytes: the longest action is a few hundred.
@@ -28,14 +28,20 @@ pub enum CommandError {
     /// Neither a number nor JSON.
     #[error("expected a number such as `22.5`, or JSON such as `{{\"value\":22.5,\"key\":\"k-1\"}}`: {0}")]
     Setpoint(String),
+    /// Neither a value nor an object.
+    #[error(
+        "expected a value as JSON, such as `22.5`, `true` or `\"auto\"`, or an object such as \
+         `{{\"value\":22.5,\"key\":\"k-1\"}}`: {0}"
+    )]
+    Value(String),
     /// Not a command.
     #[error("expected JSON such as `{{\"key\":\"k-1\",\"do\":\"resync\"}}`: {0}")]
     Command(String),
     /// A key that can't be used.
     #[error("`key` must have 1 to {MAX_KEY} characters, none of them a control character")]
     Key,
-    /// A set point that is no temperature.
-    #[error("the set point must be a finite number")]
+    /// A number that is none.
+    #[error("the value must be a finite number")]
     NotFinite,
 }
 
@@ -64,6 +70,14 @@ enum SetpointPayload {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PointObject {
+    value: Value,
+    key: Option<String>,
+    expires: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
 struct CommandObject {
     key: String,
     #[serde(default)]
@@ -87,8 +101,32 @@ pub fn read(
     }
     match topic {
         CommandTopic::Setpoint(room) => setpoint(room, payload, arrival),
+        CommandTopic::Point(to) => point(to, payload, arrival),
         CommandTopic::Any => command(payload),
     }
+}
+
+fn point(to: &PointId, payload: &[u8], arrival: Arrival) -> Result<Command, CommandError> {
+    let wrong = |error: serde_json::Error| CommandError::Value(error.to_string());
+    let json: serde_json::Value = serde_json::from_slice(payload).map_err(wrong)?;
+    let PointObject { value, key, expires } = match json {
+        object @ serde_json::Value::Object(_) => serde_json::from_value(object).map_err(wrong)?,
+        serde_json::Value::Null | serde_json::Value::Array(_) => {
+            return Err(CommandError::Value("it is neither".to_owned()));
+        }
+        scalar => {
+            PointObject { value: serde_json::from_value(scalar).map_err(wrong)?, key: None, expires: None }
+        }
+    };
+    if matches!(value, Value::Float(x) if !x.is_finite()) {
+        return Err(CommandError::NotFinite);
+    }
+    let key = match key {
+        Some(key) => checked(key)?,
+        None => CommandKey::new(format!("mqtt-{to}-{}-{}", arrival.at.as_millisecond(), arrival.count)),
+    };
+    let action = Action::SetPoint { point: to.clone(), value };
+    Ok(Command { key, source: CommandSource::Mqtt, expires, action })
 }
 
 fn setpoint(room: &RoomId, payload: &[u8], arrival: Arrival) -> Result<Command, CommandError> {
@@ -166,6 +204,11 @@ mod tests {
         read(&CommandTopic::Setpoint(RoomId::from("101")), payload.as_bytes(), false, arrival())
     }
 
+    fn to_point(payload: &str) -> Result<Command, CommandError> {
+        let topic = CommandTopic::Point(PointId::new("t/1", "mode"));
+        read(&topic, payload.as_bytes(), false, arrival())
+    }
+
     fn asked(payload: &str) -> Result<Command, CommandError> {
         read(&CommandTopic::Any, payload.as_bytes(), false, arrival())
     }
@@ -181,6 +224,27 @@ mod tests {
         assert_eq!((command.key.as_str(), &command.action), ("k 1", &action));
         assert_eq!(command.expires, Some("2026-11-24T12:00:00Z".parse().unwrap()));
         assert_eq!(set("22").unwrap().action, set("22.0").unwrap().action);
+    }
+
+    #[test]
+    fn a_point_takes_any_value_or_an_object() {
+        for (payload, value) in [
+            ("22", Value::Int(22)),
+            ("22.0", Value::Float(22.0)),
+            ("true", Value::Bool(true)),
+            ("\"auto\"", Value::Text("auto".to_owned())),
+            ("{\"value\":\"auto\"}", Value::Text("auto".to_owned())),
+        ] {
+            let command = to_point(payload).unwrap();
+            let action = Action::SetPoint { point: PointId::new("t/1", "mode"), value };
+            assert_eq!((command.source, command.action), (CommandSource::Mqtt, action), "{payload}");
+            assert_eq!(command.key.as_str(), "mqtt-t/1/mode-1700000000000-7");
+        }
+        let command = to_point(r#"{"value":1,"key":"k","expires":"2026-11-24T12:00:00Z"}"#).unwrap();
+        assert_eq!(
+            (command.key.as_str(), command.expires),
+            ("k", Some("2026-11-24T12:00:00Z".parse().unwrap()))
+        );
     }
 
     #[test]
@@ -208,6 +272,13 @@ mod tests {
             (set(r#"{"valeu":22}"#), "valeu"),
             (set(r#"{"value":22,"key":""}"#), "`key`"),
             (set("1e999"), "expected a number"),
+            (to_point("auto"), "expected a value as JSON"),
+            (to_point("null"), "neither"),
+            (to_point("[1]"), "neither"),
+            (to_point("{}"), "value"),
+            (to_point(r#"{"value":[1]}"#), "Value"),
+            (to_point(r#"{"value":1,"kye":"k"}"#), "kye"),
+            (to_point(r#"{"value":1,"key":""}"#), "`key`"),
             (asked("resync"), "expected JSON"),
             (asked(r#"{"do":"resync"}"#), "key"),
             (asked(r#"{"key":"k","do":"dance"}"#), "dance"),
@@ -225,6 +296,7 @@ mod tests {
         fn no_payload_makes_it_panic(payload in any::<Vec<u8>>()) {
             let _ = read(&CommandTopic::Any, &payload, false, arrival());
             let _ = read(&CommandTopic::Setpoint("1".into()), &payload, false, arrival());
+            let _ = read(&CommandTopic::Point(PointId::new("d", "p")), &payload, false, arrival());
         }
     }
 }

@@ -37,6 +37,10 @@ pub struct MqttConfig {
     /// Where the gateway's own broker listens, `address:port`; `127.0.0.1:1883` when absent.
     #[serde(default)]
     pub listen: Option<String>,
+    /// False: the house neither publishes on its plain topics nor takes commands there; devices speak all the same. True
+    /// when absent.
+    #[serde(default)]
+    pub topics: Option<bool>,
     /// The client id at the site's broker; `engawa-<property>` when absent. The broker keeps what could not
     /// be delivered under this name, so it must stay the same and be nobody else's.
     #[serde(default)]
@@ -116,6 +120,11 @@ impl MqttConfigError {
 }
 
 impl MqttConfig {
+    /// True where the house is on its plain topics.
+    pub fn has_topics(&self) -> bool {
+        self.topics.unwrap_or(true)
+    }
+
     /// Checks the whole and says what it comes to.
     pub fn validate(&self) -> Result<Endpoint, MqttConfigError> {
         if self.username.is_some() != self.password_file.is_some() {

@@ -7,7 +7,8 @@
 //! Why acknowledgements are held back: to a device or a point of sale, PUBACK is the only sign that its
 //! message arrived. Here it means that what the message said is on disk.
 //!
-//! Pure: [`topic`], [`config`], [`commands`], [`devices`], [`discovery`], [`house`] and the modules for queues and writes.
+//! Pure: [`topic`], [`config`], [`commands`], [`devices`], [`discovery`], [`home_assistant`], [`house`] and the modules for
+//! queues and writes.
 //! Shells: [`broker`], [`client`], the desk, and [`prepare`].
 
 mod backoff;
@@ -22,6 +23,7 @@ pub mod discovery;
 pub mod documents;
 mod door;
 mod feed;
+pub mod home_assistant;
 pub mod house;
 mod outbox;
 mod run;

@@ -12,6 +12,7 @@ use super::devices::{Devices, MqttDevice};
 use super::discovery;
 use super::door::DeskDoor;
 use super::feed::Feed;
+use super::home_assistant::HomeAssistant;
 use super::house::Publication;
 use super::outbox::Outbox;
 use super::topic::{HouseTopics, escape};
@@ -137,8 +138,9 @@ pub async fn prepare(parts: MqttParts) -> Result<Mqtt, MqttError> {
     let endpoint = config.validate().map_err(MqttError::Config)?;
     let discover = config.discover;
     let credential = credential(&config).await?;
-    let (topics, devices, counters) =
-        (HouseTopics::new(&property), Devices::new(devices), Arc::new(Counters::default()));
+    let topics =
+        if config.has_topics() { HouseTopics::new(&property) } else { HouseTopics::closed(&property) };
+    let (devices, counters) = (Devices::new(devices), Arc::new(Counters::default()));
     let (to_desk, messages) = mpsc::channel(TO_DESK);
     let (from_desk, outgoing) = mpsc::channel(FROM_DESK);
     let stop = CancellationToken::new();
@@ -207,6 +209,7 @@ pub async fn prepare(parts: MqttParts) -> Result<Mqtt, MqttError> {
         desk: to_desk,
         counters: Arc::clone(&counters),
         outbox: Outbox::default(),
+        home: None,
     };
     Ok(Mqtt { broker, desk, messages, connection, writes, counters, stop })
 }
@@ -230,6 +233,14 @@ pub async fn site_broker(
 }
 
 impl Mqtt {
+    /// Announces the house to Home Assistant as well.
+    #[must_use]
+    pub fn with_home_assistant(mut self, home: Arc<HomeAssistant>) -> Self {
+        self.connection.target.filters.extend(home.filters());
+        self.connection.home = Some(home);
+        self
+    }
+
     /// Where the gateway's own broker listens; `None` with a broker of the site.
     pub fn broker_address(&self) -> Option<SocketAddr> {
         self.broker.as_ref().map(|broker| broker.address())

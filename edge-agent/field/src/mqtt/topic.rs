@@ -64,12 +64,15 @@ pub fn unescape(level: &str) -> Option<String> {
 /// | `posting/<number>` | JSON: state, room, amount, answer | yes |
 /// | `alert/<kind>/<source>` | JSON: active, count, text | yes |
 /// | `room/<room>/setpoint/set` | command in: a number, or JSON with `value` | no |
+/// | `point/<device>/<point>/set` | command in: the value as JSON, or JSON with `value` | no |
 /// | `cmd` | command in: JSON with `key` and `do` | no |
 /// | `cmd/<key>/result` | JSON: how the command ended | no |
 /// | `cmd/error` | JSON: why a message was not understood | no |
 #[derive(Clone, Debug)]
 pub struct HouseTopics {
     root: String,
+    /// False where the house neither publishes on them nor takes commands.
+    open: bool,
 }
 
 /// A message that came in on one of the house's command topics.
@@ -77,6 +80,8 @@ pub struct HouseTopics {
 pub enum CommandTopic {
     /// `room/<room>/setpoint/set`.
     Setpoint(RoomId),
+    /// `point/<device>/<point>/set`, whatever room the device is in.
+    Point(PointId),
     /// `cmd`.
     Any,
 }
@@ -84,7 +89,17 @@ pub enum CommandTopic {
 impl HouseTopics {
     /// The topics of `property`.
     pub fn new(property: &PropertyId) -> Self {
-        Self { root: format!("engawa/{}", escape(property.as_str())) }
+        Self { root: format!("engawa/{}", escape(property.as_str())), open: true }
+    }
+
+    /// The topics of a property that keeps them to itself: nothing is published on them, and no command is taken.
+    pub fn closed(property: &PropertyId) -> Self {
+        Self { open: false, ..Self::new(property) }
+    }
+
+    /// False for [`Self::closed`].
+    pub fn is_open(&self) -> bool {
+        self.open
     }
 
     /// What all topics of the property begin with, without a slash at the end.
@@ -112,6 +127,11 @@ impl HouseTopics {
         let place = room.map_or_else(String::new, |room| format!("room/{}/", escape(room.as_str())));
         let device = escape(point.device.as_str());
         format!("{}/{place}point/{device}/{}", self.root, escape(&point.point))
+    }
+
+    /// Where a point is set.
+    pub fn set_point(&self, point: &PointId) -> String {
+        format!("{}/set", self.point(None, point))
     }
 
     /// A device's health.
@@ -155,8 +175,9 @@ impl HouseTopics {
     }
 
     /// What the house subscribes to for commands.
-    pub fn command_filters(&self) -> [String; 2] {
-        [format!("{}/cmd", self.root), format!("{}/room/+/setpoint/set", self.root)]
+    pub fn command_filters(&self) -> Vec<String> {
+        let filters = ["cmd", "room/+/setpoint/set", "point/+/+/set"].into_iter().filter(|_| self.open);
+        filters.map(|filter| format!("{}/{filter}", self.root)).collect()
     }
 
     /// True for every topic of this property, commands and state alike.
@@ -166,16 +187,25 @@ impl HouseTopics {
 
     /// The command topic that `topic` is, if it is one.
     pub fn command(&self, topic: &str) -> Option<CommandTopic> {
-        let rest = topic.strip_prefix(&self.root)?.strip_prefix('/')?;
+        let rest = topic.strip_prefix(&self.root).filter(|_| self.open)?.strip_prefix('/')?;
         if rest == "cmd" {
             return Some(CommandTopic::Any);
+        }
+        // A level that nobody could have escaped names nothing of the house: the house says so by itself.
+        let name = |level: &str| unescape(level).unwrap_or_else(|| level.to_owned());
+        if let Some(rest) = rest.strip_prefix("point/") {
+            let (device, point) = rest.strip_suffix("/set")?.split_once('/')?;
+            let point = (!point.contains('/')).then(|| name(point))?;
+            return Some(CommandTopic::Point(PointId {
+                device: DeviceId::new(name(device)),
+                point: point.into(),
+            }));
         }
         let room = rest.strip_prefix("room/")?.strip_suffix("/setpoint/set")?;
         if room.contains('/') {
             return None;
         }
-        // A level that nobody could have escaped names no room of the house: the house says so by itself.
-        Some(CommandTopic::Setpoint(RoomId::new(unescape(room).unwrap_or_else(|| room.to_owned()))))
+        Some(CommandTopic::Setpoint(RoomId::new(name(room))))
     }
 }
 
@@ -212,8 +242,15 @@ mod tests {
             topics.command("engawa/hotel%2Fone/room/12%2F3/setpoint/set"),
             Some(CommandTopic::Setpoint(RoomId::from("12/3")))
         );
+        assert_eq!(
+            topics.command("engawa/hotel%2Fone/point/t%2F1/set/set"),
+            Some(CommandTopic::Point(PointId::new("t/1", "set")))
+        );
         for other in [
             "engawa/hotel%2Fone",
+            "engawa/hotel%2Fone/point/t/set",
+            "engawa/hotel%2Fone/point/t/p/q/set",
+            "engawa/hotel%2Fone/point/t/p",
             "engawa/hotel%2Fone/cmd/k/result",
             "engawa/hotel%2Fone/room/1/2/setpoint/set",
             "engawa/hotel%2Fone/room/101/state",
@@ -222,6 +259,9 @@ mod tests {
         ] {
             assert_eq!(topics.command(other), None, "{other}");
         }
+        let closed = HouseTopics::closed(&PropertyId::from("hotel/one"));
+        assert_eq!(closed.command("engawa/hotel%2Fone/cmd"), None);
+        assert!(closed.command_filters().is_empty() && closed.owns("engawa/hotel%2Fone/cmd"));
         assert!(topics.owns("engawa/hotel%2Fone/room/101/state"));
         assert!(!topics.owns("engawa/hotel%2Fone2/cmd"));
     }
