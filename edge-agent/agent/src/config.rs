@@ -10,11 +10,13 @@ mod profiles;
 use engawa_api::ApiConfig;
 use engawa_diag::Report;
 use engawa_field::modbus::{BusConfig, ModbusDevice};
+use engawa_field::mqtt::home_assistant::{HomeAssistant, HomeAssistantConfig, HomeDevice};
 use engawa_field::mqtt::sparkplug::SparkplugConfig;
 use engawa_field::mqtt::{MqttConfig, MqttDevice};
-use engawa_field::profile::Resolved;
+use engawa_field::profile::{PointTraits, ProfileHead, Resolved};
 use engawa_model::{
-    ClimateDefaults, Currency, DeviceId, DeviceSpec, PointSpec, PropertyId, PropertySpec, RoomId, RoomSpec,
+    ClimateDefaults, Currency, DeviceId, DeviceSpec, LinkId, PointSpec, PropertyId, PropertySpec, RoomId,
+    RoomSpec,
 };
 use engawa_pms::PmsConfig;
 use serde::Deserialize;
@@ -35,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) pms: Option<PmsConfig>,
     /// The broker; without this section the gateway brings its own.
     pub(crate) mqtt: Option<MqttConfig>,
+    /// The house announced to Home Assistant, at the same broker.
+    pub(crate) home_assistant: Option<HomeAssistantConfig>,
     /// The property as a Sparkplug edge node at the site's broker.
     pub(crate) sparkplug: Option<SparkplugConfig>,
     /// Modbus buses.
@@ -122,6 +126,8 @@ pub(crate) struct Loaded {
     pub(crate) config: Config,
     /// One for each `[[device]]`, in order.
     resolved: Vec<Resolved>,
+    /// What the profiles that are used say of themselves.
+    heads: BTreeMap<String, ProfileHead>,
 }
 
 /// Reads and checks the file at `path` and the profiles that it uses.
@@ -154,7 +160,9 @@ pub(crate) fn load_text(path: &Path, text: &str) -> Result<Loaded, Vec<Report>> 
         return Err(reports);
     }
     config.place(base);
-    Ok(Loaded { config, resolved })
+    let used = config.device.iter().filter_map(|device| profiles.get(&device.profile)?.as_ref());
+    let heads = used.map(|profile| (profile.head.name.clone(), profile.head.clone())).collect();
+    Ok(Loaded { config, resolved, heads })
 }
 
 impl Config {
@@ -179,6 +187,14 @@ impl Config {
     }
 }
 
+/// Where a profile with its variables lies: one place for all devices that share it.
+fn place(resolved: &Resolved) -> *const () {
+    match resolved {
+        Resolved::Modbus(map) => Arc::as_ptr(map).cast(),
+        Resolved::Mqtt(profile) => Arc::as_ptr(profile).cast(),
+    }
+}
+
 impl Loaded {
     /// What the model wants to know.
     pub(crate) fn property_spec(&self) -> PropertySpec {
@@ -186,11 +202,7 @@ impl Loaded {
         // Devices that share a profile share its points, too.
         let mut made: BTreeMap<*const (), Arc<[PointSpec]>> = BTreeMap::new();
         let mut points = |resolved: &Resolved| {
-            let place: *const () = match resolved {
-                Resolved::Modbus(map) => Arc::as_ptr(map).cast(),
-                Resolved::Mqtt(profile) => Arc::as_ptr(profile).cast(),
-            };
-            Arc::clone(made.entry(place).or_insert_with(|| resolved.point_specs()))
+            Arc::clone(made.entry(place(resolved)).or_insert_with(|| resolved.point_specs()))
         };
         let device = |(device, resolved): (&DeviceConfig, &Resolved)| DeviceSpec {
             id: DeviceId::new(device.id.clone()),
@@ -235,6 +247,22 @@ impl Loaded {
             Resolved::Modbus(_) => None,
         };
         self.config.device.iter().zip(&self.resolved).filter_map(device).collect()
+    }
+
+    /// The house for Home Assistant, with its `links`.
+    pub(crate) fn home_assistant(&self, links: Vec<LinkId>) -> Option<HomeAssistant> {
+        let config = self.config.home_assistant.clone()?;
+        let mut made: BTreeMap<*const (), Arc<[PointTraits]>> = BTreeMap::new();
+        let devices = self.config.device.iter().zip(&self.resolved).map(|(device, resolved)| HomeDevice {
+            id: DeviceId::new(device.id.clone()),
+            room: device.room.clone().map(RoomId::new),
+            make: self.heads.get(&device.profile).map(|head| head.make.clone()).unwrap_or_default(),
+            model: self.heads.get(&device.profile).map(|head| head.model.clone()).unwrap_or_default(),
+            points: Arc::clone(made.entry(place(resolved)).or_insert_with(|| resolved.traits())),
+        });
+        let property = &self.config.property;
+        let id = PropertyId::new(property.id.clone());
+        Some(HomeAssistant::new(config, &id, &property.name, links, devices))
     }
 
     /// The file of the database's key.

@@ -9,12 +9,13 @@ use crate::service;
 use crate::supervisor::Supervisor;
 use anyhow::{Context, bail};
 use engawa_field::modbus::{Bus, BusConfig, BusParts, ModbusDevice};
+use engawa_field::mqtt::home_assistant::HomeAssistant;
 use engawa_field::mqtt::sparkplug::{
     self, BdSeqFile, SPARKPLUG_LINK, Sparkplug, SparkplugConfig, SparkplugParts,
 };
 use engawa_field::mqtt::{self, MQTT_LINK, MqttDevice, MqttParts, house};
 use engawa_link::{EdgeLink, Identity, IdentityError, LinkState, Tuning};
-use engawa_model::{ObservationSink, PropertyId, Timestamp};
+use engawa_model::{LinkId, ObservationSink, PropertyId, Timestamp};
 use engawa_pms::tcp::{Shell, SystemClock};
 use engawa_store::{DatabaseKey, Limits, Store};
 use jiff::tz::TimeZone;
@@ -86,7 +87,9 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     for (outlet, bus, devices) in buses {
         parts.start_bus(outlet, bus, devices);
     }
-    parts.start_mqtt(mqtt_outlet, config.mqtt.clone().unwrap_or_default(), &config.property.id, mqtt_devices);
+    let home = loaded.home_assistant(links(loaded)).map(Arc::new);
+    let mqtt = config.mqtt.clone().unwrap_or_default();
+    parts.start_mqtt(mqtt_outlet, mqtt, &config.property.id, mqtt_devices, home);
     if let (Some(sparkplug), Some(mqtt)) = (config.sparkplug.clone(), config.mqtt.clone()) {
         let numbers = config.store.dir.join("sparkplug-bdseq");
         parts.start_sparkplug(sparkplug, mqtt, &config.property.id, &numbers);
@@ -123,6 +126,20 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     }
     tracing::info!("the house is closed");
     Ok(())
+}
+
+/// The links that can be down while the broker is there to tell it.
+fn links(loaded: &Loaded) -> Vec<LinkId> {
+    let config = &loaded.config;
+    let pms = config.pms.iter().map(|_| PMS.to_owned());
+    let buses = config.bus.iter().map(|bus| bus_link(&bus.id));
+    let sparkplug = config.sparkplug.iter().map(|_| SPARKPLUG_LINK.to_owned());
+    let cloud = config.cloud.iter().map(|_| CLOUD_LINK.to_owned());
+    pms.chain(buses).chain(sparkplug).chain(cloud).map(LinkId::new).collect()
+}
+
+fn bus_link(bus: &str) -> String {
+    format!("modbus-{bus}")
 }
 
 /// What every task needs.
@@ -169,7 +186,7 @@ impl Parts {
     }
 
     fn start_bus(&self, outlet: usize, config: BusConfig, devices: Vec<ModbusDevice>) {
-        let name = format!("modbus-{}", config.id);
+        let name = bus_link(&config.id);
         let (door, sink) = (self.door.clone(), self.sink());
         let start = move |cancel| {
             let (door, sink, config, devices) =
@@ -211,24 +228,39 @@ impl Parts {
         self.supervisor.keep(SPARKPLUG_LINK, start, self.tell_lost(SPARKPLUG_LINK.to_owned()));
     }
 
-    fn start_mqtt(&self, outlet: usize, config: mqtt::MqttConfig, property: &str, devices: Vec<MqttDevice>) {
+    fn start_mqtt(
+        &self,
+        outlet: usize,
+        config: mqtt::MqttConfig,
+        property: &str,
+        devices: Vec<MqttDevice>,
+        home: Option<Arc<HomeAssistant>>,
+    ) {
         let (door, sink, shared) = (self.door.clone(), self.sink(), Arc::clone(&self.shared));
         let property = PropertyId::from(property);
         let start = move |cancel| {
             let (door, sink, shared) = (door.clone(), Arc::clone(&sink), Arc::clone(&shared));
             let (config, property, devices) = (config.clone(), property.clone(), devices.clone());
+            let home = home.clone();
             async move {
                 let (publisher, publications) = mqtt::feed(PUBLICATIONS);
                 let writes = door.connect(outlet).await?;
-                let seen = Arc::clone(&shared);
-                let snapshot = Arc::new(move || seen.look(|property| house::snapshot(property, values)));
+                let (topics, values, seen) = (config.has_topics(), config.values, Arc::clone(&shared));
+                let snapshot = Arc::new(move || {
+                    if topics { seen.look(|property| house::snapshot(property, values)) } else { Vec::new() }
+                });
                 let parts = MqttParts { config, property, devices, sink, snapshot, publications, writes };
                 let mut mqtt = mqtt::prepare(parts).await?;
                 shared.look(|property| mqtt.remember(property.points(), property.found().values()));
+                if let Some(home) = home {
+                    mqtt = mqtt.with_home_assistant(home);
+                }
                 if let Some(address) = mqtt.broker_address() {
                     tracing::info!(%address, "the gateway's own MQTT broker listens");
                 }
-                door.publish_through(publisher, values).await?;
+                if topics {
+                    door.publish_through(publisher, values).await?;
+                }
                 Ok(mqtt.run(cancel).await?)
             }
         };

@@ -68,6 +68,23 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
             );
         }
     }
+    if let Some(home) = &config.home_assistant {
+        for error in home.faults() {
+            report.push(doc.fault(&at("home_assistant", error.field), error.to_string()));
+        }
+        if config.mqtt.as_ref().is_some_and(|mqtt| !mqtt.has_topics()) {
+            report.push(
+                doc.fault_at_key(
+                    &Path::root().key("home_assistant"),
+                    "Home Assistant needs the house's plain topics",
+                )
+                .related(doc.span_of(&at("mqtt", "topics")), "which are off here")
+                .help(
+                    "it reads states and gives commands there: remove `topics` from [mqtt], or this section",
+                ),
+            );
+        }
+    }
     if let Some(Err(error)) = config.mqtt.as_ref().map(engawa_field::mqtt::MqttConfig::validate) {
         let place = at("mqtt", error.field());
         let fault = if doc.has(&place) {

@@ -7,8 +7,8 @@
 
 use super::Resolved;
 use super::modbus::{MapPoint, ModbusMap, Type};
-use super::mqtt::{MqttKind, MqttPoint};
-use engawa_model::Role;
+use super::mqtt::{Meaning, MqttKind, MqttPoint};
+use engawa_model::{Role, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -107,15 +107,30 @@ fn of_mqtt(point: &MqttPoint) -> PointTraits {
         MqttKind::Int | MqttKind::Float => ValueKind::Number,
         MqttKind::Text => ValueKind::Text,
     };
-    let step = (point.kind == MqttKind::Int).then_some(1.0);
-    let takes = Takes { min: point.min, max: point.max, step, names: vec![] };
+    let named = |words: &BTreeMap<String, Meaning>| {
+        let mut names: Vec<String> = Vec::new();
+        for Meaning(meaning) in words.values() {
+            if let Value::Text(name) = meaning
+                && !names.contains(name)
+            {
+                names.push(name.clone());
+            }
+        }
+        names
+    };
+    let step = match point.kind {
+        MqttKind::Int => Some(1.0),
+        MqttKind::Float => point.is_scaled().then(|| point.scale.times(1.0).abs()),
+        _ => None,
+    };
+    let takes = Takes { min: point.min, max: point.max, step, names: named(point.words()) };
     PointTraits {
         name: point.name.as_str().into(),
         role: point.role,
         unit: point.unit.as_deref().map(Into::into),
         kind,
-        reads: point.pointer.is_some(),
-        names: vec![],
+        reads: point.reports(),
+        names: named(&point.values),
         takes: point.command_topic.is_some().then_some(takes),
     }
 }
@@ -168,14 +183,19 @@ mod tests {
     }
 
     #[test]
-    fn an_mqtt_point_may_only_take_commands() {
+    fn an_mqtt_point_may_only_take_commands_and_has_the_names_that_its_words_mean() {
         let points = traits(
             "mqtt",
             "[mqtt]\nstatus_topic = 'z/{device}'\n\
              [[mqtt.points]]\nname = 'buzzer'\nkind = 'bool'\ncommand_topic = 'z/{device}/set'\n\
-             [[mqtt.points]]\nname = 'count'\nkind = 'int'\npointer = '/n'\n",
+             [[mqtt.points]]\nname = 'count'\nkind = 'int'\npointer = '/n'\n\
+             [[mqtt.points]]\nname = 'mode'\nkind = 'text'\npointer = '/m'\ncommand_topic = 'z/{device}/set'\n\
+             values = { HEAT = 'heat', heating = 'heat', OFF = 'off' }\n",
         );
         let shown: Vec<_> = points.iter().map(|it| (it.kind, it.reads, it.takes.is_some())).collect();
-        assert_eq!(shown, [(ValueKind::Bool, false, true), (ValueKind::Number, true, false)]);
+        let text = (ValueKind::Text, true, true);
+        assert_eq!(shown, [(ValueKind::Bool, false, true), (ValueKind::Number, true, false), text]);
+        assert_eq!(points[2].names, ["heat", "off"]);
+        assert_eq!(points[2].takes.as_ref().unwrap().names, points[2].names);
     }
 }
