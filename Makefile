@@ -31,6 +31,7 @@ setup-demo:
 
 setup-test:
 	$(call packages,$(TEST))
+	@bash tests/e2e/tests/home_assistant/install.sh target/peers/home-assistant
 
 setup-bench:
 	$(call packages,$(BENCH))
