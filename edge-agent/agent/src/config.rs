@@ -262,7 +262,8 @@ impl Loaded {
         });
         let property = &self.config.property;
         let id = PropertyId::new(property.id.clone());
-        Some(HomeAssistant::new(config, &id, &property.name, links, devices))
+        let values = self.config.mqtt.as_ref().map(|mqtt| mqtt.values).unwrap_or_default();
+        Some(HomeAssistant::new(config, &id, &property.name, values, links, devices))
     }
 
     /// The file of the database's key.

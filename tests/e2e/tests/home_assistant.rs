@@ -16,11 +16,13 @@ mod stage;
 
 use engawa_field::profile::{Protocol, builtin, load};
 use serde_json::{Value, json};
-use stage::{Agent, Home, Subscriber, mosquitto, publish};
+use stage::{Agent, Home, Subscriber, listens, mosquitto, publish, publish_as};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_millis(100);
 
 const THERMOSTAT: &str = r#"
 [profile]
@@ -96,8 +98,13 @@ pointer = "/co2"
 kind = "int"
 "#;
 
-/// The configuration; `senses`: with the sensors of room 102; `extra` goes to its end.
-fn configuration(folder: &Path, port: u16, senses: bool, extra: &str) -> PathBuf {
+/// The site's broker, as the configuration has it.
+fn site(port: u16) -> String {
+    format!("broker = \"mqtt://127.0.0.1:{port}\"")
+}
+
+/// The configuration, with this broker; `senses`: with the sensors of room 102; `extra` goes to its end.
+fn configuration(folder: &Path, broker: &str, senses: bool, extra: &str) -> PathBuf {
     let profiles = folder.join("profiles");
     std::fs::create_dir_all(&profiles).unwrap();
     std::fs::write(profiles.join("wall.toml"), THERMOSTAT).unwrap();
@@ -117,7 +124,7 @@ eco_cooling_c = 28.0
 [store]
 dir = "data"
 [mqtt]
-broker = "mqtt://127.0.0.1:{port}"
+{broker}
 [api]
 listen = "127.0.0.1:0"
 socket = "{}"
@@ -164,13 +171,13 @@ async fn home_assistant_discovers_shows_and_sets_the_house() {
     let (port, _broker) = mosquitto(folder.path()).await;
     let mut home = Home::start(folder.path(), port).await;
     let mut orders = Subscriber::new(port, &["-v", "-t", "z2m/+/set", "-t", "ready"]);
-    let config = configuration(folder.path(), port, true, "[home_assistant]\n");
+    let config = configuration(folder.path(), &site(port), true, "[home_assistant]\n");
     let agent = Agent::start(&config);
 
     shows(&mut home, port).await;
     let count = std::fs::read_to_string(&config).unwrap().matches("[[device]]").count() + 1;
     let announced = announcements(port, count).await;
-    accepts_all(&mut home, &announced).await;
+    accepts_all(&mut home, &announced, port).await;
     understands(&mut home, &announced).await;
     sets(&mut home, &mut orders, port).await;
     is_told_again(port).await;
@@ -180,7 +187,7 @@ async fn home_assistant_discovers_shows_and_sets_the_house() {
     home.shows("binary_sensor.senses_102_window", "unavailable", json!({})).await;
 
     // The sensors leave the house.
-    let config = configuration(folder.path(), port, false, "[home_assistant]\n");
+    let config = configuration(folder.path(), &site(port), false, "[home_assistant]\n");
     let agent = Agent::start(&config);
     home.lacks("binary_sensor.senses_102_window").await;
     home.comes_to("{{ device_id('senses-102') }}", "None").await;
@@ -189,7 +196,7 @@ async fn home_assistant_discovers_shows_and_sets_the_house() {
     agent.stop().await;
 
     // And the whole house leaves Home Assistant.
-    let config = configuration(folder.path(), port, false, "[home_assistant]\nannounce = false\n");
+    let config = configuration(folder.path(), &site(port), false, "[home_assistant]\nannounce = false\n");
     let agent = Agent::start(&config);
     home.comes_to("{{ integration_entities('mqtt') | length }}", "0").await;
     agent.stop().await;
@@ -197,6 +204,36 @@ async fn home_assistant_discovers_shows_and_sets_the_house() {
     let log = home.log().await;
     let complaints: Vec<_> = log.lines().filter(|line| line.contains("components.mqtt")).collect();
     assert!(complaints.is_empty(), "Home Assistant complains: {complaints:#?}");
+}
+
+/// Where the hotel has no broker, Home Assistant uses the gateway's own, with its credential: it hears the announcements
+/// and gives commands, and says nothing in the house's name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_gateways_own_broker_serves_home_assistant() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    std::fs::write(folder.path().join("password"), "open sesame\n").unwrap();
+    let own = format!("listen = \"127.0.0.1:{port}\"\nusername = \"ha\"\npassword_file = \"password\"");
+    let agent = Agent::start(&configuration(folder.path(), &own, true, "[home_assistant]\n"));
+    listens(port).await;
+    let login = ["-u", "ha", "-P", "open sesame"];
+
+    let mut heard = Subscriber::new(port, &[&login[..], &["-v", "-t", "#"]].concat());
+    let topic = "homeassistant/device/engawa-grand/wall-101/config ";
+    let announced = heard.next("the announcement", |line| line.starts_with(topic)).await;
+    let announced: Value = serde_json::from_str(announced.strip_prefix(topic).unwrap()).unwrap();
+    let set = announced["cmps"]["climate_-setpoint"]["temp_cmd_t"].as_str().unwrap().to_owned();
+    publish_as(&login, port, "engawa/grand/status", "forged").await;
+    publish_as(&login, port, &set, "22.5").await;
+    let written = |line: &str| {
+        assert!(!line.contains("forged"), "{line}");
+        line == r#"z2m/wall-101/set {"heat":22.5}"#
+    };
+    heard.next("the set point", written).await;
+    // Whoever has started hears everything again.
+    let house = heard.next("the house", |line| line.contains("\"Grand Hotel\""));
+    until(house, SOON, || publish_as(&login, port, "homeassistant/status", "online")).await;
+    agent.stop().await;
 }
 
 /// Devices that speak appear with their rooms and values.
@@ -238,10 +275,13 @@ async fn shows(home: &mut Home, port: u16) {
 }
 
 /// Each announcement has become entities: as many as it has, none refused.
-async fn accepts_all(home: &mut Home, announced: &BTreeMap<String, Value>) {
+async fn accepts_all(home: &mut Home, announced: &BTreeMap<String, Value>, port: u16) {
     let entities: usize = announced.values().map(|it| it["cmps"].as_object().unwrap().len()).sum();
     assert!(entities > 200, "{entities}");
-    home.comes_to("{{ integration_entities('mqtt') | length }}", &entities.to_string()).await;
+    let entities = entities.to_string();
+    let all = home.comes_to("{{ integration_entities('mqtt') | length }}", &entities);
+    // While it sets up hundreds at once, this release sometimes fails at one by a fault of its own; told again, it takes it.
+    until(all, Duration::from_secs(2), || publish(port, "homeassistant/status", "online")).await;
 }
 
 /// The templates for modes do in Home Assistant what they are meant to.
@@ -265,7 +305,8 @@ async fn understands(home: &mut Home, announced: &BTreeMap<String, Value>) {
 /// What is set in Home Assistant reaches the device as a write, and what the device says of it comes back.
 async fn sets(home: &mut Home, orders: &mut Subscriber, port: u16) {
     // The subscriber is there once it hears this.
-    until(orders.next("the sign that it listens", |line| line == "ready yes"), port, "ready", "yes").await;
+    let ready = orders.next("the sign that it listens", |line| line == "ready yes");
+    until(ready, SOON, || publish(port, "ready", "yes")).await;
 
     let call = json!({ "entity_id": "climate.wall_101", "temperature": 22.5 });
     home.call("climate/set_temperature", call).await;
@@ -286,10 +327,14 @@ async fn sets(home: &mut Home, orders: &mut Subscriber, port: u16) {
 }
 
 /// Publishes again and again until what is waited for has come: a subscriber needs a moment until it hears.
-async fn until(came: impl Future<Output = String>, port: u16, topic: &str, payload: &str) {
+async fn until<T, P: Future<Output = ()>>(
+    came: impl Future<Output = T>,
+    pause: Duration,
+    publish: impl Fn() -> P,
+) {
     tokio::pin!(came);
-    while timeout(Duration::from_millis(100), &mut came).await.is_err() {
-        publish(port, topic, payload).await;
+    while timeout(pause, &mut came).await.is_err() {
+        publish().await;
     }
 }
 
@@ -297,5 +342,5 @@ async fn until(came: impl Future<Output = String>, port: u16, topic: &str, paylo
 async fn is_told_again(port: u16) {
     let mut news = Subscriber::new(port, &["-R", "-v", "-t", "homeassistant/device/engawa-grand/config"]);
     let heard = news.next("the house", |line| line.contains("Grand Hotel"));
-    until(heard, port, "homeassistant/status", "online").await;
+    until(heard, SOON, || publish(port, "homeassistant/status", "online")).await;
 }

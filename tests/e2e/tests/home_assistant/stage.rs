@@ -30,20 +30,30 @@ pub async fn mosquitto(folder: &Path) -> (u16, Child) {
         .stderr(Stdio::null())
         .spawn()
         .expect("`mosquitto` must be installed");
+    listens(port).await;
+    (port, child)
+}
+
+/// Waits until somebody listens on `port`.
+pub async fn listens(port: u16) {
     let listening = async {
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(PATIENCE, listening).await.expect("mosquitto listens");
-    (port, child)
+    timeout(PATIENCE, listening).await.expect("the broker listens");
 }
 
 /// Publishes, and is done when the broker has it.
 pub async fn publish(port: u16, topic: &str, payload: &str) {
+    publish_as(&[], port, topic, payload).await;
+}
+
+/// The same with a user name and a password.
+pub async fn publish_as(login: &[&str], port: u16, topic: &str, payload: &str) {
     let port = port.to_string();
     let arguments = ["-h", "127.0.0.1", "-p", &port, "-q", "1", "-t", topic, "-m", payload];
-    let done = Command::new("mosquitto_pub").args(arguments).status();
+    let done = Command::new("mosquitto_pub").args(login).args(arguments).status();
     assert!(timeout(PATIENCE, done).await.unwrap().unwrap().success(), "{topic} can be published to");
 }
 

@@ -5,7 +5,7 @@
 //!
 //! Never: a mode that the device does not have.
 
-use super::component::{AS_JSON, NUMBER, Place, entry, one_of};
+use super::component::{AS_JSON, Place, entry};
 use crate::profile::{PointTraits, Takes, ValueKind};
 use engawa_model::Role;
 use serde_json::{Map, Value as Json, json};
@@ -115,20 +115,19 @@ pub(super) fn entity(
     }
     put("temp_cmd_t", json!(setpoint.set));
     put("temp_stat_t", json!(setpoint.state));
-    put("temp_stat_tpl", json!(NUMBER));
+    put("temp_stat_tpl", json!(setpoint.number()));
     if let Some(temperature) = climate.temperature {
-        put("curr_temp_t", json!(place(temperature).state));
-        put("curr_temp_tpl", json!(NUMBER));
+        let there = place(temperature);
+        put("curr_temp_t", json!(there.state));
+        put("curr_temp_tpl", json!(there.number()));
     }
     match &climate.mode {
         Some(modes) => {
             let there = place(modes.point);
             put("modes", modes.words.iter().map(|(word, _)| *word).collect());
             put("mode_stat_t", json!(there.state));
-            put(
-                "mode_stat_tpl",
-                json!(lookup(modes.point.names.iter().filter_map(|name| Some((name.as_str(), word(name)?))))),
-            );
+            let words = modes.point.names.iter().filter_map(|name| Some((name.clone(), json!(word(name)?))));
+            put("mode_stat_tpl", json!(there.looked_up(&Json::Object(words.collect()))));
             if modes.point.takes.is_some() {
                 put("mode_cmd_t", json!(there.set));
                 let names = modes.words.iter().map(|(word, name)| (*word, Json::from(*name)));
@@ -147,17 +146,11 @@ pub(super) fn entity(
         let there = place(fan);
         put("fan_modes", json!(fan.names));
         put("fan_mode_stat_t", json!(there.state));
-        put("fan_mode_stat_tpl", json!(one_of(&fan.names)));
+        put("fan_mode_stat_tpl", json!(there.one_of(&fan.names)));
         if fan.takes.is_some() {
             put("fan_mode_cmd_t", json!(there.set));
             put("fan_mode_cmd_tpl", json!(AS_JSON));
         }
     }
     Json::Object(entity)
-}
-
-/// A template that turns the device's names into words; others into nothing.
-fn lookup<'a>(words: impl Iterator<Item = (&'a str, &'static str)>) -> String {
-    let words: Map<String, Json> = words.map(|(name, word)| (name.to_owned(), json!(word))).collect();
-    format!("{{{{ {}.get(value_json.value) }}}}", Json::Object(words))
 }

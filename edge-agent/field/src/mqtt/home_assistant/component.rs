@@ -4,10 +4,9 @@
 //!
 //! Never: a template that fails on a value of another kind than expected.
 
-use super::device::HomeDevice;
+use super::device::{HomeDevice, House};
 use super::names;
 use super::unit::{Measure, measure};
-use crate::mqtt::topic::HouseTopics;
 use crate::profile::{PointTraits, Takes, ValueKind};
 use engawa_model::{PointId, Role};
 use serde_json::{Map, Value as Json, json};
@@ -27,32 +26,58 @@ pub(super) const AS_JSON: &str = "{{ value | tojson }}";
 pub(super) struct Place {
     /// The topic of its state.
     pub(super) state: String,
+    /// Its value there, in the words of a template.
+    value: String,
     /// The topic of its commands.
     pub(super) set: String,
 }
 
 impl Place {
-    pub(super) fn new(topics: &HouseTopics, device: &HomeDevice, point: &PointTraits) -> Self {
+    pub(super) fn new(house: &House, device: &HomeDevice, point: &PointTraits) -> Self {
+        let House { topics, values, .. } = house;
         let id = PointId { device: device.id.clone(), point: point.name.clone() };
-        Self { state: topics.point(device.room.as_ref(), &id), set: topics.set_point(&id) }
+        let set = topics.set_point(&id);
+        if values.points() {
+            return Self {
+                state: topics.point(device.room.as_ref(), &id),
+                value: "value_json.value".to_owned(),
+                set,
+            };
+        }
+        // JSON's strings are strings of the template language, too. A point that has not reported is not there.
+        let value = format!("value_json['values'].get({})", json!(point.name));
+        Self { state: topics.values(&device.id), value, set }
     }
-}
 
-/// A number, or nothing.
-pub(super) const NUMBER: &str = "{{ value_json.value if value_json.value is number else None }}";
-/// `true`, `false`, or nothing.
-const BOOL: &str = "{{ None if value_json.value is none else 'true' if value_json.value else 'false' }}";
-/// The other way round: Home Assistant's `lock` sensor is on while the door is not locked.
-const INVERTED: &str = "{{ None if value_json.value is none else 'false' if value_json.value else 'true' }}";
+    /// A number, or nothing.
+    pub(super) fn number(&self) -> String {
+        format!("{{{{ {0} if {0} is number else None }}}}", self.value)
+    }
 
-/// One of `names`, or nothing.
-pub(super) fn one_of(names: &[String]) -> String {
-    // JSON's strings are strings of the template language, too.
-    format!("{{{{ value_json.value if value_json.value in {} else None }}}}", json!(names))
-}
+    /// `true`, `false`, or nothing.
+    fn on_off(&self) -> String {
+        format!("{{{{ None if {0} is none else 'true' if {0} else 'false' }}}}", self.value)
+    }
 
-fn text() -> String {
-    format!("{{{{ (value_json.value | string)[:{MAX_STATE}] }}}}")
+    /// The other way round: Home Assistant's `lock` sensor is on while the door is not locked.
+    fn off_on(&self) -> String {
+        format!("{{{{ None if {0} is none else 'false' if {0} else 'true' }}}}", self.value)
+    }
+
+    /// One of `names`, or nothing.
+    pub(super) fn one_of(&self, names: &[String]) -> String {
+        format!("{{{{ {0} if {0} in {1} else None }}}}", self.value, json!(names))
+    }
+
+    /// What `words` (JSON) say for the value, or nothing.
+    pub(super) fn looked_up(&self, words: &Json) -> String {
+        format!("{{{{ {words}.get({}) }}}}", self.value)
+    }
+
+    /// As much of a text as Home Assistant keeps.
+    fn text(&self) -> String {
+        format!("{{{{ ({} | string)[:{MAX_STATE}] }}}}", self.value)
+    }
 }
 
 /// The beginning of an entity.
@@ -125,15 +150,15 @@ pub(super) fn entity(point: &PointTraits, unique_id: String, place: &Place) -> O
     }
     if is_on_off(point) {
         let (class, template) = match point.role {
-            Some(Role::Window) => (Some("window"), BOOL),
-            Some(Role::Door) => (Some("door"), BOOL),
-            Some(Role::Occupancy) => (Some("occupancy"), BOOL),
-            Some(Role::Leak) => (Some("moisture"), BOOL),
-            Some(Role::Minibar) => (Some("opening"), BOOL),
-            Some(Role::Lock) => (Some("lock"), INVERTED),
-            Some(Role::Light) => (Some("light"), BOOL),
-            Some(Role::Fault) => (Some("problem"), BOOL),
-            _ => (None, BOOL),
+            Some(Role::Window) => (Some("window"), place.on_off()),
+            Some(Role::Door) => (Some("door"), place.on_off()),
+            Some(Role::Occupancy) => (Some("occupancy"), place.on_off()),
+            Some(Role::Leak) => (Some("moisture"), place.on_off()),
+            Some(Role::Minibar) => (Some("opening"), place.on_off()),
+            Some(Role::Lock) => (Some("lock"), place.off_on()),
+            Some(Role::Light) => (Some("light"), place.on_off()),
+            Some(Role::Fault) => (Some("problem"), place.on_off()),
+            _ => (None, place.on_off()),
         };
         let entity = entity("binary_sensor").with_some("dev_cla", class).on_off();
         return entity.state(point, place, "val_tpl", template).done();
@@ -142,13 +167,13 @@ pub(super) fn entity(point: &PointTraits, unique_id: String, place: &Place) -> O
     let sensor = match point.kind {
         ValueKind::Bool | ValueKind::Number => {
             let measure = measure(point.unit.as_deref(), point.role, &point.name);
-            sensor.measure(measure, true).state(point, place, "val_tpl", NUMBER)
+            sensor.measure(measure, true).state(point, place, "val_tpl", place.number())
         }
         ValueKind::Text if !point.names.is_empty() => sensor
             .with("dev_cla", "enum")
             .with("ops", json!(point.names))
-            .state(point, place, "val_tpl", one_of(&point.names)),
-        ValueKind::Text => sensor.state(point, place, "val_tpl", text()),
+            .state(point, place, "val_tpl", place.one_of(&point.names)),
+        ValueKind::Text => sensor.state(point, place, "val_tpl", place.text()),
     };
     sensor.done()
 }
@@ -175,11 +200,11 @@ fn control(
             .with("pl_unlk", "false")
             .with("stat_locked", "true")
             .with("stat_unlocked", "false")
-            .state(point, place, "val_tpl", BOOL),
+            .state(point, place, "val_tpl", place.on_off()),
         (Some(Role::Light), ValueKind::Bool) => {
-            entity("light").on_off().state(point, place, "stat_val_tpl", BOOL)
+            entity("light").on_off().state(point, place, "stat_val_tpl", place.on_off())
         }
-        (_, ValueKind::Bool) => entity("switch").on_off().state(point, place, "val_tpl", BOOL),
+        (_, ValueKind::Bool) => entity("switch").on_off().state(point, place, "val_tpl", place.on_off()),
         (role, ValueKind::Number) => {
             let finite = |bound: Option<f64>| bound.filter(|bound| bound.is_finite());
             let min =
@@ -195,17 +220,17 @@ fn control(
                 .with("max", max)
                 .with("step", step)
                 .with("mode", "box")
-                .state(point, place, "val_tpl", NUMBER)
+                .state(point, place, "val_tpl", place.number())
         }
         (_, ValueKind::Text) if !takes.names.is_empty() => entity("select")
             .with("ops", json!(takes.names))
             .with("cmd_tpl", AS_JSON)
-            .state(point, place, "val_tpl", one_of(&takes.names)),
+            .state(point, place, "val_tpl", place.one_of(&takes.names)),
         (_, ValueKind::Text) => entity("text").with("max", MAX_STATE).with("cmd_tpl", AS_JSON).state(
             point,
             place,
             "val_tpl",
-            text(),
+            place.text(),
         ),
     };
     Some(control.set(place))

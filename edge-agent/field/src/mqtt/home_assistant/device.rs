@@ -5,6 +5,7 @@
 use super::climate::{self, Climate};
 use super::component::{self, Place, entry};
 use super::{MAX_KEPT, names};
+use crate::mqtt::documents::ValueTopics;
 use crate::mqtt::topic::HouseTopics;
 use crate::profile::PointTraits;
 use engawa_model::{DeviceId, LinkId, PropertyId, RoomId};
@@ -32,6 +33,7 @@ pub(super) struct House {
     pub(super) id: PropertyId,
     pub(super) name: String,
     pub(super) topics: HouseTopics,
+    pub(super) values: ValueTopics,
     pub(super) links: Vec<LinkId>,
 }
 
@@ -93,7 +95,7 @@ impl House {
     }
 
     fn entities(&self, device: &HomeDevice) -> Map<String, Json> {
-        let place = |point: &PointTraits| Place::new(&self.topics, device, point);
+        let place = |point: &PointTraits| Place::new(self, device, point);
         let climate = Climate::of(&device.points);
         let mut entities = Map::new();
         if let Some(climate) = &climate {

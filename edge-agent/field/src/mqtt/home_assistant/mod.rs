@@ -28,6 +28,7 @@ mod unit;
 pub use config::{HomeAssistantConfig, HomeAssistantConfigError};
 pub use device::HomeDevice;
 
+use super::documents::ValueTopics;
 use super::house::Publication;
 use super::topic::HouseTopics;
 use device::House;
@@ -51,16 +52,18 @@ pub struct HomeAssistant {
 }
 
 impl HomeAssistant {
-    /// Announces `devices` of the property `id` (people call it `name`), and whether its `links` are up.
+    /// Announces `devices` of the property `id` (people call it `name`), whose values are published as `values` says, and
+    /// whether its `links` are up.
     pub fn new(
         config: HomeAssistantConfig,
         id: &PropertyId,
         name: &str,
+        values: ValueTopics,
         links: Vec<LinkId>,
         devices: impl IntoIterator<Item = HomeDevice>,
     ) -> Self {
         let topics = HouseTopics::new(id);
-        let house = House { id: id.clone(), name: name.to_owned(), topics, links };
+        let house = House { id: id.clone(), name: name.to_owned(), topics, values, links };
         let root = format!("{}/device/engawa-{}/", config.prefix, names::slug(id.as_str()));
         let devices = devices.into_iter().map(|device| (names::slug(device.id.as_str()), device)).collect();
         Self { config, house, root, devices }

@@ -34,8 +34,12 @@ fn device(id: &str, room: Option<&str>, points: Vec<PointTraits>) -> HomeDevice 
 }
 
 fn home(devices: Vec<HomeDevice>) -> HomeAssistant {
+    home_with(ValueTopics::Both, devices)
+}
+
+fn home_with(values: ValueTopics, devices: Vec<HomeDevice>) -> HomeAssistant {
     let links = vec!["pms".into(), "modbus-floor1".into()];
-    HomeAssistant::new(HomeAssistantConfig::default(), &"grand".into(), "Grand Hotel", links, devices)
+    HomeAssistant::new(HomeAssistantConfig::default(), &"grand".into(), "Grand Hotel", values, links, devices)
 }
 
 fn told(home: &HomeAssistant) -> Vec<(String, Json)> {
@@ -108,6 +112,16 @@ fn a_thermostat_shows_no_mode_that_it_does_not_have() {
     assert_eq!(only(&["heat", "slave"], &["heat", "slave"]), (json!(["heat"]), true, json!("select")));
     // None at all: the thermostat holds its set point, and that is all that is said.
     assert_eq!(only(&["comfort", "eco"], &[]), (json!(["auto"]), false, json!("sensor")));
+}
+
+#[test]
+fn where_values_are_in_documents_they_are_found_there() {
+    let points = vec![point("it's", None, Some("Cel"), ValueKind::Number)];
+    let home = home_with(ValueTopics::Devices, vec![device("t/1", Some("101"), points)]);
+    let entity = told(&home).pop().unwrap().1["cmps"]["it_27s"].take();
+    assert_eq!(entity["stat_t"], "engawa/grand/device/t%2F1/values");
+    let value = "value_json['values'].get(\"it's\")";
+    assert_eq!(entity["val_tpl"], format!("{{{{ {value} if {value} is number else None }}}}"));
 }
 
 #[test]
@@ -203,7 +217,7 @@ fn what_is_no_longer_there_is_taken_back() {
     assert!(!after.listens("homeassistant/device/engawa-grand2/x/config"));
 
     let config = HomeAssistantConfig { announce: false, ..HomeAssistantConfig::default() };
-    let off = HomeAssistant::new(config, &"grand".into(), "G", vec![], [thermostat()]);
+    let off = HomeAssistant::new(config, &"grand".into(), "G", ValueTopics::Points, vec![], [thermostat()]);
     assert_eq!(off.announcements(), []);
     let said: Vec<_> = kept.iter().flat_map(|it| off.hear(&it.topic, it.payload.as_bytes(), true)).collect();
     assert!(
@@ -255,7 +269,7 @@ proptest! {
             }
         }).collect();
         let expected = devices.len();
-        let home = HomeAssistant::new(HomeAssistantConfig::default(), &property.as_str().into(), &property, vec!["link".into()], devices);
+        let home = HomeAssistant::new(HomeAssistantConfig::default(), &property.as_str().into(), &property, ValueTopics::Points, vec!["link".into()], devices);
         let (mut topics, mut ids) = (BTreeSet::new(), BTreeSet::new());
         let announcements = home.announcements();
         prop_assert!(announcements.len() <= expected + 1);
