@@ -142,11 +142,11 @@ profile = "wall"
         text += "[[device]]\nid = \"senses-102\"\nroom = \"102\"\nprofile = \"senses\"\n";
     }
     for (unit, (name, profile)) in (1..).zip(builtin()) {
-        if matches!(load(name, profile).unwrap().protocol, Protocol::Modbus(_)) {
-            text += &format!(
-                "[[device]]\nid = \"{name}\"\nprofile = \"{name}\"\nbus = \"nowhere\"\nunit = {unit}\n"
-            );
-        }
+        let wiring = match load(name, profile).unwrap().protocol {
+            Protocol::Modbus(_) => format!("bus = \"nowhere\"\nunit = {unit}\n"),
+            Protocol::Mqtt(_) => String::new(),
+        };
+        text += &format!("[[device]]\nid = \"{name}\"\nprofile = \"{name}\"\n{wiring}");
     }
     let path = folder.join("engawa.toml");
     std::fs::write(&path, text + extra).unwrap();
