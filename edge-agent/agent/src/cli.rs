@@ -17,7 +17,7 @@ pub(crate) const FAILED: u8 = 1;
 /// The command line or the configuration is wrong.
 pub(crate) const WRONG: u8 = 2;
 /// The agent is not running.
-const NOT_RUNNING: u8 = 3;
+pub(crate) const NOT_RUNNING: u8 = 3;
 
 /// The edge gateway of a hotel: it carries the property-management system, the rooms' devices and the cloud.
 #[derive(Parser)]
@@ -29,12 +29,15 @@ const NOT_RUNNING: u8 = 3;
   0  done
   1  failed; the reason is on standard error
   2  the command line or the configuration is wrong
-  3  the agent is not running (status)
+  3  the agent is not running (status, devices forget)
 
 Examples:
   engawa check /etc/engawa/engawa.toml        what is wrong with a configuration, all at once
   engawa enroll ENGAWA-CLAIM-CODE             join the cloud, once, with the code that it gave
   engawa status                               links, sync, postings and counters of the running agent
+  engawa devices plan                         what the buses are asked, and how much of their time that takes
+  engawa devices scan --serial /dev/ttyUSB0 --baud 9600 --parity none
+                                              which units answer on a line, and which profiles fit them
   engawa profile test siemens-rdf302 --tcp 192.168.10.5:502 --unit 3
                                               whether a live device follows a profile
   engawa rooms --json | jq .points            every point of every room"
@@ -85,10 +88,14 @@ enum Command {
         #[command(flatten)]
         form: Form,
     },
-    /// List the devices with their health; more with a subcommand. Reads the store, so it also works while the agent is
-    /// stopped
+    /// List the devices with their health, plan their buses, and try what hangs on a line
+    ///
+    /// Without a subcommand the devices are listed from the store, also while the agent is stopped; of a running agent
+    /// the traffic of each device is shown as well.
     #[command(args_conflicts_with_subcommands = true)]
     Devices {
+        #[command(subcommand)]
+        command: Option<devices_cmd::Command>,
         #[command(flatten)]
         file: File,
         #[command(flatten)]
@@ -163,7 +170,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Check { file, form } => return check(&file.config, form.json),
         Command::Status { file, form } => with(&file, |loaded| status::status(loaded, form.json)),
         Command::Devices { command: Some(command), .. } => devices_cmd::main(command),
-        Command::Devices { file, form, command: None } => {
+        Command::Devices { command: None, file, form } => {
             with(&file, |loaded| Ok(listing::devices(loaded, form.json)?))
         }
         Command::Rooms { file, form } => with(&file, |loaded| Ok(listing::rooms(loaded, form.json)?)),

@@ -1,12 +1,25 @@
-//! `engawa devices found`, `place`: what can be asked of devices beyond their list.
+//! `engawa devices plan`, ...: what the buses are asked, and what hangs on a line.
+//!
+//! Never: a write that nobody asked for.
+#![allow(clippy::print_stdout, reason = "standard output is where an answer goes")]
+
+mod plan;
 
 use crate::cli::with;
 use crate::found_cmd;
 use clap::Subcommand;
 
-/// What can be asked of devices.
+/// What can be asked of devices and their lines.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Show the requests that each bus would be asked, why they are as they are, and their share of its time
+    #[command(
+        after_help = "Nothing is opened but the configuration and the store: what devices have refused before is \
+        planned for.
+
+Exit status 0: every bus can carry what it is asked. 1: one is overloaded. 2: the configuration is wrong."
+    )]
+    Plan(plan::Plan),
     /// List the devices that told of themselves on the broker and wait to be placed in a room
     #[command(
         after_help = "Found are devices that speak as Home Assistant's MQTT discovery has it (Zigbee2MQTT, ESPHome, ...), \
@@ -35,5 +48,6 @@ pub(crate) fn main(command: Command) -> u8 {
     match command {
         Command::Found(list) => with(&list.file, |loaded| Ok(list.show(loaded)?)),
         Command::Place(place) => place.place(),
+        Command::Plan(plan) => with(&plan.file, |loaded| plan.show(loaded)),
     }
 }

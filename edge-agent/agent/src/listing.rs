@@ -1,9 +1,10 @@
 //! What the command line lists from the store, whether the agent runs or not.
 
 use crate::config::Loaded;
-use engawa_model::{DeviceState, PointId, Property, Quality, Stay};
+use engawa_model::{DeviceId, DeviceState, PointId, Property, Quality, Stay};
 use engawa_store::{DATABASE_FILE, DatabaseKey, Reader};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 fn reader(loaded: &Loaded) -> anyhow::Result<Reader> {
@@ -13,6 +14,14 @@ fn reader(loaded: &Loaded) -> anyhow::Result<Reader> {
 
 pub(crate) fn stored(loaded: &Loaded) -> anyhow::Result<Property> {
     Ok(reader(loaded)?.load(loaded.property_spec())??)
+}
+
+/// What drivers have noted of devices; nothing where there is no store yet.
+pub(crate) fn notes(loaded: &Loaded) -> anyhow::Result<BTreeMap<DeviceId, String>> {
+    if !loaded.config.store.dir.join(DATABASE_FILE).exists() {
+        return Ok(BTreeMap::new());
+    }
+    Ok(stored(loaded)?.notes().clone())
 }
 
 /// `engawa rooms`.

@@ -54,6 +54,8 @@ impl Outlet {
 fn replaces(new: &Intent, old: &Intent) -> bool {
     match (new, old) {
         (Intent::WritePoint { point: new, .. }, Intent::WritePoint { point: old, .. }) => new == old,
+        (Intent::WithdrawWrite { key: gone, .. }, Intent::WritePoint { key, .. }) => gone == key,
+        (Intent::ForgetNote { device: new }, Intent::ForgetNote { device: old }) => new == old,
         (Intent::RequestResync, Intent::RequestResync) => true,
         (Intent::SendRoomStatus { key: new, .. }, Intent::SendRoomStatus { key: old, .. }) => new == old,
         _ => false,
@@ -101,7 +103,10 @@ impl Outlets {
 
     fn outlet_of(&self, intent: &Intent) -> Option<OutletId> {
         match intent {
-            Intent::WritePoint { point, .. } => self.by_device.get(&point.device).copied(),
+            Intent::WritePoint { point, .. } | Intent::WithdrawWrite { point, .. } => {
+                self.by_device.get(&point.device).copied()
+            }
+            Intent::ForgetNote { device } => self.by_device.get(device).copied(),
             Intent::SendPosting { .. } | Intent::SendRoomStatus { .. } | Intent::RequestResync => self.pms,
         }
     }

@@ -8,17 +8,18 @@ use crate::outlets::Outlets;
 use crate::service;
 use crate::supervisor::Supervisor;
 use anyhow::{Context, bail};
-use engawa_field::modbus::{Bus, BusConfig, BusParts, ModbusDevice};
+use engawa_field::modbus::{Bus, BusConfig, BusParts, ModbusDevice, Tally};
 use engawa_field::mqtt::home_assistant::HomeAssistant;
 use engawa_field::mqtt::sparkplug::{
     self, BdSeqFile, SPARKPLUG_LINK, Sparkplug, SparkplugConfig, SparkplugParts,
 };
 use engawa_field::mqtt::{self, MQTT_LINK, MqttDevice, MqttParts, house};
 use engawa_link::{EdgeLink, Identity, IdentityError, LinkState, Tuning};
-use engawa_model::{LinkId, ObservationSink, PropertyId, Timestamp};
+use engawa_model::{LinkId, ObservationSink, Property, PropertyId, Timestamp};
 use engawa_pms::tcp::{Shell, SystemClock};
 use engawa_store::{DatabaseKey, Limits, Store};
 use jiff::tz::TimeZone;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -187,14 +188,21 @@ impl Parts {
 
     fn start_bus(&self, outlet: usize, config: BusConfig, devices: Vec<ModbusDevice>) {
         let name = bus_link(&config.id);
-        let (door, sink) = (self.door.clone(), self.sink());
+        let (door, sink, shared) = (self.door.clone(), self.sink(), Arc::clone(&self.shared));
+        let tally = Tally::new(&config, &devices);
         let start = move |cancel| {
             let (door, sink, config, devices) =
                 (door.clone(), Arc::clone(&sink), config.clone(), devices.clone());
+            let (shared, tally) = (Arc::clone(&shared), Arc::clone(&tally));
             async move {
                 let writes = door.connect(outlet).await?;
+                let of_bus = |property: &Property| {
+                    let ids = devices.iter().map(|device| &device.id);
+                    ids.filter_map(|id| Some((id.clone(), property.notes().get(id)?.clone()))).collect()
+                };
+                let notes: BTreeMap<_, _> = shared.look(of_bus);
                 let parts = BusParts { config, devices, sink, writes, seed: rand::random() };
-                Ok(Bus::new(parts).run(cancel).await?)
+                Ok(Bus::new(parts).counting(tally).recalling(&notes).run(cancel).await?)
             }
         };
         self.supervisor.keep(&name, start, self.tell_lost(name.clone()));

@@ -1,6 +1,6 @@
 //! Commands: what staff, the cloud or another system asks of the house.
 
-use crate::ids::{CommandKey, PointId};
+use crate::ids::{CommandKey, DeviceId, PointId};
 use crate::{Money, Role, RoomId, StayId, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +81,11 @@ pub enum Action {
         room: RoomId,
         /// The sign.
         sign: String,
+    },
+    /// Forget what was learnt of a device on its bus (ranges that it refuses), and find it out anew.
+    ForgetLearnt {
+        /// The device.
+        device: DeviceId,
     },
     /// Ask the PMS for the list of the house (FIAS DR).
     Resync,

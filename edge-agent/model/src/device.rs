@@ -16,6 +16,9 @@ pub enum DeviceState {
     Unwell,
 }
 
+/// The longest note that a driver can leave of a device, bytes.
+pub const MOST_NOTE: usize = 8192;
+
 /// A device's health, as last reported by its driver.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceHealth {

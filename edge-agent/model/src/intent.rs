@@ -1,7 +1,7 @@
 //! Intents: what the house wants done outside. Emitted only with the changes that caused them, carried
 //! out only after these are durable; the outcome comes back as an observation.
 
-use crate::ids::{CommandKey, PointId, PostingNumber};
+use crate::ids::{CommandKey, DeviceId, PointId, PostingNumber};
 use crate::{CommandSource, Money, RoomId, StayId, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,18 @@ pub enum Intent {
         value: Value,
         /// After this instant it must not reach the wire.
         expires: Timestamp,
+    },
+    /// The write with this key is no longer wanted. Not answered: its order has ended.
+    WithdrawWrite {
+        /// The order's key.
+        key: CommandKey,
+        /// Where it would have gone.
+        point: PointId,
+    },
+    /// What was noted of the device ([`crate::Fact::Noted`]) is to be found out anew.
+    ForgetNote {
+        /// Which.
+        device: DeviceId,
     },
     /// Send one posting to the PMS. Its number is durable. Answered by `Fact::PostingAnswered`,
     /// `Fact::PostingUnanswered`, or `Fact::PostingNotSent`.

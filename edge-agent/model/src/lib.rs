@@ -27,7 +27,7 @@ mod value;
 pub use alert::{Alert, AlertKind};
 pub use change::{Change, Lane};
 pub use command::{Action, Command, CommandOutcome, CommandSource};
-pub use device::{DeviceHealth, DeviceState, LinkHealth, PointState};
+pub use device::{DeviceHealth, DeviceState, LinkHealth, MOST_NOTE, PointState};
 pub use found::{Found, FoundAbout, FoundEntity};
 pub use ids::{CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber, PropertyId, RoomId, StayId};
 pub use intent::{Intent, Order, OrderState};

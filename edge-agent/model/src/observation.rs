@@ -190,6 +190,13 @@ pub enum Fact {
         /// Why, in plain words.
         reason: Option<String>,
     },
+    /// What a driver wants to be remembered of a device over restarts, in its own words; it replaces what it noted before.
+    Noted {
+        /// Which.
+        device: DeviceId,
+        /// At most [`crate::MOST_NOTE`] bytes; `None`: nothing any more.
+        note: Option<String>,
+    },
     /// The outcome of `Intent::WritePoint`.
     Written {
         /// The order's key.

@@ -8,6 +8,7 @@ mod climate;
 mod commands;
 mod found;
 mod guests;
+mod notes;
 mod persist;
 mod points;
 mod postings;
@@ -75,6 +76,8 @@ pub struct Property {
     /// One for each device of the specification.
     states: Vec<points::States>,
     devices: BTreeMap<DeviceId, DeviceHealth>,
+    /// What drivers want to be remembered: one note a device, of a bounded length.
+    notes: BTreeMap<DeviceId, String>,
     links: BTreeMap<LinkId, LinkHealth>,
     postings: BTreeMap<PostingNumber, Posting>,
     orders: BTreeMap<CommandKey, Order>,
@@ -112,6 +115,7 @@ impl Property {
             devices: spec.devices.iter().map(|device| (device.id.clone(), DeviceHealth::default())).collect(),
             stays: BTreeMap::new(),
             states: vec![points::States::new(); spec.devices.len()],
+            notes: BTreeMap::new(),
             links: BTreeMap::new(),
             postings: BTreeMap::new(),
             orders: BTreeMap::new(),
@@ -250,6 +254,7 @@ impl Property {
             Fact::Health { device, state, reason } => {
                 self.device_health(at, device, *state, reason.as_deref(), &mut out);
             }
+            Fact::Noted { device, note } => self.noted(device, note.as_deref(), &mut out),
             Fact::Written { key, outcome, read_back: _ } => self.written(at, key, outcome, &mut out),
             Fact::DeviceFound { id, about, source, entities } => {
                 self.found_device(at, id, about, source, entities, &mut out);

@@ -184,7 +184,11 @@ impl Link {
                 self.observe(Fact::ResyncAsked);
             }
             // Not free: the model asks again when the link is up.
-            Intent::SendRoomStatus { .. } | Intent::RequestResync | Intent::WritePoint { .. } => {}
+            Intent::SendRoomStatus { .. }
+            | Intent::RequestResync
+            | Intent::WritePoint { .. }
+            | Intent::WithdrawWrite { .. }
+            | Intent::ForgetNote { .. } => {}
         }
     }
 

@@ -37,6 +37,20 @@ pub(super) enum Answer {
     Written(Result<(), WriteFailure>),
 }
 
+impl Answer {
+    /// Why there is none.
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Words(Err(failure))
+            | Self::Identity(Err(failure))
+            | Self::Written(Err(WriteFailure::Unsent(failure) | WriteFailure::Sent(failure))) => {
+                Some(failure)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Why a write is not known to be done.
 #[derive(Debug)]
 pub(super) enum WriteFailure {

@@ -8,19 +8,20 @@ use super::asks::{self, Answer, Done, Manner, What, WriteFailure};
 use super::config::BusConfig;
 use super::decode::{Words, decode, encode};
 use super::device::{Device, Job, ModbusDevice, written};
-use super::line::{DeviceIdentity, Failure, Line, LineCounters, exception};
+use super::line::{DeviceIdentity, Failure, Line, exception};
+use super::tally::Tally;
 use super::writes::{Do, Pending};
 use engawa_model::{
-    CommandKey, CommandOutcome, Fact, Intent, LinkId, Observation, ObservationSink, PointId, SinkClosed,
-    Timestamp, Value,
+    CommandKey, CommandOutcome, DeviceId, Fact, Intent, LinkId, Observation, ObservationSink, PointId,
+    SinkClosed, Timestamp, Value,
 };
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -54,23 +55,6 @@ pub struct BusParts {
     pub seed: u64,
 }
 
-/// Counters since the start.
-#[derive(Debug, Default)]
-pub struct BusCounters {
-    /// Requests sent.
-    pub requests: AtomicU64,
-    /// Registers and bits read.
-    pub registers: AtomicU64,
-    /// Requests without an answer in time.
-    pub timeouts: AtomicU64,
-    /// Refusals by devices.
-    pub exceptions: AtomicU64,
-    /// Answers that were none.
-    pub garbage: AtomicU64,
-    /// The most that a poll has come after its time, ms.
-    pub worst_lag_ms: AtomicU64,
-}
-
 /// A bus, ready to run.
 pub struct Bus {
     config: BusConfig,
@@ -82,7 +66,9 @@ pub struct Bus {
     /// Lanes without a job.
     free: Vec<usize>,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
-    counters: Arc<BusCounters>,
+    tally: Arc<Tally>,
+    /// When the first requests go out.
+    spread: Duration,
     random: SmallRng,
     began: Instant,
     /// What the link was last said to be.
@@ -106,9 +92,11 @@ impl Bus {
         let spread = Duration::from_millis(beats * BEAT_MS - into_beat);
         let lanes = devices.iter().map(|device| usize::from(device.map.max_in_flight)).max().unwrap_or(1);
         let worth = config.gap_worth();
+        let tally = Tally::new(&config, &devices);
         let devices: Vec<Device> =
             devices.into_iter().map(|device| Device::new(device, worth, spread)).collect();
-        let line = Line::new(&config, lanes);
+        let line = Line::new(&config, lanes).counting(tally.line());
+        tally.lanes(line.lanes());
         let mut bus = Self {
             agenda: Agenda::new(devices.len()),
             free: (0..line.lanes()).rev().collect(),
@@ -118,7 +106,8 @@ impl Bus {
             sink,
             intents: writes,
             running: FuturesUnordered::new(),
-            counters: Arc::default(),
+            tally,
+            spread,
             random,
             began: Instant::now(),
             told: None,
@@ -133,14 +122,26 @@ impl Bus {
         bus
     }
 
-    /// The counters, for the metrics.
-    pub fn counters(&self) -> Arc<BusCounters> {
-        Arc::clone(&self.counters)
+    /// The same bus, that counts there: what was counted before goes on.
+    #[must_use]
+    pub fn counting(mut self, tally: Arc<Tally>) -> Self {
+        self.line = Line::new(&self.config, self.line.lanes()).counting(tally.line());
+        tally.lanes(self.line.lanes());
+        self.tally = tally;
+        self
     }
 
-    /// What the line has thrown away, for the metrics.
-    pub fn line_counters(&self) -> Arc<LineCounters> {
-        self.line.dropped()
+    /// The same bus, that knows what the house remembers of its devices ([`Fact::Noted`]).
+    #[must_use]
+    pub fn recalling(mut self, notes: &BTreeMap<DeviceId, String>) -> Self {
+        for n in 0..self.devices.len() {
+            if let Some(note) = notes.get(&self.devices[n].id) {
+                self.devices[n].recall(note, self.spread);
+                self.devices[n].note(&mut self.facts);
+                self.enter(n);
+            }
+        }
+        self
     }
 
     /// Polls and writes until `cancel`.
@@ -235,24 +236,24 @@ impl Bus {
         match next {
             Some((_, Job::Write(point))) => self.start_write(n, point),
             Some((due, Job::Poll(request))) => {
-                let lag = u64::try_from((now - due.min(now)).as_millis()).unwrap_or(u64::MAX);
-                self.counters.worst_lag_ms.fetch_max(lag, Ordering::Relaxed);
-                self.start_poll(n, request);
+                // The dead wait on purpose.
+                let lag = (!device.is_unwell()).then(|| now.saturating_sub(due));
+                self.start_poll(n, request, lag);
             }
             None => self.enter(n),
         }
         true
     }
 
-    fn start_poll(&mut self, n: usize, number: usize) {
+    fn start_poll(&mut self, n: usize, number: usize, lag: Option<Duration>) {
         let device = &self.devices[n];
         if !device.identified {
-            self.start(n, What::Identity, |lane, manner| Box::pin(asks::identity(lane, manner)));
+            self.start(n, What::Identity, lag, |lane, manner| Box::pin(asks::identity(lane, manner)));
             return;
         }
         let Some(request) = device.request(number) else { return };
         let (function, first, count) = (request.function, request.first, request.count);
-        self.start(n, What::Poll(number), move |lane, manner| {
+        self.start(n, What::Poll(number), lag, move |lane, manner| {
             Box::pin(asks::read(lane, manner, function, first, count))
         });
     }
@@ -273,11 +274,11 @@ impl Bus {
                     return;
                 }
                 let value = pending.value.clone();
-                self.start(n, What::Write(point), move |lane, manner| {
+                self.start(n, What::Write(point), None, move |lane, manner| {
                     Box::pin(asks::write(lane, manner, point, value))
                 });
             }
-            Ok(Do::Read) => self.start(n, What::ReadBack(point), move |lane, manner| {
+            Ok(Do::Read) => self.start(n, What::ReadBack(point), None, move |lane, manner| {
                 Box::pin(asks::read(lane, manner, function, address, length))
             }),
         }
@@ -287,6 +288,7 @@ impl Bus {
         &mut self,
         n: usize,
         what: What,
+        lag: Option<Duration>,
         ask: impl FnOnce(super::line::Lane, Manner) -> BoxFuture<'static, Answer>,
     ) {
         let Some(lane) = self.free.pop() else { return };
@@ -299,7 +301,7 @@ impl Bus {
         let longest = device.map.timeout.unwrap_or(Duration::from_millis(u64::from(self.config.timeout_ms)));
         let manner = Manner { unit: device.unit, longest, map: Arc::clone(&device.map) };
         self.enter(n);
-        count_one(&self.counters.requests);
+        self.tally.asked(n, matches!(what, What::Write(_)), lag);
         let asked = ask(self.line.lane(lane), manner);
         self.running
             .push(Box::pin(async move { Done { device: n, lane, what, began, answer: asked.await } }));
@@ -307,8 +309,13 @@ impl Bus {
 
     /// Takes an order of the house.
     fn accept(&mut self, intent: Intent) {
-        let Intent::WritePoint { key, point, value, expires } = intent else { return };
         let now = self.now();
+        let (key, point, value, expires) = match intent {
+            Intent::WritePoint { key, point, value, expires } => (key, point, value, expires),
+            Intent::WithdrawWrite { key, point } => return self.withdraw(&key, &point),
+            Intent::ForgetNote { device } => return self.forget(&device),
+            Intent::SendPosting { .. } | Intent::SendRoomStatus { .. } | Intent::RequestResync => return,
+        };
         let found = self.devices.iter().position(|device| device.id == point.device);
         let refused = match found {
             None => format!("there is no device `{}` on this bus", point.device),
@@ -318,6 +325,26 @@ impl Bus {
             },
         };
         self.facts.push(written(key, CommandOutcome::Refused { reason: refused }, None));
+    }
+
+    /// The house no longer wants this write. One that is on the wire ends as it does: nobody waits for its outcome.
+    fn withdraw(&mut self, key: &CommandKey, point: &PointId) {
+        let Some(n) = self.devices.iter().position(|device| device.id == point.device) else { return };
+        self.devices[n].writes.retain(|_, pending| pending.key != *key);
+        self.enter(n);
+    }
+
+    /// What was learnt of a device is to be found out anew.
+    fn forget(&mut self, id: &DeviceId) {
+        let now = self.now();
+        let Some(n) = self.devices.iter().position(|device| device.id == *id) else { return };
+        // While it is being asked its requests keep their numbers.
+        if self.devices[n].busy {
+            self.devices[n].forget_soon = true;
+        } else {
+            self.devices[n].forget(now);
+            self.enter(n);
+        }
     }
 
     /// Tells the house what has been found out.
@@ -377,6 +404,9 @@ impl Bus {
         let device = &mut self.devices[n];
         device.busy = false;
         device.rest_until(now + device.map.pause);
+        if !matches!(answer, Answer::Written(Err(WriteFailure::Refused(_)))) {
+            self.tally.ended(n, now - began, device.is_unwell(), answer.failure());
+        }
         match (what, answer) {
             (What::Poll(number), Answer::Words(answer)) => self.polled(n, number, answer, now - began),
             (What::Identity, Answer::Identity(answer)) => self.identified(n, answer, now - began),
@@ -384,6 +414,9 @@ impl Bus {
             (What::ReadBack(point), Answer::Words(answer)) => self.read_back(n, point, answer, now - began),
             // Each job gives the answer of its kind.
             _ => {}
+        }
+        if std::mem::take(&mut self.devices[n].forget_soon) {
+            self.devices[n].forget(now);
         }
         if !self.line.is_connected() {
             // Devices that break their connection must not be met with one connection after another.
@@ -399,21 +432,27 @@ impl Bus {
         let (first, count) = (request.first, request.count);
         match answer {
             Ok(words) => {
-                self.counters.registers.fetch_add(u64::from(count), Ordering::Relaxed);
+                self.tally.values(n, count);
                 device.heard(number, words, now, at, &mut self.facts);
+                device.note(&mut self.facts);
             }
             Err(failure) => {
-                // Devices refuse gaps and lengths that no manual names: the parts are asked for from now on.
-                if matches!(failure, Failure::Exception(2 | 3)) && device.split(number, now) {
-                    count_one(&self.counters.exceptions);
+                let place =
+                    if count == 1 { first.to_string() } else { format!("{first}..{}", first + (count - 1)) };
+                // Devices refuse gaps and lengths that no manual names, and points that a model does not have.
+                if matches!(failure, Failure::Exception(2 | 3))
+                    && device.refused(number, now, at, &mut self.facts)
+                {
+                    device.well(at, &mut self.facts);
+                    device.note(&mut self.facts);
+                    self.tally.failed(n, at, &failure.in_words(&place));
                     return;
                 }
                 if failure.may_pass() && device.try_again(number, now) {
-                    self.count(&failure);
+                    self.tally.retried(n);
+                    self.tally.failed(n, at, &failure.in_words(&place));
                     return;
                 }
-                let place =
-                    if count == 1 { first.to_string() } else { format!("{first}..{}", first + (count - 1)) };
                 self.failed(n, &failure, &place, took);
             }
         }
@@ -440,18 +479,10 @@ impl Bus {
         }
     }
 
-    fn count(&self, failure: &Failure) {
-        count_one(match failure {
-            Failure::Exception(_) => &self.counters.exceptions,
-            Failure::Garbage(_) | Failure::Half(..) | Failure::Crc => &self.counters.garbage,
-            _ => &self.counters.timeouts,
-        });
-    }
-
     fn failed(&mut self, n: usize, failure: &Failure, what: &str, took: Duration) {
-        let now = self.now();
-        self.count(failure);
-        self.devices[n].failed(&failure.in_words(what), took, now, &mut self.facts);
+        let (now, why) = (self.now(), failure.in_words(what));
+        self.tally.failed(n, Timestamp::now(), &why);
+        self.devices[n].failed(&why, took, now, &mut self.facts);
         self.hold_the_dead(n, now, took);
     }
 
@@ -508,7 +539,6 @@ impl Bus {
             }
             // The device has heard it and says no: so it is, whoever asks again.
             Err(WriteFailure::Sent(Failure::Exception(code @ (1..=4)))) => {
-                count_one(&self.counters.exceptions);
                 let reason = format!("the device refuses it: exception {code} ({})", exception(code));
                 self.end(n, point, CommandOutcome::Refused { reason }, None);
             }
@@ -568,10 +598,6 @@ fn other_make(
             rule.in_words()
         )
     })
-}
-
-fn count_one(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Enters a write; a newer one takes the older one's place, whose order the model has ended already.

@@ -1,7 +1,9 @@
 //! One device on a bus: its plan, what it said last, how it is, and what it is owed.
 
+use super::REFUSED_AGAIN;
 use super::decode::{Decoded, Words, decode, differs};
 use super::health::{Health, Verdict};
+use super::learnt::Learnt;
 use super::plan::{self, Request};
 use super::writes::Pending;
 use crate::profile::modbus::ModbusMap;
@@ -51,6 +53,11 @@ pub(crate) struct Device {
     pub(crate) unit: u8,
     pub(crate) map: Arc<ModbusMap>,
     polls: Vec<Poll>,
+    /// For so many registers between two points another request is cheaper.
+    worth: u16,
+    learnt: Learnt,
+    /// What was last told to be remembered; `None` for nothing.
+    noted: Option<String>,
     last: Vec<Option<Decoded>>,
     last_heard: Option<Timestamp>,
     health: Health,
@@ -59,6 +66,8 @@ pub(crate) struct Device {
     pub(crate) identified: bool,
     /// True while a lane has a job of it.
     pub(crate) busy: bool,
+    /// What was learnt is forgotten when that job has ended.
+    pub(crate) forget_soon: bool,
     /// How often the request that failed last was tried again: its number and the count.
     tries: (usize, u8),
     /// When points with a heartbeat were last reported; empty where the map has none.
@@ -72,8 +81,9 @@ impl Device {
     /// A device whose first requests come after `spread`; for gaps of `worth` registers another request is cheaper.
     pub(crate) fn new(device: ModbusDevice, worth: u16, spread: Duration) -> Self {
         let ModbusDevice { id, unit, map } = device;
-        let polls =
-            plan::requests(&map, worth).into_iter().map(|request| Poll::new(request, spread)).collect();
+        let learnt = Learnt::default();
+        let planned = plan::requests(&map, worth, &learnt);
+        let polls = planned.into_iter().map(|request| Poll::new(request, spread)).collect();
         let last = vec![None; map.points.len()];
         let identified = is_known(&map);
         let beats = map.points.iter().any(|point| point.heartbeat.is_some());
@@ -83,12 +93,16 @@ impl Device {
             unit,
             map,
             polls,
+            worth,
+            learnt,
+            noted: None,
             last,
             last_heard: None,
             health: Health::default(),
             not_before: Duration::ZERO,
             identified,
             busy: false,
+            forget_soon: false,
             tries: (usize::MAX, 0),
             told,
             writes: BTreeMap::new(),
@@ -139,19 +153,88 @@ impl Device {
         }
     }
 
+    /// Before the first request: what the house remembers of the device.
+    pub(crate) fn recall(&mut self, note: &str, spread: Duration) {
+        self.learnt = Learnt::read(note, &self.map);
+        // A note of another layout is to be taken back.
+        self.noted = Some(note.to_owned());
+        self.replan(spread);
+        for poll in &mut self.polls {
+            poll.due = if is_refused(&self.learnt, &poll.request) { spread + REFUSED_AGAIN } else { spread };
+        }
+    }
+
+    /// Whoever installs the house wants it asked as if it were new.
+    pub(crate) fn forget(&mut self, now: Duration) {
+        self.learnt = Learnt::default();
+        self.noted = None;
+        self.replan(now);
+    }
+
+    /// What is to be remembered of the device, where that has changed.
+    pub(crate) fn note(&mut self, facts: &mut Vec<Fact>) {
+        // A device that refuses everything is none of its profile: nothing is learnt from that.
+        let note = if self.refuses_all() { None } else { self.learnt.note(&self.map) };
+        if note != self.noted {
+            self.noted.clone_from(&note);
+            facts.push(Fact::Noted { device: self.id.clone(), note });
+        }
+    }
+
+    fn refuses_all(&self) -> bool {
+        self.polls.iter().all(|poll| is_refused(&self.learnt, &poll.request))
+    }
+
+    /// The requests anew, by what was learnt. Those that stay keep their time.
+    fn replan(&mut self, now: Duration) {
+        let mut old = std::mem::take(&mut self.polls);
+        let planned = plan::requests(&self.map, self.worth, &self.learnt);
+        let poll = |request: Request| match old.iter().position(|poll| poll.request == request) {
+            Some(same) => old.swap_remove(same),
+            None => Poll::new(request, now),
+        };
+        self.polls = planned.into_iter().map(poll).collect();
+        self.tries = (usize::MAX, 0);
+        if self.refuses_all() {
+            return;
+        }
+        for poll in self.polls.iter_mut().filter(|poll| is_refused(&self.learnt, &poll.request)) {
+            poll.due = poll.due.max(now + REFUSED_AGAIN);
+        }
+    }
+
     /// The device may not be asked before `due`.
     pub(crate) fn rest_until(&mut self, due: Duration) {
         self.not_before = self.not_before.max(due);
     }
 
-    /// The device refused a request of several points: it is asked for its parts from now on. False where it has none.
-    pub(crate) fn split(&mut self, n: usize, now: Duration) -> bool {
-        let Some(parts) = self.polls.get(n).and_then(|poll| plan::split(&self.map, &poll.request)) else {
+    /// The device refused request `n`. What it refuses of several points is looked for in their parts; what it refuses
+    /// alone has no value, and is asked for rarely. False where it refuses all that there is: it is not the profile's.
+    pub(crate) fn refused(&mut self, n: usize, now: Duration, at: Timestamp, facts: &mut Vec<Fact>) -> bool {
+        let Some(poll) = self.polls.get(n) else { return false };
+        let Request { function, first, count, .. } = poll.request;
+        if let Some(parts) = plan::split(&self.map, &poll.request) {
+            // Where nothing more can be learnt the device is still asked for the parts.
+            self.learnt.cut(function, parts[1].first);
+            self.polls.remove(n);
+            self.polls.extend(parts.into_iter().map(|request| Poll::new(request, now)));
+            return true;
+        }
+        if self.learnt.refused(function, first, count).is_none()
+            && !self.learnt.refuse(function, first, count)
+        {
             return false;
-        };
-        self.polls.remove(n);
-        self.polls.extend(parts.into_iter().map(|request| Poll::new(request, now)));
-        true
+        }
+        for point in poll.request.points.clone() {
+            let none = Decoded { value: None, quality: Quality::Bad };
+            let Some(spec) = self.map.points.get(point) else { continue };
+            if self.last[point].as_ref() != Some(&none) {
+                facts.push(reported(point_id(&self.id, &spec.name), &none, at));
+                self.last[point] = Some(none);
+            }
+        }
+        self.replan(now);
+        !self.refuses_all()
     }
 
     /// A good answer to request `n`: what is worth a report.
@@ -191,6 +274,10 @@ impl Device {
             }
         }
         poll.said = Some(words);
+        let Request { function, first, count, .. } = poll.request;
+        if self.learnt.answered(function, first, count) {
+            self.replan(clock);
+        }
     }
 
     /// The device has answered.
@@ -259,6 +346,10 @@ impl Device {
     pub(crate) fn note_written(&mut self, point: usize, now: Duration) {
         self.written.insert(point, now);
     }
+}
+
+fn is_refused(learnt: &Learnt, request: &Request) -> bool {
+    learnt.refused(request.function, request.first, request.count).is_some()
 }
 
 /// True where nothing tells the make.

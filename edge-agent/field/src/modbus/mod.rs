@@ -11,15 +11,25 @@ mod agenda;
 mod asks;
 mod bus;
 mod config;
+mod cost;
 pub(crate) mod decode;
 mod device;
 mod health;
+pub(crate) mod learnt;
 mod line;
+mod outline;
 pub(crate) mod plan;
+mod tally;
 pub mod tool;
 mod writes;
 
-pub use bus::{Bus, BusCounters, BusParts};
+pub use bus::{Bus, BusParts};
 pub use config::{BusConfig, Framing, Parity, TlsConfig};
 pub use device::ModbusDevice;
-pub use line::LineCounters;
+pub use outline::{Outline, PlannedRequest, outline};
+pub use tally::{BusReport, Quantiles, Tally, UnitReport};
+
+use std::time::Duration;
+
+/// How often a device is asked again for what it has refused: a setting or a newer firmware may have changed that.
+const REFUSED_AGAIN: Duration = Duration::from_secs(600);

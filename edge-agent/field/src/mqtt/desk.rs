@@ -220,9 +220,13 @@ impl Desk {
     }
 
     fn order(&mut self, intent: Intent, now: Timestamp) {
-        let Intent::WritePoint { key, point, value, expires } = intent else {
-            tracing::warn!("an intent that is no write came to the MQTT devices: it is left alone");
-            return;
+        let (key, point, value, expires) = match intent {
+            Intent::WritePoint { key, point, value, expires } => (key, point, value, expires),
+            Intent::WithdrawWrite { key, point } => return self.writes.withdraw(&key, &point),
+            _ => {
+                tracing::warn!("an intent that is no write came to the MQTT devices: it is left alone");
+                return;
+            }
         };
         if let Err(error) = self.enter(&key, &point, &value, expires, now) {
             let outcome = CommandOutcome::Refused { reason: error.to_string() };

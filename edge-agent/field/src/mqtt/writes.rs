@@ -69,6 +69,13 @@ impl Writes {
         self.pending.insert(point.clone(), pending);
     }
 
+    /// The house no longer wants this write: it is not published again.
+    pub(super) fn withdraw(&mut self, key: &CommandKey, point: &PointId) {
+        if self.pending.get(point).is_some_and(|pending| pending.key == *key) {
+            self.pending.remove(point);
+        }
+    }
+
     /// What is to be published now, and the points whose devices have left it unconfirmed for too long.
     /// Writes whose time has run out are forgotten: the model ends their orders by itself.
     pub(super) fn due(&mut self, now: Timestamp) -> (Vec<Write>, Vec<PointId>) {

@@ -99,6 +99,14 @@ impl Property {
                 self.send_status(key, room, sign, out);
                 Ok(())
             }
+            Action::ForgetLearnt { device } => {
+                if self.device_spec(device).is_none() {
+                    return Err(format!("there is no device `{device}`"));
+                }
+                self.forget_note(device, out);
+                self.end_command(at, key, CommandOutcome::Done, out);
+                Ok(())
+            }
             Action::Resync => {
                 self.owe(Owed::Asked, out);
                 self.end_command(at, key, CommandOutcome::Done, out);

@@ -19,6 +19,8 @@ pub enum Entity {
     Point(PointId),
     /// A device's health.
     Device(DeviceId),
+    /// A driver's note of a device.
+    Note(DeviceId),
     /// A link's health.
     Link(LinkId),
     /// A posting.
@@ -42,6 +44,7 @@ impl Entity {
             Self::Stay(_) => "stay",
             Self::Point(_) => "point",
             Self::Device(_) => "device",
+            Self::Note(_) => "note",
             Self::Link(_) => "link",
             Self::Posting(_) => "posting",
             Self::Order(_) => "order",
@@ -58,7 +61,7 @@ impl Entity {
             Self::Room(id) => id.to_string(),
             Self::Stay(id) => id.to_string(),
             Self::Point(id) => id.to_string(),
-            Self::Device(id) => id.to_string(),
+            Self::Device(id) | Self::Note(id) => id.to_string(),
             Self::Link(id) => id.to_string(),
             Self::Posting(number) => number.to_string(),
             Self::Order(key) | Self::Command(key) => key.to_string(),
@@ -87,6 +90,7 @@ impl Property {
             Entity::Stay(id) => bytes(self.stays.get(id)),
             Entity::Point(id) => bytes(self.point(id)),
             Entity::Device(id) => bytes(self.devices.get(id)),
+            Entity::Note(id) => bytes(self.notes.get(id)),
             Entity::Link(id) => bytes(self.links.get(id)),
             Entity::Posting(number) => bytes(self.postings.get(number)),
             Entity::Order(key) => bytes(self.orders.get(key)),
@@ -140,6 +144,12 @@ impl Property {
                     *health = parse(body)?;
                 }
             }
+            "note" => {
+                let id = DeviceId::from(key);
+                if self.device_spec(&id).is_some() {
+                    self.notes.insert(id, parse(body)?);
+                }
+            }
             "link" => {
                 self.links.insert(LinkId::from(key), parse(body)?);
             }
@@ -172,6 +182,7 @@ impl Property {
         all.extend(self.stays.keys().cloned().map(Entity::Stay));
         all.extend(self.points().map(|(id, _)| Entity::Point(id)));
         all.extend(self.devices.keys().cloned().map(Entity::Device));
+        all.extend(self.notes.keys().cloned().map(Entity::Note));
         all.extend(self.links.keys().cloned().map(Entity::Link));
         all.extend(self.postings.keys().copied().map(Entity::Posting));
         all.extend(self.orders.keys().cloned().map(Entity::Order));

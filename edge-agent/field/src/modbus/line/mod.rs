@@ -43,7 +43,7 @@ const QUIET: Duration = Duration::from_secs(5);
 
 /// What a line has thrown away since the start, and how often it was made anew.
 #[derive(Debug, Default)]
-pub struct LineCounters {
+pub(crate) struct LineCounters {
     /// Answers to requests that had been given up, or with a number that was never asked.
     pub late: AtomicU64,
     /// Answers with a wrong check sum.
@@ -89,6 +89,12 @@ impl Line {
             number: 1,
             connected: false,
         }
+    }
+
+    /// The same line, that counts there.
+    pub(crate) fn counting(mut self, counters: Arc<LineCounters>) -> Self {
+        self.counters = counters;
+        self
     }
 
     /// Connects, unless it is connected. With a standby, the one that does not answer costs its time-out first.
@@ -215,11 +221,6 @@ impl Line {
         let number = n.min(self.lanes - 1);
         let codec = self.codecs.get(number).cloned();
         Lane { kept: self.kept.clone().zip(codec), number, place: Arc::clone(&self.place) }
-    }
-
-    /// What was dropped, counted over all connections.
-    pub(crate) fn dropped(&self) -> Arc<LineCounters> {
-        Arc::clone(&self.counters)
     }
 }
 

@@ -4,6 +4,7 @@ mod mqtt;
 
 use super::builtin;
 use crate::modbus::decode::{Decoded, Words, decode};
+use crate::modbus::learnt::Learnt;
 use crate::modbus::plan;
 use crate::profile::modbus::ModbusMap;
 use crate::profile::{Resolved, load};
@@ -46,7 +47,7 @@ fn each_is_sound_and_names_its_sources() {
 fn no_request_asks_for_more_than_the_device_bears_or_for_what_no_source_names() {
     for name in modbus() {
         let map = map(name);
-        for request in plan::requests(&map, 125) {
+        for request in plan::requests(&map, 125, &Learnt::default()) {
             let most = if request.function <= 2 { map.max_bits } else { map.max_registers };
             assert!(request.count <= most, "{name}: {request:?}");
             let mut hole = 0;
