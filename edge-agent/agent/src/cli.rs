@@ -100,8 +100,6 @@ enum Command {
         file: File,
         #[command(flatten)]
         form: Form,
-        #[command(subcommand)]
-        command: Option<devices_cmd::Command>,
     },
     /// List the rooms with their stays and points. Reads the store, so it also works while the agent is stopped
     #[command(after_help = "Shows guests' names: whoever can read the store's key may see them.")]

@@ -116,6 +116,7 @@ async fn open() -> Open {
             eco_heating_c: 18.0,
             eco_cooling_c: 26.0,
             season: Season::Heating,
+            guest_hold_s: 7200,
         },
         rooms: vec![RoomSpec { id: RoomId::from(ROOM) }],
         devices: vec![DeviceSpec {

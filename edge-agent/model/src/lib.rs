@@ -10,6 +10,7 @@
 //! Never: sockets, files, tokio, the wall clock, randomness. Time comes in with each observation.
 
 mod alert;
+pub mod arbitration;
 mod change;
 mod command;
 mod device;

@@ -8,6 +8,7 @@ mod climate;
 mod commands;
 mod found;
 mod guests;
+mod holds;
 mod notes;
 mod persist;
 mod points;
@@ -17,7 +18,9 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
+use crate::arbitration::Hold;
 use crate::ids::{CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber};
+use crate::ids::{CommandKey, DeviceId, LinkId, PointId, PostingNumber};
 use crate::{
     Alert, AlertKind, Change, Date, DeviceHealth, DeviceState, Fact, Found, Intent, LinkHealth, Observation,
     Order, PointState, Quality, Role, RoomFlags, RoomId, Stay, StayId, Timestamp, Value,
@@ -42,6 +45,9 @@ pub struct Room {
     pub status: Option<String>,
     /// The door sign last reported to the PMS.
     pub sign: Option<String>,
+    /// Whose choice of the set point stands against programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
 }
 
 /// What one observation did.
@@ -374,7 +380,7 @@ impl Property {
         match role {
             Some(Role::ClimateSetpoint) if quality == Quality::Good => {
                 let was = before.and_then(|state| state.value).and_then(|value| value.as_f64());
-                self.setpoint_reported(point, room.as_ref(), was, value, sampled, out);
+                self.setpoint_reported(at, point, room.as_ref(), was, value, sampled, out);
             }
             Some(Role::Leak) if quality == Quality::Good => {
                 let wet = value.and_then(Value::as_bool).unwrap_or(false);

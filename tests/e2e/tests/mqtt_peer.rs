@@ -125,6 +125,7 @@ fn property() -> Property {
             eco_heating_c: 17.0,
             eco_cooling_c: 27.0,
             season: Season::Heating,
+            guest_hold_s: 7200,
         },
         rooms: vec![RoomSpec { id: "12/3".into() }],
         devices: vec![DeviceSpec {

@@ -46,6 +46,7 @@ struct Climate {
     comfort_c: f64,
     eco_heating_c: f64,
     eco_cooling_c: f64,
+    guest_hold_s: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -122,7 +123,8 @@ impl Configuration {
                 rooms,
                 resync_every_s,
             },
-            climate: Climate { comfort_c: 22.0, eco_heating_c: 18.0, eco_cooling_c: 26.0 },
+            // The day is played in minutes: a hold of hours would be all of it.
+            climate: Climate { comfort_c: 22.0, eco_heating_c: 18.0, eco_cooling_c: 26.0, guest_hold_s: 0 },
             store: Store { dir: out.store_dir.clone() },
             pms: None,
             mqtt: None,

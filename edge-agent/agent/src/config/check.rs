@@ -13,6 +13,9 @@ const UNITS: std::ops::RangeInclusive<u8> = 1..=247;
 /// Set points that a hotel can mean, °C.
 const SETPOINTS: std::ops::RangeInclusive<f64> = 5.0..=35.0;
 
+/// The longest that a guest's choice can stand against programs, seconds.
+const LONGEST_HOLD_S: u32 = 86_400;
+
 fn at(section: &str, key: &str) -> Path {
     Path::root().key(section).key(key)
 }
@@ -145,6 +148,15 @@ fn climate(config: &Config, doc: &Doc, report: &mut Report) {
         ("eco_heating_c", climate.eco_heating_c),
         ("eco_cooling_c", climate.eco_cooling_c),
     ];
+    if climate.guest_hold_s > LONGEST_HOLD_S {
+        report.push(
+            doc.fault(&at("climate", "guest_hold_s"), format!("{} s can't be meant", climate.guest_hold_s))
+                .label(format!("expected 0 to {LONGEST_HOLD_S}: at most a day"))
+                .help(
+                    "it is how long a guest's choice at the thermostat stands against programs, in seconds",
+                ),
+        );
+    }
     let mut sound = true;
     for (key, celsius) in setpoints {
         if !SETPOINTS.contains(&celsius) {

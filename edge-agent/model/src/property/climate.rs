@@ -4,6 +4,7 @@
 //! guest's own setting along, a shared room keeps its setting until its last guest leaves.
 
 use super::{Applied, Entity, Property, Season};
+use crate::arbitration::{Asker, Holder, Occasion};
 use crate::ids::{CommandKey, PointId};
 use crate::{
     AlertKind, Change, CommandOutcome, CommandSource, Intent, Order, OrderState, Quality, Role, RoomId,
@@ -54,6 +55,11 @@ impl Property {
             if !spec.writable {
                 continue;
             }
+            // Guests come, go or move: no choice of those before is in the way. Rules for other occasions ask here, too.
+            if self.may_set(at, Asker::Rule(Occasion::GuestsChange), &point).is_err() {
+                continue;
+            }
+            let Some((_, spec)) = self.point_spec(&point) else { continue };
             let within = setpoint.max(spec.min.unwrap_or(setpoint)).min(spec.max.unwrap_or(setpoint));
             let wish = Wish {
                 key: None,
@@ -119,8 +125,28 @@ impl Property {
         self.orders.insert(key, order);
     }
 
-    fn end_order(&mut self, at: Timestamp, key: &CommandKey, outcome: &CommandOutcome, out: &mut Applied) {
-        let Some(order) = self.orders.remove(key) else { return };
+    /// An order that is no longer wanted ends without an alert: no device has failed.
+    pub(super) fn withdraw_order(
+        &mut self,
+        at: Timestamp,
+        key: &CommandKey,
+        outcome: &CommandOutcome,
+        out: &mut Applied,
+    ) {
+        let Some(order) = self.close_order(at, key, outcome, out) else { return };
+        if order.source != CommandSource::Rule {
+            self.end_command(at, key, outcome.clone(), out);
+        }
+    }
+
+    fn close_order(
+        &mut self,
+        at: Timestamp,
+        key: &CommandKey,
+        outcome: &CommandOutcome,
+        out: &mut Applied,
+    ) -> Option<Order> {
+        let order = self.orders.remove(key)?;
         self.settled.insert(order.point.clone(), at);
         out.touched.insert(Entity::Order(key.clone()));
         out.changes.push(Change::OrderEnded {
@@ -130,6 +156,11 @@ impl Property {
             value: order.value.clone(),
             outcome: outcome.clone(),
         });
+        Some(order)
+    }
+
+    fn end_order(&mut self, at: Timestamp, key: &CommandKey, outcome: &CommandOutcome, out: &mut Applied) {
+        let Some(order) = self.close_order(at, key, outcome, out) else { return };
         let place = order.point.to_string();
         match outcome {
             CommandOutcome::Done => self.clear(AlertKind::WriteFailed, &place, out),
@@ -184,8 +215,10 @@ impl Property {
     }
 
     /// A thermostat reports another set point than before, and the house did not write it.
+    #[allow(clippy::too_many_arguments, reason = "each is a part of one report")]
     pub(super) fn setpoint_reported(
         &mut self,
+        at: Timestamp,
         point: &PointId,
         room: Option<&RoomId>,
         was: Option<f64>,
@@ -198,6 +231,10 @@ impl Property {
         let older_than_order = self.settled.get(point).is_some_and(|settled| sampled < *settled);
         if ordered || older_than_order || (now - was).abs() < SAME_SETPOINT_C {
             return;
+        }
+        // In a vacant room it is nobody's own choice.
+        if self.stays_in(room).next().is_some() {
+            self.hold(at, room, Holder::Guest, out);
         }
         self.choose_comfort(room, now, out);
     }

@@ -1,6 +1,7 @@
 //! Commands from staff, the cloud and other systems: accepted once by key, ended with an outcome.
 
 use super::climate::Wish;
+use super::holds::COMMAND;
 use super::{Applied, Entity, Owed, Property};
 use crate::ids::{CommandKey, PointId};
 use crate::{Action, Change, Command, CommandOutcome, CommandSource, Intent, RoomId, Timestamp, Value};
@@ -63,6 +64,7 @@ impl Property {
                 };
                 for point in &points {
                     self.may_write(point, value)?;
+                    self.may_set(at, command.source.into(), point)?;
                 }
                 self.order_command(at, command, first, value, out);
                 for point in others {
@@ -71,7 +73,7 @@ impl Property {
                         point,
                         value: value.clone(),
                         source: CommandSource::Rule,
-                        reason: "command",
+                        reason: COMMAND,
                         expires: command.expires,
                     };
                     self.order(at, wish, out);
@@ -80,6 +82,7 @@ impl Property {
             }
             Action::SetPoint { point, value } => {
                 self.may_write(point, value)?;
+                self.may_set(at, command.source.into(), point)?;
                 self.order_command(at, command, point, value, out);
                 Ok(())
             }
@@ -128,10 +131,13 @@ impl Property {
             point,
             value: value.clone(),
             source: command.source,
-            reason: "command",
+            reason: COMMAND,
             expires: command.expires,
         };
         self.order(at, wish, out);
+        if command.source == CommandSource::Local {
+            self.staff_chose(at, point, out);
+        }
     }
 
     fn known_room(&self, room: &RoomId) -> Result<(), String> {

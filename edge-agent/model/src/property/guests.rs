@@ -66,6 +66,7 @@ impl Property {
         });
         self.stays.insert(id.clone(), stay);
         out.touched.insert(Entity::Stay(id.clone()));
+        self.guests_changed(at, room, first, out);
         if first {
             self.comfort(at, room, "check-in", out);
         }
@@ -78,10 +79,13 @@ impl Property {
         }
         out.touched.insert(Entity::Stay(id.clone()));
         out.changes.push(Change::Moved { stay: id.clone(), from: from.clone(), to: to.clone() });
+        self.guests_changed(at, to, first, out);
         if first {
             self.comfort(at, to, "move", out);
         }
-        if self.stays_in(from).next().is_none() {
+        let vacant = self.stays_in(from).next().is_none();
+        self.guests_changed(at, from, vacant, out);
+        if vacant {
             self.vacated(at, from, "move", out);
         }
     }
@@ -159,7 +163,9 @@ impl Property {
         let Some(stay) = self.stays.remove(id) else { return };
         out.touched.insert(Entity::Stay(id.clone()));
         out.changes.push(Change::CheckedOut { stay: id.clone(), room: stay.room.clone(), reason });
-        if self.stays_in(&stay.room).next().is_none() {
+        let vacant = self.stays_in(&stay.room).next().is_none();
+        self.guests_changed(at, &stay.room, vacant, out);
+        if vacant {
             self.vacated(at, &stay.room, "check-out", out);
         }
     }

@@ -16,6 +16,11 @@ pub enum Season {
     Cooling,
 }
 
+/// How long a guest's choice at the thermostat stands against the cloud and routine rules, where nothing else is said.
+const fn two_hours() -> u32 {
+    7200
+}
+
 /// The set points of rooms that no guest has set otherwise, °C.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +34,10 @@ pub struct ClimateDefaults {
     /// Heating or cooling.
     #[serde(default)]
     pub season: Season,
+    /// How long what a guest chose at the thermostat, or staff set, is not overwritten by the cloud, other systems or
+    /// routine rules, seconds; 0: the newest wish wins.
+    #[serde(default = "two_hours")]
+    pub guest_hold_s: u32,
 }
 
 /// A point, as its device's profile describes it to the rules.

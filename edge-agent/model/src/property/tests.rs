@@ -38,6 +38,7 @@ impl House {
                 eco_heating_c: 17.0,
                 eco_cooling_c: 28.0,
                 season: Season::Heating,
+                guest_hold_s: 7200,
             },
             rooms: ["101", "102", "103"].map(|id| RoomSpec { id: RoomId::from(id) }).to_vec(),
             devices: vec![thermostat("101"), thermostat("102"), thermostat("103")],
@@ -231,4 +232,26 @@ fn a_command_outside_the_range_is_refused_with_its_reason() {
     assert!(house.intents.is_empty());
     let ended = house.property.commands()[&CommandKey::from("k")].ended.clone().unwrap().1;
     assert!(matches!(ended, CommandOutcome::Refused { reason } if reason.contains("outside 5 to 30")));
+}
+
+#[test]
+fn a_drivers_note_is_kept_until_it_is_forgotten() {
+    let mut house = House::new();
+    let device = DeviceId::from("t-101");
+    let noted = |note: Option<String>| Fact::Noted { device: DeviceId::from("t-101"), note };
+    house.fact(noted(Some("holes".into())));
+    let saved = house.property.save(&Entity::Note(device.clone())).unwrap();
+    let rows = [("note", "t-101", saved.as_slice()), ("note", "gone", saved.as_slice())];
+    let restored = Property::restore(house.property.spec().clone(), rows).unwrap();
+    assert_eq!(restored.notes().get(&device).map(String::as_str), Some("holes"));
+    assert_eq!(restored.notes().len(), 1, "a device that is no longer configured has none");
+    house.fact(noted(Some("x".repeat(crate::MOST_NOTE + 1))));
+    assert_eq!(house.property.notes().len(), 0, "too long to be kept");
+    house.fact(noted(Some("holes".into())));
+    house.ask("k", Action::ForgetLearnt { device: device.clone() });
+    assert_eq!(house.property.notes().len(), 0);
+    assert_eq!(house.intents.last(), Some(&Intent::ForgetNote { device }));
+    house.ask("k2", Action::ForgetLearnt { device: DeviceId::from("t-999") });
+    let ended = house.property.commands()[&CommandKey::from("k2")].ended.clone().unwrap().1;
+    assert!(matches!(ended, CommandOutcome::Refused { reason } if reason.contains("t-999")));
 }

@@ -30,6 +30,7 @@ impl Home {
                 eco_heating_c: 17.0,
                 eco_cooling_c: 28.0,
                 season: Season::Heating,
+                guest_hold_s: 7200,
             },
             rooms,
             devices: vec![],

@@ -111,6 +111,7 @@ fn property() -> Property {
             eco_heating_c: 17.0,
             eco_cooling_c: 27.0,
             season: Season::Heating,
+            guest_hold_s: 7200,
         },
         rooms: vec![RoomSpec { id: "101".into() }],
         devices: vec![device("t/1"), device("t2")],

@@ -29,6 +29,7 @@ fn property() -> Property {
             eco_heating_c: 17.0,
             eco_cooling_c: 27.0,
             season: Season::Heating,
+            guest_hold_s: 7200,
         },
         rooms: vec![RoomSpec { id: "1/2".into() }, RoomSpec { id: "102".into() }],
         devices: vec![DeviceSpec {
