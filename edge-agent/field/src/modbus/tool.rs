@@ -1,8 +1,13 @@
-//! A device read once, for whoever installs it: what it says, what that means by its profile, and whether it is the
-//! device that the profile is for.
+//! Tools for whoever installs devices: a device read once by its profile; a line scanned for units ([`scan`]); what a
+//! unit bears ([`probe`]); one point read or written on purpose ([`access`]).
 //!
 //! Each point is asked for on its own, so that what the device refuses has a name; the planner's requests come with the
-//! bus. Never: a write.
+//! bus. Never: a write that nobody asked for.
+
+pub mod access;
+mod guess;
+pub mod probe;
+pub mod scan;
 
 use super::config::BusConfig;
 use super::decode::{Words, judge};
@@ -145,13 +150,7 @@ impl Asker {
 
     async fn point(&mut self, map: &ModbusMap, point: &MapPoint) -> Result<PointAnswer, Failure> {
         let words = self.read(point.function, point.address, point.length).await?;
-        let (decoded, verdict) = judge(map, point, point.address, &words)
-            .ok_or_else(|| Failure::Garbage("an answer of another kind".to_owned()))?;
-        let raw = match words {
-            Words::Registers(registers) => registers,
-            Words::Bits(bits) => bits.into_iter().map(u16::from).collect(),
-        };
-        Ok(PointAnswer { raw, value: decoded.value, quality: decoded.quality, verdict: verdict.in_words() })
+        answer(map, point, words).ok_or_else(|| Failure::Garbage("an answer of another kind".to_owned()))
     }
 
     async fn identity(&mut self, map: &ModbusMap) -> Vec<IdentityFinding> {
@@ -183,6 +182,16 @@ impl Asker {
         }
         findings
     }
+}
+
+/// What words read for a point mean.
+fn answer(map: &ModbusMap, point: &MapPoint, words: Words) -> Option<PointAnswer> {
+    let (decoded, verdict) = judge(map, point, point.address, &words)?;
+    let raw = match words {
+        Words::Registers(registers) => registers,
+        Words::Bits(bits) => bits.into_iter().map(u16::from).collect(),
+    };
+    Some(PointAnswer { raw, value: decoded.value, quality: decoded.quality, verdict: verdict.in_words() })
 }
 
 impl DeviceIdRule {

@@ -1,6 +1,8 @@
 //! Opening what a line is made of: a TCP socket, a serial port.
 
 use crate::modbus::config::{BusConfig, Parity};
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_serial::{ClearBuffer, DataBits, FlowControl, SerialPort, SerialStream, StopBits};
@@ -19,10 +21,27 @@ pub(super) async fn tcp(address: &str) -> Result<TcpStream, String> {
     Ok(stream)
 }
 
-/// A port, set as configured; else why not.
+/// Takes a port for this program, against the others of Engawa: the agent and a tool on one line would spoil each other's
+/// answers. Given back when the handle is dropped, or the program has ended in whatever way.
 ///
-/// Not locked for others: a lock outlives a program that was killed on some drivers, and keeps out the tools that a
-/// technician wants to look with. Two masters on one line show as noise and foreign answers.
+/// It is a word between ourselves (`flock`). The port is not closed to other programs (`TIOCEXCL`): on some drivers that
+/// outlives a program that was killed, and it keeps out what a technician wants to look with.
+pub(super) fn reserve(path: &str) -> Result<Option<OwnedFd>, String> {
+    // Never the controlling terminal of a service, and never waiting for a modem's line.
+    let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    // Where it can't be opened, opening it to use it says why.
+    let Ok(handle) = rustix::fs::open(path, flags, Mode::empty()) else { return Ok(None) };
+    match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(format!(
+            "{path} is in use by another program of Engawa; two on one line spoil each other's answers. Stop the agent \
+             first (`systemctl stop engawa`), or wait for the tool to end"
+        )),
+        // Where locks are not known nobody else has one.
+        _ => Ok(Some(handle)),
+    }
+}
+
+/// A port, set as configured; else why not.
 pub(super) fn serial(path: &str, config: &BusConfig) -> Result<SerialStream, String> {
     let parity = match config.parity.unwrap_or_default() {
         Parity::Even => tokio_serial::Parity::Even,
