@@ -4,9 +4,10 @@ use crate::house::{Door, Shared};
 use crate::journal::Journal;
 use crate::supervisor::Supervisor;
 use engawa_api::{
-    Accepted, CommandError, CommandReport, Health, House, HouseError, HouseView, LogRow, Surroundings,
-    SyncLaneView, SyncView,
+    Accepted, BusTraffic, CommandError, CommandReport, Health, House, HouseError, HouseView, LastError,
+    LogRow, Surroundings, SyncLaneView, SyncView, UnitTraffic,
 };
+use engawa_field::modbus::{self, Tally};
 use engawa_link::LinkState;
 use engawa_model::{
     Command, CommandKey, CommandOutcome, Fact, Lane, LinkId, Observation, ObservationSink, Timestamp,
@@ -36,6 +37,8 @@ pub(crate) struct Desk {
     pub(crate) journal: Arc<Journal>,
     /// The link to the cloud, where there is one.
     pub(crate) cloud: Option<watch::Receiver<LinkState>>,
+    /// The counts of the buses.
+    pub(crate) tallies: Vec<Arc<Tally>>,
     /// The tasks.
     pub(crate) supervisor: Supervisor,
     /// The last view and its number.
@@ -159,6 +162,10 @@ impl House for Desk {
         .boxed()
     }
 
+    fn traffic(&self) -> Vec<BusTraffic> {
+        self.tallies.iter().map(|tally| traffic(tally)).collect()
+    }
+
     fn health(&self) -> Health {
         let silence = self.shared.silence(Timestamp::now());
         let hangs = silence > SILENT;
@@ -174,6 +181,45 @@ impl House for Desk {
             reasons.insert(0, format!("the house has not answered for {} s", silence.as_secs()));
         }
         Health { ok: !hangs, reasons }
+    }
+}
+
+/// A driver's counts as the API shows them.
+fn traffic(tally: &Tally) -> BusTraffic {
+    let quantiles = |of: modbus::Quantiles| engawa_api::Quantiles {
+        count: of.count,
+        p50_ms: of.p50_ms,
+        p95_ms: of.p95_ms,
+        p99_ms: of.p99_ms,
+        max_ms: of.max_ms,
+    };
+    let report = tally.report();
+    let unit = |unit: modbus::UnitReport| UnitTraffic {
+        device: unit.device,
+        unit: unit.unit,
+        requests: unit.requests,
+        values: unit.values,
+        writes: unit.writes,
+        retries: unit.retries,
+        timeouts: unit.timeouts,
+        crc: unit.crc,
+        garbage: unit.garbage,
+        broken: unit.broken,
+        exceptions: unit.exceptions,
+        round_trip: quantiles(unit.round_trip),
+        lag: quantiles(unit.lag),
+        last_error: unit.last_error.map(|(at, what)| LastError { at, what }),
+    };
+    BusTraffic {
+        bus: report.bus,
+        place: report.place,
+        busy_percent: report.busy_percent,
+        dead_percent: report.dead_percent,
+        late: report.late,
+        crc: report.crc,
+        noise: report.noise,
+        reconnects: report.reconnects,
+        units: report.units.into_iter().map(unit).collect(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the command line lists from the store, whether the agent runs or not.
 
 use crate::config::Loaded;
+use engawa_api::{BusTraffic, Client, UnitTraffic};
 use engawa_model::{DeviceId, DeviceState, PointId, Property, Quality, Stay};
 use engawa_store::{DATABASE_FILE, DatabaseKey, Reader};
 use serde_json::{Value, json};
@@ -87,16 +88,18 @@ fn stay_json(stay: &Stay) -> Value {
 /// `engawa devices`.
 pub(crate) fn devices(loaded: &Loaded, as_json: bool) -> anyhow::Result<()> {
     let property = stored(loaded)?;
+    let traffic = traffic(loaded);
     let mut out = io::stdout().lock();
     for spec in &property.spec().devices {
+        let counts = traffic.get(&spec.id);
         let health = property.devices().get(&spec.id).cloned().unwrap_or_default();
         if as_json {
-            writeln!(
-                out,
-                "{}",
-                json!({ "device": spec.id, "room": spec.room, "profile": spec.profile,
-                "state": health.state, "reason": health.reason, "since": health.since })
-            )?;
+            let mut line = json!({ "device": spec.id, "room": spec.room, "profile": spec.profile,
+                "state": health.state, "reason": health.reason, "since": health.since });
+            if let Some(counts) = counts {
+                line["traffic"] = json!(counts);
+            }
+            writeln!(out, "{line}")?;
         } else {
             let state = match health.state {
                 DeviceState::Unknown => "not heard of yet",
@@ -106,9 +109,46 @@ pub(crate) fn devices(loaded: &Loaded, as_json: bool) -> anyhow::Result<()> {
             let room = spec.room.as_ref().map_or("-", engawa_model::RoomId::as_str);
             let reason = health.reason.as_deref().unwrap_or("");
             writeln!(out, "{:<20} {room:>8}  {:<20} {state}  {reason}", spec.id.as_str(), spec.profile)?;
+            if let Some(counts) = counts {
+                writeln!(out, "{:<20} {}", "", in_numbers(counts))?;
+            }
         }
     }
     Ok(())
+}
+
+/// What the running agent has counted, by device; nothing where none answers.
+fn traffic(loaded: &Loaded) -> BTreeMap<DeviceId, UnitTraffic> {
+    let Some(socket) = &loaded.config.api.socket else { return BTreeMap::new() };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return BTreeMap::new();
+    };
+    let client = Client::new(socket);
+    let asked = runtime.block_on(client.get::<Vec<BusTraffic>>("/api/traffic"));
+    let buses = asked.unwrap_or_default();
+    buses.into_iter().flat_map(|bus| bus.units).map(|unit| (unit.device.clone(), unit)).collect()
+}
+
+/// A unit's counts in one line.
+fn in_numbers(unit: &UnitTraffic) -> String {
+    let mut failures = Vec::new();
+    for (count, what) in [
+        (unit.timeouts, "without answer"),
+        (unit.crc, "wrong check sums"),
+        (unit.garbage, "garbage"),
+        (unit.broken, "broken off"),
+    ] {
+        if count > 0 {
+            failures.push(format!("{count} {what}"));
+        }
+    }
+    failures.extend(unit.exceptions.iter().map(|(name, count)| format!("{count} exception {name}")));
+    let failures = if failures.is_empty() { "no failures".to_owned() } else { failures.join(", ") };
+    let (trip, lag) = (unit.round_trip, unit.lag);
+    format!(
+        "{} requests ({} writes, {} tried again), {failures}; round trip {:.0}/{:.0} ms (half/99 of 100), late by {:.0} ms",
+        unit.requests, unit.writes, unit.retries, trip.p50_ms, trip.p99_ms, lag.p99_ms
+    )
 }
 
 /// `engawa log`.

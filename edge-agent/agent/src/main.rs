@@ -8,6 +8,7 @@ mod enroll;
 mod found_cmd;
 mod house;
 mod journal;
+mod line_args;
 mod listing;
 mod outlets;
 mod profile_cmd;

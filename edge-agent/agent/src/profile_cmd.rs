@@ -88,7 +88,7 @@ pub(crate) fn main(command: Command) -> u8 {
     }
 }
 
-fn wrong(report: Report) -> u8 {
+pub(crate) fn wrong(report: Report) -> u8 {
     show(&[report]);
     WRONG
 }
@@ -157,7 +157,7 @@ fn summary(profile: &Profile) -> String {
 }
 
 /// Name and text of a profile that is built in, or of a file.
-fn text(name_or_file: &str) -> Result<(String, String), Report> {
+pub(crate) fn text(name_or_file: &str) -> Result<(String, String), Report> {
     let path = Path::new(name_or_file);
     let of_gateway = profile::builtin().iter().find(|(name, _)| *name == name_or_file);
     let as_file = path.exists() || path.extension().is_some() || name_or_file.contains('/');
@@ -181,7 +181,7 @@ fn text(name_or_file: &str) -> Result<(String, String), Report> {
 }
 
 /// A profile that is built in, or of a file, with its variables filled in.
-fn resolved(name_or_file: &str, vars: &[(String, String)]) -> Result<Resolved, Report> {
+pub(crate) fn resolved(name_or_file: &str, vars: &[(String, String)]) -> Result<Resolved, Report> {
     let (file, text) = text(name_or_file)?;
     let profile = profile::load(&file, &text)?;
     let vars: BTreeMap<String, String> = vars.iter().cloned().collect();
@@ -203,7 +203,7 @@ fn resolved(name_or_file: &str, vars: &[(String, String)]) -> Result<Resolved, R
 }
 
 /// The exit status of something that failed, with its reason.
-fn failed(reason: impl std::fmt::Display) -> u8 {
+pub(crate) fn failed(reason: impl std::fmt::Display) -> u8 {
     eprintln!("engawa: {reason}");
     FAILED
 }

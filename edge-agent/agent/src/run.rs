@@ -85,9 +85,8 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     if let Some((outlet, pms)) = pms {
         parts.start_pms(outlet, pms, &config.property.zone);
     }
-    for (outlet, bus, devices) in buses {
-        parts.start_bus(outlet, bus, devices);
-    }
+    let tallies =
+        buses.into_iter().map(|(outlet, bus, devices)| parts.start_bus(outlet, bus, devices)).collect();
     let home = loaded.home_assistant(links(loaded)).map(Arc::new);
     let mqtt = config.mqtt.clone().unwrap_or_default();
     parts.start_mqtt(mqtt_outlet, mqtt, &config.property.id, mqtt_devices, home);
@@ -96,7 +95,7 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
         parts.start_sparkplug(sparkplug, mqtt, &config.property.id, &numbers);
     }
     let cloud = config.cloud.clone().map(|cloud| parts.start_cloud(cloud));
-    parts.start_api(loaded, cloud);
+    parts.start_api(loaded, cloud, tallies);
     let shared = Arc::clone(&parts.shared);
     supervisor.keep(
         "watchdog",
@@ -186,10 +185,12 @@ impl Parts {
         self.supervisor.keep(PMS, start, self.tell_lost(PMS.to_owned()));
     }
 
-    fn start_bus(&self, outlet: usize, config: BusConfig, devices: Vec<ModbusDevice>) {
+    /// Starts a bus; gives its counts.
+    fn start_bus(&self, outlet: usize, config: BusConfig, devices: Vec<ModbusDevice>) -> Arc<Tally> {
         let name = bus_link(&config.id);
         let (door, sink, shared) = (self.door.clone(), self.sink(), Arc::clone(&self.shared));
         let tally = Tally::new(&config, &devices);
+        let counts = Arc::clone(&tally);
         let start = move |cancel| {
             let (door, sink, config, devices) =
                 (door.clone(), Arc::clone(&sink), config.clone(), devices.clone());
@@ -206,6 +207,7 @@ impl Parts {
             }
         };
         self.supervisor.keep(&name, start, self.tell_lost(name.clone()));
+        counts
     }
 
     /// The Sparkplug node: a session of its own at the site's broker. `numbers` keeps the number of its last one.
@@ -308,7 +310,12 @@ impl Parts {
         seen
     }
 
-    fn start_api(&self, loaded: &Loaded, cloud: Option<watch::Receiver<LinkState>>) {
+    fn start_api(
+        &self,
+        loaded: &Loaded,
+        cloud: Option<watch::Receiver<LinkState>>,
+        tallies: Vec<Arc<Tally>>,
+    ) {
         let desk = Arc::new(Desk {
             name: loaded.config.property.name.clone(),
             started_at: Timestamp::now(),
@@ -316,6 +323,7 @@ impl Parts {
             door: self.door.clone(),
             journal: Arc::clone(&self.journal),
             cloud,
+            tallies,
             supervisor: self.supervisor.clone(),
             built: Mutex::new(None),
         });

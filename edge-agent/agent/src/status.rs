@@ -3,7 +3,7 @@
 use crate::cli::Failure;
 use crate::config::Loaded;
 use anyhow::{Context, anyhow};
-use engawa_api::{Client, ClientError, DeviceView, PostingView, Status};
+use engawa_api::{BusTraffic, Client, ClientError, DeviceView, PostingView, Status};
 use engawa_model::{Alert, DeviceState, PostingState};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ struct Answer {
     postings: Vec<PostingView>,
     alerts: Vec<Alert>,
     counters: BTreeMap<String, u64>,
+    traffic: Vec<BusTraffic>,
 }
 
 /// Prints how the agent is.
@@ -27,10 +28,11 @@ pub(crate) fn status(loaded: &Loaded, as_json: bool) -> Result<(), Failure> {
     let answer = runtime.block_on(ask(&Client::new(socket)))?;
     let mut out = io::stdout().lock();
     if as_json {
-        let Answer { status, devices, postings, alerts, counters } = answer;
+        let Answer { status, devices, postings, alerts, counters, traffic } = answer;
         let mut all = serde_json::to_value(status)?;
         if let Some(all) = all.as_object_mut() {
             all.insert("counters".to_owned(), json!(counters));
+            all.insert("traffic".to_owned(), json!(traffic));
             all.insert("postings".to_owned(), json!(postings));
             all.insert("alerts".to_owned(), json!(alerts));
             all.insert("device_states".to_owned(), json!(devices));
@@ -53,11 +55,12 @@ async fn ask(client: &Client) -> Result<Answer, Failure> {
         postings: client.get("/api/postings").await.map_err(failed)?,
         alerts: client.get("/api/alerts").await.map_err(failed)?,
         counters: client.get("/api/counters").await.map_err(failed)?,
+        traffic: client.get("/api/traffic").await.map_err(failed)?,
     })
 }
 
 fn print(out: &mut impl Write, answer: &Answer) -> anyhow::Result<()> {
-    let Answer { status, devices, postings, alerts, counters } = answer;
+    let Answer { status, devices, postings, alerts, counters, traffic } = answer;
     let date = status.business_date.map_or_else(|| "not known yet".to_owned(), |date| date.to_string());
     let audit = if status.night_audit { ", night audit runs" } else { "" };
     writeln!(
@@ -109,6 +112,7 @@ fn print(out: &mut impl Write, answer: &Answer) -> anyhow::Result<()> {
     for device in unwell {
         writeln!(out, "  {:<20} {}", device.id.as_str(), device.reason.as_deref().unwrap_or(""))?;
     }
+    buses(out, traffic)?;
     for alert in alerts.iter().filter(|alert| alert.active) {
         writeln!(out, "ALERT {} ({} times, last {})", alert.text, alert.count, alert.last)?;
     }
@@ -116,6 +120,39 @@ fn print(out: &mut impl Write, answer: &Answer) -> anyhow::Result<()> {
         writeln!(out, "\ncounters since the start")?;
         for (name, count) in counters {
             writeln!(out, "  {name:<28} {count}")?;
+        }
+    }
+    Ok(())
+}
+
+/// How busy each bus is, and where its failures come from.
+fn buses(out: &mut impl Write, traffic: &[BusTraffic]) -> io::Result<()> {
+    /// The units with the most failures that are shown for each bus; `engawa devices` shows all.
+    const WORST: usize = 5;
+    if !traffic.is_empty() {
+        writeln!(out, "\nbuses")?;
+    }
+    for bus in traffic {
+        let requests: u64 = bus.units.iter().map(|unit| unit.requests).sum();
+        let errors: u64 = bus.units.iter().map(engawa_api::UnitTraffic::errors).sum();
+        let lag = bus.units.iter().map(|unit| unit.lag.p99_ms).fold(0.0, f64::max);
+        writeln!(
+            out,
+            "  {:<16} busy {:.0} %, {:.1} % with the dead; {requests} requests, {errors} failed; polls at most \
+             {lag:.0} ms late (99 of 100)",
+            bus.bus, bus.busy_percent, bus.dead_percent
+        )?;
+        let mut worst: Vec<_> = bus.units.iter().filter(|unit| unit.errors() > 0).collect();
+        worst.sort_by_key(|unit| std::cmp::Reverse(unit.errors()));
+        for unit in worst.iter().take(WORST) {
+            let last = unit.last_error.as_ref().map_or("", |error| &error.what);
+            writeln!(
+                out,
+                "    {:<18} {} of {} failed; last: {last}",
+                unit.device.as_str(),
+                unit.errors(),
+                unit.requests
+            )?;
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 //! Why a trait: the API knows neither the store nor the loop that runs the house. Whoever does, implements
 //! this; a test or the preview example serves a made-up house through the same door.
 
-use crate::HouseView;
+use crate::{BusTraffic, HouseView};
 use engawa_model::{Command, CommandKey, CommandOutcome, Lane, Timestamp};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,11 @@ pub trait House: Send + Sync + 'static {
 
     /// At most `limit` rows of the journal with a position above `after`, oldest first.
     fn log(&self, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<LogRow>, HouseError>>;
+
+    /// What the drivers have counted on their buses; nothing where there are none.
+    fn traffic(&self) -> Vec<BusTraffic> {
+        Vec::new()
+    }
 
     /// Whether the house loop and the store answer. Must not wait for either.
     fn health(&self) -> Health;

@@ -20,10 +20,12 @@ mod events;
 mod guard;
 mod house;
 mod listen;
+mod metrics;
 mod page;
 mod picture;
 mod problem;
 mod routes;
+mod traffic;
 mod view;
 
 pub use client::{Client, ClientError};
@@ -32,6 +34,7 @@ pub use doors::{Bound, MAX_BODY, MAX_EVENT_STREAMS, REQUEST_TIMEOUT, ServeError,
 pub use house::{Accepted, CommandError, CommandReport, Health, House, HouseError, LogPage, LogRow};
 pub use picture::Surroundings;
 pub use problem::Problem;
+pub use traffic::{BusTraffic, LastError, Quantiles, UnitTraffic};
 pub use view::{
     DeviceView, HouseView, LinkView, PointView, PostingView, Reading, RoomView, Status, StayView,
     SyncLaneView, SyncView,

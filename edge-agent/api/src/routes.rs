@@ -6,7 +6,7 @@
 use crate::board::Board;
 use crate::doors::{Door, MAX_EVENT_STREAMS};
 use crate::house::{CommandError, CommandReport, HouseError, LogPage};
-use crate::{Accepted, Health, HouseView, Problem, events, page};
+use crate::{Accepted, Health, HouseView, Problem, events, metrics, page};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -83,6 +83,11 @@ pub(crate) fn router(desk: Desk) -> Router {
         .route("/engawa.js", get(|| asset("text/javascript; charset=utf-8", page::SCRIPT)))
         .route("/engawa.svg", get(|| asset("image/svg+xml", page::ICON)))
         .route("/healthz", get(healthz))
+        .route("/metrics", get(metrics))
+        .route(
+            "/api/traffic",
+            get(|State(desk): State<Desk>| async move { Json(desk.board.house().traffic()) }),
+        )
         .route("/api/status", get(|State(desk): State<Desk>| async move { Json(desk.view().status()) }))
         .route(
             "/api/rooms",
@@ -153,6 +158,11 @@ async fn healthz(State(desk): State<Desk>) -> Result<Json<Health>, Problem> {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unhealthy", "the house does not do its work");
         Err(problem.with_reasons(health.reasons))
     }
+}
+
+async fn metrics(State(desk): State<Desk>) -> impl IntoResponse {
+    let text = metrics::text(&desk.view(), &desk.board.house().traffic());
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(metrics::MEDIA_TYPE))], text)
 }
 
 #[derive(Deserialize)]

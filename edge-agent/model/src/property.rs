@@ -20,7 +20,6 @@ mod tests;
 
 use crate::arbitration::Hold;
 use crate::ids::{CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber};
-use crate::ids::{CommandKey, DeviceId, LinkId, PointId, PostingNumber};
 use crate::{
     Alert, AlertKind, Change, Date, DeviceHealth, DeviceState, Fact, Found, Intent, LinkHealth, Observation,
     Order, PointState, Quality, Role, RoomFlags, RoomId, Stay, StayId, Timestamp, Value,

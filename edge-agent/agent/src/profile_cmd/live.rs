@@ -2,8 +2,8 @@
 
 use super::{failed, resolved, wrong};
 use crate::cli::{DONE, FAILED, Form, WRONG};
-use clap::{ArgGroup, Args, ValueEnum, ValueHint};
-use engawa_field::modbus::BusConfig;
+use crate::line_args::LineArgs;
+use clap::{ArgGroup, Args};
 use engawa_field::modbus::tool::{self, Findings, PointAnswer, PointFinding};
 use engawa_field::profile::Resolved;
 use engawa_model::Quality;
@@ -15,24 +15,8 @@ use serde_json::{Value, json};
 pub(crate) struct Test {
     /// The name of a profile (see `engawa profile list`), or a file.
     profile: String,
-    /// Modbus TCP.
-    #[arg(long, value_name = "HOST:PORT", group = "line", value_hint = ValueHint::Hostname)]
-    tcp: Option<String>,
-    /// RTU frames over TCP, as simple serial servers pass them on.
-    #[arg(long, value_name = "HOST:PORT", group = "line", value_hint = ValueHint::Hostname)]
-    rtu_tcp: Option<String>,
-    /// A serial line.
-    #[arg(long, value_name = "DEVICE", group = "line", value_hint = ValueHint::FilePath)]
-    serial: Option<String>,
-    /// The speed of the serial line.
-    #[arg(long, default_value_t = 19200, value_parser = clap::value_parser!(u32).range(1200..=921_600))]
-    baud: u32,
-    /// The parity of the serial line.
-    #[arg(long, value_enum, default_value_t = Parity::Even)]
-    parity: Parity,
-    /// The stop bits of the serial line; 1, or 2 without parity, where absent.
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]
-    stop_bits: Option<u8>,
+    #[command(flatten)]
+    line: LineArgs,
     /// The device's unit id.
     #[arg(long, default_value_t = 1)]
     unit: u8,
@@ -46,49 +30,9 @@ pub(crate) struct Test {
     form: Form,
 }
 
-/// The parity of a serial line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Parity {
-    Even,
-    Odd,
-    None,
-}
-
 pub(super) fn var(text: &str) -> Result<(String, String), String> {
     let (name, choice) = text.split_once('=').ok_or("expected NAME=CHOICE, such as temperature=celsius")?;
     Ok((name.to_owned(), choice.to_owned()))
-}
-
-impl Test {
-    /// The line, as a [[bus]] of a configuration would say it.
-    fn bus(&self) -> Result<BusConfig, String> {
-        let mut bus = json!({ "id": "test", "timeout_ms": self.timeout_ms });
-        if let Some(address) = &self.tcp {
-            bus["address"] = json!(address);
-        }
-        if let Some(address) = &self.rtu_tcp {
-            bus["address"] = json!(address);
-            bus["framing"] = json!("rtu");
-        }
-        if let Some(device) = &self.serial {
-            bus["serial"] = json!(device);
-            bus["baud"] = json!(self.baud);
-            bus["parity"] = json!(match self.parity {
-                Parity::Even => "even",
-                Parity::Odd => "odd",
-                Parity::None => "none",
-            });
-            if let Some(bits) = self.stop_bits {
-                bus["stop_bits"] = json!(bits);
-            }
-        }
-        let bus: BusConfig = serde_json::from_value(bus)
-            .map_err(|error| format!("this kind of line can't be used: {error}"))?;
-        match bus.validate().into_iter().next() {
-            Some((_, fault)) => Err(fault),
-            None => Ok(bus),
-        }
-    }
 }
 
 /// Reads the device; the exit status.
@@ -105,7 +49,7 @@ pub(super) fn test(test: &Test) -> u8 {
         }
         Err(report) => return wrong(report),
     };
-    let bus = match test.bus() {
+    let bus = match test.line.bus(test.timeout_ms) {
         Ok(bus) => bus,
         Err(fault) => {
             eprintln!("engawa: {fault}");

@@ -440,13 +440,14 @@ impl Bus {
                 let place =
                     if count == 1 { first.to_string() } else { format!("{first}..{}", first + (count - 1)) };
                 // Devices refuse gaps and lengths that no manual names, and points that a model does not have.
-                if matches!(failure, Failure::Exception(2 | 3))
-                    && device.refused(number, now, at, &mut self.facts)
-                {
-                    device.well(at, &mut self.facts);
+                if matches!(failure, Failure::Exception(2 | 3)) {
+                    let learnt = device.refused(number, now, at, &mut self.facts);
                     device.note(&mut self.facts);
-                    self.tally.failed(n, at, &failure.in_words(&place));
-                    return;
+                    if learnt {
+                        device.well(at, &mut self.facts);
+                        self.tally.failed(n, at, &failure.in_words(&place));
+                        return;
+                    }
                 }
                 if failure.may_pass() && device.try_again(number, now) {
                     self.tally.retried(n);

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-pub struct House(watch::Sender<Vec<Fact>>);
+pub struct House(pub watch::Sender<Vec<Fact>>);
 
 impl ObservationSink for House {
     fn report(&self, observation: Observation) -> SinkFuture<'_> {

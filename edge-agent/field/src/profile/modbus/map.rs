@@ -321,6 +321,11 @@ impl ModbusMap {
         self.points.iter().map(spec).collect()
     }
 
+    /// True where the profile names what tells its make from others.
+    pub fn has_mark(&self) -> bool {
+        self.identity.is_some() || self.device_id.is_some()
+    }
+
     /// The number of the point `name`.
     pub(crate) fn position(&self, name: &str) -> Option<usize> {
         self.points.iter().position(|point| *point.name == *name)
