@@ -31,7 +31,6 @@ use lane::{Codec, Kept};
 use many::{Many, Plain};
 use rtu::Timing;
 use single::Single;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -60,8 +59,6 @@ pub(crate) struct Line {
     config: BusConfig,
     lanes: usize,
     kept: Option<Kept>,
-    /// A serial port is this line's alone.
-    reserved: Option<OwnedFd>,
     /// One for each lane of the present connection.
     codecs: Vec<Codec>,
     place: Arc<str>,
@@ -83,7 +80,6 @@ impl Line {
             config: config.clone(),
             lanes: if one { 1 } else { lanes.clamp(1, MOST_LANES) },
             kept: None,
-            reserved: None,
             codecs: Vec::new(),
             place: config.place().into(),
             counters: Arc::default(),
@@ -111,7 +107,7 @@ impl Line {
         }
         self.disconnect();
         let kept = if let Some(path) = &self.config.serial {
-            self.reserved = open::reserve(path).map_err(Failure::NoConnection)?;
+            open::nobody_has(path).await.map_err(Failure::NoConnection)?;
             let port = open::serial(path, &self.config).map_err(Failure::NoConnection)?;
             let timing = Timing::serial(self.config.baud_or_default(), self.config.turnaround());
             Kept::Single(Single::start(port, timing, Arc::clone(&self.counters)))
@@ -203,7 +199,6 @@ impl Line {
     /// Drops the connection: whoever waits on a lane is told.
     pub(crate) fn disconnect(&mut self) {
         self.watch = None;
-        self.reserved = None;
         if let Some(kept) = self.kept.take() {
             if let Kept::Many(many) = &kept {
                 self.number = many.next_number();

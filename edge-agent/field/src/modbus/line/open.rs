@@ -2,13 +2,15 @@
 
 use crate::modbus::config::{BusConfig, Parity};
 use rustix::fs::{FlockOperation, Mode, OFlags};
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_serial::{ClearBuffer, DataBits, FlowControl, SerialPort, SerialStream, StopBits};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(3);
+/// How often a port that somebody has is looked at again, and after what pause.
+const LOOKS: u32 = 6;
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A socket to `host:port`; else why not.
 pub(super) async fn tcp(address: &str) -> Result<TcpStream, String> {
@@ -21,24 +23,29 @@ pub(super) async fn tcp(address: &str) -> Result<TcpStream, String> {
     Ok(stream)
 }
 
-/// Takes a port for this program, against the others of Engawa: the agent and a tool on one line would spoil each other's
-/// answers. Given back when the handle is dropped, or the program has ended in whatever way.
+/// Sees that no other program has the port: the agent and a tool on one line would spoil each other's answers.
 ///
-/// It is a word between ourselves (`flock`). The port is not closed to other programs (`TIOCEXCL`): on some drivers that
-/// outlives a program that was killed, and it keeps out what a technician wants to look with.
-pub(super) fn reserve(path: &str) -> Result<Option<OwnedFd>, String> {
+/// Whoever opens a port through this library has a shared lock on it (`flock`), which goes with the program however that
+/// ends. So an exclusive one is to be had only where nobody is; it is given back at once, for the port's own lock to be
+/// taken. The port is not closed to programs that don't look (`TIOCEXCL`): on some drivers that outlives a program that
+/// was killed, and it keeps out what a technician wants to look with.
+pub(super) async fn nobody_has(path: &str) -> Result<(), String> {
     // Never the controlling terminal of a service, and never waiting for a modem's line.
     let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    // Where it can't be opened, opening it to use it says why.
-    let Ok(handle) = rustix::fs::open(path, flags, Mode::empty()) else { return Ok(None) };
-    match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(format!(
-            "{path} is in use by another program of Engawa; two on one line spoil each other's answers. Stop the agent \
-             first (`systemctl stop engawa`), or wait for the tool to end"
-        )),
-        // Where locks are not known nobody else has one.
-        _ => Ok(Some(handle)),
+    for _ in 0..LOOKS {
+        // Where it can't be opened, opening it to use it says why.
+        let Ok(handle) = rustix::fs::open(path, flags, Mode::empty()) else { return Ok(()) };
+        match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
+            // The line's own last connection may be about to go.
+            Err(rustix::io::Errno::WOULDBLOCK) => tokio::time::sleep(LOOK).await,
+            // Where locks are not known nobody has one.
+            _ => return Ok(()),
+        }
     }
+    Err(format!(
+        "{path} is in use by another program, perhaps the agent; two on one line spoil each other's answers. Stop the \
+         agent first (`systemctl stop engawa`), or wait for the other program to end"
+    ))
 }
 
 /// A port, set as configured; else why not.

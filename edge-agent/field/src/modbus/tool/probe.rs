@@ -26,6 +26,8 @@ const PLACES: [(Table, u16); 10] = [
     (Table::Discrete, 0),
     (Table::Holding, 4000),
 ];
+/// A pause between two connections.
+const BETWEEN: Duration = Duration::from_millis(200);
 /// A rest for a device that has stopped answering.
 const REST: Duration = Duration::from_secs(1);
 
@@ -85,6 +87,8 @@ pub async fn probe(
     }
     round_trips.sort();
     let (most, beyond) = prober.most(table, address).await;
+    // Many devices have one connection at a time.
+    prober.line.disconnect();
     let at_once = match config.framing {
         Framing::Tcp if config.serial.is_none() => Some(at_once(config, unit, table, address).await?),
         _ => None,
@@ -171,6 +175,8 @@ async fn at_once(config: &BusConfig, unit: u8, table: Table, address: u16) -> Re
     let longest = Duration::from_millis(u64::from(config.timeout_ms));
     let mut bears = 1;
     for count in AT_ONCE {
+        // The device notices that the connection before has ended.
+        tokio::time::sleep(BETWEEN).await;
         let mut line = Line::new(config, usize::from(count));
         if let Err(failure) = line.connect().await {
             return Ok(AtOnce { bears, beyond: Some(failure.in_words("")) });
