@@ -150,6 +150,83 @@ fn a_stay_outlives_kill_9_and_the_list_is_asked_for_again() {
     }
 }
 
+/// A Modbus server on a free port: input registers answer with 7, everything else is refused.
+fn modbus() -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = |mut stream: TcpStream| -> std::io::Result<()> {
+        loop {
+            let mut frame = [0; 12];
+            stream.read_exact(&mut frame)?;
+            let count = u16::from_be_bytes([frame[10], frame[11]]);
+            let mut pdu = vec![frame[7] | 0x80, 2];
+            if frame[7] == 4 {
+                pdu = vec![4, u8::try_from(count * 2).unwrap()];
+                pdu.extend((0..count).flat_map(|_| [0, 7]));
+            }
+            let mut answer = frame[..4].to_vec();
+            answer.extend(u16::try_from(pdu.len() + 1).unwrap().to_be_bytes());
+            answer.push(frame[6]);
+            answer.extend(pdu);
+            stream.write_all(&answer)?;
+        }
+    };
+    std::thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            std::thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+#[test]
+fn what_devices_refuse_is_counted_learnt_and_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = configuration(dir.path(), "127.0.0.1:9");
+    let profile = "[profile]\nname = 'p'\nmake = 'm'\nmodel = 'm'\nkind = 'k'\nprotocol = 'modbus'\nsources = ['s']\n\
+        [modbus]\ninterval_ms = 100\n[[modbus.points]]\nname = 'in'\ntable = 'input'\naddress = 0\ntype = 'u16'\n\
+        [[modbus.points]]\nname = 'hole'\ntable = 'holding'\naddress = 3\ntype = 'u16'\n";
+    std::fs::create_dir(dir.path().join("profiles")).unwrap();
+    std::fs::write(dir.path().join("profiles/p.toml"), profile).unwrap();
+    let mut text = std::fs::read_to_string(&config).unwrap();
+    text = format!("profiles = 'profiles'\n{text}\n[[bus]]\nid = 'b'\naddress = '{}'\n", modbus());
+    text += "[[device]]\nid = 't'\nroom = '101'\nprofile = 'p'\nbus = 'b'\nunit = 4\n";
+    std::fs::write(&config, text).unwrap();
+    let _agent = Agent(engawa(&["run", config.to_str().unwrap()]).stderr(Stdio::null()).spawn().unwrap());
+
+    let planned = || {
+        let plan = listed(&["devices", "plan", "--json"], &config).pop()?;
+        let requests = plan["requests"].as_array()?;
+        Some(requests.iter().filter(|request| request["refused"] == true).count())
+    };
+    wait_for("what was learnt, in the store and the plan", || (planned() == Some(1)).then_some(()));
+    let device = wait_for("the traffic of the device", || {
+        listed(&["devices", "--json"], &config)
+            .pop()
+            .filter(|device| device["traffic"]["values"].as_u64() > Some(3))
+    });
+    assert_eq!(device["state"], "well", "a hole is no sickness: {device}");
+    assert_eq!(device["traffic"]["exceptions"]["2 illegal data address"], 1, "{device}");
+    let out = engawa(&["devices", config.to_str().unwrap()]).output().unwrap();
+    let shown = String::from_utf8(out.stdout).unwrap();
+    assert!(shown.contains("1 exception 2 illegal data address; round trip"), "{shown}");
+    let status = listed(&["status", "--json"], &config).pop().unwrap();
+    assert_eq!(status["traffic"][0]["bus"], "b");
+    assert!(status["traffic"][0]["busy_percent"].as_f64().unwrap() >= 0.0);
+    let out = engawa(&["status", config.to_str().unwrap()]).output().unwrap();
+    let shown = String::from_utf8(out.stdout).unwrap();
+    assert!(shown.contains("\nbuses\n  b ") && shown.contains("1 failed"), "{shown}");
+
+    // Forgotten, it is found out anew: the device refuses it a second time.
+    let forgot = engawa(&["devices", "forget", "t", config.to_str().unwrap()]).output().unwrap();
+    assert_eq!(forgot.status.code(), Some(0), "{}", String::from_utf8_lossy(&forgot.stderr));
+    wait_for("a second refusal", || {
+        let device = listed(&["devices", "--json"], &config).pop()?;
+        (device["traffic"]["exceptions"]["2 illegal data address"] == 2).then_some(())
+    });
+    wait_for("what was learnt again", || (planned() == Some(1)).then_some(()));
+}
+
 #[test]
 fn a_wrong_configuration_is_told_with_its_place_and_status_2() {
     let dir = tempfile::tempdir().unwrap();

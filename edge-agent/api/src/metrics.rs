@@ -132,7 +132,8 @@ fn units(out: &mut Text, traffic: &[BusTraffic]) {
             out.count("engawa_unit_exceptions_total", &of, *count);
         }
     }
-    let times: [(&str, &str, fn(&UnitTraffic) -> Quantiles); 2] = [
+    type Times = fn(&UnitTraffic) -> Quantiles;
+    let times: [(&str, &str, Times); 2] = [
         ("engawa_unit_round_trip_seconds", "From a request to its answer.", |unit| unit.round_trip),
         ("engawa_unit_poll_lag_seconds", "How much later than its time a poll went out.", |unit| unit.lag),
     ];

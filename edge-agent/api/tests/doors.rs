@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 use engawa_api::{
-    Accepted, ApiConfig, Client, ClientError, CommandError, CommandReport, Health, House, HouseError,
-    HouseView, LogRow, RoomView, Surroundings, SyncView, serve,
+    Accepted, ApiConfig, BusTraffic, Client, ClientError, CommandError, CommandReport, Health, House,
+    HouseError, HouseView, LogRow, Quantiles, RoomView, Surroundings, SyncView, UnitTraffic, serve,
 };
 use engawa_model::{
     ClimateDefaults, Command, CommandKey, CommandSource, Currency, DeviceId, DeviceSpec, Fact, GuestRecord,
@@ -83,6 +83,36 @@ impl House for SmallHouse {
 
     fn log(&self, _after: u64, _limit: usize) -> BoxFuture<'_, Result<Vec<LogRow>, HouseError>> {
         async move { Ok(Vec::new()) }.boxed()
+    }
+
+    fn traffic(&self) -> Vec<BusTraffic> {
+        let unit = UnitTraffic {
+            device: DeviceId::from("t"),
+            unit: 4,
+            requests: 12,
+            values: 100,
+            writes: 1,
+            retries: 0,
+            timeouts: 2,
+            crc: 0,
+            garbage: 0,
+            broken: 0,
+            exceptions: [("2 illegal data address".to_owned(), 3)].into(),
+            round_trip: Quantiles { count: 10, p50_ms: 5.0, p95_ms: 7.0, p99_ms: 7.0, max_ms: 6.5 },
+            lag: Quantiles::default(),
+            last_error: None,
+        };
+        vec![BusTraffic {
+            bus: "b".into(),
+            place: "10.0.0.5:502".into(),
+            busy_percent: 25.0,
+            dead_percent: 1.0,
+            late: 0,
+            crc: 0,
+            noise: 0,
+            reconnects: 1,
+            units: vec![unit],
+        }]
     }
 
     fn health(&self) -> Health {
