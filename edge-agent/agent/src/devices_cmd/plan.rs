@@ -99,7 +99,7 @@ fn request(out: &mut impl Write, request: &PlannedRequest) -> io::Result<()> {
     let PlannedRequest { function, first, count, along, points, .. } = request;
     let last = u32::from(*first) + u32::from(*count) - 1;
     let place = if *count == 1 { first.to_string() } else { format!("{first}..{last}") };
-    let every = if request.interval_ms % 1000 == 0 {
+    let every = if request.interval_ms.is_multiple_of(1000) {
         format!("{} s", request.interval_ms / 1000)
     } else {
         format!("{} ms", request.interval_ms)

@@ -272,7 +272,7 @@ impl Tally {
                 let count = &mut unit.exceptions[if place < CODES { place } else { 0 }];
                 *count = count.saturating_add(1);
             }
-            Some(Failure::Silent(_) | Failure::Late(_)) => unit.timeouts += 1,
+            Some(Failure::Silent(_) | Failure::Late(_) | Failure::HeldUp(_)) => unit.timeouts += 1,
             Some(Failure::Crc) => unit.crc += 1,
             Some(Failure::Garbage(_) | Failure::Half(..)) => unit.garbage += 1,
             Some(Failure::Broken(_) | Failure::NoConnection(_)) => unit.broken += 1,
