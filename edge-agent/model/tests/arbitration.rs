@@ -283,7 +283,7 @@ proptest! {
                 Step::Goes(stay, r) => house.goes(&stay.to_string(), room(r)),
                 Step::Wall(r, celsius) => {
                     let (point, celsius) = (PointId::new(format!("t-{}", room(r)), "setpoint"), 20.0 + f64::from(celsius));
-                    let known = house.property.points().get(&point).and_then(|state| state.value.clone());
+                    let known = house.property.point(&point).and_then(|state| state.value.clone());
                     let busy = orders.iter().any(|order| order.point == point);
                     house.wall(room(r), celsius);
                     let own = known.is_some_and(|was| was != Value::Float(celsius)) && !busy;
