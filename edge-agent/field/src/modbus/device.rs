@@ -169,6 +169,10 @@ impl Device {
         self.learnt = Learnt::default();
         self.noted = None;
         self.replan(now);
+        for poll in &mut self.polls {
+            // What was refused waited for its next turn.
+            poll.due = poll.due.min(now);
+        }
     }
 
     /// What is to be remembered of the device, where that has changed.
