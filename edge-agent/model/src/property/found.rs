@@ -112,6 +112,7 @@ mod tests {
                 eco_heating_c: 17.0,
                 eco_cooling_c: 28.0,
                 season: Season::Heating,
+                guest_hold_s: 7200,
             },
             rooms: vec![RoomSpec { id: RoomId::from("101") }],
             devices: vec![],
