@@ -177,6 +177,9 @@ impl Device {
 
     /// What is to be remembered of the device, where that has changed.
     pub(crate) fn note(&mut self, facts: &mut Vec<Fact>) {
+        if self.noted.is_none() && self.learnt == Learnt::default() {
+            return;
+        }
         // A device that refuses everything is none of its profile: nothing is learnt from that.
         let note = if self.refuses_all() { None } else { self.learnt.note(&self.map) };
         if note != self.noted {
