@@ -270,7 +270,9 @@ impl Device {
                 facts.push(reported(point_id(&self.id, &spec.name), &now, at));
                 self.last[point] = Some(now);
             } else if let Some(told) = self.told.get(point)
-                && spec.heartbeat.is_some_and(|beat| clock >= *told + beat)
+                // Where the next poll would be further from the beat than this one, it is now: answers come a little
+                // sooner or later.
+                && spec.heartbeat.is_some_and(|beat| clock + poll.request.interval / 2 >= *told + beat)
             {
                 facts.push(Fact::Confirmed { point: point_id(&self.id, &spec.name), sampled: at });
             } else {

@@ -37,7 +37,7 @@ fn profile(site: &Site<'_>) -> String {
         );
         // A point that is told at each poll brings the device's document along.
         if address == 0 && site.load.publish == Publish::Always {
-            let _ = writeln!(text, "heartbeat_ms = {}", site.load.period_ms / 2);
+            let _ = writeln!(text, "heartbeat_ms = {}", site.load.period_ms);
         }
     }
     text
