@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout, reason = "standard output is where an answer goes")]
 
 use crate::config::{self, Loaded};
-use crate::{devices_cmd, enroll, listing, profile_cmd, run, status};
+use crate::{broker_cmd, devices_cmd, enroll, listing, profile_cmd, run, status};
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use serde_json::json;
@@ -40,6 +40,7 @@ Examples:
                                               which units answer on a line, and which profiles fit them
   engawa profile test siemens-rdf302 --tcp 192.168.10.5:502 --unit 3
                                               whether a live device follows a profile
+  engawa broker passwd sensor-101             the password of a device at the broker
   engawa rooms --json | jq .points            every point of every room"
 )]
 struct Cli {
@@ -134,6 +135,11 @@ enum Command {
         #[arg(long)]
         replace: bool,
     },
+    /// Passwords at the broker, and the files of a Mosquitto for this house
+    Broker {
+        #[command(subcommand)]
+        command: broker_cmd::Command,
+    },
     /// List, show, check and try device profiles
     Profile {
         #[command(subcommand)]
@@ -178,6 +184,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Enroll { code, file, replace } => {
             with(&file, |loaded| Ok(enroll::enroll(loaded, &code, replace)?))
         }
+        Command::Broker { command } => with(command.file(), |loaded| Ok(broker_cmd::main(&command, loaded)?)),
         Command::Profile { command } => profile_cmd::main(command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "engawa", &mut std::io::stdout());

@@ -3,6 +3,7 @@
 //! Everything that is wrong is found at once, each fault at its place: what serde sees, and what only the whole shows
 //! (a room that is not there, two devices with one unit id).
 
+mod brokers;
 mod check;
 pub(crate) mod files;
 mod profiles;
@@ -12,7 +13,7 @@ use engawa_diag::Report;
 use engawa_field::modbus::{BusConfig, ModbusDevice};
 use engawa_field::mqtt::home_assistant::{HomeAssistant, HomeAssistantConfig, HomeDevice};
 use engawa_field::mqtt::sparkplug::SparkplugConfig;
-use engawa_field::mqtt::{MqttConfig, MqttDevice};
+use engawa_field::mqtt::{BrokerConfig, MqttConfig, MqttDevice};
 use engawa_field::profile::{PointTraits, ProfileHead, Resolved};
 use engawa_model::{
     ClimateDefaults, Currency, DeviceId, DeviceSpec, LinkId, PointSpec, PropertyId, PropertySpec, RoomId,
@@ -35,8 +36,11 @@ pub(crate) struct Config {
     pub(crate) store: StoreConfig,
     /// The PMS; a house without one leaves it out.
     pub(crate) pms: Option<PmsConfig>,
-    /// The broker; without this section the gateway brings its own.
+    /// The main broker; without this section the gateway brings its own.
     pub(crate) mqtt: Option<MqttConfig>,
+    /// Further brokers.
+    #[serde(default)]
+    pub(crate) broker: Vec<BrokerConfig>,
     /// The house announced to Home Assistant, at the same broker.
     pub(crate) home_assistant: Option<HomeAssistantConfig>,
     /// The property as a Sparkplug edge node at the site's broker.
@@ -102,6 +106,10 @@ pub(crate) struct DeviceConfig {
     pub(crate) unit: Option<u8>,
     /// Its name on the broker, for MQTT; its `id` where absent.
     pub(crate) name: Option<String>,
+    /// The id of its broker, for MQTT; the main one where absent.
+    pub(crate) broker: Option<String>,
+    /// The file of its password at the main broker, for MQTT; one made by `engawa broker passwd` where absent.
+    pub(crate) password_file: Option<PathBuf>,
     /// What differs between devices of its make.
     #[serde(default)]
     pub(crate) vars: BTreeMap<String, String>,
@@ -179,10 +187,21 @@ impl Config {
                 *file = base.join(&*file).to_string_lossy().into_owned();
             }
         }
-        if let Some(mqtt) = &mut self.mqtt {
-            for path in [&mut mqtt.ca_file, &mut mqtt.password_file].into_iter().flatten() {
-                *path = base.join(&*path);
-            }
+        let main = self.mqtt.iter_mut().flat_map(|mqtt| {
+            [&mut mqtt.ca_file, &mut mqtt.cert_file, &mut mqtt.key_file, &mut mqtt.password_file]
+        });
+        let further = self.broker.iter_mut().flat_map(|broker| {
+            [&mut broker.ca_file, &mut broker.cert_file, &mut broker.key_file, &mut broker.password_file]
+        });
+        for path in main.chain(further).flatten() {
+            *path = base.join(&*path);
+        }
+        let users = self.mqtt.iter_mut().flat_map(|mqtt| {
+            mqtt.user.iter_mut().filter_map(|user| user.password_file.as_mut()).chain(mqtt.secrets.as_mut())
+        });
+        let devices = self.device.iter_mut().filter_map(|device| device.password_file.as_mut());
+        for path in users.chain(devices) {
+            *path = base.join(&*path);
         }
     }
 }
@@ -235,8 +254,8 @@ impl Loaded {
         buses
     }
 
-    /// The devices on the broker.
-    pub(crate) fn mqtt_devices(&self) -> Vec<MqttDevice> {
+    /// The devices on the further broker `broker`, or on the main one.
+    pub(crate) fn mqtt_devices(&self, broker: Option<&str>) -> Vec<MqttDevice> {
         let device = |(device, resolved): (&DeviceConfig, &Resolved)| match resolved {
             Resolved::Mqtt(profile) => Some(MqttDevice {
                 id: DeviceId::new(device.id.clone()),
@@ -246,7 +265,8 @@ impl Loaded {
             }),
             Resolved::Modbus(_) => None,
         };
-        self.config.device.iter().zip(&self.resolved).filter_map(device).collect()
+        let all = self.config.device.iter().zip(&self.resolved);
+        all.filter(|(device, _)| device.broker.as_deref() == broker).filter_map(device).collect()
     }
 
     /// The house for Home Assistant, with its `links`.

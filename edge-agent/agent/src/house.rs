@@ -2,15 +2,14 @@
 //! what follows from them, and only then lets intents, publications and acknowledgements out.
 
 use crate::outlets::{OutletId, Outlets};
-use engawa_field::mqtt::documents::device_values;
-use engawa_field::mqtt::{Publication, Publisher, ValueTopics, house, sparkplug};
+use crate::publishing::{Published, Publishing};
+use engawa_field::mqtt::{Publisher, ValueTopics, sparkplug};
 use engawa_model::{
-    Change, Command, CommandKey, CommandOutcome, CommandSource, DeviceId, Entity, Fact, Intent, Lane, LinkId,
+    Change, Command, CommandKey, CommandOutcome, CommandSource, Entity, Fact, Intent, Lane, LinkId,
     Observation, ObservationSink, OrderState, PMS_LINK, Property, SinkClosed, SinkFuture, Timestamp,
 };
 use engawa_protocol::ports::Row;
 use engawa_store::{Batch, Durability, LaneMarks, Store, StoreError};
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -47,8 +46,10 @@ enum Message {
     Accept { commands: Vec<Row>, durable: oneshot::Sender<u64> },
     /// A driver asks for its intents: at its first start and at each later one.
     Connect { outlet: OutletId, intents: oneshot::Sender<mpsc::Receiver<Intent>> },
-    /// The broker's task has started: what changes is published through this from now on.
-    Publish(Publisher, ValueTopics),
+    /// A broker's task has started: what changes is published there through this from now on.
+    Publish(OutletId, Publisher, ValueTopics),
+    /// An event of the store needn't wait any more.
+    Delivered(u64),
     /// The same for the Sparkplug node.
     Update(sparkplug::Updates),
 }
@@ -99,17 +100,23 @@ impl Door {
         queue.await.map_err(|_| SinkClosed)
     }
 
-    /// From now on what changes is published through `publisher`.
+    /// From now on what changes is published at `broker` through `publisher`.
     pub(crate) async fn publish_through(
         &self,
+        broker: OutletId,
         publisher: Publisher,
         values: ValueTopics,
     ) -> Result<(), SinkClosed> {
-        self.0.send(Message::Publish(publisher, values)).await.map_err(|_| SinkClosed)
+        self.0.send(Message::Publish(broker, publisher, values)).await.map_err(|_| SinkClosed)
     }
 }
 
 impl Door {
+    /// The broker has the event `number`.
+    pub(crate) async fn delivered(&self, number: u64) -> Result<(), SinkClosed> {
+        self.0.send(Message::Delivered(number)).await.map_err(|_| SinkClosed)
+    }
+
     /// From now on Sparkplug's metrics go through `updates`.
     pub(crate) async fn update_through(&self, updates: sparkplug::Updates) -> Result<(), SinkClosed> {
         self.0.send(Message::Update(updates)).await.map_err(|_| SinkClosed)
@@ -167,9 +174,7 @@ pub(crate) struct House {
     store: Store,
     messages: mpsc::Receiver<Message>,
     outlets: Outlets,
-    publisher: Option<Publisher>,
-    /// The form that values have on the broker.
-    values: ValueTopics,
+    publishing: Publishing,
     updates: Option<sparkplug::Updates>,
     closing: CancellationToken,
     /// When what was committed must survive a power cut.
@@ -180,9 +185,7 @@ pub(crate) struct House {
 #[derive(Default)]
 struct Effects {
     intents: Vec<Intent>,
-    publications: Vec<Publication>,
-    /// Devices whose documents have changed.
-    documents: BTreeSet<DeviceId>,
+    published: Published,
     updates: Vec<sparkplug::Update>,
     observed: Vec<oneshot::Sender<()>>,
     accepted: Vec<oneshot::Sender<u64>>,
@@ -194,6 +197,7 @@ impl House {
         property: Property,
         store: Store,
         outlets: Outlets,
+        publishing: Publishing,
         closing: CancellationToken,
     ) -> (Self, Door, Arc<Shared>) {
         let (door, messages) = mpsc::channel(QUEUE);
@@ -211,8 +215,7 @@ impl House {
                 store,
                 messages,
                 outlets,
-                publisher: None,
-                values: ValueTopics::default(),
+                publishing,
                 updates: None,
                 closing,
                 settle_by: None,
@@ -269,7 +272,8 @@ impl House {
     fn take(&mut self, group: Vec<Message>) -> Result<(), StoreError> {
         let now = Timestamp::now();
         self.shared.beat_s.store(now.as_second(), Ordering::Relaxed);
-        let (mut batch, mut effects) = (Batch::default(), Effects::default());
+        let mut batch = Batch::default();
+        let mut effects = Effects { published: self.publishing.begin(), ..Effects::default() };
         let shared = Arc::clone(&self.shared);
         let mut property = shared.lock();
         for message in group {
@@ -297,14 +301,14 @@ impl House {
                     // A driver that was stopped while it started asks no more.
                     let _ = intents.send(self.outlets.connect(outlet));
                 }
-                Message::Publish(publisher, values) => {
-                    (self.publisher, self.values) = (Some(publisher), values);
+                Message::Publish(broker, publisher, values) => {
+                    self.publishing.start(broker, publisher, values);
                 }
+                Message::Delivered(number) => batch.delivered.push(number),
                 Message::Update(updates) => self.updates = Some(updates),
             }
         }
-        let documents = effects.documents.iter().filter_map(|device| device_values(&property, device));
-        effects.publications.extend(documents);
+        effects.published.complete(&property);
         let durability = durability(&batch, &effects);
         let store = &mut self.store;
         // The commit waits for the disk; other tasks of the runtime move to another thread meanwhile.
@@ -316,6 +320,9 @@ impl House {
             self.settled();
         }
         self.let_out(effects);
+        if !batch.events.is_empty() {
+            self.publishing.remind();
+        }
         if !batch.changes.is_empty() || !batch.touched.is_empty() {
             self.shared.version.send_modify(|version| *version += 1);
         }
@@ -338,15 +345,9 @@ impl House {
         effects: &mut Effects,
     ) {
         let applied = property.apply(observation);
-        if self.publisher.is_some() {
-            for change in &applied.changes {
-                effects.publications.extend(house::publications(property, change, self.values));
-                if let Change::Reported { point, .. } = change
-                    && self.values.devices()
-                {
-                    effects.documents.insert(point.device.clone());
-                }
-            }
+        for change in &applied.changes {
+            effects.published.add(property, change);
+            batch.events.extend(self.publishing.events(property, change));
         }
         if self.updates.is_some() {
             let told = applied.changes.iter().flat_map(|change| sparkplug::updates(property, change));
@@ -416,11 +417,7 @@ impl House {
         for done in effects.accepted {
             let _ = done.send(self.store.inbox_mark());
         }
-        if let Some(publisher) = &self.publisher {
-            for publication in effects.publications {
-                publisher.publish(publication);
-            }
-        }
+        self.publishing.let_out(effects.published);
         if let Some(updates) = &self.updates {
             for update in effects.updates {
                 updates.push(update);

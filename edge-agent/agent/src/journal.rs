@@ -3,9 +3,12 @@
 //! Reads go to read-only connections; what changes the store goes through the house, which is its only writer.
 
 use crate::house::{Door, Shared};
+use engawa_field::mqtt::{EventStore, StoredEvent};
 use engawa_model::Lane;
 use engawa_protocol::ports::{EdgeStore, Row, StoreFault};
-use engawa_store::{DATABASE_FILE, DatabaseKey, Reader};
+use engawa_store::{DATABASE_FILE, DatabaseKey, Reader, WaitingEvent};
+use futures::future::BoxFuture;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -85,5 +88,27 @@ impl EdgeStore for Journal {
 
     fn accept(&self, commands: Vec<Row>) -> Result<u64, StoreFault> {
         self.door.accept(commands).map_err(|source| StoreFault::new("taking commands of the cloud", source))
+    }
+}
+
+/// The events that wait for one broker.
+pub(crate) struct Events {
+    pub(crate) broker: String,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) door: Door,
+}
+
+impl EventStore for Events {
+    fn waiting(&self, after: u64, most: usize) -> Result<Vec<StoredEvent>, Box<dyn Error + Send + Sync>> {
+        let events = self.journal.read_with(|reader| reader.events(&self.broker, after, most))?;
+        let event = |WaitingEvent { number, topic, payload }| StoredEvent { number, topic, payload };
+        Ok(events.into_iter().map(event).collect())
+    }
+
+    fn delivered(&self, number: u64) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            // Where the house has stopped, it is told once more after the next start.
+            let _ = self.door.delivered(number).await;
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! `engawa`: the agent that runs in the hotel, and its command line.
 
+mod broker_cmd;
 mod cli;
 mod config;
 mod desk;
@@ -12,7 +13,9 @@ mod line_args;
 mod listing;
 mod outlets;
 mod profile_cmd;
+mod publishing;
 mod run;
+mod secrets;
 mod service;
 mod status;
 mod supervisor;

@@ -1,10 +1,12 @@
 //! `engawa run`: puts the parts together, and takes them apart in the right order.
 
-use crate::config::{CloudConfig, Loaded};
+use crate::config::{CloudConfig, Config, Loaded};
 use crate::desk::{self, CLOUD_LINK, Desk};
 use crate::house::{Door, House, PMS, Shared, link_lost};
-use crate::journal::Journal;
+use crate::journal::{Events, Journal};
 use crate::outlets::Outlets;
+use crate::publishing::Publishing;
+use crate::secrets;
 use crate::service;
 use crate::supervisor::Supervisor;
 use anyhow::{Context, bail};
@@ -13,7 +15,9 @@ use engawa_field::mqtt::home_assistant::HomeAssistant;
 use engawa_field::mqtt::sparkplug::{
     self, BdSeqFile, SPARKPLUG_LINK, Sparkplug, SparkplugConfig, SparkplugParts,
 };
-use engawa_field::mqtt::{self, MQTT_LINK, MqttDevice, MqttParts, house};
+use engawa_field::mqtt::{
+    self, BrokerConfig, EventStore, MQTT_LINK, MqttConfig, MqttDevice, MqttParts, User, house,
+};
 use engawa_link::{EdgeLink, Identity, IdentityError, LinkState, Tuning};
 use engawa_model::{LinkId, ObservationSink, Property, PropertyId, Timestamp};
 use engawa_pms::tcp::{Shell, SystemClock};
@@ -71,12 +75,23 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
             (outlet, bus, devices)
         })
         .collect();
-    let mqtt_devices = loaded.mqtt_devices();
-    let mqtt_outlet = outlets.add(MQTT_LINK, mqtt_devices.iter().map(|device| device.id.clone()));
+    let brokers: Vec<_> = brokers(loaded)
+        .into_iter()
+        .map(|at| {
+            let outlet = outlets.add(at.link.as_str(), at.devices.iter().map(|device| device.id.clone()));
+            (outlet, at)
+        })
+        .collect();
 
     let closing = CancellationToken::new();
     let epoch = store.epoch();
-    let (house, door, shared) = House::new(property, store, outlets, closing.clone());
+    let published_at = brokers
+        .iter()
+        .filter(|(_, at)| at.publish && at.config.has_topics())
+        .map(|(_, at)| at.link.clone())
+        .collect();
+    let publishing = Publishing::at(published_at);
+    let (house, door, shared) = House::new(property, store, outlets, publishing, closing.clone());
     let mut house = tokio::spawn(house.run());
     let journal = Arc::new(Journal::new(epoch, &config.store.dir, key, door.clone(), Arc::clone(&shared)));
     let supervisor = Supervisor::default();
@@ -88,9 +103,12 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     let tallies =
         buses.into_iter().map(|(outlet, bus, devices)| parts.start_bus(outlet, bus, devices)).collect();
     let home = loaded.home_assistant(links(loaded)).map(Arc::new);
-    let mqtt = config.mqtt.clone().unwrap_or_default();
-    parts.start_mqtt(mqtt_outlet, mqtt, &config.property.id, mqtt_devices, home);
-    if let (Some(sparkplug), Some(mqtt)) = (config.sparkplug.clone(), config.mqtt.clone()) {
+    for (outlet, broker) in brokers {
+        // Home Assistant is at the main broker.
+        let home = home.clone().filter(|_| broker.link.as_str() == MQTT_LINK);
+        parts.start_mqtt(outlet, broker, &config.property.id, home);
+    }
+    if let Some((sparkplug, mqtt)) = config.sparkplug.clone().zip(sparkplug_broker(config)) {
         let numbers = config.store.dir.join("sparkplug-bdseq");
         parts.start_sparkplug(sparkplug, mqtt, &config.property.id, &numbers);
     }
@@ -133,13 +151,51 @@ fn links(loaded: &Loaded) -> Vec<LinkId> {
     let config = &loaded.config;
     let pms = config.pms.iter().map(|_| PMS.to_owned());
     let buses = config.bus.iter().map(|bus| bus_link(&bus.id));
+    let brokers = config.broker.iter().map(|broker| mqtt::link_to(&broker.id).to_string());
     let sparkplug = config.sparkplug.iter().map(|_| SPARKPLUG_LINK.to_owned());
     let cloud = config.cloud.iter().map(|_| CLOUD_LINK.to_owned());
-    pms.chain(buses).chain(sparkplug).chain(cloud).map(LinkId::new).collect()
+    pms.chain(buses).chain(brokers).chain(sparkplug).chain(cloud).map(LinkId::new).collect()
 }
 
 fn bus_link(bus: &str) -> String {
     format!("modbus-{bus}")
+}
+
+/// A broker, and what of the house is there.
+#[derive(Clone)]
+struct AtBroker {
+    config: MqttConfig,
+    link: LinkId,
+    publish: bool,
+    devices: Vec<MqttDevice>,
+    users: Vec<User>,
+}
+
+/// The main broker and the further ones.
+fn brokers(loaded: &Loaded) -> Vec<AtBroker> {
+    let main = AtBroker {
+        config: loaded.config.mqtt.clone().unwrap_or_default(),
+        link: LinkId::from(MQTT_LINK),
+        publish: true,
+        devices: loaded.mqtt_devices(None),
+        users: secrets::users(loaded),
+    };
+    let further = loaded.config.broker.iter().map(|broker| AtBroker {
+        config: broker.as_main(),
+        link: mqtt::link_to(&broker.id),
+        publish: broker.publish,
+        devices: loaded.mqtt_devices(Some(&broker.id)),
+        users: Vec::new(),
+    });
+    std::iter::once(main).chain(further).collect()
+}
+
+/// Where Sparkplug's hosts are.
+fn sparkplug_broker(config: &Config) -> Option<MqttConfig> {
+    match &config.sparkplug.as_ref()?.broker {
+        Some(id) => config.broker.iter().find(|broker| broker.id == *id).map(BrokerConfig::as_main),
+        None => config.mqtt.clone(),
+    }
 }
 
 /// What every task needs.
@@ -238,43 +294,54 @@ impl Parts {
         self.supervisor.keep(SPARKPLUG_LINK, start, self.tell_lost(SPARKPLUG_LINK.to_owned()));
     }
 
-    fn start_mqtt(
-        &self,
-        outlet: usize,
-        config: mqtt::MqttConfig,
-        property: &str,
-        devices: Vec<MqttDevice>,
-        home: Option<Arc<HomeAssistant>>,
-    ) {
+    fn start_mqtt(&self, outlet: usize, at: AtBroker, property: &str, home: Option<Arc<HomeAssistant>>) {
         let (door, sink, shared) = (self.door.clone(), self.sink(), Arc::clone(&self.shared));
-        let property = PropertyId::from(property);
+        let (property, link) = (PropertyId::from(property), at.link.to_string());
+        let events: Arc<dyn EventStore> =
+            Arc::new(Events { broker: link.clone(), journal: Arc::clone(&self.journal), door: door.clone() });
         let start = move |cancel| {
             let (door, sink, shared) = (door.clone(), Arc::clone(&sink), Arc::clone(&shared));
-            let (config, property, devices) = (config.clone(), property.clone(), devices.clone());
-            let home = home.clone();
+            let (events, home) = (Arc::clone(&events), home.clone());
+            let (at, property) = (at.clone(), property.clone());
             async move {
+                let AtBroker { config, link, publish, devices, users } = at;
+                secrets::prepare(&users)?;
                 let (publisher, publications) = mqtt::feed(PUBLICATIONS);
                 let writes = door.connect(outlet).await?;
                 let (topics, values, seen) = (config.has_topics(), config.values, Arc::clone(&shared));
                 let snapshot = Arc::new(move || {
-                    if topics { seen.look(|property| house::snapshot(property, values)) } else { Vec::new() }
+                    if topics && publish {
+                        seen.look(|property| house::snapshot(property, values))
+                    } else {
+                        Vec::new()
+                    }
                 });
-                let parts = MqttParts { config, property, devices, sink, snapshot, publications, writes };
+                let parts = MqttParts {
+                    config,
+                    link,
+                    publish,
+                    property,
+                    devices,
+                    users,
+                    sink,
+                    snapshot,
+                    publications,
+                    home,
+                    events,
+                    writes,
+                };
                 let mut mqtt = mqtt::prepare(parts).await?;
                 shared.look(|property| mqtt.remember(property.points(), property.found().values()));
-                if let Some(home) = home {
-                    mqtt = mqtt.with_home_assistant(home);
-                }
                 if let Some(address) = mqtt.broker_address() {
                     tracing::info!(%address, "the gateway's own MQTT broker listens");
                 }
-                if topics {
-                    door.publish_through(publisher, values).await?;
+                if publish && topics {
+                    door.publish_through(outlet, publisher, values).await?;
                 }
                 Ok(mqtt.run(cancel).await?)
             }
         };
-        self.supervisor.keep(MQTT_LINK, start, self.tell_lost(MQTT_LINK.to_owned()));
+        self.supervisor.keep(&link, start, self.tell_lost(link.clone()));
     }
 
     fn start_cloud(&self, config: CloudConfig) -> watch::Receiver<LinkState> {

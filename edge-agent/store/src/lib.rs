@@ -21,8 +21,8 @@ pub use error::StoreError;
 pub use journal::{JournalRow, LaneMarks};
 pub use key::{DatabaseKey, KeyError};
 pub use migrations::LATEST as SCHEMA_VERSION;
-pub use reader::Reader;
-pub use writer::{Batch, Durability, Limits, Store};
+pub use reader::{Reader, WaitingEvent};
+pub use writer::{Batch, Durability, Event, Limits, Store};
 
 /// The database's file in the store's folder.
 pub const DATABASE_FILE: &str = "engawa.db";

@@ -7,6 +7,7 @@ use rusqlite_migration::{M, Migrations};
 const STEPS: &[M<'_>] = &[
     M::up(include_str!("migrations/001_state_and_journal.sql")),
     M::up(include_str!("migrations/002_inbox.sql")),
+    M::up(include_str!("migrations/003_events.sql")),
 ];
 
 /// The schema version of this release.

@@ -6,6 +6,17 @@ use rusqlite::{Connection, OpenFlags, params};
 use std::cmp::Reverse;
 use std::path::Path;
 
+/// An event that waits for a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingEvent {
+    /// Grows with each event.
+    pub number: u64,
+    /// Where to.
+    pub topic: String,
+    /// What.
+    pub payload: String,
+}
+
 /// A read-only connection.
 pub struct Reader {
     connection: Connection,
@@ -126,6 +137,27 @@ impl Reader {
             }
         }
         Ok(found)
+    }
+
+    /// Events that wait for `broker`, oldest first, after the number `after`.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn events(&self, broker: &str, after: u64, most: usize) -> Result<Vec<WaitingEvent>, StoreError> {
+        let doing = StoreError::sql("reading events that wait");
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT number, topic, payload FROM event WHERE broker = ?1 AND number > ?2 ORDER BY number LIMIT ?3",
+            )
+            .map_err(&doing)?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let event = |row: &rusqlite::Row<'_>| {
+            let number = row.get::<_, i64>(0)?.cast_unsigned();
+            Ok(WaitingEvent { number, topic: row.get(1)?, payload: row.get(2)? })
+        };
+        let rows = statement.query_map(params![broker, after.cast_signed(), most], event).map_err(&doing)?;
+        rows.collect::<Result<_, _>>().map_err(&doing)
     }
 
     /// The stored property, as of the last commit.

@@ -3,7 +3,7 @@
 use crate::{DATABASE_FILE, DatabaseKey, LaneMarks, Reader, StoreError, migrations};
 use engawa_model::{Change, Entity, Lane, Property, PropertySpec, Timestamp};
 use rand::RngCore;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -15,12 +15,32 @@ pub struct Limits {
     pub telemetry_backlog: u64,
     /// How long acknowledged rows are kept, so that a cloud restored to an earlier point can ask again, seconds.
     pub keep_acknowledged_s: u32,
+    /// Events that may wait for one broker; past it the oldest goes and is counted.
+    pub events: u32,
+    /// How long an event waits, seconds: nobody waits longer for an answer.
+    pub keep_events_s: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { telemetry_backlog: 4_000_000, keep_acknowledged_s: 86_400 }
+        Self {
+            telemetry_backlog: 4_000_000,
+            keep_acknowledged_s: 86_400,
+            events: 10_000,
+            keep_events_s: 86_400,
+        }
     }
+}
+
+/// An event for a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Which broker.
+    pub broker: String,
+    /// Where to.
+    pub topic: String,
+    /// What.
+    pub payload: String,
 }
 
 /// What is to be written together: the outcome of one or more observations.
@@ -34,6 +54,10 @@ pub struct Batch {
     pub inbox: Option<u64>,
     /// Lanes that the cloud now has up to a mark.
     pub acknowledged: BTreeMap<u8, u64>,
+    /// Events that now wait for their brokers.
+    pub events: Vec<Event>,
+    /// Numbers of events that needn't wait any more.
+    pub delivered: Vec<u64>,
 }
 
 impl Batch {
@@ -43,6 +67,8 @@ impl Batch {
             && self.touched.is_empty()
             && self.inbox.is_none()
             && self.acknowledged.is_empty()
+            && self.events.is_empty()
+            && self.delivered.is_empty()
     }
 }
 
@@ -71,6 +97,7 @@ pub struct Store {
     durability: Durability,
     inbox: u64,
     dropped: u64,
+    events_dropped: u64,
 }
 
 impl Store {
@@ -125,6 +152,7 @@ impl Store {
             durability: Durability::Now,
             inbox,
             dropped: 0,
+            events_dropped: 0,
         })
     }
 
@@ -146,6 +174,11 @@ impl Store {
     /// Telemetry rows that were not journalled since the start, because too many waited.
     pub fn telemetry_dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// Events that no broker took in time, or that did not fit, since the start.
+    pub fn events_dropped(&self) -> u64 {
+        self.events_dropped
     }
 
     /// How far each lane is, counting only what a power cut would leave.
@@ -228,6 +261,7 @@ impl Store {
         self.set_durability(durability)?;
         let mut marks = self.marks.clone();
         let mut dropped = 0;
+        let events_dropped;
         let doing = StoreError::sql("writing state and journal");
         let transaction = self.connection.transaction().map_err(&doing)?;
         {
@@ -296,6 +330,7 @@ impl Store {
                 ])
                 .map_err(&doing)?;
             }
+            events_dropped = put_events(&transaction, batch, now, self.limits.events).map_err(&doing)?;
             if let Some(inbox) = batch.inbox {
                 transaction
                     .execute(
@@ -311,6 +346,7 @@ impl Store {
             self.settled.clone_from(&self.marks);
         }
         self.dropped += dropped;
+        self.events_dropped += events_dropped;
         self.inbox = batch.inbox.unwrap_or(self.inbox);
         Ok(())
     }
@@ -335,6 +371,9 @@ impl Store {
                 )
                 .map_err(&doing)?;
         }
+        let late = now.as_microsecond() - i64::from(self.limits.keep_events_s) * 1_000_000;
+        let late = self.connection.execute("DELETE FROM event WHERE at_us < ?1", [late]).map_err(&doing)?;
+        self.events_dropped += late as u64;
         Ok(removed)
     }
 
@@ -348,6 +387,34 @@ impl Store {
         self.connection.execute("UPDATE single SET value = 1 WHERE name = 'clean'", []).map_err(&doing)?;
         self.connection.close().map_err(|(_, source)| StoreError::Sql { doing: "closing the store", source })
     }
+}
+
+/// Adds and removes events; how many did not fit.
+fn put_events(
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+    now: Timestamp,
+    most: u32,
+) -> rusqlite::Result<u64> {
+    for number in &batch.delivered {
+        transaction.prepare_cached("DELETE FROM event WHERE number = ?1")?.execute([number.cast_signed()])?;
+    }
+    for Event { broker, topic, payload } in &batch.events {
+        transaction
+            .prepare_cached("INSERT INTO event (broker, at_us, topic, payload) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![broker, now.as_microsecond(), topic, payload])?;
+    }
+    let brokers: BTreeSet<&str> = batch.events.iter().map(|event| event.broker.as_str()).collect();
+    let mut dropped = 0;
+    for broker in brokers {
+        dropped += transaction
+            .prepare_cached(
+                "DELETE FROM event WHERE broker = ?1 AND number <=
+                 (SELECT number FROM event WHERE broker = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
+            )?
+            .execute(params![broker, most])? as u64;
+    }
+    Ok(dropped)
 }
 
 #[allow(

@@ -6,7 +6,7 @@ use engawa_model::{
     Change, ClimateDefaults, Currency, Entity, Fact, GuestRecord, LinkId, Observation, Personal, Presence,
     Property, PropertyId, PropertySpec, RoomFlags, RoomId, RoomSpec, Season, StayId, Timestamp,
 };
-use engawa_store::{Batch, DatabaseKey, Durability, Limits, SCHEMA_VERSION, Store, StoreError};
+use engawa_store::{Batch, DatabaseKey, Durability, Event, Limits, SCHEMA_VERSION, Store, StoreError};
 use std::path::Path;
 
 const LANE_STAYS: u8 = 3;
@@ -253,4 +253,39 @@ fn what_a_power_cut_could_take_is_not_shown_as_written() {
     commit(&mut store, Durability::Soon);
     commit(&mut store, Durability::Now);
     assert_eq!((head(&store), store.is_unsettled()), (4, false), "settled with a durable commit");
+}
+
+#[test]
+fn events_wait_for_their_broker_within_bounds() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = key(dir.path());
+    let limits = Limits { events: 3, keep_events_s: 60, ..Limits::default() };
+    let mut store = Store::open(dir.path(), &key, limits).unwrap();
+    let property = Property::new(spec());
+    let event = |broker: &str, n: u64| Event {
+        broker: broker.to_owned(),
+        topic: format!("t/{n}"),
+        payload: format!("{n}"),
+    };
+    let put = |store: &mut Store, events: Vec<Event>, delivered: Vec<u64>, second: i64| {
+        let batch = Batch { events, delivered, ..Batch::default() };
+        let now = Timestamp::from_second(second).unwrap();
+        store.commit(&property, &batch, now, Durability::Now).unwrap();
+    };
+    let waiting = |store: &Store, broker: &str, after: u64| -> Vec<String> {
+        let events = store.reader().unwrap().events(broker, after, 10).unwrap();
+        events.into_iter().map(|event| format!("{}:{}", event.number, event.payload)).collect()
+    };
+    put(&mut store, vec![event("a", 1), event("b", 1), event("a", 2)], vec![], 0);
+    assert_eq!(waiting(&store, "a", 0), ["1:1", "3:2"]);
+    assert_eq!(waiting(&store, "a", 1), ["3:2"]);
+    put(&mut store, vec![], vec![1], 1);
+    put(&mut store, vec![event("a", 3), event("a", 4), event("a", 5)], vec![], 100);
+    assert_eq!(waiting(&store, "a", 0), ["4:3", "5:4", "6:5"], "the oldest made room");
+    assert_eq!((waiting(&store, "b", 0).len(), store.events_dropped()), (1, 1));
+    store.sweep(Timestamp::from_second(120).unwrap(), 10).unwrap();
+    assert_eq!((waiting(&store, "b", 0).len(), store.events_dropped()), (0, 2), "too old");
+    drop(store);
+    let store = Store::open(dir.path(), &key, limits).unwrap();
+    assert_eq!(waiting(&store, "a", 0), ["4:3", "5:4", "6:5"]);
 }

@@ -206,19 +206,25 @@ async fn home_assistant_discovers_shows_and_sets_the_house() {
     assert!(complaints.is_empty(), "Home Assistant complains: {complaints:#?}");
 }
 
-/// Where the hotel has no broker, Home Assistant uses the gateway's own, with its credential: it hears the announcements
+/// Where the hotel has no broker, Home Assistant uses the gateway's own, as a user of its own: it hears the announcements
 /// and gives commands, and says nothing in the house's name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_gateways_own_broker_serves_home_assistant() {
     let folder = tempfile::tempdir().unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     std::fs::write(folder.path().join("password"), "open sesame\n").unwrap();
-    let own = format!("listen = \"127.0.0.1:{port}\"\nusername = \"ha\"\npassword_file = \"password\"");
+    let own = format!(
+        "listen = \"127.0.0.1:{port}\"\n[[mqtt.user]]\nname = \"ha\"\nallowed = [\"home-assistant\"]\npassword_file = \"password\"\n\
+         [[mqtt.user]]\nname = \"bridge\"\nallowed = [\"devices\"]\npassword_file = \"password\""
+    );
     let agent = Agent::start(&configuration(folder.path(), &own, true, "[home_assistant]\n"));
     listens(port).await;
     let login = ["-u", "ha", "-P", "open sesame"];
 
-    let mut heard = Subscriber::new(port, &[&login[..], &["-v", "-t", "#"]].concat());
+    let bridge = ["-u", "bridge", "-P", "open sesame"];
+    let mut ordered = Subscriber::new(port, &[&bridge[..], &["-v", "-t", "z2m/wall-101/set"]].concat());
+    let filters = ["-v", "-t", "homeassistant/#", "-t", "engawa/grand/#"];
+    let mut heard = Subscriber::new(port, &[&login[..], &filters].concat());
     let topic = "homeassistant/device/engawa-grand/wall-101/config ";
     let announced = heard.next("the announcement", |line| line.starts_with(topic)).await;
     let announced: Value = serde_json::from_str(announced.strip_prefix(topic).unwrap()).unwrap();
@@ -229,7 +235,7 @@ async fn the_gateways_own_broker_serves_home_assistant() {
         assert!(!line.contains("forged"), "{line}");
         line == r#"z2m/wall-101/set {"heat":22.5}"#
     };
-    heard.next("the set point", written).await;
+    ordered.next("the set point", written).await;
     // Whoever has started hears everything again.
     let house = heard.next("the house", |line| line.contains("\"Grand Hotel\""));
     until(house, SOON, || publish_as(&login, port, "homeassistant/status", "online")).await;

@@ -7,6 +7,11 @@ use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+/// The password of the hotel's own clients at the broker: this hotel is played on one machine.
+pub(crate) const PASSWORD: &str = "hotel";
+/// The file of it, beside the configuration.
+const PASSWORD_FILE: &str = "mqtt-password";
+
 /// The currency of the hotel's bills.
 pub(crate) const CURRENCY: &str = "EUR";
 /// The folder of the profiles, beside the file.
@@ -65,12 +70,23 @@ pub(crate) struct Pms {
 
 /// The broker.
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Mqtt {
-    /// The gateway's own, and where it listens.
-    Listen(String),
+pub(crate) struct Mqtt {
+    /// Where the gateway's own listens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<String>,
     /// The site's.
-    Broker(String),
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broker: Option<String>,
+    /// The hotel's sensors, which come through one receiver, and its till.
+    user: Vec<User>,
+}
+
+/// A user of the broker.
+#[derive(Debug, Serialize)]
+struct User {
+    name: &'static str,
+    allowed: [&'static str; 1],
+    password_file: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -144,6 +160,8 @@ impl Configuration {
         std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         let beside = folder.join(format!("{name}.toml"));
         std::fs::write(&beside, profile).with_context(|| format!("writing {}", beside.display()))?;
+        let password = file.parent().unwrap_or(Path::new("")).join(PASSWORD_FILE);
+        std::fs::write(&password, PASSWORD).with_context(|| format!("writing {}", password.display()))?;
         let text = toml::to_string(self).context("writing the configuration as TOML")?;
         std::fs::write(file, text).with_context(|| format!("writing {}", file.display()))
     }
@@ -152,6 +170,9 @@ impl Configuration {
 impl Mqtt {
     /// The broker at `address`: the gateway's own, or the site's.
     pub(crate) fn at(address: SocketAddr, site: bool) -> Self {
-        if site { Self::Broker(format!("mqtt://{address}")) } else { Self::Listen(address.to_string()) }
+        let (listen, broker) =
+            if site { (None, Some(format!("mqtt://{address}"))) } else { (Some(address.to_string()), None) };
+        let user = |name, allowed| User { name, allowed: [allowed], password_file: PASSWORD_FILE };
+        Self { listen, broker, user: vec![user("hotel-sensors", "devices"), user("hotel-till", "command")] }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! A new client of the library is made for each connection: what is under way is known here, not there.
 
+use crate::configuration::PASSWORD;
 use crate::outbox::{MOST_FLYING, Outbox};
 use crate::plan::Charge;
 use crate::played::Happened;
@@ -89,7 +90,7 @@ impl Publisher {
 
     async fn session(&self) -> anyhow::Result<()> {
         let mut options = MqttOptions::new(self.id, self.broker.ip().to_string(), self.broker.port());
-        options.set_keep_alive(KEEP_ALIVE).set_clean_session(true);
+        options.set_keep_alive(KEEP_ALIVE).set_clean_session(true).set_credentials(self.id, PASSWORD);
         let (client, mut events) = AsyncClient::new(options, REQUESTS);
         let session = Mutex::new(Session::default());
         // Both go on until one fails; neither is dropped half way and begun again.

@@ -156,7 +156,10 @@ impl Broker {
             session.0.set_read_timeout(Some(DEADLINE)).unwrap();
             let (kind, body) = session.read()?;
             assert_eq!(kind & 0xF0, 0x10, "CONNECT");
-            if !body.ends_with(id.as_bytes()) {
+            // After ten bytes of header; user name and password follow.
+            let end = 12 + usize::from(u16::from_be_bytes([body[10], body[11]]));
+            if &body[12..end] != id.as_bytes() || !body[end..].windows(id.len()).any(|it| it == id.as_bytes())
+            {
                 return None;
             }
             session.0.write_all(&[0x20, 2, 0, 0]).unwrap();

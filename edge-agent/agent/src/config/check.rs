@@ -1,7 +1,7 @@
 //! What only the whole file shows.
 
 use super::profiles::Profiles;
-use super::{Config, DeviceConfig};
+use super::{Config, DeviceConfig, brokers};
 use engawa_diag::{Doc, Path, Report, nearest};
 use engawa_field::profile::{Profile, Protocol, Resolved};
 use engawa_pms::PmsConfig;
@@ -16,7 +16,7 @@ const SETPOINTS: std::ops::RangeInclusive<f64> = 5.0..=35.0;
 /// The longest that a guest's choice can stand against programs, seconds.
 const LONGEST_HOLD_S: u32 = 86_400;
 
-fn at(section: &str, key: &str) -> Path {
+pub(super) fn at(section: &str, key: &str) -> Path {
     Path::root().key(section).key(key)
 }
 
@@ -60,17 +60,7 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
         let place = field.split('.').fold(Path::root().key("pms"), |place, key| place.key(key));
         report.push(doc.fault(&place, fault));
     }
-    if let Some(sparkplug) = &config.sparkplug {
-        if let Err(error) = sparkplug.names(&engawa_model::PropertyId::new(config.property.id.clone())) {
-            report.push(doc.fault(&at("sparkplug", error.field), error.to_string()));
-        }
-        if config.mqtt.as_ref().is_none_or(|mqtt| mqtt.broker.is_none()) {
-            report.push(
-                doc.fault_at_key(&Path::root().key("sparkplug"), "Sparkplug needs a broker of the site")
-                    .help("its hosts are elsewhere; name their broker in [mqtt], for example broker = \"mqtt://10.0.0.5\""),
-            );
-        }
-    }
+    brokers::check(config, doc, report);
     if let Some(home) = &config.home_assistant {
         for error in home.faults() {
             report.push(doc.fault(&at("home_assistant", error.field), error.to_string()));
@@ -87,15 +77,6 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
                 ),
             );
         }
-    }
-    if let Some(Err(error)) = config.mqtt.as_ref().map(engawa_field::mqtt::MqttConfig::validate) {
-        let place = at("mqtt", error.field());
-        let fault = if doc.has(&place) {
-            doc.fault(&place, error.to_string())
-        } else {
-            doc.fault_at_key(&Path::root().key("mqtt"), error.to_string())
-        };
-        report.push(fault);
     }
     for error in config.api.faults() {
         report.push(doc.fault(&at("api", error.field()), error.to_string()));
@@ -274,7 +255,7 @@ pub(super) fn devices(config: &Config, profiles: &Profiles, doc: &Doc, report: &
     resolved
 }
 
-fn suggest<'a>(
+pub(super) fn suggest<'a>(
     fault: engawa_diag::Fault,
     word: &str,
     known: impl Iterator<Item = &'a str>,
@@ -327,6 +308,15 @@ fn wiring(
             if device.name.is_some() {
                 report.push(doc.fault(&here.key("name"), "only devices on the broker have a `name` there"));
             }
+            for (key, there) in
+                [("broker", device.broker.is_some()), ("password_file", device.password_file.is_some())]
+            {
+                if there {
+                    let fault = doc
+                        .fault(&here.key(key), format!("`{}` speaks Modbus and has no `{key}`", device.id));
+                    report.push(fault.help("remove it, or choose an MQTT profile"));
+                }
+            }
         }
         Protocol::Mqtt(_) => {
             for (key, there) in [("bus", device.bus.is_some()), ("unit", device.unit.is_some())] {
@@ -336,6 +326,7 @@ fn wiring(
                     report.push(fault.help("remove it, or choose a Modbus profile"));
                 }
             }
+            brokers::known(config, device.broker.as_ref(), doc, here, report);
         }
     }
 }

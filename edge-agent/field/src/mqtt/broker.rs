@@ -7,9 +7,12 @@
 //!
 //! Terms: the *door* is what the hook calls; its verdict decides what becomes of a publication.
 //!
+//! Who is not known may do nothing; who is known, what its [`Rights`] say. The house's topics are the house's alone.
+//!
 //! Never: keeps anything on disk. The house's state is published anew at each start.
 
-use super::{Credential, topic::HouseTopics};
+use super::access::Rights;
+use super::credential::{self, Credential};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use mqtt5::broker::config::{StorageBackend, StorageConfig};
@@ -19,8 +22,10 @@ use mqtt5::broker::{
 use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::packet::publish::PublishPacket;
 use mqtt5::{QoS, types::ReasonCode};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,17 +95,24 @@ pub trait EmbeddedBroker: Send + 'static {
     fn run(self: Box<Self>, cancel: CancellationToken) -> BoxFuture<'static, Result<(), BrokerError>>;
 }
 
+/// Somebody who may use the broker.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// What it may do.
+    pub rights: Rights,
+    /// The file of its password, read at each login.
+    pub password_file: PathBuf,
+}
+
 /// What a broker must know before it starts.
 pub struct BrokerSettings {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// What clients must give; `None` lets everybody in who can reach the address.
-    pub credential: Option<Credential>,
-    /// The client id of the house: only it may publish on the house's topics, but for commands, and its
-    /// publications do not go through the door. Must not be guessable.
-    pub house_client: String,
-    /// The house's topics.
-    pub topics: HouseTopics,
+    /// The house: its user name is its client id too. Its publications do not go through the door. Must not be
+    /// guessable.
+    pub house: Credential,
+    /// Everybody else, by user name.
+    pub clients: BTreeMap<String, Client>,
     /// Asked before acknowledgements.
     pub door: Arc<dyn Door>,
 }
@@ -114,7 +126,7 @@ pub struct Mqtt5Broker {
 impl Mqtt5Broker {
     /// Binds the address; clients are served once it runs.
     pub async fn bind(settings: BrokerSettings) -> Result<Self, BrokerError> {
-        let BrokerSettings { listen, credential, house_client, topics, door } = settings;
+        let BrokerSettings { listen, house, clients, door } = settings;
         let failed = |reason: String| BrokerError::Listen { listen, reason };
         let storage = StorageConfig {
             backend: StorageBackend::Memory,
@@ -130,9 +142,9 @@ impl Mqtt5Broker {
             .with_session_expiry(SESSION_EXPIRY)
             .with_sys_topics_enabled(false)
             .with_storage(storage)
-            .with_event_handler(Arc::new(Hook { house_client: house_client.clone(), door }));
+            .with_event_handler(Arc::new(Hook { house_client: house.username().to_owned(), door }));
         let broker = MqttBroker::with_config(config).await.map_err(|error| failed(error.to_string()))?;
-        let broker = broker.with_auth_provider(Arc::new(Guard { credential, house_client, topics }));
+        let broker = broker.with_auth_provider(Arc::new(Guard { house, clients }));
         let address = broker.local_addr().ok_or_else(|| failed("it has no address".to_owned()))?;
         Ok(Self { broker, address })
     }
@@ -193,9 +205,36 @@ impl BrokerEventHandler for Hook {
 }
 
 struct Guard {
-    credential: Option<Credential>,
-    house_client: String,
-    topics: HouseTopics,
+    house: Credential,
+    clients: BTreeMap<String, Client>,
+}
+
+impl Guard {
+    /// Why the client is not let in.
+    async fn check(&self, connect: &ConnectPacket) -> Result<(), String> {
+        let user = connect.username.as_deref().ok_or("it gives no user name")?;
+        let password = connect.password.as_deref().unwrap_or_default();
+        if self.house.matches(user, password) {
+            let itself = *connect.client_id == *user;
+            return if itself { Ok(()) } else { Err("its client id is not the house's".to_owned()) };
+        }
+        if *connect.client_id == *self.house.username() {
+            return Err("the client id is the house's".to_owned());
+        }
+        let client = self.clients.get(user).ok_or("there is no such user")?;
+        let (name, path) = (user.to_owned(), client.password_file.clone());
+        let read = tokio::task::spawn_blocking(move || credential::read(&name, &path)).await;
+        let expected = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        if expected.matches(user, password) { Ok(()) } else { Err("the password is wrong".to_owned()) }
+    }
+
+    fn is_house(&self, user: Option<&str>) -> bool {
+        user == Some(self.house.username())
+    }
+
+    fn rights(&self, user: Option<&str>) -> Option<&Rights> {
+        Some(&self.clients.get(user?)?.rights)
+    }
 }
 
 impl AuthProvider for Guard {
@@ -205,33 +244,42 @@ impl AuthProvider for Guard {
         from: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = mqtt5::error::Result<AuthResult>> + Send + 'a>> {
         Box::pin(async move {
-            let Some(credential) = &self.credential else { return Ok(AuthResult::success()) };
-            let (user, password) = (connect.username.as_deref(), connect.password.as_deref());
-            if credential.matches(user.unwrap_or_default(), password.unwrap_or_default()) {
-                return Ok(AuthResult::success_with_user(user.unwrap_or_default()));
+            let user = connect.username.as_deref();
+            match self.check(connect).await {
+                Ok(()) => Ok(AuthResult::success_with_user(user.unwrap_or_default())),
+                Err(why) => {
+                    tracing::warn!(%from, user, why, "a client is not let in");
+                    Ok(AuthResult::fail(ReasonCode::BadUsernameOrPassword))
+                }
             }
-            tracing::warn!(%from, "a client without the right user name and password was refused");
-            Ok(AuthResult::fail(ReasonCode::BadUsernameOrPassword))
         })
     }
 
     fn authorize_publish<'a>(
         &'a self,
         client: &str,
-        _user: Option<&'a str>,
+        user: Option<&'a str>,
         topic: &'a str,
     ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
         let allowed =
-            client == self.house_client || !self.topics.owns(topic) || self.topics.command(topic).is_some();
+            self.is_house(user) || self.rights(user).is_some_and(|rights| rights.may_publish(topic));
+        if !allowed {
+            tracing::warn!(client, user, topic, "a client may not publish there");
+        }
         Box::pin(async move { allowed })
     }
 
     fn authorize_subscribe<'a>(
         &'a self,
-        _client: &str,
-        _user: Option<&'a str>,
-        _filter: &'a str,
+        client: &str,
+        user: Option<&'a str>,
+        filter: &'a str,
     ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
-        Box::pin(async { true })
+        let allowed =
+            self.is_house(user) || self.rights(user).is_some_and(|rights| rights.may_subscribe(filter));
+        if !allowed {
+            tracing::warn!(client, user, filter, "a client may not subscribe to that");
+        }
+        Box::pin(async move { allowed })
     }
 }

@@ -1,8 +1,7 @@
-//! The connection to a broker, over `rumqttc` (MQTT 3.1.1, which every broker speaks).
+//! The connection to a broker: connects, and connects again; says what the house is, and takes what comes.
 //!
-//! Why so little is left to the library: it forgets what was under way when the broker has lost the session,
-//! and a packet id that is in use twice can stop it for good. So each connection gets a client of its own,
-//! thrown away with the connection; what must not be lost is kept here ([`Outbox`]) and at the desk.
+//! Why each connection is one of its own ([`Wire`]): what must not be lost is kept here ([`Outbox`]), at the desk and
+//! in the store, never in the library.
 //!
 //! Terms: the *window* is what has been published and not acknowledged yet.
 //!
@@ -11,59 +10,32 @@
 //!
 //! Never: decodes a payload.
 
+mod session;
+mod target;
+
+pub(super) use target::{Dialled, Login, Target};
+
 use super::backoff::Backoff;
 use super::desk::{Incoming, ToDesk};
+use super::events::{AT_ONCE, EventStore, StoredEvent};
 use super::feed::{Fed, Feed};
 use super::home_assistant::HomeAssistant;
 use super::house::{OFFLINE, ONLINE, Publication};
 use super::outbox::{Outbox, Outgoing};
+use super::survey::{Kept, Survey};
 use super::topic::HouseTopics;
-use super::{Counters, Credential, Snapshot};
+use super::wire::{self, Delivery, Event, Message};
+use super::{Counters, Snapshot};
 use engawa_model::Timestamp;
 use futures::StreamExt;
-use futures::future::BoxFuture;
-use futures::stream::FuturesOrdered;
-use rumqttc::{
-    AsyncClient, ConnectionError, Event, LastWill, MqttOptions, Packet, Publish, QoS, StateError,
-    SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
-};
-use std::collections::{HashMap, VecDeque};
+use session::{Answers, Session};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
-/// Publications that may wait for their acknowledgement at once.
-const WINDOW: usize = 100;
-/// Packet ids that the library may use: far more than the window, so that none is in use twice even where a
-/// broker acknowledges out of order.
-const PACKET_IDS: u16 = 2_000;
-/// Requests that wait inside the library: more than the window, the acknowledgements (bounded by the desk's
-/// queue and window) and the subscriptions together.
-const REQUESTS: usize = 4_096;
-/// Events on their way from the library; at the bound it waits, and the broker with it.
-const EVENTS: usize = 64;
-/// Filters in one SUBSCRIBE.
-const FILTERS: usize = 64;
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// The longest packet, bytes; the same as at the gateway's own broker.
-const MAX_PACKET: usize = 1024 * 1024;
 /// How long saying good-bye may take.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-/// Where to connect, and as whom.
-pub(super) struct Target {
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
-    pub(super) client_id: String,
-    pub(super) credential: Option<Credential>,
-    /// True at a site's broker: it keeps for us what comes while we are away.
-    pub(super) persistent: bool,
-    /// What to subscribe to; empty at the gateway's own broker, whose hook brings everything.
-    pub(super) filters: Vec<String>,
-}
 
 /// The connection and what waits for it.
 pub(super) struct Connection {
@@ -76,8 +48,15 @@ pub(super) struct Connection {
     pub(super) desk: mpsc::Sender<ToDesk>,
     pub(super) counters: Arc<Counters>,
     pub(super) outbox: Outbox,
+    pub(super) events: Arc<dyn EventStore>,
     /// The house as Home Assistant discovers it.
     pub(super) home: Option<Arc<HomeAssistant>>,
+    /// How far the store has been read on this connection.
+    pub(super) cursor: u64,
+    /// True where there may be more in it.
+    pub(super) more: bool,
+    /// Events that the broker has, or will never take: the store is to be told.
+    pub(super) done: Vec<u64>,
 }
 
 /// Why a session ended.
@@ -86,42 +65,25 @@ enum End {
     Lost(String),
 }
 
-type Acknowledgement = BoxFuture<'static, Option<Publish>>;
-
-/// One session: a client of the library, and what is under way on it.
-struct Session {
-    client: AsyncClient,
-    events: mpsc::Receiver<Result<Event, ConnectionError>>,
-    /// The library's loop; it ends with the session.
-    _polling: AbortOnDropHandle<()>,
-    /// Handed to the library, not numbered yet.
-    handed: VecDeque<Outgoing>,
-    /// Numbered, not acknowledged yet.
-    numbered: HashMap<u16, Outgoing>,
-    acknowledgements: FuturesOrdered<Acknowledgement>,
-    connected: bool,
-    /// SUBACKs that are still to come.
-    subscriptions: usize,
-    refused: usize,
-}
-
 impl Connection {
     /// Connects, and connects again, until `cancel`.
     pub(super) async fn run(mut self, cancel: CancellationToken) {
         let mut backoff = Backoff::default();
         loop {
-            let mut session = Session::open(&self.target, &self.topics);
             let mut since = None;
-            let end = self.serve(&mut session, &mut since, &cancel).await;
-            let why = match end {
-                End::Cancelled => return self.farewell(session).await,
-                End::Lost(why) => why,
+            let why = match self.target.open(&self.topics).await {
+                Ok(mut session) => match self.serve(&mut session, &mut since, &cancel).await {
+                    End::Cancelled => return self.farewell(session).await,
+                    End::Lost(why) => {
+                        self.outbox.take_back(session.unacknowledged());
+                        why
+                    }
+                },
+                Err(error) => in_one_line(&error),
             };
-            let unacknowledged = session.unacknowledged();
-            drop(session);
-            self.outbox.take_back(unacknowledged);
             let held = since.map_or(Duration::ZERO, |since: Instant| since.elapsed());
             let pause = backoff.pause(held, rand::random());
+            let why = format!("{}: {why}", self.target.place());
             tracing::warn!(why, pause_ms = pause.as_millis(), "the broker can't be reached");
             let told = self.desk.send(ToDesk::Link { up: false, detail: why });
             if cancel.run_until_cancelled(told).await.is_none_or(|told| told.is_err()) {
@@ -151,18 +113,43 @@ impl Connection {
         match fed {
             Fed::Publication(publication) => self.outbox.push(publication),
             Fed::Overflowed => self.republish(),
+            Fed::Events => self.more = true,
         }
     }
 
     fn queue(&mut self, outgoing: Outgoing) {
         match outgoing {
             Outgoing::House(publication) => self.outbox.push(publication),
+            Outgoing::Stored { number, publication } => self.outbox.push_stored(number, publication),
             Outgoing::Write { key, publication, expires } => {
                 self.outbox.push_write(key, publication, expires)
             }
         }
     }
 
+    /// Reads events from the store while few are in memory.
+    async fn read_events(&mut self, greeted: bool) {
+        if !self.more || !greeted || self.outbox.events() >= AT_ONCE {
+            return;
+        }
+        let (events, after) = (Arc::clone(&self.events), self.cursor);
+        let read = tokio::task::spawn_blocking(move || events.waiting(after, AT_ONCE)).await;
+        // What can't be read now is read at the next event or connection.
+        self.more = false;
+        match read {
+            Ok(Ok(events)) => {
+                self.more = events.len() >= AT_ONCE;
+                for StoredEvent { number, topic, payload } in events {
+                    self.cursor = number;
+                    self.outbox.push_stored(number, Publication::event(topic, payload));
+                }
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "events that wait for the broker can't be read"),
+            Err(error) => tracing::warn!(%error, "reading events was interrupted"),
+        }
+    }
+
+    /// Queues the whole picture; what the broker has of it is left out by the outbox.
     fn republish(&mut self) {
         for publication in self.feed.drain() {
             self.outbox.push(publication);
@@ -179,21 +166,30 @@ impl Connection {
         cancel: &CancellationToken,
     ) -> End {
         loop {
+            self.read_events(session.is_greeted()).await;
             self.pump(session);
+            for number in std::mem::take(&mut self.done) {
+                if cancel.run_until_cancelled(self.events.delivered(number)).await.is_none() {
+                    return End::Cancelled;
+                }
+            }
+            let wake = session.wake();
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return End::Cancelled,
-                Some(publish) = session.acknowledgements.next() => {
+                Some(receipt) = session.acknowledgements.next() => {
                     // No answer means that the house has stopped: the broker keeps the message.
-                    if let Some(publish) = publish && session.client.try_ack(&publish).is_err() {
+                    if let Some(receipt) = receipt && session.dialled.wire.acknowledge(receipt).is_err() {
                         return End::Lost("too many acknowledgements are waiting".to_owned());
                     }
                 }
-                event = session.events.recv() => {
+                event = session.dialled.wire.event() => {
                     let handled = match event {
-                        Some(Ok(event)) => self.event(session, event, since, cancel).await,
-                        Some(Err(error)) => Err(End::Lost(in_words(&error, &self.target))),
-                        None => Err(End::Lost("the client stopped".to_owned())),
+                        Ok(event) => self.event(session, event, since, cancel).await,
+                        Err(failure) => {
+                            let explained = self.target.explain(&session.dialled, &failure);
+                            Err(End::Lost(explained))
+                        }
                     };
                     if let Err(end) = handled {
                         return end;
@@ -201,21 +197,46 @@ impl Connection {
                 }
                 Some(outgoing) = self.outgoing.recv() => self.queue(outgoing),
                 fed = self.feed.next() => self.fed(fed),
+                () = until(wake), if wake.is_some() => {
+                    if let Some(why) = session.stuck(Instant::now()) {
+                        return End::Lost(why);
+                    }
+                }
             }
+            self.finish_survey(session);
         }
     }
 
     /// Hands over what fits into the window.
     fn pump(&mut self, session: &mut Session) {
-        while session.connected && session.handed.len() + session.numbered.len() < WINDOW {
-            let Some(outgoing) = self.outbox.pop(Timestamp::now()) else { break };
+        while session.has_room() {
+            let Some(outgoing) = self.outbox.pop(Timestamp::now(), session.allowed()) else { break };
             let Publication { topic, payload, retain } = outgoing.publication().clone();
-            match session.client.try_publish(&topic, QoS::AtLeastOnce, retain, payload) {
-                Ok(()) => session.handed.push_back(outgoing),
-                Err(_) => {
-                    // The library's queue has room (see REQUESTS), so it is the topic that it can't take.
+            let expires_in = match &outgoing {
+                Outgoing::Write { expires, .. } => {
+                    Duration::try_from(expires.duration_since(Timestamp::now())).ok()
+                }
+                Outgoing::House(_) | Outgoing::Stored { .. } => None,
+            };
+            // The library's queue has room (see `session`), so it is the topic or the length that it can't take.
+            let fits = wire::fits(&topic, payload.len(), session.most);
+            let taken = fits.then(|| {
+                session.dialled.wire.publish(
+                    &topic,
+                    payload.into_bytes(),
+                    Delivery::AtLeastOnce,
+                    retain,
+                    expires_in,
+                )
+            });
+            match taken {
+                Some(Ok(())) => session.handed.push_back(outgoing),
+                _ => {
+                    if let Outgoing::Stored { number, .. } = outgoing {
+                        self.done.push(number);
+                    }
                     Counters::add(&self.counters.publications_lost);
-                    tracing::warn!(topic, "a topic can't be published to");
+                    tracing::warn!(topic, too_long = !fits, "this can't be published");
                 }
             }
         }
@@ -234,41 +255,27 @@ impl Connection {
         cancel: &CancellationToken,
     ) -> Result<(), End> {
         let tell = match event {
-            Event::Incoming(Packet::ConnAck(_)) => {
+            Event::Greeted { most } => {
                 *since = Some(Instant::now());
-                session.subscribe(&self.target.filters)?;
+                self.target.greeted(session.dialled.dialect);
+                session.greeted(most);
                 self.outbox.keep_only_events();
-                self.republish();
-                for announcement in self.home.iter().flat_map(|home| home.announcements()) {
-                    self.outbox.push(announcement);
-                }
-                // Last, so that "online" means: the picture is complete.
-                if self.topics.is_open() {
-                    self.outbox.push(Publication::state(self.topics.status(), ONLINE));
-                }
-                session.connected = true;
-                (session.subscriptions == 0).then(|| session.up(&self.target))
+                (self.cursor, self.more) = (0, self.target.house);
+                session.subscribe(&self.target.filters, Answers::Topics)?;
+                self.begin_survey(session)?;
+                session.news(&self.target)
             }
-            Event::Incoming(Packet::SubAck(ack)) => {
-                session.subscriptions = session.subscriptions.saturating_sub(1);
-                let refused = ack.return_codes.iter().filter(|code| **code == SubscribeReasonCode::Failure);
-                session.refused += refused.count();
-                (session.subscriptions == 0).then(|| session.up(&self.target))
+            Event::Subscribed { refused } => {
+                session.subscribed(&refused);
+                session.news(&self.target)
             }
-            Event::Outgoing(rumqttc::Outgoing::Publish(id)) => {
-                if let Some(outgoing) = session.handed.pop_front() {
-                    session.numbered.insert(id, outgoing);
-                }
+            Event::Numbered(id) => {
+                session.numbered(id);
                 None
             }
-            Event::Incoming(Packet::PubAck(ack)) => match session.numbered.remove(&ack.pkid) {
-                Some(Outgoing::Write { key, .. }) => Some(ToDesk::Delivered(key)),
-                _ => None,
-            },
-            Event::Incoming(Packet::Publish(publish)) => {
-                return self.incoming(session, publish, cancel).await;
-            }
-            _ => None,
+            Event::Acknowledged { id, refused } => self.acknowledged(session, id, refused),
+            Event::Message(message) => return self.incoming(session, message, cancel).await,
+            Event::Sent | Event::Left => None,
         };
         if let Some(tell) = tell
             && cancel.run_until_cancelled(self.desk.send(tell)).await.is_none_or(|told| told.is_err())
@@ -278,65 +285,156 @@ impl Connection {
         Ok(())
     }
 
+    fn acknowledged(
+        &mut self,
+        session: &mut Session,
+        id: u16,
+        refused: Option<&'static str>,
+    ) -> Option<ToDesk> {
+        let outgoing = session.acknowledged(id)?;
+        if let Some(why) = refused {
+            let publication = outgoing.publication();
+            self.outbox.forget(&publication.topic);
+            if let Outgoing::Stored { number, .. } = &outgoing {
+                self.done.push(*number);
+            }
+            Counters::add(&self.counters.publications_lost);
+            tracing::warn!(topic = publication.topic, why, "the broker does not take a publication");
+            return None;
+        }
+        match outgoing {
+            Outgoing::Write { key, .. } => Some(ToDesk::Delivered(key)),
+            Outgoing::Stored { number, .. } => {
+                self.done.push(number);
+                None
+            }
+            Outgoing::House(_) => None,
+        }
+    }
+
+    /// Asks the broker what it keeps of the house. Until that is known, state waits.
+    fn begin_survey(&mut self, session: &mut Session) -> Result<(), End> {
+        if !self.target.house && self.home.is_none() {
+            return Ok(());
+        }
+        if std::mem::take(&mut self.target.fresh) {
+            self.publish_all(Kept::default());
+            return Ok(());
+        }
+        let mark = format!("{:032x}", rand::random::<u128>());
+        let survey = Survey::new(&self.picture(), mark, Instant::now());
+        session.survey(&self.topics.state_filters(), &self.topics.survey(), survey)
+    }
+
+    /// Everything that is retained: the house, and how it announces itself.
+    fn picture(&self) -> Vec<Publication> {
+        let mut all = (self.snapshot)();
+        all.extend(self.home.iter().flat_map(|home| home.announcements()));
+        all
+    }
+
+    /// Once the broker has said what it keeps: the rest follows.
+    fn finish_survey(&mut self, session: &mut Session) {
+        if let Some(kept) = session.end_of_survey(Instant::now(), &self.topics.state_filters()) {
+            self.publish_all(kept);
+        }
+    }
+
+    fn publish_all(&mut self, kept: Kept) {
+        let Kept { known, mut strangers } = kept;
+        self.outbox.learn(known);
+        for publication in self.feed.drain() {
+            self.outbox.push(publication);
+        }
+        for publication in self.picture() {
+            strangers.remove(&publication.topic);
+            self.outbox.push(publication);
+        }
+        // An empty payload clears a retained topic (MQTT 3.1.1, section 3.3.1.3).
+        if !strangers.is_empty() {
+            tracing::info!(
+                topics = strangers.len(),
+                "the house no longer has these: they are cleared at the broker"
+            );
+        }
+        for topic in strangers {
+            self.outbox.push(Publication::state(topic, ""));
+        }
+        // Last, so that "online" means: the picture is complete.
+        if self.target.house {
+            self.outbox.push(Publication::state(self.topics.status(), ONLINE));
+        }
+    }
+
     async fn incoming(
         &mut self,
         session: &mut Session,
-        publish: Publish,
+        message: Message,
         cancel: &CancellationToken,
     ) -> Result<(), End> {
-        if let Some(home) = self.home.as_ref().filter(|home| home.listens(&publish.topic)) {
-            for announcement in home.hear(&publish.topic, &publish.payload, publish.retain) {
+        let Message { topic, payload, retained, receipt } = message;
+        if session.surveyed(&self.topics, &topic, &payload, retained) {
+            return Ok(());
+        }
+        if let Some(home) = self.home.as_ref().filter(|home| home.listens(&topic)) {
+            session.hear_kept(&topic, &payload, retained && home.owns(&topic));
+            for announcement in home.hear(&topic, &payload, retained) {
+                if !home.owns(&topic) {
+                    // Whoever was born asks for it: it is told again, whether the broker has it or not.
+                    self.outbox.forget(&announcement.topic);
+                }
                 self.outbox.push(announcement);
             }
-            if publish.qos != QoS::AtMostOnce {
+            if let Some(receipt) = receipt {
                 // Nothing of it has to be kept; but acknowledgements go in the order of the messages.
-                session.acknowledgements.push_back(Box::pin(std::future::ready(Some(publish))));
+                session.acknowledgements.push_back(Box::pin(std::future::ready(Some(receipt))));
             }
             return Ok(());
         }
-        let (topic, payload) = (publish.topic.clone(), publish.payload.clone());
-        let mut message = Incoming { topic, payload, retained: publish.retain, durable: None };
-        if publish.qos == QoS::AtMostOnce {
+        let mut message = Incoming { topic, payload, retained, durable: None };
+        let Some(receipt) = receipt else {
             // Nobody sends it again, and nobody may wait for it: at the bound it is dropped and counted.
             if self.desk.try_send(ToDesk::Message(message)).is_err() {
                 Counters::add(&self.counters.messages_dropped);
             }
             return Ok(());
-        }
+        };
         let (durable, confirmed) = oneshot::channel();
         message.durable = Some(durable);
         let handed_over = self.desk.send(ToDesk::Message(message));
         if cancel.run_until_cancelled(handed_over).await.is_none_or(|sent| sent.is_err()) {
             return Err(End::Cancelled);
         }
-        session.acknowledgements.push_back(Box::pin(async move { confirmed.await.ok().map(|()| publish) }));
+        session.acknowledgements.push_back(Box::pin(async move { confirmed.await.ok().map(|()| receipt) }));
         Ok(())
     }
 
     /// Says "offline" oneself: after a proper good-bye the broker does not send the last will.
     async fn farewell(&self, mut session: Session) {
-        if !session.connected {
+        if !session.is_greeted() {
             return;
         }
-        if !self.topics.is_open() {
-            // Nobody is told, so there is nothing to wait for.
-            let _ = session.client.try_disconnect();
-            return;
-        }
+        let status = self.target.house.then(|| self.topics.status());
         let bye = async {
-            session.client.publish(self.topics.status(), QoS::AtLeastOnce, true, OFFLINE).await.ok()?;
             let mut ours = None;
-            while let Some(Ok(event)) = session.events.recv().await {
+            match &status {
+                Some(topic) => {
+                    let offline = OFFLINE.as_bytes().to_vec();
+                    session.dialled.wire.publish(topic, offline, Delivery::AtLeastOnce, true, None).ok()?;
+                }
+                None => session.dialled.wire.disconnect().ok()?,
+            }
+            while let Ok(event) = session.dialled.wire.event().await {
                 match event {
-                    Event::Outgoing(rumqttc::Outgoing::Publish(id)) => {
+                    Event::Numbered(id) => {
                         // Those handed over before come first.
                         let before = session.handed.pop_front();
                         ours = if before.is_some() { ours } else { Some(id) };
                     }
-                    Event::Incoming(Packet::PubAck(ack)) if Some(ack.pkid) == ours => {
-                        session.client.disconnect().await.ok()?;
+                    Event::Acknowledged { id, .. } if Some(id) == ours => {
+                        session.dialled.wire.disconnect().ok()?;
                     }
-                    Event::Outgoing(rumqttc::Outgoing::Disconnect) => break,
+                    Event::Left => break,
                     _ => {}
                 }
             }
@@ -348,90 +446,22 @@ impl Connection {
     }
 }
 
-impl Session {
-    fn open(target: &Target, topics: &HouseTopics) -> Self {
-        let mut options = MqttOptions::new(&target.client_id, &target.host, target.port);
-        options
-            .set_keep_alive(KEEP_ALIVE)
-            .set_clean_session(!target.persistent)
-            .set_manual_acks(true)
-            .set_inflight(PACKET_IDS)
-            .set_max_packet_size(MAX_PACKET, MAX_PACKET);
-        if topics.is_open() {
-            options.set_last_will(LastWill::new(topics.status(), OFFLINE, QoS::AtLeastOnce, true));
-        }
-        if let Some(credential) = &target.credential {
-            options.set_credentials(credential.username(), credential.password());
-        }
-        if let Some(tls) = &target.tls {
-            options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(tls))));
-        }
-        let (client, mut connection) = AsyncClient::new(options, REQUESTS);
-        let (sender, events) = mpsc::channel(EVENTS);
-        // A task of its own: the library's poll is not made to be dropped half-way.
-        let polling = tokio::spawn(async move {
-            loop {
-                let event = connection.poll().await;
-                let over = event.is_err();
-                if sender.send(event).await.is_err() || over {
-                    break;
-                }
-            }
-        });
-        Self {
-            client,
-            events,
-            _polling: AbortOnDropHandle::new(polling),
-            handed: VecDeque::new(),
-            numbered: HashMap::new(),
-            acknowledgements: FuturesOrdered::new(),
-            connected: false,
-            subscriptions: 0,
-            refused: 0,
-        }
-    }
-
-    fn subscribe(&mut self, filters: &[String]) -> Result<(), End> {
-        for chunk in filters.chunks(FILTERS) {
-            let chunk = chunk.iter().map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce));
-            if self.client.try_subscribe_many(chunk).is_err() {
-                return Err(End::Lost("a device's topic can't be subscribed to".to_owned()));
-            }
-            self.subscriptions += 1;
-        }
-        Ok(())
-    }
-
-    fn up(&self, target: &Target) -> ToDesk {
-        let mut detail = format!("connected to {}:{}", target.host, target.port);
-        if self.refused > 0 {
-            tracing::warn!(refused = self.refused, "the broker refuses subscriptions");
-            detail = format!("{detail}; it refuses {} subscriptions", self.refused);
-        }
-        ToDesk::Link { up: true, detail }
-    }
-
-    /// What may or may not have reached the broker, oldest first as far as that is known.
-    fn unacknowledged(&mut self) -> Vec<Outgoing> {
-        let mut numbered: Vec<_> = self.numbered.drain().collect();
-        numbered.sort_unstable_by_key(|(id, _)| *id);
-        numbered.into_iter().map(|(_, outgoing)| outgoing).chain(self.handed.drain(..)).collect()
+async fn until(instant: Option<Instant>) {
+    if let Some(instant) = instant {
+        tokio::time::sleep_until(instant.into()).await;
     }
 }
 
-/// The library's error, with the place.
-fn in_words(error: &ConnectionError, target: &Target) -> String {
-    let place = format!("{}:{}", target.host, target.port);
-    match error {
-        ConnectionError::Io(error) => format!("{place}: {error}"),
-        ConnectionError::Tls(error) => format!("{place}: TLS: {error}"),
-        ConnectionError::NetworkTimeout => format!("{place} does not answer"),
-        ConnectionError::ConnectionRefused(code) => format!("{place} refuses the client: {code:?}"),
-        ConnectionError::MqttState(StateError::AwaitPingResp) => format!("{place} answers no more pings"),
-        ConnectionError::MqttState(StateError::CollisionTimeout) => {
-            format!("{place} left a publication without acknowledgement")
-        }
-        ConnectionError::MqttState(StateError::ConnectionAborted) => format!("{place} closed the connection"),
-        other => format!("{place}: {other}"),
+/// An error with what caused it, in one line.
+pub(super) fn in_one_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
     }
+    text
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,14 @@
 //! The broker part of the configuration file, and what of it can be used.
 //!
 //! Why: either a broker of the site is used, or the gateway brings its own; a file that asks for both, or
-//! that opens a broker to the network without a password, is refused before anything starts.
+//! that opens a broker to the network without a password, is refused before anything starts. Further brokers
+//! ([`BrokerConfig`]) are brokers of others: a building's, an energy manager's.
 //!
 //! Never: sockets. Files named here are read by the shell, not by this module.
 
+use super::access::Allowed;
 use super::documents::ValueTopics;
+use super::tls::TlsFiles;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -18,16 +21,40 @@ const TLS_PORT: u16 = 8883;
 /// Where the gateway's own broker listens when the file says nothing: reachable from the box only.
 const DEFAULT_LISTEN: &str = "127.0.0.1:1883";
 
-/// The broker, as configured.
+/// Which MQTT a broker is spoken to in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MqttVersion {
+    /// 5, and 3.1.1 where the broker does not know that.
+    #[default]
+    #[serde(rename = "auto")]
+    Auto,
+    /// 5.
+    #[serde(rename = "5")]
+    V5,
+    /// 3.1.1.
+    #[serde(rename = "3.1.1")]
+    V311,
+}
+
+/// The main broker, as configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MqttConfig {
     /// The site's broker, `mqtt://host:port` or `mqtts://host:port`. Without it the gateway brings its own.
     #[serde(default)]
     pub broker: Option<String>,
+    /// The version of MQTT at the site's broker: `auto` (when absent), `5` or `3.1.1`.
+    #[serde(default)]
+    pub version: Option<MqttVersion>,
     /// The certificate authority of an `mqtts` broker, PEM.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
+    /// Our certificate with its chain, PEM, for an `mqtts` broker that asks for one. Read at each connection.
+    #[serde(default)]
+    pub cert_file: Option<PathBuf>,
+    /// The certificate's private key, PEM; nobody else may be able to read it.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
     /// The user name: ours at the site's broker, or the one that devices must give to the gateway's own.
     #[serde(default)]
     pub username: Option<String>,
@@ -52,20 +79,82 @@ pub struct MqttConfig {
     /// found: `engawa devices found` lists them, `engawa devices place` gives one its room.
     #[serde(default)]
     pub discover: bool,
+    /// Who else may use the broker, and for what; at the gateway's own one, and at a Mosquitto that it configures.
+    #[serde(default)]
+    pub user: Vec<UserConfig>,
+    /// The folder of the passwords that `engawa broker passwd` makes; `mqtt` in the store's folder when absent.
+    #[serde(default)]
+    pub secrets: Option<PathBuf>,
+}
+
+/// A user of the gateway's own broker, or of the Mosquitto that it configures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserConfig {
+    /// The user name; no device's.
+    pub name: String,
+    /// What it may do: `read`, `command`, `devices`, `home-assistant`.
+    pub allowed: Vec<Allowed>,
+    /// A file whose first line is the password; one made by `engawa broker passwd` when absent.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+}
+
+/// A further broker, as configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BrokerConfig {
+    /// Its name in this file; its link is `mqtt-<id>`.
+    pub id: String,
+    /// `mqtt://host:port` or `mqtts://host:port`.
+    pub url: String,
+    /// As in [`MqttConfig::version`].
+    #[serde(default)]
+    pub version: Option<MqttVersion>,
+    /// As in [`MqttConfig::ca_file`].
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// As in [`MqttConfig::cert_file`].
+    #[serde(default)]
+    pub cert_file: Option<PathBuf>,
+    /// As in [`MqttConfig::key_file`].
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+    /// Our user name there.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// A file whose first line is the password.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// The client id; `engawa-<property>` when absent.
+    #[serde(default)]
+    pub client_id: Option<String>,
+    /// True where the house is published there too, and takes commands from there.
+    #[serde(default)]
+    pub publish: bool,
+    /// As in [`MqttConfig::values`].
+    #[serde(default)]
+    pub values: ValueTopics,
+}
+
+/// A broker of somebody, ready to be connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The files of a connection over TLS.
+    pub tls: Option<TlsFiles>,
+    /// The version of MQTT.
+    pub version: MqttVersion,
 }
 
 /// What the configuration comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// A broker of the site.
-    Site {
-        /// Its name or address.
-        host: String,
-        /// Its port.
-        port: u16,
-        /// The certificate authority, for a connection over TLS.
-        tls: Option<PathBuf>,
-    },
+    Site(Site),
     /// The gateway's own broker.
     Embedded {
         /// Where it listens.
@@ -80,15 +169,23 @@ pub enum MqttConfigError {
     /// Both `broker` and `listen` are there.
     #[error("`broker` and `listen` exclude each other: use the site's broker or the gateway's own")]
     Both,
-    /// `broker` is not a URL of a broker.
-    #[error("`broker` is `{0}`: expected `mqtt://host:port` or `mqtts://host:port`")]
-    Broker(String),
+    /// Not a URL of a broker.
+    #[error("`{key}` is `{url}`: expected `mqtt://host:port` or `mqtts://host:port`")]
+    Broker {
+        /// The key.
+        key: &'static str,
+        /// What is there.
+        url: String,
+    },
     /// TLS without a certificate authority.
     #[error("an `mqtts` broker needs `ca_file`: the PEM file of the authority that signed its certificate")]
     NoAuthority,
-    /// A certificate authority that nothing would use.
-    #[error("`ca_file` is of use only with a broker at `mqtts://`")]
-    UselessAuthority,
+    /// A file for TLS that nothing would use.
+    #[error("`{0}` is of use only with a broker at `mqtts://`")]
+    UselessFile(&'static str),
+    /// One half of a certificate.
+    #[error("`cert_file` and `key_file` go together")]
+    HalfCertificate,
     /// `listen` is not an address.
     #[error("`listen` is `{0}`: expected an address and port such as `127.0.0.1:1883`")]
     Listen(String),
@@ -101,22 +198,39 @@ pub enum MqttConfigError {
     /// A client id that brokers refuse.
     #[error("`client_id` must have 1 to 128 characters, none of them a control character")]
     ClientId,
-    /// A client id that nothing would use.
-    #[error("`client_id` is of use only with `broker`")]
-    UselessClientId,
+    /// A key that only a site's broker has.
+    #[error("`{0}` is of use only with `broker`")]
+    Useless(&'static str),
+    /// A name that can't be a broker's.
+    #[error("`{0}` can't be a broker's id: expected 1 to 64 letters, digits, `-`, `_` or `.`")]
+    Id(String),
 }
 
 impl MqttConfigError {
     /// The key of the section that is to be mended.
     pub fn field(&self) -> &'static str {
         match self {
-            Self::Both | Self::Broker(_) => "broker",
-            Self::NoAuthority | Self::UselessAuthority => "ca_file",
+            Self::Both => "broker",
+            Self::Broker { key, .. } | Self::UselessFile(key) | Self::Useless(key) => key,
+            Self::NoAuthority => "ca_file",
+            Self::HalfCertificate => "cert_file",
             Self::Listen(_) | Self::Open(_) => "listen",
             Self::HalfCredential => "username",
-            Self::ClientId | Self::UselessClientId => "client_id",
+            Self::ClientId => "client_id",
+            Self::Id(_) => "id",
         }
     }
+}
+
+/// What every way to a broker of others has.
+struct Access<'a> {
+    version: Option<MqttVersion>,
+    ca_file: Option<&'a PathBuf>,
+    cert_file: Option<&'a PathBuf>,
+    key_file: Option<&'a PathBuf>,
+    username: Option<&'a String>,
+    password_file: Option<&'a PathBuf>,
+    client_id: Option<&'a String>,
 }
 
 impl MqttConfig {
@@ -125,70 +239,207 @@ impl MqttConfig {
         self.topics.unwrap_or(true)
     }
 
+    /// Everything that is wrong.
+    pub fn faults(&self) -> Vec<MqttConfigError> {
+        self.read().err().unwrap_or_default()
+    }
+
     /// Checks the whole and says what it comes to.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
     pub fn validate(&self) -> Result<Endpoint, MqttConfigError> {
-        if self.username.is_some() != self.password_file.is_some() {
-            return Err(MqttConfigError::HalfCredential);
-        }
-        if let Some(id) = &self.client_id {
-            if id.is_empty() || id.chars().count() > 128 || id.chars().any(char::is_control) {
-                return Err(MqttConfigError::ClientId);
-            }
-            if self.broker.is_none() {
-                return Err(MqttConfigError::UselessClientId);
-            }
-        }
-        match (&self.broker, &self.listen) {
-            (Some(_), Some(_)) => Err(MqttConfigError::Both),
-            (Some(broker), None) => self.site(broker),
-            (None, listen) => self.embedded(listen.as_deref().unwrap_or(DEFAULT_LISTEN)),
+        self.read().map_err(first)
+    }
+
+    fn access(&self) -> Access<'_> {
+        Access {
+            version: self.version,
+            ca_file: self.ca_file.as_ref(),
+            cert_file: self.cert_file.as_ref(),
+            key_file: self.key_file.as_ref(),
+            username: self.username.as_ref(),
+            password_file: self.password_file.as_ref(),
+            client_id: self.client_id.as_ref(),
         }
     }
 
-    fn site(&self, broker: &str) -> Result<Endpoint, MqttConfigError> {
-        let wrong = || MqttConfigError::Broker(broker.to_owned());
-        let (secure, rest) = match broker.split_once("://") {
-            Some(("mqtt", rest)) => (false, rest),
-            Some(("mqtts", rest)) => (true, rest),
-            _ => return Err(wrong()),
-        };
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let default = if secure { TLS_PORT } else { PORT };
-        let (host, port) = match rest.strip_prefix('[') {
-            // An IPv6 address stands in brackets (RFC 3986, section 3.2.2).
-            Some(rest) => match rest.split_once(']').ok_or_else(wrong)? {
-                (host, "") => (host, default),
-                (host, port) => {
-                    (host, port.strip_prefix(':').and_then(|port| port.parse().ok()).ok_or_else(wrong)?)
+    fn read(&self) -> Result<Endpoint, Vec<MqttConfigError>> {
+        let mut faults = self.access().faults();
+        let endpoint = match (&self.broker, &self.listen) {
+            (broker, listen @ Some(_)) | (broker @ None, listen) => {
+                if broker.is_some() {
+                    faults.push(MqttConfigError::Both);
                 }
-            },
-            None => match rest.split_once(':') {
-                Some((host, port)) => (host, port.parse().map_err(|_| wrong())?),
-                None => (rest, default),
-            },
+                self.embedded(listen.as_deref().unwrap_or(DEFAULT_LISTEN), broker.is_some(), &mut faults)
+            }
+            (Some(broker), None) => self.access().site("broker", broker, &mut faults).map(Endpoint::Site),
         };
-        if host.is_empty() || host.contains(['/', '@', '?', ' ']) || port == 0 {
-            return Err(wrong());
-        }
-        let tls = match (secure, &self.ca_file) {
-            (true, Some(file)) => Some(file.clone()),
-            (true, None) => return Err(MqttConfigError::NoAuthority),
-            (false, Some(_)) => return Err(MqttConfigError::UselessAuthority),
-            (false, None) => None,
-        };
-        Ok(Endpoint::Site { host: host.to_owned(), port, tls })
+        endpoint.filter(|_| faults.is_empty()).ok_or(faults)
     }
 
-    fn embedded(&self, listen: &str) -> Result<Endpoint, MqttConfigError> {
-        let address: SocketAddr = listen.parse().map_err(|_| MqttConfigError::Listen(listen.to_owned()))?;
-        if self.ca_file.is_some() {
-            return Err(MqttConfigError::UselessAuthority);
+    fn embedded(&self, listen: &str, both: bool, faults: &mut Vec<MqttConfigError>) -> Option<Endpoint> {
+        let files =
+            [("ca_file", &self.ca_file), ("cert_file", &self.cert_file), ("key_file", &self.key_file)];
+        if !both {
+            let useless = files.into_iter().filter(|(_, file)| file.is_some());
+            faults.extend(useless.map(|(key, _)| MqttConfigError::UselessFile(key)));
+            for (key, there) in [("client_id", self.client_id.is_some()), ("version", self.version.is_some())]
+            {
+                if there {
+                    faults.push(MqttConfigError::Useless(key));
+                }
+            }
         }
-        if !address.ip().is_loopback() && self.username.is_none() {
-            return Err(MqttConfigError::Open(address));
+        let Ok(listen) = listen.parse::<SocketAddr>() else {
+            faults.push(MqttConfigError::Listen(listen.to_owned()));
+            return None;
+        };
+        if !listen.ip().is_loopback() && self.username.is_none() {
+            faults.push(MqttConfigError::Open(listen));
         }
-        Ok(Endpoint::Embedded { listen: address })
+        Some(Endpoint::Embedded { listen })
     }
+}
+
+impl BrokerConfig {
+    /// Everything that is wrong.
+    pub fn faults(&self) -> Vec<MqttConfigError> {
+        self.read().err().unwrap_or_default()
+    }
+
+    /// Checks the whole and says what it comes to.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<Site, MqttConfigError> {
+        self.read().map_err(first)
+    }
+
+    /// The same as a main broker.
+    pub fn as_main(&self) -> MqttConfig {
+        let Self {
+            url,
+            version,
+            ca_file,
+            cert_file,
+            key_file,
+            username,
+            password_file,
+            client_id,
+            values,
+            id: _,
+            publish: _,
+        } = self.clone();
+        let broker = Some(url);
+        MqttConfig {
+            broker,
+            version,
+            ca_file,
+            cert_file,
+            key_file,
+            username,
+            password_file,
+            client_id,
+            values,
+            listen: None,
+            topics: None,
+            discover: false,
+            user: Vec::new(),
+            secrets: None,
+        }
+    }
+
+    fn read(&self) -> Result<Site, Vec<MqttConfigError>> {
+        let access = Access {
+            version: self.version,
+            ca_file: self.ca_file.as_ref(),
+            cert_file: self.cert_file.as_ref(),
+            key_file: self.key_file.as_ref(),
+            username: self.username.as_ref(),
+            password_file: self.password_file.as_ref(),
+            client_id: self.client_id.as_ref(),
+        };
+        let mut faults = access.faults();
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if self.id.is_empty() || self.id.len() > 64 || !self.id.chars().all(fits) {
+            faults.push(MqttConfigError::Id(self.id.clone()));
+        }
+        let site = access.site("url", &self.url, &mut faults);
+        site.filter(|_| faults.is_empty()).ok_or(faults)
+    }
+}
+
+impl Access<'_> {
+    fn faults(&self) -> Vec<MqttConfigError> {
+        let mut faults = Vec::new();
+        if self.username.is_some() != self.password_file.is_some() {
+            faults.push(MqttConfigError::HalfCredential);
+        }
+        if self.cert_file.is_some() != self.key_file.is_some() {
+            faults.push(MqttConfigError::HalfCertificate);
+        }
+        let wrong =
+            |id: &&String| id.is_empty() || id.chars().count() > 128 || id.chars().any(char::is_control);
+        if self.client_id.filter(wrong).is_some() {
+            faults.push(MqttConfigError::ClientId);
+        }
+        faults
+    }
+
+    fn site(&self, key: &'static str, url: &str, faults: &mut Vec<MqttConfigError>) -> Option<Site> {
+        let Some((secure, host, port)) = split(url) else {
+            faults.push(MqttConfigError::Broker { key, url: url.to_owned() });
+            return None;
+        };
+        if !secure {
+            let files =
+                [("ca_file", self.ca_file), ("cert_file", self.cert_file), ("key_file", self.key_file)];
+            let useless = files.into_iter().filter(|(_, file)| file.is_some());
+            faults.extend(useless.map(|(key, _)| MqttConfigError::UselessFile(key)));
+        }
+        let tls = match (secure, self.ca_file) {
+            (false, _) => None,
+            (true, None) => {
+                faults.push(MqttConfigError::NoAuthority);
+                None
+            }
+            (true, Some(ca)) => {
+                let identity = self.cert_file.cloned().zip(self.key_file.cloned());
+                Some(TlsFiles { ca: ca.clone(), identity })
+            }
+        };
+        Some(Site { host: host.to_owned(), port, tls, version: self.version.unwrap_or_default() })
+    }
+}
+
+fn first(faults: Vec<MqttConfigError>) -> MqttConfigError {
+    // A configuration is refused for at least one reason.
+    faults.into_iter().next().unwrap_or(MqttConfigError::Both)
+}
+
+/// Whether over TLS, host and port of a broker's URL.
+fn split(url: &str) -> Option<(bool, &str, u16)> {
+    let (secure, rest) = match url.split_once("://")? {
+        ("mqtt", rest) => (false, rest),
+        ("mqtts", rest) => (true, rest),
+        _ => return None,
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let default = if secure { TLS_PORT } else { PORT };
+    let (host, port) = match rest.strip_prefix('[') {
+        // An IPv6 address stands in brackets (RFC 3986, section 3.2.2).
+        Some(rest) => match rest.split_once(']')? {
+            (host, "") => (host, default),
+            (host, port) => (host, port.strip_prefix(':')?.parse().ok()?),
+        },
+        None => match rest.split_once(':') {
+            Some((host, port)) => (host, port.parse().ok()?),
+            None => (rest, default),
+        },
+    };
+    let sound = !host.is_empty() && !host.contains(['/', '@', '?', ' ']) && port != 0;
+    sound.then_some((secure, host, port))
 }
 
 #[cfg(test)]
@@ -201,10 +452,9 @@ mod tests {
 
     #[test]
     fn a_file_comes_to_one_endpoint() {
-        let site = |host: &str, port, tls: Option<&str>| Endpoint::Site {
-            host: host.to_owned(),
-            port,
-            tls: tls.map(PathBuf::from),
+        let site = |host: &str, port, ca: Option<&str>| {
+            let tls = ca.map(|ca| TlsFiles { ca: ca.into(), identity: None });
+            Endpoint::Site(Site { host: host.to_owned(), port, tls, version: MqttVersion::Auto })
         };
         let embedded = |listen: &str| Endpoint::Embedded { listen: listen.parse().unwrap() };
         for (toml, endpoint) in [
@@ -221,8 +471,32 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_and_a_version_are_taken() {
+        let toml = "broker = 'mqtts://b'\nca_file = '/ca'\ncert_file = '/c'\nkey_file = '/k'\nversion = '5'";
+        let Ok(Endpoint::Site(site)) = config(toml).validate() else { panic!("not a site's broker") };
+        assert_eq!(site.version, MqttVersion::V5);
+        assert_eq!(site.tls.unwrap().identity, Some(("/c".into(), "/k".into())));
+        assert!(toml::from_str::<MqttConfig>("version = '4'").is_err());
+    }
+
+    #[test]
+    fn a_further_broker_is_the_same_but_for_its_keys() {
+        let further = |toml: &str| toml::from_str::<BrokerConfig>(toml).unwrap();
+        let bms = further("id = 'bms'\nurl = 'mqtt://10.0.0.7'\nversion = '3.1.1'");
+        let site = bms.validate().unwrap();
+        assert_eq!((site.host.as_str(), site.version), ("10.0.0.7", MqttVersion::V311));
+        assert_eq!(bms.as_main().validate(), Ok(Endpoint::Site(site)));
+        let fields: Vec<_> = further("id = 'a b'\nurl = 'tcp://x'\nusername = 'u'\ncert_file = '/c'")
+            .faults()
+            .iter()
+            .map(MqttConfigError::field)
+            .collect();
+        assert_eq!(fields, ["username", "cert_file", "id", "url"], "all at once");
+    }
+
+    #[test]
     fn what_can_not_be_used_is_refused_with_its_reason() {
-        let broker = |text: &str| MqttConfigError::Broker(text.to_owned());
+        let broker = |url: &str| MqttConfigError::Broker { key: "broker", url: url.to_owned() };
         for (toml, error) in [
             ("broker = 'mqtt://b'\nlisten = '127.0.0.1:1883'", MqttConfigError::Both),
             ("broker = 'tcp://b'", broker("tcp://b")),
@@ -230,12 +504,14 @@ mod tests {
             ("broker = 'mqtt://b:99999'", broker("mqtt://b:99999")),
             ("broker = 'mqtt://u:p@b'", broker("mqtt://u:p@b")),
             ("broker = 'mqtts://b'", MqttConfigError::NoAuthority),
-            ("broker = 'mqtt://b'\nca_file = '/c'", MqttConfigError::UselessAuthority),
+            ("broker = 'mqtt://b'\nca_file = '/c'", MqttConfigError::UselessFile("ca_file")),
             ("listen = '1883'", MqttConfigError::Listen("1883".to_owned())),
             ("listen = '0.0.0.0:1883'", MqttConfigError::Open("0.0.0.0:1883".parse().unwrap())),
             ("username = 'x'", MqttConfigError::HalfCredential),
             ("broker = 'mqtt://b'\nclient_id = ''", MqttConfigError::ClientId),
-            ("client_id = 'x'", MqttConfigError::UselessClientId),
+            ("broker = 'mqtts://b'\nca_file = '/c'\nkey_file = '/k'", MqttConfigError::HalfCertificate),
+            ("version = '5'", MqttConfigError::Useless("version")),
+            ("client_id = 'x'", MqttConfigError::Useless("client_id")),
         ] {
             assert_eq!(config(toml).validate(), Err(error), "{toml}");
         }

@@ -1,8 +1,42 @@
 //! A user name and password, kept out of logs and errors.
-//!
-//! Never: reads files; the shell does.
 
 use std::fmt;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// The longest password file that is read, bytes.
+const MOST: u64 = 64 * 1024;
+
+/// Why there is no password.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialError {
+    /// The file can't be read.
+    #[error("{} can't be read", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is empty.
+    #[error("{} has no password in its first line", .0.display())]
+    NoPassword(PathBuf),
+}
+
+/// The credential of `user`, whose password is the first line of the file at `path`. Blocks on the disk.
+///
+/// # Errors
+/// A file that can't be read, or that has no password.
+pub fn read(user: &str, path: &Path) -> Result<Credential, CredentialError> {
+    let fault = |source| CredentialError::File { path: path.to_owned(), source };
+    let mut text = String::new();
+    std::fs::File::open(path).and_then(|file| file.take(MOST).read_to_string(&mut text)).map_err(fault)?;
+    match text.lines().next() {
+        Some(password) if !password.is_empty() => Ok(Credential::new(user, password)),
+        _ => Err(CredentialError::NoPassword(path.to_owned())),
+    }
+}
 
 /// A user name with its password.
 #[derive(Clone)]
@@ -22,7 +56,8 @@ impl Credential {
         &self.username
     }
 
-    pub(super) fn password(&self) -> &str {
+    /// The password.
+    pub fn password(&self) -> &str {
         &self.password
     }
 

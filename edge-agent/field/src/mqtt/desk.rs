@@ -7,6 +7,7 @@
 //!
 //! Never: sockets; and it never waits for a connection, so a connection may wait for it.
 
+use super::Counters;
 use super::commands::{self, Arrival};
 use super::devices::{Devices, Moment};
 use super::discovery::{self, Topics};
@@ -14,7 +15,6 @@ use super::house::Publication;
 use super::outbox::Outgoing;
 use super::topic::HouseTopics;
 use super::writes::{Write, Writes};
-use super::{Counters, MQTT_LINK};
 use bytes::Bytes;
 use engawa_model::{
     CommandOutcome, Fact, Intent, LinkId, Observation, ObservationSink, PointId, SinkClosed, Timestamp, Value,
@@ -78,6 +78,8 @@ type Report = BoxFuture<'static, Result<Option<oneshot::Sender<()>>, SinkClosed>
 
 /// The desk's state.
 pub(super) struct Desk {
+    /// The link whose health it tells.
+    pub(super) link: LinkId,
     pub(super) topics: HouseTopics,
     pub(super) devices: Devices,
     pub(super) sink: Arc<dyn ObservationSink>,
@@ -161,7 +163,7 @@ impl Desk {
             ToDesk::Message(message) => self.message(message, now),
             ToDesk::Link { up, detail } => {
                 self.connected = up;
-                self.report(vec![Fact::Link { link: LinkId::from(MQTT_LINK), up, detail }], now, None);
+                self.report(vec![Fact::Link { link: self.link.clone(), up, detail }], now, None);
                 if up {
                     self.writes.connected(now);
                     self.publish_due(now);

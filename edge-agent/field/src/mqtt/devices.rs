@@ -58,6 +58,24 @@ pub struct Moment {
     pub clock: Timestamp,
 }
 
+impl MqttDevice {
+    /// The topics that it reports on.
+    pub fn reports_on(&self) -> Vec<String> {
+        let profile = &self.profile;
+        let points = profile.points.iter().flat_map(|point| profile.places(point)).map(|(topic, _)| topic);
+        let topics =
+            points.chain(profile.availability.iter().map(|availability| availability.topic.as_str()));
+        topics.map(|topic| expand(topic, self)).collect()
+    }
+
+    /// The topics that its commands, and what it is asked, go to.
+    pub fn commanded_on(&self) -> Vec<String> {
+        let commands = self.profile.points.iter().filter_map(|point| point.command_topic.as_deref());
+        let topics = commands.chain(self.profile.requests.iter().map(|request| request.topic.as_str()));
+        topics.map(|topic| expand(topic, self)).collect()
+    }
+}
+
 /// Why a payload can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{device} on {topic}: {problem}")]

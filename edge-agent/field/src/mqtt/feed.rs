@@ -15,6 +15,8 @@ use tokio::sync::{Notify, mpsc};
 #[derive(Debug, Default)]
 struct Overflow {
     happened: AtomicBool,
+    /// Events have been stored since they were last read.
+    events: AtomicBool,
     dropped: AtomicU64,
     wake: Notify,
 }
@@ -51,6 +53,12 @@ impl Publisher {
         }
     }
 
+    /// There are new events in the store; to be called after the commit that put them there.
+    pub fn remind(&self) {
+        self.overflow.events.store(true, Ordering::Release);
+        self.overflow.wake.notify_one();
+    }
+
     /// How many publications did not fit, since the start.
     pub fn dropped(&self) -> u64 {
         self.overflow.dropped.load(Ordering::Relaxed)
@@ -64,6 +72,8 @@ pub(super) enum Fed {
     Publication(Publication),
     /// Something did not fit: publish the snapshot, once what is in the queue has been taken out.
     Overflowed,
+    /// There are new events in the store.
+    Events,
 }
 
 impl Feed {
@@ -73,6 +83,9 @@ impl Feed {
         loop {
             if self.overflow.happened.load(Ordering::Acquire) {
                 return Fed::Overflowed;
+            }
+            if self.overflow.events.swap(false, Ordering::AcqRel) {
+                return Fed::Events;
             }
             tokio::select! {
                 biased;
@@ -113,6 +126,9 @@ mod tests {
         assert_eq!(feed.next().await, Fed::Overflowed);
         assert_eq!(feed.drain(), [publication(0), publication(1)]);
         publisher.publish(publication(9));
+        publisher.remind();
+        publisher.remind();
+        assert_eq!(feed.next().await, Fed::Events);
         assert_eq!(feed.next().await, Fed::Publication(publication(9)));
     }
 }

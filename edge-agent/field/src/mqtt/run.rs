@@ -3,25 +3,29 @@
 //! Why two steps: [`prepare`] checks the configuration, reads the files it names and binds the broker, so
 //! that what is wrong is known before anything runs, and a broker on port 0 can say where it is.
 
-use super::broker::{BrokerError, BrokerSettings, EmbeddedBroker, Mqtt5Broker};
-use super::client::{Connection, Target};
-use super::config::{Endpoint, MqttConfig, MqttConfigError};
-use super::credential::Credential;
+use super::access::{Allowed, Rights, Scene};
+use super::broker::{BrokerError, BrokerSettings, Client, EmbeddedBroker, Mqtt5Broker};
+use super::client::{Connection, Login, Target};
+use super::config::{Endpoint, MqttConfig, MqttConfigError, MqttVersion, Site};
+use super::credential::{self, Credential, CredentialError};
 use super::desk::{Desk, Known};
 use super::devices::{Devices, MqttDevice};
 use super::discovery;
 use super::door::DeskDoor;
-use super::feed::Feed;
+use super::events::EventStore;
+use super::feed::{Feed, feed};
 use super::home_assistant::HomeAssistant;
 use super::house::Publication;
 use super::outbox::Outbox;
+use super::tls::TlsError;
 use super::topic::{HouseTopics, escape};
 use super::writes::Writes;
-use engawa_model::{Found, Intent, ObservationSink, PointId, PointState, PropertyId, SinkClosed};
+use engawa_model::{
+    DeviceId, Found, Intent, LinkId, ObservationSink, PointId, PointState, PropertyId, SinkClosed,
+};
 use futures::stream::FuturesOrdered;
-use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -43,18 +47,48 @@ pub type Snapshot = Arc<dyn Fn() -> Vec<Publication> + Send + Sync>;
 pub struct MqttParts {
     /// The broker.
     pub config: MqttConfig,
+    /// Its link: [`super::MQTT_LINK`], or [`super::link_to`] a further broker.
+    pub link: LinkId,
+    /// True where the house is published, and takes commands.
+    pub publish: bool,
     /// The property whose topics these are.
     pub property: PropertyId,
     /// The devices, with profiles that have been checked.
     pub devices: Vec<MqttDevice>,
+    /// Who may use the gateway's own broker; of no use at a site's.
+    pub users: Vec<User>,
     /// Where observations go.
     pub sink: Arc<dyn ObservationSink>,
     /// The house's state as a whole.
     pub snapshot: Snapshot,
     /// The house's state as it changes.
     pub publications: Feed,
+    /// The house as Home Assistant discovers it, where it is announced at this broker.
+    pub home: Option<Arc<HomeAssistant>>,
+    /// The house's events that wait for this broker.
+    pub events: Arc<dyn EventStore>,
     /// Writes to these devices ([`Intent::WritePoint`]).
     pub writes: mpsc::Receiver<Intent>,
+}
+
+/// A user of the gateway's own broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Its name.
+    pub name: String,
+    /// What it may do.
+    pub grant: Grant,
+    /// The file of its password, read at each login: a new one needs no restart.
+    pub password_file: PathBuf,
+}
+
+/// What a user may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// What this device does.
+    Device(DeviceId),
+    /// These.
+    Allowed(Vec<Allowed>),
 }
 
 /// Counters since the start.
@@ -87,28 +121,12 @@ pub enum MqttError {
     /// The configuration can't be used.
     #[error("the broker's configuration can't be used")]
     Config(#[source] MqttConfigError),
-    /// A file that the configuration names can't be read.
-    #[error("{} can't be read", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The password file is empty.
-    #[error("{} has no password in its first line", .0.display())]
-    NoPassword(PathBuf),
-    /// The file of the certificate authority holds none.
-    #[error("{} holds no certificate that can be used: {reason}", path.display())]
-    Authority {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// TLS can't be set up.
-    #[error("TLS can't be set up")]
-    Tls(#[source] rustls::Error),
+    /// There is no password.
+    #[error("the broker's password")]
+    Credential(#[source] CredentialError),
+    /// TLS can't be used.
+    #[error("TLS to the broker")]
+    Tls(#[source] TlsError),
     /// A broker of the site is needed, and the gateway brings its own.
     #[error("Sparkplug needs a broker of the site")]
     NoSiteBroker,
@@ -134,34 +152,67 @@ pub struct Mqtt {
 
 /// Checks the configuration, reads its files, and binds the gateway's own broker where it is to be used.
 pub async fn prepare(parts: MqttParts) -> Result<Mqtt, MqttError> {
-    let MqttParts { config, property, devices, sink, snapshot, publications, writes } = parts;
+    let MqttParts {
+        config,
+        link,
+        publish,
+        property,
+        devices,
+        users,
+        sink,
+        snapshot,
+        publications,
+        home,
+        events,
+        writes,
+    } = parts;
+    // Where the house is not published nobody feeds the connection.
+    let publications = if publish { publications } else { feed(1).1 };
     let endpoint = config.validate().map_err(MqttError::Config)?;
-    let discover = config.discover;
-    let credential = credential(&config).await?;
-    let topics =
-        if config.has_topics() { HouseTopics::new(&property) } else { HouseTopics::closed(&property) };
-    let (devices, counters) = (Devices::new(devices), Arc::new(Counters::default()));
+    let (discover, publish) = (config.discover, publish && config.has_topics());
+    let topics = if publish { HouseTopics::new(&property) } else { HouseTopics::closed(&property) };
+    let counters = Arc::new(Counters::default());
+    let configured = devices.clone();
+    let devices = Devices::new(devices);
     let (to_desk, messages) = mpsc::channel(TO_DESK);
     let (from_desk, outgoing) = mpsc::channel(FROM_DESK);
     let stop = CancellationToken::new();
     let (broker, target) = match endpoint {
-        Endpoint::Site { host, port, tls } => {
+        Endpoint::Site(site) => {
+            // What is wrong with the files is known before anything runs; they are read again at each connection.
+            readable(&config, &site).await?;
             let mut filters = devices.subscriptions();
             filters.extend(topics.command_filters());
+            filters.extend(home.iter().flat_map(|home| home.filters()));
             if discover {
                 filters.extend(discovery::filters());
             }
-            let tls = match tls {
-                Some(file) => Some(Arc::new(tls_config(&file).await?)),
-                None => None,
-            };
+            let login = login(&config);
             let client_id =
                 config.client_id.unwrap_or_else(|| format!("engawa-{}", escape(property.as_str())));
-            (None, Target { host, port, tls, client_id, credential, persistent: true, filters })
+            let Site { host, port, tls, version } = site;
+            let target =
+                Target { tls, login, filters, house: publish, ..Target::new(host, port, client_id, version) };
+            (None, target)
         }
         Endpoint::Embedded { listen } => {
-            // By its id the broker knows the house from a device that would speak for it.
+            // By its id and password the broker knows the house from a device that would speak for it.
             let client_id = format!("engawa-{:032x}", rand::random::<u128>());
+            let house = Credential::new(&client_id, format!("{:032x}", rand::random::<u128>()));
+            let home = home.as_deref();
+            let scene = Scene { topics: &topics, devices: &configured, discover, home };
+            let rights = |user: &User| match &user.grant {
+                Grant::Allowed(allowed) => Rights::of(allowed, scene),
+                Grant::Device(id) => {
+                    let device = configured.iter().find(|device| device.id == *id);
+                    device.map(Rights::of_device).unwrap_or_default()
+                }
+            };
+            let clients = users.into_iter().map(|user| {
+                let rights = rights(&user);
+                (user.name, Client { rights, password_file: user.password_file })
+            });
+            let clients = clients.collect();
             let door = DeskDoor {
                 topics: topics.clone(),
                 devices: devices.subscriptions().into_iter().collect(),
@@ -170,22 +221,24 @@ pub async fn prepare(parts: MqttParts) -> Result<Mqtt, MqttError> {
                 counters: Arc::clone(&counters),
                 cancel: stop.clone(),
             };
-            let settings = BrokerSettings {
-                listen,
-                credential: credential.clone(),
-                house_client: client_id.clone(),
-                topics: topics.clone(),
-                door: Arc::new(door),
-            };
+            let settings = BrokerSettings { listen, house: house.clone(), clients, door: Arc::new(door) };
             let broker = Mqtt5Broker::bind(settings).await.map_err(MqttError::Broker)?;
             let address = reachable(broker.address());
             let (host, port) = (address.ip().to_string(), address.port());
-            let target =
-                Target { host, port, tls: None, client_id, credential, persistent: false, filters: vec![] };
+            // It begins with nothing, and only the house publishes on the house's topics.
+            let target = Target {
+                login: Login::Given(house),
+                persistent: false,
+                house: publish,
+                filters: home.into_iter().flat_map(HomeAssistant::filters).collect(),
+                fresh: true,
+                ..Target::new(host, port, client_id, MqttVersion::V5)
+            };
             (Some(Box::new(broker) as Box<dyn EmbeddedBroker>), target)
         }
     };
     let desk = Desk {
+        link,
         topics: topics.clone(),
         devices,
         sink,
@@ -209,12 +262,16 @@ pub async fn prepare(parts: MqttParts) -> Result<Mqtt, MqttError> {
         desk: to_desk,
         counters: Arc::clone(&counters),
         outbox: Outbox::default(),
-        home: None,
+        events,
+        home,
+        cursor: 0,
+        more: false,
+        done: Vec::new(),
     };
     Ok(Mqtt { broker, desk, messages, connection, writes, counters, stop })
 }
 
-/// The site's broker for a second session, as another client: Sparkplug's last will is not the house's.
+/// A broker of the site for a second session, as another client: Sparkplug's last will is not the house's.
 ///
 /// # Errors
 /// As [`prepare`]; [`MqttError::NoSiteBroker`] where the gateway brings its own.
@@ -222,25 +279,24 @@ pub async fn site_broker(
     config: &MqttConfig,
     client_id: String,
 ) -> Result<super::sparkplug::Broker, MqttError> {
-    let Endpoint::Site { host, port, tls } = config.validate().map_err(MqttError::Config)? else {
+    let Endpoint::Site(site) = config.validate().map_err(MqttError::Config)? else {
         return Err(MqttError::NoSiteBroker);
     };
-    let tls = match tls {
-        Some(file) => Some(Arc::new(tls_config(&file).await?)),
-        None => None,
+    readable(config, &site).await?;
+    let Site { host, port, tls, version } = site;
+    // Each clause of Sparkplug is shown in 3.1.1; 5 is spoken where it is asked for.
+    let version = if version == MqttVersion::Auto { MqttVersion::V311 } else { version };
+    let target = Target {
+        tls,
+        login: login(config),
+        persistent: false,
+        house: false,
+        ..Target::new(host, port, client_id, version)
     };
-    Ok(super::sparkplug::Broker { host, port, tls, client_id, credential: credential(config).await? })
+    Ok(super::sparkplug::Broker::new(target))
 }
 
 impl Mqtt {
-    /// Announces the house to Home Assistant as well.
-    #[must_use]
-    pub fn with_home_assistant(mut self, home: Arc<HomeAssistant>) -> Self {
-        self.connection.target.filters.extend(home.filters());
-        self.connection.home = Some(home);
-        self
-    }
-
     /// Where the gateway's own broker listens; `None` with a broker of the site.
     pub fn broker_address(&self) -> Option<SocketAddr> {
         self.broker.as_ref().map(|broker| broker.address())
@@ -319,34 +375,21 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-async fn credential(config: &MqttConfig) -> Result<Option<Credential>, MqttError> {
-    let (Some(username), Some(path)) = (&config.username, &config.password_file) else { return Ok(None) };
-    let text = read(path).await?;
-    let password = text.lines().next().unwrap_or_default();
-    if password.is_empty() {
-        return Err(MqttError::NoPassword(path.clone()));
+fn login(config: &MqttConfig) -> Login {
+    match (&config.username, &config.password_file) {
+        (Some(username), Some(path)) => Login::File(username.clone(), path.clone()),
+        _ => Login::Anonymous,
     }
-    Ok(Some(Credential::new(username, password)))
 }
 
-async fn read(path: &Path) -> Result<String, MqttError> {
-    tokio::fs::read_to_string(path).await.map_err(|source| MqttError::File { path: path.to_owned(), source })
-}
-
-async fn tls_config(path: &Path) -> Result<rustls::ClientConfig, MqttError> {
-    let unusable = |reason: String| MqttError::Authority { path: path.to_owned(), reason };
-    let pem = read(path).await?;
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(unusable("there is none".to_owned()));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(MqttError::Tls)?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+/// Reads the files that the configuration names.
+async fn readable(config: &MqttConfig, site: &Site) -> Result<(), MqttError> {
+    let (user, tls) = (config.username.clone().zip(config.password_file.clone()), site.tls.clone());
+    let read = move || {
+        if let Some((name, path)) = user {
+            credential::read(&name, &path).map_err(MqttError::Credential)?;
+        }
+        tls.map_or(Ok(()), |tls| tls.read().map(drop).map_err(MqttError::Tls))
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|_| MqttError::Closed(SinkClosed))?
 }

@@ -49,6 +49,56 @@ pub fn unescape(level: &str) -> Option<String> {
     String::from_utf8(name).ok()
 }
 
+/// True where `topic` is one that a subscription to `filter` brings (MQTT 3.1.1, section 4.7).
+pub fn matches(filter: &str, topic: &str) -> bool {
+    // Wildcards at the beginning don't match the broker's own topics.
+    if topic.starts_with('$') && !filter.starts_with('$') {
+        return false;
+    }
+    let mut levels = topic.split('/');
+    for wanted in filter.split('/') {
+        match (wanted, levels.next()) {
+            // It also matches the level above.
+            ("#", _) => return true,
+            ("+", Some(_)) => {}
+            (wanted, Some(level)) if wanted == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
+/// True where some topic matches both.
+pub fn overlap(one: &str, other: &str) -> bool {
+    let (mut these, mut those) = (one.split('/'), other.split('/'));
+    loop {
+        match (these.next(), those.next()) {
+            (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
+            (Some("+"), Some(_)) | (Some(_), Some("+")) => {}
+            (Some(this), Some(that)) if this == that => {}
+            _ => return false,
+        }
+    }
+}
+
+/// True where every topic that matches `filter` matches `wider` as well.
+pub fn covers(wider: &str, filter: &str) -> bool {
+    if filter.starts_with('$') && !wider.starts_with('$') {
+        return false;
+    }
+    let mut levels = filter.split('/');
+    for wanted in wider.split('/') {
+        match (wanted, levels.next()) {
+            ("#", _) => return true,
+            (_, Some("#")) | (_, None) => return false,
+            ("+", Some(_)) => {}
+            (wanted, Some(level)) if wanted == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
 /// The topics of one property, all below `engawa/<property>`. Names are escaped with [`escape`].
 ///
 /// | topic | payload | retained |
@@ -180,6 +230,30 @@ impl HouseTopics {
         filters.map(|filter| format!("{}/{filter}", self.root)).collect()
     }
 
+    /// What the house's retained topics are found under; the birth is not among them, since it is said at each
+    /// connection. The last is where the mark of a survey goes.
+    pub fn state_filters(&self) -> Vec<String> {
+        let below = [
+            "business",
+            "room/+/state",
+            "room/+/point/+/+",
+            "point/+/+",
+            "device/+/health",
+            "device/+/values",
+            "link/+",
+            "posting/+",
+            "alert/+/+",
+        ];
+        let mut filters: Vec<_> = below.iter().map(|filter| format!("{}/{filter}", self.root)).collect();
+        filters.push(self.survey());
+        filters
+    }
+
+    /// Where the mark of a survey of the retained topics goes; not retained, and nothing for others.
+    pub fn survey(&self) -> String {
+        format!("{}/survey", self.root)
+    }
+
     /// True for every topic of this property, commands and state alike.
     pub fn owns(&self, topic: &str) -> bool {
         topic.strip_prefix(&self.root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -266,7 +340,84 @@ mod tests {
         assert!(!topics.owns("engawa/hotel%2Fone2/cmd"));
     }
 
+    #[test]
+    fn filters_match_topics_and_cover_filters() {
+        for (filter, topic, matched) in [
+            ("a/b", "a/b", true),
+            ("a/b", "a/c", false),
+            ("a/+", "a/b", true),
+            ("a/+", "a", false),
+            ("a/+", "a/b/c", false),
+            ("a/#", "a/b/c", true),
+            ("a/#", "a", true),
+            ("#", "a/b", true),
+            ("#", "$SYS/a", false),
+            ("+/a", "$SYS/a", false),
+            ("$SYS/#", "$SYS/a", true),
+        ] {
+            assert_eq!(matches(filter, topic), matched, "{filter} {topic}");
+        }
+        for (wider, filter, covered) in [
+            ("a/#", "a/+/c", true),
+            ("a/#", "a/#", true),
+            ("a/#", "a", true),
+            ("a/+", "a/+", true),
+            ("a/+", "a/#", false),
+            ("a/+", "#", false),
+            ("a/b", "a/+", false),
+            ("#", "a/#", true),
+            ("#", "$SYS/#", false),
+            ("#", "$share/g/a", false),
+        ] {
+            assert_eq!(covers(wider, filter), covered, "{wider} {filter}");
+        }
+    }
+
+    #[test]
+    fn filters_overlap_where_a_topic_matches_both() {
+        for (one, other, overlaps) in [
+            ("a/+/+/c", "a/b/#", true),
+            ("a/b", "a/b", true),
+            ("a/+", "a/b/c", false),
+            ("a/#", "b/#", false),
+            ("#", "a", true),
+        ] {
+            assert_eq!((overlap(one, other), overlap(other, one)), (overlaps, overlaps), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn every_topic_of_state_is_surveyed_and_no_command_is() {
+        let topics = HouseTopics::new(&PropertyId::from("h"));
+        let (room, point) = (RoomId::from("12/3"), PointId::new("d", "p"));
+        let filters = topics.state_filters();
+        let surveyed = |topic: &str| filters.iter().any(|filter| matches(filter, topic));
+        for topic in [
+            topics.business(),
+            topics.room(&room),
+            topics.point(Some(&room), &point),
+            topics.point(None, &point),
+            topics.device(&DeviceId::from("d")),
+            topics.values(&DeviceId::from("d")),
+            topics.link(&LinkId::from("l")),
+            topics.alert(AlertKind::Leak, "x/y"),
+            topics.survey(),
+        ] {
+            assert!(surveyed(&topic), "{topic}");
+        }
+        for topic in ["h/cmd", "h/cmd/k/result", "h/cmd/error", "h/room/1/setpoint/set", "h/status"] {
+            assert!(!surveyed(&format!("engawa/{topic}")), "{topic}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_covered_matches(filter in "[ab+]{1}(/[ab+]){0,3}(/#)?", topic in "[ab](/[ab]){0,4}", wider in "[ab+]{1}(/[ab+]){0,3}(/#)?") {
+            if covers(&wider, &filter) && matches(&filter, &topic) {
+                prop_assert!(matches(&wider, &topic));
+            }
+        }
+
         #[test]
         fn every_name_survives_and_is_one_level(name in any::<String>()) {
             let level = escape(&name);

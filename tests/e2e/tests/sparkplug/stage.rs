@@ -132,13 +132,7 @@ pub fn start(house: &Arc<House>, port: u16, host: Option<&str>, number: &Path) -
     let seen = Arc::clone(house);
     let sparkplug = Sparkplug::new(SparkplugParts {
         names: NodeNames::new("Hotels", "grand", host).unwrap(),
-        broker: Broker {
-            host: "127.0.0.1".to_owned(),
-            port,
-            tls: None,
-            client_id: "engawa-spb-grand".to_owned(),
-            credential: None,
-        },
+        broker: Broker::plain("127.0.0.1", port, "engawa-spb-grand"),
         snapshot: Arc::new(move || picture(&seen.property.lock().unwrap())),
         updates: queue,
         sink: Arc::new(Sink(Arc::clone(house))),

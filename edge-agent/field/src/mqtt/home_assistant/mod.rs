@@ -74,6 +74,21 @@ impl HomeAssistant {
         [self.config.birth_topic.clone(), format!("{}#", self.root)]
     }
 
+    /// Where Home Assistant looks for everybody's announcements.
+    pub fn prefix_filter(&self) -> String {
+        format!("{}/#", self.config.prefix)
+    }
+
+    /// Where Home Assistant says that it has started.
+    pub fn birth_topic(&self) -> &str {
+        &self.config.birth_topic
+    }
+
+    /// What only the house may publish on.
+    pub fn root_filter(&self) -> String {
+        format!("{}#", self.root)
+    }
+
     /// True for a topic that only the house may publish on.
     pub fn owns(&self, topic: &str) -> bool {
         topic.starts_with(&self.root)

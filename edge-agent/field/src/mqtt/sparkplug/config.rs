@@ -23,6 +23,9 @@ pub struct SparkplugConfig {
     /// The MQTT client id; `engawa-spb-<property>` when absent.
     #[serde(default)]
     pub client_id: Option<String>,
+    /// The id of the further broker where the hosts are; the main one when absent.
+    #[serde(default)]
+    pub broker: Option<String>,
 }
 
 /// Why the section can't be used.

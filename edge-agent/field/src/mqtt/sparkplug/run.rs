@@ -12,13 +12,14 @@ use super::house::Picture;
 use super::names::NodeNames;
 use super::node::{EdgeNode, Message, Out};
 use super::session::Session;
-use crate::mqtt::Credential;
 use crate::mqtt::backoff::Backoff;
+use crate::mqtt::client::Target;
+use crate::mqtt::config::MqttVersion;
+use crate::mqtt::wire::{Event, Message as Incoming};
 use engawa_model::{
     Action, Command, CommandKey, CommandSource, Fact, LinkId, Observation, ObservationSink, SinkClosed,
     Timestamp,
 };
-use rumqttc::{Event, Packet, Publish, SubscribeReasonCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -28,24 +29,25 @@ use tokio_util::sync::CancellationToken;
 /// not block for long.
 pub type SparkplugSnapshot = Arc<dyn Fn() -> Picture + Send + Sync>;
 
-/// Where to connect, and as whom.
+/// Where to connect, and as whom; see [`crate::mqtt::site_broker`].
 #[derive(Clone)]
 pub struct Broker {
-    /// Its name or address.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// For a connection over TLS.
-    pub tls: Option<Arc<rustls::ClientConfig>>,
-    /// The client id; must be nobody else's at that broker.
-    pub client_id: String,
-    /// User name and password.
-    pub credential: Option<Credential>,
+    pub(super) target: Target,
 }
 
 impl Broker {
+    pub(in crate::mqtt) fn new(target: Target) -> Self {
+        Self { target }
+    }
+
+    /// A broker without TLS that asks for no name, in MQTT 3.1.1. `client_id` must be nobody else's there.
+    pub fn plain(host: impl Into<String>, port: u16, client_id: impl Into<String>) -> Self {
+        let target = Target::new(host.into(), port, client_id.into(), MqttVersion::V311);
+        Self { target }
+    }
+
     pub(super) fn place(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        self.target.place()
     }
 }
 
@@ -148,27 +150,32 @@ impl Sparkplug {
         loop {
             let (number, will) = self.node.connect(Timestamp::now());
             self.keep_number(number).await;
-            let mut session = Session::open(&self.broker, will);
             let mut since = None;
-            let end = match self.serve(&mut session, &mut since, &cancel).await {
-                Ok(never) => match never {},
-                Err(end) => end,
-            };
-            let why = match end {
-                End::Closed(closed) => return Err(closed),
-                End::Cancelled => {
-                    session.farewell(self.node.farewell(Timestamp::now())).await;
-                    return Ok(());
+            let why = match Session::open(&self.broker.target, will).await {
+                Err(why) => why,
+                Ok(mut session) => {
+                    let end = match self.serve(&mut session, &mut since, &cancel).await {
+                        Ok(never) => match never {},
+                        Err(end) => end,
+                    };
+                    match end {
+                        End::Closed(closed) => return Err(closed),
+                        End::Cancelled => {
+                            session.farewell(self.node.farewell(Timestamp::now())).await;
+                            return Ok(());
+                        }
+                        End::HostGone(death) => {
+                            session.farewell(death).await;
+                            "the primary host is offline".to_owned()
+                        }
+                        End::Lost(why) => why,
+                    }
                 }
-                End::HostGone(death) => {
-                    session.farewell(death).await;
-                    "the primary host is offline".to_owned()
-                }
-                End::Lost(why) => why,
             };
             self.node.disconnected();
             let held = since.map_or(Duration::ZERO, |since: Instant| since.elapsed());
             let pause = backoff.pause(held, rand::random());
+            let why = format!("{}: {why}", self.broker.place());
             tracing::warn!(why, pause_ms = pause.as_millis(), "Sparkplug is not connected");
             self.link(false, why).await?;
             if cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
@@ -191,8 +198,11 @@ impl Sparkplug {
             let out = tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Err(End::Cancelled),
-                event = session.event(&self.broker) => {
-                    let out = self.event(session, event?, since).await?;
+                event = session.event() => {
+                    let event = event.map_err(|failure| {
+                        End::Lost(self.broker.target.explain(&session.dialled, &failure))
+                    })?;
+                    let out = self.event(session, event, since).await?;
                     session.pump();
                     out
                 }
@@ -223,17 +233,18 @@ impl Sparkplug {
         since: &mut Option<Instant>,
     ) -> Result<Vec<Out>, End> {
         let out = match event {
-            Event::Incoming(Packet::ConnAck(_)) => {
+            Event::Greeted { .. } => {
                 *since = Some(Instant::now());
+                self.broker.target.greeted(session.dialled.dialect);
                 session.subscribe(self.node.names().filters())?;
                 vec![]
             }
-            Event::Incoming(Packet::SubAck(ack)) => {
-                for (filter, code) in self.node.names().filters().iter().zip(&ack.return_codes) {
-                    if *code != SubscribeReasonCode::Failure {
+            Event::Subscribed { refused } => {
+                for (filter, refused) in self.node.names().filters().iter().zip(refused) {
+                    if !refused {
                         continue;
                     }
-                    let why = format!("{} refuses the subscription to {filter}", self.broker.place());
+                    let why = format!("it refuses the subscription to {filter}");
                     if self.node.names().state().as_ref() == Some(filter) {
                         // The primary host would be waited for without end.
                         return Err(End::Lost(why));
@@ -247,9 +258,12 @@ impl Sparkplug {
                 }
                 out
             }
-            Event::Incoming(Packet::Publish(publish)) => {
-                let Publish { topic, payload, retain, .. } = publish;
-                self.node.heard(&topic, &payload, retain, Timestamp::now(), &mut || self.look.look())
+            Event::Message(message) => {
+                let Incoming { topic, payload, retained, receipt } = message;
+                if let Some(receipt) = receipt {
+                    session.acknowledge(receipt)?;
+                }
+                self.node.heard(&topic, &payload, retained, Timestamp::now(), &mut || self.look.look())
             }
             _ => vec![],
         };
