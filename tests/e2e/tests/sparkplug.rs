@@ -68,6 +68,8 @@ async fn a_host_follows_the_house_and_every_clause_holds() {
     let death = host.sees("the good-bye", |it| it["kind"] == "NDEATH").await;
     assert_eq!(death["metrics"][0]["value"], 2);
 
+    // The host may hear of it before the packet behind it has been seen here.
+    wire.wait("DISCONNECT", |sent| sent.last() == Some(&Sent::Disconnect)).await;
     let trace =
         Trace::new(wire.all(), began, &async |payloads: Vec<Vec<u8>>| decode(&python, &payloads).await).await;
     clauses::check_all(&trace);
