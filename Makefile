@@ -41,10 +41,11 @@ demo: setup-demo ## A hotel's day in two minutes, with the internet cut, and the
 	$(CARGO) build --release --locked --bins -p engawa -p engawa-cloud -p engawa-hotel -p engawa-stage
 	@target/release/engawa-demo $(if $(filter 1,$(KEEP)),--keep) $(DEMO_ARGS)
 
-test: setup-test purity ## Every test, and the check that pure code stays pure
+test: setup-test purity ## Every test, a minute of fuzzing a target, and the check that pure code stays pure
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --workspace --locked
 	@bash deploy/test.sh target/debug/engawa
+	@CARGO=$(CARGO) bash tests/fuzz/run.sh
 
 lint: purity ## Format, clippy, and (where cargo-deny is installed) licences and advisories
 	$(CARGO) fmt --all --check
@@ -55,8 +56,9 @@ bench: setup-bench ## The agent beside its peers, in 15 minutes (QUICK=1: one mi
 	@$(CARGO) build --release --locked --bins -p engawa -p engawa-hotel -p engawa-bench $(if $(filter 1,$(JSON)),-q)
 	@JSON=$(JSON) target/release/engawa-bench $(if $(filter 1,$(QUICK)),--quick) $(BENCH_ARGS)
 
-soak: setup-test ## Days with kills, one seed after another, until one fails or SEEDS (20) are done
+soak: setup-test ## Fuzzing (FUZZ_SECONDS, 600 a target) that goes on with what it found, then days with kills, one seed after another (SEEDS, 20)
 	$(CARGO) build --locked --workspace --bins
+	@CARGO=$(CARGO) FUZZ_KEEP=1 FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$${FUZZ_SEED:-$$RANDOM} bash tests/fuzz/run.sh
 	@for seed in $$(seq 1 $${SEEDS:-20}); do echo "== seed $$seed"; \
 	  SEED=$$seed $(CARGO) test -q --locked -p engawa-stage --test kills || exit 1; \
 	  SEED=$$seed $(CARGO) test -q --locked -p engawa-link --test link || exit 1; done

@@ -5,6 +5,8 @@
 //!
 //! Never: rules of the hotel, the store, the PMS.
 
+#[doc(hidden)]
+pub mod fuzz;
 pub mod modbus;
 pub mod mqtt;
 pub mod profile;

@@ -16,7 +16,7 @@ pub(crate) mod decode;
 mod device;
 mod health;
 pub(crate) mod learnt;
-mod line;
+pub(crate) mod line;
 mod outline;
 pub(crate) mod plan;
 mod tally;

@@ -173,7 +173,8 @@ pub(crate) fn split(map: &ModbusMap, request: &Request) -> Option<[Request; 2]> 
     let begin = |n: &usize| map.points[*n].address;
     let gap = request.points.windows(2).position(|pair| {
         let (before, after) = (&map.points[pair[0]], &map.points[pair[1]]);
-        before.address + before.length < after.address
+        // One register may lie at 65535 twice: its two bytes.
+        u32::from(before.address) + u32::from(before.length) < u32::from(after.address)
     });
     // Points of one register stay together: to ask for it twice tells nothing new.
     let middle = request.points.len() / 2;

@@ -201,7 +201,9 @@ impl Mux {
     /// Whether this number was given out not long ago: half of all numbers back at most, for after that it is rather
     /// one that is still to come.
     fn behind(&self, number: u16) -> bool {
-        let back = u64::from(self.next.wrapping_sub(number));
+        // 0 is no number, so there is one less on the way back over the end.
+        let back = self.next.wrapping_sub(number).saturating_sub(u16::from(number > self.next));
+        let back = u64::from(back);
         number != 0 && back > 0 && back <= self.given.min(u64::from(u16::MAX / 2))
     }
 
@@ -244,4 +246,29 @@ fn frame_length(bytes: &[u8]) -> Result<Option<usize>, (Option<u8>, String)> {
         return Err((unit, format!("a frame of length {length}; Modbus TCP has 3 to {}", LONGEST_PDU + 1)));
     }
     Ok(Some(HEAD - 1 + length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_answer_is_known_as_such_also_over_the_end_of_the_numbers() {
+        let mut mux = Mux::new(1, u16::MAX);
+        for number in [u16::MAX, 1] {
+            let mut request = [0, 7, 0, 0, 0, 6, 1, 3, 0, 0, 0, 1];
+            mux.ask(0, &mut request).unwrap();
+            assert_eq!(request[..2], number.to_be_bytes());
+        }
+        let late = [0xff, 0xff, 0, 0, 0, 5, 1, 3, 2, 0, 9];
+        for _ in 0..2 {
+            let mut came = 0;
+            mux.feed(&late, |event| {
+                assert_eq!(event, Event::Late(1));
+                came += 1;
+            })
+            .unwrap();
+            assert_eq!(came, 1);
+        }
+    }
 }

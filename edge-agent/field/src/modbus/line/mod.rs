@@ -13,9 +13,9 @@ mod frames;
 mod hosts;
 mod lane;
 mod many;
-mod mbap;
+pub(crate) mod mbap;
 mod open;
-mod rtu;
+pub(crate) mod rtu;
 mod single;
 mod slot;
 #[cfg(test)]
