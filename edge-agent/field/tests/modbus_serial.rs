@@ -10,7 +10,7 @@ mod field;
 
 use engawa_field::modbus::{BusConfig, Parity};
 use engawa_model::{CommandOutcome, Fact, PointId, Quality, Value};
-use field::site_on;
+use field::{last, site_on};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::fs::{File, OpenOptions};
@@ -266,6 +266,38 @@ async fn story(baud: u32, timeout_ms: u32, one_in: u32, spoilt: u64, seed: u64) 
         .any(|fact| matches!(fact, Fact::Confirmed { point, .. } if *point == PointId::new("d", "r0")));
     assert!(heard, "heartbeats come while the line is bad");
     state.stop.store(true, Ordering::Relaxed);
+    site.cancel.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_adapter_that_is_unplugged_comes_back_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cable, house, device) = pair(folder.path(), "cable");
+    let running = server(folder.path(), &device, 115_200);
+    let config = BusConfig {
+        baud: Some(115_200),
+        parity: Some(Parity::None),
+        stop_bits: Some(2),
+        timeout_ms: 300,
+        ..BusConfig::serial("line", house.to_str().unwrap())
+    };
+    let mut site = site_on(config, &[("d", 5, &profile())]);
+    site.until_value("d", "r8", &Value::Int(10_008)).await;
+    // The far end of a pseudo-terminal ends with its program, as a port does with its adapter.
+    drop((cable, running));
+    let reason = site.until_unwell("d", "is the adapter plugged in?").await;
+    assert!(reason.contains(house.to_str().unwrap()), "{reason}");
+    site.until_link(false, "is the adapter plugged in?").await;
+    let stale = |facts: &[Fact]| {
+        last(facts, &PointId::new("d", "r8")).filter(|(_, quality)| *quality == Quality::Stale)
+    };
+    assert_eq!(site.until("a stale value", stale).await.0, Some(Value::Int(10_008)), "the last known");
+    let (_cable, _, device) = pair(folder.path(), "cable");
+    let _running = server(folder.path(), &device, 115_200);
+    site.until_heard_again("d", "r8").await;
+    site.order("k", "d", "r8", Value::Int(10_008)).await;
+    assert_eq!(site.until_ended("k").await, CommandOutcome::Done);
+    assert_eq!(wrong(&site.facts.borrow().clone()), Vec::<&Fact>::new());
     site.cancel.cancel();
 }
 

@@ -1,6 +1,7 @@
 //! The text of a profile, and what follows from it.
 //!
-//! Up to a zero byte the input is the text; what comes behind is what a device answers. Seen here:
+//! Up to a zero byte the input is the text; what comes behind is what a device answers. Where the text is empty, the answer
+//! is that of a device with points of all types in all orders. Seen here:
 //!
 //! - A text that is refused has faults, each within the text, and a report that names the file.
 //! - The plan of a good one brings each point once and whole, asks for no more than the device bears, and touches nothing
@@ -13,6 +14,7 @@ use engawa_field::profile::modbus::ModbusMap;
 use engawa_field::profile::{self, Resolved};
 use engawa_model::{Quality, Value};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 
 /// Longer texts only take longer.
 const LONGEST: usize = 6_000;
@@ -23,6 +25,9 @@ pub fn run(data: &[u8]) {
         Some(end) => (&data[..end], &data[end + 1..]),
         None => (data, &[][..]),
     };
+    if text.is_empty() {
+        return of_all_types(answer);
+    }
     match std::str::from_utf8(text) {
         Ok(text) if text.len() <= LONGEST => text_and_answer(text, answer),
         _ => {}
@@ -51,6 +56,59 @@ pub fn text_and_answer(text: &str, answer: &[u8]) {
             }
         }
     }
+}
+
+const TYPES: [&str; 17] = [
+    "u16", "s16", "u32", "s32", "u64", "s64", "f16", "f32", "f64", "bcd16", "bcd32", "u8-hi", "s8-lo",
+    "bool", "bits", "ascii", "utf16",
+];
+
+/// A point for each type, order and scale, and of some a range.
+fn all_types() -> &'static Arc<ModbusMap> {
+    static MAP: OnceLock<Arc<ModbusMap>> = OnceLock::new();
+    MAP.get_or_init(|| {
+        let mut text = String::from(
+            "profile = { name = 'p', make = 'm', model = 'm', kind = 'k', protocol = 'modbus', sources = ['s'] }\n[modbus]\n",
+        );
+        let mut address = 0;
+        for kind in TYPES {
+            for order in ["abcd", "cdab", "badc", "dcba"] {
+                for scale in ["", "scale = '1/50'", "scale = '-5/9'\noffset = '-160/9'", "valid = { min = -9.0, max = 9.5 }"] {
+                    let plain = matches!(kind, "ascii" | "utf16" | "bool");
+                    if plain && !scale.is_empty() {
+                        continue;
+                    }
+                    text += &format!(
+                        "[[modbus.points]]\nname = 'p{address}'\ntable = 'holding'\naddress = {address}\ntype = '{kind}'\n\
+                         order = '{order}'\nwrite = {{ }}\n{scale}\n"
+                    );
+                    text += match kind {
+                        "bits" => "bit = 5\nbits = 6\n",
+                        "ascii" | "utf16" => "length = 4\n",
+                        _ => "",
+                    };
+                    address += 4;
+                }
+            }
+        }
+        let profile = profile::load("types.toml", &text).unwrap_or_else(|report| panic!("{report}"));
+        match profile.resolve(&BTreeMap::new()) {
+            Ok(Resolved::Modbus(map)) => map,
+            other => panic!("{other:?}"),
+        }
+    })
+}
+
+/// The first byte and a half says which point; then its registers.
+fn of_all_types(answer: &[u8]) {
+    let [first, second, words @ ..] = answer else { return };
+    let registers = Registers::new(all_types());
+    let places = registers.places();
+    let point = usize::from(u16::from_be_bytes([*first, *second])) % places.len();
+    let mut words: Vec<u16> =
+        words.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+    words.resize(usize::from(places[point].length), 0);
+    decoded(&registers, point, &places[point], &words);
 }
 
 fn registers(map: &ModbusMap, answer: &[u8]) {

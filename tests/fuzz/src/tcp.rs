@@ -59,7 +59,7 @@ impl Connection {
 
     /// False once the connection is over.
     fn step(&mut self, script: &mut Unstructured<'_>) -> arbitrary::Result<bool> {
-        match script.int_in_range(0..=5_u8)? {
+        match script.int_in_range(0..=6_u8)? {
             0 | 1 => {
                 self.ask(script)?;
                 Ok(true)
@@ -75,6 +75,13 @@ impl Connection {
                 let count = script.int_in_range(1..=20_usize)?.min(script.len());
                 let bytes = script.bytes(count)?.to_vec();
                 Ok(self.come(&bytes))
+            }
+            // A number that was given out lately, answered or not.
+            4 if !self.given.is_empty() => {
+                let number = *script.choose(&self.given.iter().copied().collect::<Vec<_>>())?;
+                let mut frame = number.to_be_bytes().to_vec();
+                frame.extend([0, 0, 0, 5, script.int_in_range(1..=3)?, 3, 2, 0, 7]);
+                Ok(self.come(&frame))
             }
             _ => self.answer(script),
         }

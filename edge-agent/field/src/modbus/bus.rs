@@ -4,6 +4,7 @@
 //! never asked twice at once. Devices that don't answer share a small part of the bus's time, however many they are.
 
 use super::agenda::Agenda;
+use super::aside::{self, Says};
 use super::asks::{self, Answer, Done, Manner, What, WriteFailure};
 use super::config::BusConfig;
 use super::decode::{Words, decode, encode};
@@ -20,7 +21,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -59,6 +60,8 @@ pub struct BusParts {
 pub struct Bus {
     config: BusConfig,
     devices: Vec<Device>,
+    /// Devices that are asked on a connection of their own.
+    apart: BTreeSet<usize>,
     agenda: Agenda,
     sink: Arc<dyn ObservationSink>,
     intents: mpsc::Receiver<Intent>,
@@ -73,6 +76,8 @@ pub struct Bus {
     began: Instant,
     /// What the link was last said to be.
     told: Option<bool>,
+    /// Where the connection was last said to be.
+    told_place: String,
     pause: Duration,
     /// No connection is tried before this.
     reconnect: Duration,
@@ -98,6 +103,7 @@ impl Bus {
         let line = Line::new(&config, lanes).counting(tally.line());
         tally.lanes(line.lanes());
         let mut bus = Self {
+            apart: BTreeSet::new(),
             agenda: Agenda::new(devices.len()),
             free: (0..line.lanes()).rev().collect(),
             line,
@@ -111,6 +117,7 @@ impl Bus {
             random,
             began: Instant::now(),
             told: None,
+            told_place: String::new(),
             pause: FIRST_PAUSE,
             reconnect: Duration::ZERO,
             dead_not_before: Duration::ZERO,
@@ -289,7 +296,7 @@ impl Bus {
         n: usize,
         what: What,
         lag: Option<Duration>,
-        ask: impl FnOnce(super::line::Lane, Manner) -> BoxFuture<'static, Answer>,
+        ask: impl FnOnce(super::line::Lane, Manner) -> BoxFuture<'static, Answer> + Send + 'static,
     ) {
         let Some(lane) = self.free.pop() else { return };
         let began = self.now();
@@ -302,7 +309,11 @@ impl Bus {
         let manner = Manner { unit: device.unit, longest, map: Arc::clone(&device.map) };
         self.enter(n);
         self.tally.asked(n, matches!(what, What::Write(_)), lag);
-        let asked = ask(self.line.lane(lane), manner);
+        let asked = if self.apart.contains(&n) {
+            Box::pin(aside::ask(self.line.aside(), what, move |lane| ask(lane, manner)))
+        } else {
+            ask(self.line.lane(lane), manner)
+        };
         self.running
             .push(Box::pin(async move { Done { device: n, lane, what, began, answer: asked.await } }));
     }
@@ -364,7 +375,13 @@ impl Bus {
         match self.line.connect().await {
             Ok(()) => {
                 self.pause = FIRST_PAUSE;
-                self.link(true, format!("connected to {}", self.line.place()));
+                let place = self.line.place();
+                // From one host to the other without a moment in between is news too.
+                if self.told_place != place {
+                    self.told = None;
+                    self.told_place.clone_from(&place);
+                }
+                self.link(true, format!("connected to {place}"));
             }
             Err(failure) => {
                 let (now, why) = (self.now(), failure.in_words(""));
@@ -407,6 +424,7 @@ impl Bus {
         if !matches!(answer, Answer::Written(Err(WriteFailure::Refused(_)))) {
             self.tally.ended(n, now - began, device.is_unwell(), answer.failure());
         }
+        let says = aside::says(&answer);
         match (what, answer) {
             (What::Poll(number), Answer::Words(answer)) => self.polled(n, number, answer, now - began),
             (What::Identity, Answer::Identity(answer)) => self.identified(n, answer, now - began),
@@ -418,11 +436,23 @@ impl Bus {
         if std::mem::take(&mut self.devices[n].forget_soon) {
             self.devices[n].forget(now);
         }
+        match says {
+            Says::Breaks if self.breaks_others(n) => drop(self.apart.insert(n)),
+            Says::Together => drop(self.apart.remove(&n)),
+            Says::Breaks | Says::Nothing => {}
+        }
         if !self.line.is_connected() {
             // Devices that break their connection must not be met with one connection after another.
             self.reconnect = self.reconnect.max(now + self.spread(FIRST_PAUSE.min(self.pause)));
         }
         self.enter(n);
+    }
+
+    /// Whether it is the one whose answers end the connection of the others: they all lose it, and only this one never
+    /// answers in between.
+    fn breaks_others(&self, n: usize) -> bool {
+        let ended = !self.line.is_connected() && self.line.can_be_aside();
+        ended && self.devices.len() > 1 && self.devices[n].is_unwell()
     }
 
     fn polled(&mut self, n: usize, number: usize, answer: Result<Words, Failure>, took: Duration) {

@@ -8,6 +8,7 @@
 //! the bus's time.
 
 mod agenda;
+mod aside;
 mod asks;
 mod bus;
 mod config;

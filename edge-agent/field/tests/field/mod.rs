@@ -114,6 +114,35 @@ impl Site {
         .await
     }
 
+    /// Waits until the bus's link is said to be up or down with these words; the whole of what is said.
+    pub async fn until_link(&mut self, want_up: bool, words: &str) -> String {
+        self.until(&format!("the link, up {want_up}: {words}"), |facts| {
+            facts.iter().rev().find_map(|fact| match fact {
+                Fact::Link { up, detail, .. } if *up == want_up && detail.contains(words) => {
+                    Some(detail.clone())
+                }
+                _ => None,
+            })
+        })
+        .await
+    }
+
+    /// Waits until a point is reported or confirmed once more.
+    pub async fn until_heard_again(&mut self, device: &str, point: &str) {
+        let (id, from) = (PointId::new(device, point), self.facts.borrow().len());
+        self.until(&format!("{id} again"), |facts| {
+            facts[from.min(facts.len())..].iter().find_map(|fact| match fact {
+                Fact::Reported { point, quality: Quality::Good, .. } | Fact::Confirmed { point, .. }
+                    if *point == id =>
+                {
+                    Some(())
+                }
+                _ => None,
+            })
+        })
+        .await;
+    }
+
     /// Counts the reports of a point so far.
     pub fn reports(&self, device: &str, point: &str) -> usize {
         let id = PointId::new(device, point);

@@ -39,7 +39,9 @@ pub(crate) fn same(point: &MapPoint, written: &Value, read: &Decoded) -> bool {
                 point.scale.times(1.0).abs() * 0.501
             };
             let tolerance = point.write.as_ref().and_then(|rule| rule.tolerance).unwrap_or(step);
-            (written - read).abs() <= tolerance.max(1e-6)
+            // Beyond 2^53 an `f64` itself is coarser than that: it is rounded once on the way out and once on the way in.
+            let digits = written.abs() * 4.0 * f64::EPSILON;
+            (written - read).abs() <= tolerance.max(1e-6).max(digits)
         }
         // A command may have a name and its status a number, or the other way round.
         _ => {

@@ -27,7 +27,7 @@ pub(crate) enum Host {
 }
 
 /// Where the line is, and how it fared.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Hosts {
     with: Host,
     look: Duration,

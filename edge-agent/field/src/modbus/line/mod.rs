@@ -97,6 +97,19 @@ impl Line {
         self
     }
 
+    /// Another line to where this one is, with one lane and nothing on it.
+    pub(crate) fn aside(&self) -> Self {
+        let mut line = Self::new(&self.config, 1);
+        line.hosts = Arc::new(Mutex::new(lock(&self.hosts).clone()));
+        line.counters = Arc::clone(&self.counters);
+        line
+    }
+
+    /// Whether there can be two of it: a serial port is one, and so is what lies behind a stream of its bytes.
+    pub(crate) fn can_be_aside(&self) -> bool {
+        self.config.serial.is_none() && self.config.framing == Framing::Tcp
+    }
+
     /// Connects, unless it is connected. With a standby, the one that does not answer costs its time-out first.
     ///
     /// # Errors
