@@ -11,7 +11,7 @@ sources=(
   edge-agent/model/src edge-agent/diag/src cloud-sync/protocol/src
   edge-agent/pms/src/codec edge-agent/pms/src/codec.rs edge-agent/pms/src/config.rs edge-agent/pms/src/link edge-agent/pms/src/link.rs
   edge-agent/field/src/profile edge-agent/field/src/profile.rs
-  edge-agent/field/src/modbus/{agenda,config,cost,decode,device,health,learnt,outline,plan,writes}.rs edge-agent/field/src/modbus/tool/guess.rs edge-agent/field/src/modbus/decode
+  edge-agent/field/src/fuzz.rs edge-agent/field/src/modbus/{agenda,config,cost,decode,device,health,learnt,outline,plan,writes}.rs edge-agent/field/src/modbus/tool/guess.rs edge-agent/field/src/modbus/decode
   edge-agent/field/src/modbus/line/{expect,failure,frames,hosts,mbap,rtu}.rs
   edge-agent/field/src/mqtt/{commands,config,devices,discovery,house,outbox,topic,writes}.rs edge-agent/field/src/mqtt/{devices,discovery,home_assistant}
   edge-agent/field/src/mqtt/sparkplug/{command,config,datatype,host,house,metrics,names,node,payload}.rs

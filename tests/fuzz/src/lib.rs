@@ -17,6 +17,8 @@
 //!
 //! That they can fail was seen by breaking what they watch, each time with the seed of `make test`: see `README.md`.
 
+#![allow(clippy::expect_used, reason = "a target panics where a promise is broken")]
+
 pub mod fias;
 pub mod modbus;
 pub mod mqtt;

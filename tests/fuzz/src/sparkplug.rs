@@ -128,7 +128,8 @@ impl Stage {
     fn step(&mut self, script: &mut Unstructured<'_>) -> arbitrary::Result<()> {
         let (now, house) = (self.now(), self.house.clone());
         let look = &mut || house.clone();
-        let out = match script.int_in_range(0..=11_u8)? {
+        let out = match script.int_in_range(0..=23_u8)? {
+            // What ends a session is rare, or none would become long.
             0 => {
                 self.connect(now);
                 vec![]
@@ -140,7 +141,7 @@ impl Stage {
                 self.born.clear();
                 vec![]
             }
-            3 | 4 => {
+            3 | 4 | 12..=19 => {
                 let updates = self.change(script)?;
                 let house = self.house.clone();
                 self.node.changed(updates, now, &mut || house.clone())
