@@ -1,6 +1,6 @@
 //! The committed inputs, among them each that once broke a promise, and the profiles that every gateway has: an ordinary
 //! test, so that they are tried without a fuzzer too.
-#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "tests")]
 
 use engawa_fuzz::TARGETS;
 use std::path::Path;
