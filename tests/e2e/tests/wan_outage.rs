@@ -10,7 +10,7 @@
 //! and lose nothing but measured values, and what waited must reach the cloud as it would have on the other day.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
-use engawa_field::mqtt::devices::Devices;
+use engawa_field::mqtt::devices::{Devices, Moment};
 use engawa_field::mqtt::{MqttDevice, ValueTopics, house, sparkplug};
 use engawa_field::profile::{self, Resolved};
 use engawa_model::{
@@ -372,11 +372,10 @@ impl World {
                 self.of_link().into_iter().for_each(|fact| self.observe(fact));
             }
             Event::Mqtt(topic, payload) => {
-                let heard = self.devices.hear(&topic, payload.as_bytes());
-                heard.health.into_iter().for_each(|fact| self.observe(fact));
-                for reading in heard.readings.into_iter().filter(|reading| reading.changed) {
-                    self.observe(reading.fact(self.now));
-                }
+                let steady = self.now.duration_since(begin()).unsigned_abs();
+                let moment = Moment { steady, clock: self.now };
+                let heard = self.devices.hear(&topic, payload.as_bytes(), false, moment);
+                heard.facts.into_iter().for_each(|fact| self.observe(fact));
             }
             Event::Wall(n, celsius) => {
                 self.reports(PointId::new(format!("t{}", room(n)), "setpoint"), Value::Float(celsius))

@@ -23,8 +23,9 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// The first pause after a connection that could not be made.
@@ -652,3 +653,6 @@ fn take(
     device.writes.insert(number, Pending::new(key.clone(), number, value, expires, now));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,6 +70,9 @@ impl Stream for Plain {
     }
 }
 
+#[cfg(test)]
+impl Stream for tokio::io::DuplexStream {}
+
 impl Stream for tokio_rustls::client::TlsStream<TcpStream> {}
 
 impl Many {

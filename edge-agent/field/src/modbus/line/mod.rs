@@ -70,7 +70,14 @@ pub(crate) struct Line {
     /// Where the next connection's transaction numbers begin.
     number: u16,
     connected: bool,
+    /// A test's peers are no sockets, so that its time can be virtual.
+    #[cfg(test)]
+    pub(crate) dial: Option<Dial>,
 }
+
+/// Makes a connection to a test's peer.
+#[cfg(test)]
+pub(crate) type Dial = Arc<dyn Fn() -> tokio::io::DuplexStream + Send + Sync>;
 
 impl Line {
     /// A line that is not connected yet, with as many conversations at once as are wanted and it can have.
@@ -88,6 +95,8 @@ impl Line {
             began: Instant::now(),
             number: 1,
             connected: false,
+            #[cfg(test)]
+            dial: None,
         }
     }
 
@@ -102,6 +111,8 @@ impl Line {
         let mut line = Self::new(&self.config, 1);
         line.hosts = Arc::new(Mutex::new(lock(&self.hosts).clone()));
         line.counters = Arc::clone(&self.counters);
+        #[cfg(test)]
+        line.dial.clone_from(&self.dial);
         line
     }
 
@@ -161,6 +172,11 @@ impl Line {
 
     async fn connect_to(&self, address: &str) -> Result<(Kept, String), String> {
         let counters = Arc::clone(&self.counters);
+        #[cfg(test)]
+        if let Some(dial) = &self.dial {
+            let many = Many::start(dial(), self.lanes, self.number, counters);
+            return Ok((Kept::Many(many), address.to_owned()));
+        }
         if let Some(tls) = &self.config.tls {
             // Told apart from the network's faults: these files are at fault on every attempt.
             let ready = tls::Ready::load(tls, address).await?;
