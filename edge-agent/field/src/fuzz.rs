@@ -6,6 +6,7 @@
 //! Never: used by the agent; a judgement of its own.
 
 use crate::modbus::decode::{self, Outgoing, Words};
+use crate::modbus::learnt::Learnt;
 use crate::modbus::line::{mbap, rtu};
 use crate::modbus::plan;
 use crate::profile::modbus::{MapPoint, ModbusMap, Table};
@@ -199,12 +200,12 @@ impl<'a> Registers<'a> {
 
     /// The requests that read all points, where gaps of `worth` registers are read along.
     pub fn plan(&self, worth: u16) -> Vec<Read> {
-        plan::requests(self.0, worth).iter().map(read).collect()
+        plan::requests(self.0, worth, &Learnt::default()).iter().map(read).collect()
     }
 
     /// The parts of such a request that the device has refused.
     pub fn split(&self, worth: u16, number: usize) -> Option<Vec<Read>> {
-        let all = plan::requests(self.0, worth);
+        let all = plan::requests(self.0, worth, &Learnt::default());
         Some(plan::split(self.0, all.get(number)?)?.iter().map(read).collect())
     }
 

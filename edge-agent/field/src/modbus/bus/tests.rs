@@ -5,6 +5,7 @@ use crate::profile::{self, Resolved};
 use engawa_model::{DeviceId, DeviceState, SinkFuture};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 const PROFILE: &str = "
@@ -99,10 +100,10 @@ async fn the_healthy_keep_their_interval_and_their_order_among_the_sick() {
     };
     let (seen, began) = (Seen::default(), Instant::now());
     let mut bus = Bus::new(parts);
-    let (of_dial, count) = (Arc::clone(&seen), AtomicU64::new(0));
+    let (of_dial, count) = (Arc::clone(&seen), AtomicUsize::new(0));
     bus.line.dial = Some(Arc::new(move || {
         let (ours, theirs) = tokio::io::duplex(4096);
-        let connection = usize::try_from(count.fetch_add(1, Ordering::SeqCst)).unwrap();
+        let connection = count.fetch_add(1, Ordering::SeqCst);
         tokio::spawn(serve(theirs, connection, began, Arc::clone(&of_dial)));
         ours
     }));
