@@ -230,6 +230,7 @@ impl World {
                 eco_heating_c: 17.0,
                 eco_cooling_c: 28.0,
                 season: Season::Heating,
+                guest_hold_s: 3_600,
             },
             rooms: (0..ROOMS).map(|n| RoomSpec { id: RoomId::new(room(n)) }).collect(),
             devices,
