@@ -193,7 +193,7 @@ struct World {
 }
 
 fn limits() -> Limits {
-    Limits { telemetry_backlog: BACKLOG, keep_acknowledged_s: 3_600 }
+    Limits { telemetry_backlog: BACKLOG, keep_acknowledged_s: 3_600, ..Limits::default() }
 }
 
 impl World {
