@@ -69,7 +69,7 @@ async fn a_host_follows_the_house_and_every_clause_holds() {
     assert_eq!(death["metrics"][0]["value"], 2);
 
     // The host may hear of it before the packet behind it has been seen here.
-    wire.wait("DISCONNECT", |sent| sent.last() == Some(&Sent::Disconnect)).await;
+    wire.wait("the end of the connection", |sent| sent.last() == Some(&Sent::Closed)).await;
     let trace =
         Trace::new(wire.all(), began, &async |payloads: Vec<Vec<u8>>| decode(&python, &payloads).await).await;
     clauses::check_all(&trace);
