@@ -15,7 +15,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The house's user where the configuration names none.
-const HOUSE: &str = "engawa";
+pub(crate) const HOUSE: &str = "engawa";
 
 /// What can be asked.
 #[derive(Subcommand)]
@@ -27,7 +27,7 @@ pub(crate) enum Command {
 
 Examples:
   engawa broker passwd sensor-101
-  mosquitto_sub -u local -P \"$(engawa broker passwd local)\" -t 'engawa/#' -v"
+  mosquitto_sub -u local -P \"$(engawa broker passwd local)\" -t 'engawa/PROPERTY/#' -v"
     )]
     Passwd {
         /// A device on the main broker, or a user of [mqtt].

@@ -14,6 +14,7 @@ use engawa_field::modbus::{BusConfig, ModbusDevice};
 use engawa_field::mqtt::home_assistant::{HomeAssistant, HomeAssistantConfig, HomeDevice};
 use engawa_field::mqtt::sparkplug::SparkplugConfig;
 use engawa_field::mqtt::{BrokerConfig, MqttConfig, MqttDevice};
+use engawa_field::profile::mqtt::MqttProfile;
 use engawa_field::profile::{PointTraits, ProfileHead, Resolved};
 use engawa_model::{
     ClimateDefaults, Currency, DeviceId, DeviceSpec, LinkId, PointSpec, PropertyId, PropertySpec, RoomId,
@@ -127,6 +128,18 @@ pub(crate) struct CloudConfig {
 
 const fn hour() -> u32 {
     3600
+}
+
+impl DeviceConfig {
+    /// The device as it is on the broker.
+    fn on_broker(&self, profile: &Arc<MqttProfile>) -> MqttDevice {
+        MqttDevice {
+            id: DeviceId::new(self.id.clone()),
+            room: self.room.clone().map(RoomId::new),
+            name: self.name.clone().unwrap_or_else(|| self.id.clone()),
+            profile: Arc::clone(profile),
+        }
+    }
 }
 
 /// A configuration that was checked, with its devices' profiles filled in.
@@ -257,12 +270,7 @@ impl Loaded {
     /// The devices on the further broker `broker`, or on the main one.
     pub(crate) fn mqtt_devices(&self, broker: Option<&str>) -> Vec<MqttDevice> {
         let device = |(device, resolved): (&DeviceConfig, &Resolved)| match resolved {
-            Resolved::Mqtt(profile) => Some(MqttDevice {
-                id: DeviceId::new(device.id.clone()),
-                room: device.room.clone().map(RoomId::new),
-                name: device.name.clone().unwrap_or_else(|| device.id.clone()),
-                profile: Arc::clone(profile),
-            }),
+            Resolved::Mqtt(profile) => Some(device.on_broker(profile)),
             Resolved::Modbus(_) => None,
         };
         let all = self.config.device.iter().zip(&self.resolved);

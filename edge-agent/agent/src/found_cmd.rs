@@ -180,7 +180,7 @@ fn plan(place: &Place, loaded: &Loaded, property: &Property) -> anyhow::Result<P
         Some(name) => name.clone(),
         None => free_id(loaded, &found.about.name),
     };
-    let profile_name = format!("found-{}", slug(id.as_str()));
+    let profile_name = profile_name(id.as_str());
     let Rendered { toml, points, left_out } = discovery::profile(found, &profile_name)?;
     let before = files::read(&place.file.config).map_err(|report| anyhow!("{report}"))?;
     let base = place.file.config.parent().unwrap_or(Path::new(""));
@@ -247,6 +247,19 @@ fn slug(name: &str) -> String {
     if slug.is_empty() { "device".to_owned() } else { slug.to_owned() }
 }
 
+/// The name of the profile of a found device. Where its id had to be changed for that, a number made of the whole id
+/// keeps it apart from others that look the same then.
+fn profile_name(id: &str) -> String {
+    let slug = slug(id);
+    if slug == id {
+        return format!("found-{slug}");
+    }
+    // FNV-1a, 32 bits: short, and the same in every release.
+    let number =
+        id.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("found-{slug}-{number:08x}")
+}
+
 /// An id that no device of the house has.
 fn free_id(loaded: &Loaded, name: &str) -> String {
     let slug = slug(name);
@@ -263,4 +276,19 @@ fn unwritten(path: &Path) -> impl Fn(io::Error) -> anyhow::Error + '_ {
 /// Adds where a file is to what went wrong with it.
 fn with_path<T>(result: io::Result<T>, path: &Path) -> anyhow::Result<T> {
     result.with_context(|| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::profile_name;
+
+    #[test]
+    fn ids_that_look_alike_in_a_file_name_are_kept_apart() {
+        assert_eq!(profile_name("leak-1"), "found-leak-1");
+        let names = ["col/a", "col-a", "col a", "日", "本", "../x"].map(profile_name);
+        let apart: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(apart.len(), names.len(), "{names:?}");
+        let plain = |name: &String| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        assert!(names.iter().all(plain), "{names:?}");
+    }
 }

@@ -23,5 +23,21 @@ mod supervisor;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    end_quietly_at_a_closed_pipe();
     cli::main()
+}
+
+/// A reader that has seen enough (`engawa profile list | head`) is no failure, and nothing to tell anybody.
+fn end_quietly_at_a_closed_pipe() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // `println!` knows no other way to say it.
+        let closed = panic
+            .payload_as_str()
+            .is_some_and(|why| why.starts_with("failed printing to stdout") && why.contains("Broken pipe"));
+        if closed {
+            std::process::exit(0);
+        }
+        usual(panic);
+    }));
 }

@@ -24,6 +24,7 @@ use engawa_pms::tcp::{Shell, SystemClock};
 use engawa_store::{DatabaseKey, Limits, Store};
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,8 +42,11 @@ const BLOCKING_THREADS: usize = 8;
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(loaded: &Loaded) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // The broker's own words would say that it lets everybody in: who may do what is decided by its hooks.
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,mqtt5=warn".into());
+    let color = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(color).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(BLOCKING_THREADS)

@@ -220,7 +220,7 @@ fn a_found_device_waits_and_is_placed() {
         assert_eq!(written, 0, "{arguments:?}");
     }
     let dry = house.engawa(&["devices", "place", "z_", "--room", "101", "--dry-run"]);
-    assert!(text(&dry.stdout).contains("profile = \"found-z-0x01\""), "{}", text(&dry.stdout));
+    assert!(text(&dry.stdout).contains("profile = \"found-z-0x01-8e6864a1\""), "{}", text(&dry.stdout));
     assert_eq!(std::fs::read_to_string(house.config()).unwrap(), before);
 
     let out = house.engawa(&["devices", "place", "z_0x01", "--room", "101"]);

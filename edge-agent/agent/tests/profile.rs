@@ -333,3 +333,17 @@ fn messages_of_an_mqtt_device_are_explained() {
     assert_eq!(status, Some(2));
     assert!(complaint.contains("no variable `relais`"), "{complaint}");
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut listing = Command::new(env!("CARGO_BIN_EXE_engawa"))
+        .args(["profile", "schema"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Nobody reads: the first line that is written finds a closed pipe.
+    drop(listing.stdout.take());
+    let output = listing.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+}

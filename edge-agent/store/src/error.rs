@@ -14,6 +14,12 @@ pub enum StoreError {
         #[source]
         source: rusqlite::Error,
     },
+    /// Another process is the store's writer.
+    #[error(
+        "the store in {} is in use by another agent: stop that one (`systemctl stop engawa`), or give this one a `dir` of its own",
+        .0.display()
+    )]
+    InUse(PathBuf),
     /// A migration failed; the file is as it was before.
     #[error("bringing the database to schema version {to}")]
     Migrate {

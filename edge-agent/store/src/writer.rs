@@ -5,7 +5,11 @@ use engawa_model::{Change, Entity, Lane, Property, PropertySpec, Timestamp};
 use rand::RngCore;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+
+/// Beside the database; its lock tells that there is a writer.
+const LOCK_FILE: &str = "engawa.lock";
 
 /// Bounds of the store.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +89,8 @@ pub enum Durability {
 /// The database, open for writing.
 pub struct Store {
     connection: Connection,
+    /// Held as long as this is the one writer; the system lets go of it when the process ends, however it ends.
+    _lock: File,
     path: PathBuf,
     key: DatabaseKey,
     limits: Limits,
@@ -104,13 +110,14 @@ impl Store {
     /// Opens or makes the database in `dir`, and brings it to this release's schema.
     ///
     /// # Errors
-    /// A folder that can't be made, a file that is damaged, of a newer release, or locked by another key.
+    /// A folder that can't be made, another writer, a file that is damaged, of a newer release, or locked by another key.
     pub fn open(dir: &Path, key: &DatabaseKey, limits: Limits) -> Result<Self, StoreError> {
         std::fs::create_dir_all(dir).map_err(|source| StoreError::Folder {
             doing: "making the store's folder",
             path: dir.to_owned(),
             source,
         })?;
+        let lock = lock(dir)?;
         let path = dir.join(DATABASE_FILE);
         let mut connection = connect(&path, key)?;
         migrations::migrate_to(&mut connection, migrations::LATEST)?;
@@ -142,6 +149,7 @@ impl Store {
             crate::reader::marks(&connection)?.into_iter().map(|marks| (marks.lane, marks)).collect();
         Ok(Self {
             connection,
+            _lock: lock,
             path,
             key: key.clone(),
             limits,
@@ -415,6 +423,18 @@ fn put_events(
             .execute(params![broker, most])? as u64;
     }
     Ok(dropped)
+}
+
+/// The right to write: two writers would each give out the journal's next number.
+fn lock(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join(LOCK_FILE);
+    let fault = |source| StoreError::Folder { doing: "locking the store with", path: path.clone(), source };
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(fault)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(fault(source)),
+    }
 }
 
 #[allow(

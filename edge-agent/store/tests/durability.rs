@@ -289,3 +289,16 @@ fn events_wait_for_their_broker_within_bounds() {
     let store = Store::open(dir.path(), &key, limits).unwrap();
     assert_eq!(waiting(&store, "a", 0), ["4:3", "5:4", "6:5"]);
 }
+
+#[test]
+fn a_second_writer_is_refused_and_the_first_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = key(dir.path());
+    let mut store = Store::open(dir.path(), &key, Limits::default()).unwrap();
+    let second = Store::open(dir.path(), &key, Limits::default()).err();
+    assert!(matches!(second, Some(StoreError::InUse(_))), "{second:?}");
+    let mut property = Property::new(spec());
+    apply(&mut store, &mut property, &check_in("1", "Sato"));
+    drop(store);
+    Store::open(dir.path(), &key, Limits::default()).unwrap();
+}

@@ -1,10 +1,12 @@
 //! What is to be checked of the brokers, and of who uses them.
 
-use super::Config;
 use super::check::{at, suggest};
+use super::{Config, DeviceConfig};
+use crate::broker_cmd::HOUSE;
 use crate::secrets::LOCAL;
 use engawa_diag::{Doc, Path, Report};
-use engawa_field::mqtt::{BrokerConfig, MqttConfig, MqttConfigError};
+use engawa_field::mqtt::topic::HouseTopics;
+use engawa_field::mqtt::{BrokerConfig, MqttConfig, MqttConfigError, MqttDevice};
 use engawa_model::PropertyId;
 use std::collections::BTreeMap;
 
@@ -103,6 +105,56 @@ fn sparkplug(config: &Config, doc: &Doc, report: &mut Report) {
         report.push(doc.fault_at_key(&section, "Sparkplug needs a broker of the site").help(
             "its hosts are elsewhere; name their broker in [mqtt], for example broker = \"mqtt://10.0.0.5\"",
         ));
+    }
+}
+
+/// A device's id is its user name at the broker, and its name there stands in topics.
+pub(super) fn device(device: &DeviceConfig, doc: &Doc, here: &Path, report: &mut Report) {
+    let id = here.key("id");
+    let odd = |c: char| matches!(c, ':' | '/' | '"' | '\'' | '\\') || c.is_control();
+    if [LOCAL, HOUSE].contains(&device.id.as_str()) {
+        report.push(
+            doc.fault(&id, format!("`{}` is the gateway's own user at the broker", device.id))
+                .help("a device logs in with its id: choose another one"),
+        );
+    } else if device.id.contains(odd) || device.id.starts_with('.') {
+        report.push(
+            doc.fault(&id, format!("`{}` can't be a user name at the broker", device.id.escape_default()))
+                .label("expected no `:`, `/`, `\\`, quotes or control characters, and no `.` in front")
+                .help("a device logs in with its id; what it is called on the broker goes into `name`"),
+        );
+    }
+    let (key, name) = match &device.name {
+        Some(name) => ("name", name),
+        None => ("id", &device.id),
+    };
+    if name.is_empty() || name.contains(|c: char| matches!(c, '+' | '#') || c.is_control()) {
+        report.push(
+            doc.fault(&here.key(key), format!("`{}` can't stand in a topic", name.escape_default()))
+                .label("expected no `+`, `#` or control characters"),
+        );
+    }
+}
+
+/// Topics of the house that a device would speak on.
+pub(super) fn of_the_house(
+    property: &PropertyId,
+    device: &MqttDevice,
+    doc: &Doc,
+    here: &Path,
+    report: &mut Report,
+) {
+    let house = HouseTopics::new(property);
+    let of_house =
+        device.reports_on().into_iter().chain(device.commanded_on()).find(|topic| house.owns(topic));
+    if let Some(topic) = of_house {
+        report.push(
+            doc.fault_at_key(here, format!("`{}` would use `{topic}`, which is the house's own", device.id))
+                .help(format!(
+                    "everything below `{}` is said by the house: look at `name` and `vars`",
+                    house.root()
+                )),
+        );
     }
 }
 

@@ -3,12 +3,15 @@
 use super::profiles::Profiles;
 use super::{Config, DeviceConfig, brokers};
 use engawa_diag::{Doc, Path, Report, nearest};
+use engawa_field::modbus::Framing;
 use engawa_field::profile::{Profile, Protocol, Resolved};
+use engawa_model::PropertyId;
 use engawa_pms::PmsConfig;
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 
-/// Unit ids that devices have (Modbus over serial line V1.02, section 2.2).
+/// Unit ids on a line of several devices (Modbus over serial line V1.02, section 2.2). A device that is reached over TCP
+/// itself may also be 0 or 255 (Modbus on TCP/IP implementation guide V1.0b, section 4.4.2.2).
 const UNITS: std::ops::RangeInclusive<u8> = 1..=247;
 /// Set points that a hotel can mean, °C.
 const SETPOINTS: std::ops::RangeInclusive<f64> = 5.0..=35.0;
@@ -91,6 +94,12 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
         );
     }
     buses(config, doc, report);
+}
+
+/// True where the device's bus is Modbus TCP.
+fn is_tcp(config: &Config, device: &DeviceConfig) -> bool {
+    let bus = config.bus.iter().find(|bus| Some(&bus.id) == device.bus.as_ref());
+    bus.is_some_and(|bus| bus.address.is_some() && bus.framing == Framing::Tcp)
 }
 
 fn is_address(text: &str) -> bool {
@@ -185,6 +194,7 @@ fn buses(config: &Config, doc: &Doc, report: &mut Report) {
 pub(super) fn devices(config: &Config, profiles: &Profiles, doc: &Doc, report: &mut Report) -> Vec<Resolved> {
     let all = Path::root().key("device");
     let mut resolved = Vec::new();
+    let property = PropertyId::from(config.property.id.as_str());
     let (mut ids, mut units) = (BTreeMap::new(), BTreeMap::new());
     // Devices of one profile share its map: a house has hundreds of one make.
     let mut made: BTreeMap<_, Resolved> = BTreeMap::new();
@@ -228,6 +238,10 @@ pub(super) fn devices(config: &Config, profiles: &Profiles, doc: &Doc, report: &
                 match made.get(&same).cloned().map_or_else(|| profile.resolve(&device.vars), Ok) {
                     Ok(map) => {
                         made.insert(same, map.clone());
+                        if let Resolved::Mqtt(profile) = &map {
+                            let speaker = device.on_broker(profile);
+                            brokers::of_the_house(&property, &speaker, doc, &here, report);
+                        }
                         resolved.push(map);
                     }
                     Err(faults) => {
@@ -299,10 +313,15 @@ fn wiring(
                     doc.fault_at_key(here, format!("`{}` speaks Modbus and has no unit id", device.id))
                         .help("add `unit`, as it is set at the device: 1 to 247"),
                 ),
-                Some(unit) if !UNITS.contains(&unit) => report.push(
-                    doc.fault(&here.key("unit"), format!("{unit} is no unit id of a device"))
-                        .label("expected 1 to 247"),
-                ),
+                Some(unit)
+                    if !(UNITS.contains(&unit) || matches!(unit, 0 | 255) && is_tcp(config, device)) =>
+                {
+                    report.push(
+                        doc.fault(&here.key("unit"), format!("{unit} is no unit id of a device")).label(
+                            "expected 1 to 247, or 0 or 255 for a device that is itself at a TCP address",
+                        ),
+                    );
+                }
                 _ => {}
             }
             if device.name.is_some() {
@@ -327,6 +346,7 @@ fn wiring(
                 }
             }
             brokers::known(config, device.broker.as_ref(), doc, here, report);
+            brokers::device(device, doc, here, report);
         }
     }
 }

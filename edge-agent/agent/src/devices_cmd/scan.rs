@@ -45,14 +45,19 @@ fn units(text: &str) -> Result<Units, String> {
     let mut all = Vec::new();
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let number = |text: &str| text.trim().parse::<u8>().ok().filter(|unit| (1..=247).contains(unit));
+        // 0 and 255 are devices at a TCP address of their own; on a line, 0 is everybody, and nobody answers.
+        let number = |text: &str| {
+            text.trim().parse::<u8>().ok().filter(|unit| (0..=247).contains(unit) || *unit == 255)
+        };
         match (number(first), number(last)) {
             (Some(first), Some(last)) if first <= last => {
-                all.extend((first..=last).filter(|unit| !all.contains(unit)).collect::<Vec<_>>());
+                // From 248 to 254 the numbers are reserved.
+                let range = (first..=last).filter(|unit| !(248..255).contains(unit) && !all.contains(unit));
+                all.extend(range.collect::<Vec<_>>());
             }
             _ => {
                 return Err(format!(
-                    "`{part}` is no range of unit ids; expected for example 1-32 or 1,5,10-12 (1 to 247)"
+                    "`{part}` is no range of unit ids; expected for example 1-32 or 1,5,10-12 (1 to 247, and 0 or 255)"
                 ));
             }
         }
@@ -198,7 +203,10 @@ fn in_words(report: &ScanReport, place: &str) {
         println!("note: {remark}");
     }
     if report.units.is_empty() {
-        println!("nothing answers at {place}; are speed and parity, A and B, and the unit ids right?");
+        // Where a unit was heard badly, its reason stands above.
+        println!(
+            "nothing answers at {place}; are the address or the line (speed, parity, A and B) and the unit ids right?"
+        );
     } else {
         println!(
             "{} units answer; try a profile with `engawa profile test PROFILE ... --unit N`",
@@ -245,7 +253,10 @@ mod tests {
             ("1-3", Some(vec![1, 2, 3])),
             ("247", Some(vec![247])),
             ("5,1-2,2-6", Some(vec![5, 1, 2, 3, 4, 6])),
-            ("0-3", None),
+            ("0-3", Some(vec![0, 1, 2, 3])),
+            ("255", Some(vec![255])),
+            ("250", None),
+            ("246-255", Some(vec![246, 247, 255])),
             ("3-1", None),
             ("1-300", None),
             ("", None),

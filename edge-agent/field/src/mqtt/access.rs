@@ -97,7 +97,7 @@ impl Rights {
     /// Of a device: its own topics.
     pub fn of_device(device: &MqttDevice) -> Self {
         Self {
-            publish: device.reports_on().into_iter().collect(),
+            publish: device.speaks_on().into_iter().collect(),
             subscribe: device.commanded_on().into_iter().collect(),
             never: BTreeSet::new(),
         }
@@ -139,7 +139,7 @@ mod tests {
     use crate::mqtt::ValueTopics;
 
     fn device(name: &str) -> MqttDevice {
-        let profile = "status_topic = 'z/{device}'\n[[availability]]\ntopic = 'z/{device}/there'\n[[requests]]\ntopic = 'z/{device}/get'\n\
+        let profile = "status_topic = 'z/{device}'\n[[availability]]\ntopic = 'z/{device}/there'\n[[availability]]\ntopic = 'z/bridge/state'\n[[requests]]\ntopic = 'z/{device}/get'\n\
             [[points]]\nname = 'p'\nkind = 'float'\npointer = '/p'\ncommand_topic = 'z/{device}/set'";
         MqttDevice {
             id: name.into(),
@@ -158,7 +158,9 @@ mod tests {
         for filter in ["z/a/set", "z/a/get"] {
             assert!(rights.may_subscribe(filter), "{filter}");
         }
-        for topic in ["z/b", "z/a/set", "z/a/more", "engawa/h/cmd", "engawa/h/room/1/setpoint/set"] {
+        for topic in
+            ["z/bridge/state", "z/b", "z/a/set", "z/a/more", "engawa/h/cmd", "engawa/h/room/1/setpoint/set"]
+        {
             assert!(!rights.may_publish(topic), "{topic}");
         }
         for filter in ["#", "z/#", "z/+/set", "z/b/set", "z/a", "engawa/h/#", "$SYS/#", "$share/g/z/a/set"] {
@@ -189,6 +191,7 @@ mod tests {
         assert!(commander.may_subscribe("engawa/h/cmd/+/result") && !commander.may_subscribe("engawa/h/#"));
         assert!(!commander.may_publish("engawa/h/status") && !commander.may_publish("z/a"));
         let bridge = of(&[Allowed::Devices]);
+        assert!(bridge.may_publish("z/b") && bridge.may_publish("z/bridge/state"));
         assert!(bridge.may_publish("z/b") && bridge.may_subscribe("z/a/set"));
         assert!(bridge.may_publish("homeassistant/sensor/x/config"));
         assert!(!bridge.may_publish("engawa/h/cmd"));

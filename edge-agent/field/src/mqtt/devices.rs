@@ -68,6 +68,19 @@ impl MqttDevice {
         topics.map(|topic| expand(topic, self)).collect()
     }
 
+    /// Those of [`MqttDevice::reports_on`] that are its alone. A topic that names neither device nor room (a bridge's own
+    /// availability) speaks for all devices of its kind, unless all topics of the profile are such.
+    pub fn speaks_on(&self) -> Vec<String> {
+        let profile = &self.profile;
+        let points = profile.points.iter().flat_map(|point| profile.places(point)).map(|(topic, _)| topic);
+        let all: Vec<&str> = points
+            .chain(profile.availability.iter().map(|availability| availability.topic.as_str()))
+            .collect();
+        let own = |topic: &&str| topic.contains("{device}") || topic.contains("{room}");
+        let fixed = !all.iter().any(own);
+        all.into_iter().filter(|topic| fixed || own(topic)).map(|topic| expand(topic, self)).collect()
+    }
+
     /// The topics that its commands, and what it is asked, go to.
     pub fn commanded_on(&self) -> Vec<String> {
         let commands = self.profile.points.iter().filter_map(|point| point.command_topic.as_deref());
