@@ -95,6 +95,37 @@ async fn everybody_has_what_they_are_given_and_nothing_else() {
         let out = timeout(PATIENCE, child.args(stranger).output()).await.unwrap().unwrap();
         assert!(!out.status.success(), "{stranger:?} is let in");
     }
+    // Nobody is thrown out by another user that takes its client id.
+    let listening =
+        ["-V", "mqttv5", "-d", "-u", "panel", "-P", "panel-secret", "-i", "p1", "-t", "engawa/hotel/#"];
+    let mut child = client("mosquitto_sub", port, &listening);
+    let lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(child.stdout.take().unwrap()));
+    let mut panel = Subscriber { _child: child, lines };
+    panel.line("a subscription", |line| line.starts_with("Subscribed")).await;
+    let args = [
+        "-V",
+        "mqttv5",
+        "-u",
+        "t1",
+        "-P",
+        "t1-secret",
+        "-i",
+        "p1",
+        "-q",
+        "1",
+        "-t",
+        "z2m/thermostat1",
+        "-m",
+        "{}",
+    ];
+    let thief = timeout(PATIENCE, start_publishing(port, &args).wait_with_output()).await.unwrap().unwrap();
+    assert!(!thief.status.success(), "another's client id is taken");
+    let last = ["-V", "mqttv5", "-u", "bridge", "-P", "bridge-secret", "-q", "1", "-t", "z2m/thermostat1"];
+    let told: Vec<&str> = last.into_iter().chain(["-m", r#"{"temp":19.5}"#]).collect();
+    let out = timeout(PATIENCE, start_publishing(port, &told).wait_with_output()).await.unwrap().unwrap();
+    assert!(out.status.success());
+    panel.line("the house, still", |line| line.contains("19.5") || line.contains("temperature")).await;
+
     // A new password is valid at once, and the old one no more.
     std::fs::write(folder.path().join("t1"), "another").unwrap();
     assert!(!published(port, "t1", "z2m/thermostat1").await.0);

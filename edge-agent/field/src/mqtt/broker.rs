@@ -17,17 +17,18 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use mqtt5::broker::config::{StorageBackend, StorageConfig};
 use mqtt5::broker::{
-    AuthProvider, AuthResult, BrokerConfig, BrokerEventHandler, ClientPublishEvent, MqttBroker, PublishAction,
+    AuthProvider, AuthResult, BrokerConfig, BrokerEventHandler, ClientConnectEvent, ClientDisconnectEvent,
+    ClientPublishEvent, MqttBroker, PublishAction,
 };
 use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::packet::publish::PublishPacket;
 use mqtt5::{QoS, types::ReasonCode};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -134,6 +135,7 @@ impl Mqtt5Broker {
             max_queued_bytes_per_client: MAX_QUEUED_BYTES,
             ..StorageConfig::default()
         };
+        let connected = Arc::new(Connected::default());
         let config = BrokerConfig::default()
             .with_bind_address(listen)
             .with_max_clients(MAX_CLIENTS)
@@ -142,9 +144,13 @@ impl Mqtt5Broker {
             .with_session_expiry(SESSION_EXPIRY)
             .with_sys_topics_enabled(false)
             .with_storage(storage)
-            .with_event_handler(Arc::new(Hook { house_client: house.username().to_owned(), door }));
+            .with_event_handler(Arc::new(Hook {
+                house_client: house.username().to_owned(),
+                door,
+                connected: Arc::clone(&connected),
+            }));
         let broker = MqttBroker::with_config(config).await.map_err(|error| failed(error.to_string()))?;
-        let broker = broker.with_auth_provider(Arc::new(Guard { house, clients }));
+        let broker = broker.with_auth_provider(Arc::new(Guard { house, clients, connected }));
         let address = broker.local_addr().ok_or_else(|| failed("it has no address".to_owned()))?;
         Ok(Self { broker, address })
     }
@@ -173,12 +179,61 @@ impl EmbeddedBroker for Mqtt5Broker {
     }
 }
 
+/// Whose the client ids of the live connections are. A broker ends a connection when another comes with its client id;
+/// a user may do that to itself (it connects anew before the old connection is known to be dead), and to nobody else.
+///
+/// Bounded by [`MAX_CLIENTS`].
+#[derive(Default)]
+struct Connected(Mutex<HashMap<String, (String, usize)>>);
+
+impl Connected {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (String, usize)>> {
+        // Plain counts: a panic elsewhere leaves them as they are.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_of_another(&self, client: &str, user: &str) -> bool {
+        self.lock().get(client).is_some_and(|(owner, _)| owner != user)
+    }
+
+    fn came(&self, client: &str, user: &str) {
+        self.lock().entry(client.to_owned()).or_insert_with(|| (user.to_owned(), 0)).1 += 1;
+    }
+
+    fn went(&self, client: &str) {
+        let mut all = self.lock();
+        if let Some((_, count)) = all.get_mut(client) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                all.remove(client);
+            }
+        }
+    }
+}
+
 struct Hook {
     house_client: String,
     door: Arc<dyn Door>,
+    connected: Arc<Connected>,
 }
 
 impl BrokerEventHandler for Hook {
+    fn on_client_connect<'a>(
+        &'a self,
+        event: ClientConnectEvent,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        self.connected.came(&event.client_id, event.user_id.as_deref().unwrap_or_default());
+        Box::pin(async {})
+    }
+
+    fn on_client_disconnect<'a>(
+        &'a self,
+        event: ClientDisconnectEvent,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        self.connected.went(&event.client_id);
+        Box::pin(async {})
+    }
+
     fn on_client_publish<'a>(
         &'a self,
         event: ClientPublishEvent,
@@ -207,6 +262,7 @@ impl BrokerEventHandler for Hook {
 struct Guard {
     house: Credential,
     clients: BTreeMap<String, Client>,
+    connected: Arc<Connected>,
 }
 
 impl Guard {
@@ -225,7 +281,16 @@ impl Guard {
         let (name, path) = (user.to_owned(), client.password_file.clone());
         let read = tokio::task::spawn_blocking(move || credential::read(&name, &path)).await;
         let expected = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-        if expected.matches(user, password) { Ok(()) } else { Err("the password is wrong".to_owned()) }
+        if !expected.matches(user, password) {
+            return Err("the password is wrong".to_owned());
+        }
+        if self.connected.is_of_another(&connect.client_id, user) {
+            return Err(format!(
+                "the client id `{}` is in use by another user",
+                connect.client_id.escape_default()
+            ));
+        }
+        Ok(())
     }
 
     fn is_house(&self, user: Option<&str>) -> bool {
