@@ -36,13 +36,13 @@ impl Kept {
     }
 }
 
-/// A lane's turn: one request at a time.
-pub(super) type Turn = Arc<Mutex<()>>;
+/// The codec of a lane; `None` while it is in use, and after a request that was not waited for.
+pub(super) type Codec = Arc<Mutex<Option<Context>>>;
 
 /// A conversation. Its requests go one after another, also where it is cloned.
 #[derive(Clone)]
 pub(crate) struct Lane {
-    pub(super) kept: Option<(Kept, Turn)>,
+    pub(super) kept: Option<(Kept, Codec)>,
     pub(super) number: usize,
     /// For people.
     pub(super) place: Arc<str>,
@@ -71,16 +71,14 @@ impl Drop for Asking<'_> {
 impl Lane {
     /// Asks, and waits for `longest` after the request is on the wire.
     async fn ask(&mut self, unit: u8, request: Request<'_>, longest: Duration) -> Result<Response, Failure> {
-        let Some((kept, turn)) = &self.kept else {
+        let Some((kept, codec)) = &self.kept else {
             return Err(Failure::NoConnection(format!("no connection to {}", self.place)));
         };
-        let _turn = turn.lock().await;
-        // A codec for each request: its buffers, 16 KiB, would lie there unused for most of a poll's interval, one for
-        // each lane of each bus; and none goes on with what an answer left behind.
-        let mut context: Context = match kept {
+        let mut held = codec.lock().await;
+        let mut context = held.take().unwrap_or_else(|| match kept {
             Kept::Many(many) => tcp::attach(Slot::new(Arc::clone(many), self.number)),
             Kept::Single(single) => rtu::attach(Slot::new(Arc::clone(single), self.number)),
-        };
+        });
         context.set_slave(Slave(unit));
         let keeper = kept.keeper();
         keeper.mailbox(self.number, &mut super::slot::Mailbox::clear);
@@ -99,14 +97,16 @@ impl Lane {
         drop(asking);
         let mut failure = None;
         keeper.mailbox(self.number, &mut |mailbox| failure = mailbox.failure.take());
-        match (answer, failure) {
+        let answer = match (answer, failure) {
             (Ok(Ok(response)), _) => Ok(response),
             // The device has said no.
             (Ok(Err(code)), _) => Err(Failure::Exception(u8::from(code))),
-            (Err(_), Some(failure)) => Err(failure),
-            (Err(Error::Transport(error)), None) => Err(Failure::Garbage(short(&error.to_string()))),
-            (Err(Error::Protocol(error)), None) => Err(Failure::Garbage(short(&error.to_string()))),
-        }
+            (Err(_), Some(failure)) => return Err(failure),
+            (Err(Error::Transport(error)), None) => return Err(Failure::Garbage(short(&error.to_string()))),
+            (Err(Error::Protocol(error)), None) => return Err(Failure::Garbage(short(&error.to_string()))),
+        };
+        *held = Some(context);
+        answer
     }
 
     /// Reads registers or bits with function 1 to 4; as many as were asked for, or it is garbage.

@@ -27,7 +27,7 @@ pub(crate) use lane::{DeviceIdentity, Lane};
 
 use super::config::{BusConfig, Framing};
 use hosts::{Host, Hosts, LOOK};
-use lane::{Kept, Turn};
+use lane::{Codec, Kept};
 use many::{Many, Plain};
 use rtu::Timing;
 use single::Single;
@@ -60,7 +60,7 @@ pub(crate) struct Line {
     lanes: usize,
     kept: Option<Kept>,
     /// One for each lane of the present connection.
-    turns: Vec<Turn>,
+    codecs: Vec<Codec>,
     place: Arc<str>,
     counters: Arc<LineCounters>,
     hosts: Arc<Mutex<Hosts>>,
@@ -87,7 +87,7 @@ impl Line {
             config: config.clone(),
             lanes: if one { 1 } else { lanes.clamp(1, MOST_LANES) },
             kept: None,
-            turns: Vec::new(),
+            codecs: Vec::new(),
             place: config.place().into(),
             counters: Arc::default(),
             hosts: Arc::new(Mutex::new(Hosts::new(LOOK))),
@@ -138,7 +138,7 @@ impl Line {
         } else {
             self.connect_host().await?
         };
-        self.turns = (0..self.lanes).map(|_| Turn::default()).collect();
+        self.codecs = (0..self.lanes).map(|_| Codec::default()).collect();
         self.kept = Some(kept);
         if std::mem::replace(&mut self.connected, true) {
             self.counters.reconnects.fetch_add(1, Ordering::Relaxed);
@@ -249,8 +249,8 @@ impl Line {
     /// One of the conversations; good until the connection ends. Numbers past the last are the last.
     pub(crate) fn lane(&self, n: usize) -> Lane {
         let number = n.min(self.lanes - 1);
-        let turn = self.turns.get(number).cloned();
-        Lane { kept: self.kept.clone().zip(turn), number, place: Arc::clone(&self.place) }
+        let codec = self.codecs.get(number).cloned();
+        Lane { kept: self.kept.clone().zip(codec), number, place: Arc::clone(&self.place) }
     }
 }
 
