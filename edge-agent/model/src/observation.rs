@@ -50,6 +50,10 @@ pub struct GuestRecord {
     pub departure: Option<Date>,
     /// GV.
     pub vip: Option<String>,
+    /// Telephone number.
+    pub phone: Option<Personal<String>>,
+    /// Address for mail.
+    pub email: Option<Personal<String>>,
 }
 
 /// What a PMS record tells of a room's equipment; fields that it does not carry are `None`.

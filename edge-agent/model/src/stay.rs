@@ -24,6 +24,12 @@ pub struct Stay {
     pub departure: Option<Date>,
     /// VIP code of the PMS.
     pub vip: Option<String>,
+    /// Telephone number, where the PMS tells one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<Personal<String>>,
+    /// Address for mail, where the PMS tells one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<Personal<String>>,
     /// The set point that this guest chose at the wall, °C; moves with the guest.
     pub comfort: Option<f64>,
     /// When the house learnt of the check-in.

@@ -54,6 +54,8 @@ impl Property {
             arrival: guest.arrival,
             departure: guest.departure,
             vip: guest.vip.clone(),
+            phone: guest.phone.clone(),
+            email: guest.email.clone(),
             comfort: None,
             since: at,
         };
@@ -98,6 +100,8 @@ impl Property {
         update(&mut stay.title, guest.title.as_ref());
         update(&mut stay.language, guest.language.as_ref());
         update(&mut stay.vip, guest.vip.as_ref());
+        update(&mut stay.phone, guest.phone.as_ref());
+        update(&mut stay.email, guest.email.as_ref());
         stay.arrival = guest.arrival.or(stay.arrival);
         stay.departure = guest.departure.or(stay.departure);
         if *stay != before {

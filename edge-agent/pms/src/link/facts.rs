@@ -70,6 +70,8 @@ fn guest(record: &Record, presence: Presence) -> Meaning {
             arrival: date(record.get("GA")),
             departure: date(record.get("GD")),
             vip: text("GV"),
+            phone: None,
+            email: None,
         },
         flags: flags(record),
     })
