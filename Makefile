@@ -11,7 +11,7 @@ DEMO := $(BUILD) sqlite3
 BENCH := $(BUILD) mosquitto python3-venv
 TEST := $(DEMO) mosquitto mosquitto-clients libmodbus-dev mbpoll python3-venv socat systemd
 
-.PHONY: help demo test lint bench soak setup-demo setup-test setup-bench purity install uninstall
+.PHONY: help demo test lint bench soak setup-demo setup-test setup-packages setup-bench purity install uninstall
 
 help: ## What can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,9 +29,11 @@ endef
 setup-demo:
 	$(call packages,$(DEMO))
 
-setup-test:
-	$(call packages,$(TEST))
+setup-test: setup-packages
 	@bash tests/e2e/tests/home_assistant/install.sh target/peers/home-assistant
+
+setup-packages:
+	$(call packages,$(TEST))
 
 setup-bench:
 	$(call packages,$(BENCH))
@@ -41,8 +43,12 @@ demo: setup-demo ## A hotel's day in two minutes, with the internet cut, and the
 	$(CARGO) build --release --locked --bins -p engawa -p engawa-cloud -p engawa-hotel -p engawa-stage
 	@target/release/engawa-demo $(if $(filter 1,$(KEEP)),--keep) $(DEMO_ARGS)
 
-test: setup-test purity ## Every test, a minute of fuzzing a target, and the check that pure code stays pure
-	$(CARGO) build --locked --workspace --bins
+# Home Assistant comes over the network while the processors compile. Programs and tests are built at once, so that
+# nothing is compiled twice for its features.
+test: setup-packages purity ## Every test, a minute of fuzzing a target, and the check that pure code stays pure
+	@bash tests/e2e/tests/home_assistant/install.sh target/peers/home-assistant & installing=$$!; \
+	trap 'kill $$installing 2>/dev/null' EXIT; \
+	$(CARGO) build --locked --workspace --bins --tests && wait $$installing
 	$(CARGO) test --workspace --locked
 	@bash deploy/test.sh target/debug/engawa
 	@CARGO=$(CARGO) bash tests/fuzz/run.sh
@@ -53,8 +59,9 @@ lint: purity ## Format, clippy, and (where cargo-deny is installed) licences and
 	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; else echo "cargo-deny is not installed: licences and advisories not checked"; fi
 
 bench: setup-bench ## The agent beside its peers, in 15 minutes (QUICK=1: one minute; JSON=1: one object a line)
-	@$(CARGO) build --release --locked --bins -p engawa -p engawa-hotel -p engawa-bench $(if $(filter 1,$(JSON)),-q)
-	@JSON=$(JSON) target/release/engawa-bench $(if $(filter 1,$(QUICK)),--quick) $(BENCH_ARGS)
+	@$(CARGO) build --release --locked --bins -p engawa-hotel -p engawa-bench $(if $(filter 1,$(JSON)),-q)
+	@$(CARGO) build --profile $(if $(filter 1,$(QUICK)),release,dist) --locked -p engawa $(if $(filter 1,$(JSON)),-q)
+	@ENGAWA=$${ENGAWA:-target/$(if $(filter 1,$(QUICK)),release,dist)/engawa} JSON=$(JSON) target/release/engawa-bench $(if $(filter 1,$(QUICK)),--quick) $(BENCH_ARGS)
 
 soak: setup-test ## Fuzzing (FUZZ_SECONDS, 600 a target) that goes on with what it found, then days with kills, one seed after another (SEEDS, 20)
 	$(CARGO) build --locked --workspace --bins

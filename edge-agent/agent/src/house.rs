@@ -13,11 +13,14 @@ use engawa_store::{Batch, Durability, LaneMarks, Store, StoreError};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Messages that may wait; a driver that is faster waits too.
 const QUEUE: usize = 1024;
+/// Observations in messages of many that may wait. At the start every device tells all its points at once: without this
+/// bound a house of 8,000 devices would hold 50 MB of them.
+const ROOM: u32 = 4096;
 /// Messages in one transaction: enough to share one fsync, few enough to keep the first one's wait short.
 const GROUP: usize = 256;
 /// How often acknowledged rows of the journal are swept and old commands forgotten.
@@ -38,8 +41,8 @@ const MOST_KEY: usize = 256;
 enum Message {
     /// An observation, and whom to tell when it is durable.
     Observed(Observation, Option<oneshot::Sender<()>>),
-    /// What a driver noticed at once.
-    AllObserved(Vec<Observation>),
+    /// What a driver noticed at once, and the room that it takes until then.
+    AllObserved(Vec<Observation>, OwnedSemaphorePermit),
     /// The cloud has a lane up to a mark.
     Acknowledged { lane: u8, mark: u64, durable: oneshot::Sender<()> },
     /// Commands of the cloud; answered with the inbox's mark once they are durable.
@@ -56,23 +59,31 @@ enum Message {
 
 /// The way in.
 #[derive(Clone)]
-pub(crate) struct Door(mpsc::Sender<Message>);
+pub(crate) struct Door {
+    messages: mpsc::Sender<Message>,
+    room: Arc<Semaphore>,
+}
 
 impl ObservationSink for Door {
     fn report(&self, observation: Observation) -> SinkFuture<'_> {
-        Box::pin(
-            async move { self.0.send(Message::Observed(observation, None)).await.map_err(|_| SinkClosed) },
-        )
+        Box::pin(async move {
+            self.messages.send(Message::Observed(observation, None)).await.map_err(|_| SinkClosed)
+        })
     }
 
     fn report_all(&self, observations: Vec<Observation>) -> SinkFuture<'_> {
-        Box::pin(async move { self.0.send(Message::AllObserved(observations)).await.map_err(|_| SinkClosed) })
+        Box::pin(async move {
+            // What is larger than all the room there is waits until there is nothing else.
+            let wanted = u32::try_from(observations.len()).unwrap_or(ROOM).min(ROOM);
+            let room = Arc::clone(&self.room).acquire_many_owned(wanted).await.map_err(|_| SinkClosed)?;
+            self.messages.send(Message::AllObserved(observations, room)).await.map_err(|_| SinkClosed)
+        })
     }
 
     fn report_durable(&self, observation: Observation) -> SinkFuture<'_> {
         Box::pin(async move {
             let (done, durable) = oneshot::channel();
-            self.0.send(Message::Observed(observation, Some(done))).await.map_err(|_| SinkClosed)?;
+            self.messages.send(Message::Observed(observation, Some(done))).await.map_err(|_| SinkClosed)?;
             durable.await.map_err(|_| SinkClosed)
         })
     }
@@ -82,21 +93,21 @@ impl Door {
     /// The cloud has `lane` up to `mark`. Blocks until that is durable.
     pub(crate) fn acknowledge(&self, lane: u8, mark: u64) -> Result<(), SinkClosed> {
         let (durable, done) = oneshot::channel();
-        self.0.blocking_send(Message::Acknowledged { lane, mark, durable }).map_err(|_| SinkClosed)?;
+        self.messages.blocking_send(Message::Acknowledged { lane, mark, durable }).map_err(|_| SinkClosed)?;
         done.blocking_recv().map_err(|_| SinkClosed)
     }
 
     /// Takes commands of the cloud. Blocks until they are durable; gives the inbox's new mark.
     pub(crate) fn accept(&self, commands: Vec<Row>) -> Result<u64, SinkClosed> {
         let (durable, done) = oneshot::channel();
-        self.0.blocking_send(Message::Accept { commands, durable }).map_err(|_| SinkClosed)?;
+        self.messages.blocking_send(Message::Accept { commands, durable }).map_err(|_| SinkClosed)?;
         done.blocking_recv().map_err(|_| SinkClosed)
     }
 
     /// The queue of intents for a driver that starts now, with everything that is owed.
     pub(crate) async fn connect(&self, outlet: OutletId) -> Result<mpsc::Receiver<Intent>, SinkClosed> {
         let (intents, queue) = oneshot::channel();
-        self.0.send(Message::Connect { outlet, intents }).await.map_err(|_| SinkClosed)?;
+        self.messages.send(Message::Connect { outlet, intents }).await.map_err(|_| SinkClosed)?;
         queue.await.map_err(|_| SinkClosed)
     }
 
@@ -107,19 +118,19 @@ impl Door {
         publisher: Publisher,
         values: ValueTopics,
     ) -> Result<(), SinkClosed> {
-        self.0.send(Message::Publish(broker, publisher, values)).await.map_err(|_| SinkClosed)
+        self.messages.send(Message::Publish(broker, publisher, values)).await.map_err(|_| SinkClosed)
     }
 }
 
 impl Door {
     /// The broker has the event `number`.
     pub(crate) async fn delivered(&self, number: u64) -> Result<(), SinkClosed> {
-        self.0.send(Message::Delivered(number)).await.map_err(|_| SinkClosed)
+        self.messages.send(Message::Delivered(number)).await.map_err(|_| SinkClosed)
     }
 
     /// From now on Sparkplug's metrics go through `updates`.
     pub(crate) async fn update_through(&self, updates: sparkplug::Updates) -> Result<(), SinkClosed> {
-        self.0.send(Message::Update(updates)).await.map_err(|_| SinkClosed)
+        self.messages.send(Message::Update(updates)).await.map_err(|_| SinkClosed)
     }
 }
 
@@ -220,7 +231,7 @@ impl House {
                 closing,
                 settle_by: None,
             },
-            Door(door),
+            Door { messages: door, room: Arc::new(Semaphore::new(ROOM as usize)) },
             shared,
         )
     }
@@ -282,7 +293,7 @@ impl House {
                     self.apply(&mut property, &observation, &mut batch, &mut effects);
                     effects.observed.extend(done);
                 }
-                Message::AllObserved(observations) => {
+                Message::AllObserved(observations, _room) => {
                     for observation in &observations {
                         self.apply(&mut property, observation, &mut batch, &mut effects);
                     }

@@ -4,6 +4,7 @@
 //! Modbus server of its own, and there is no broker but the agent's. The floor is a program that does nothing but read
 //! the same registers of the same servers at the same rate with the bare library.
 
+use crate::peers::{self, engawa};
 use crate::spawn::Program;
 use crate::{clock, cost};
 use anyhow::Context;
@@ -65,8 +66,7 @@ pub fn measure(rooms: u32, registers: u16, seconds: u32) -> anyhow::Result<[Idle
     })?;
     let servers = servers(&config)?;
 
-    let run = ["run".into(), config.clone().into_os_string()];
-    let mut agent = Program::new(process::program("engawa")?, run).start("agent", folder.path())?;
+    let mut agent = engawa::running(&config)?.start("agent", folder.path())?;
     wait::until("every device to be heard", READY, || {
         agent.must_run()?;
         Ok(all_well(&config, rooms).then_some(()))
@@ -117,7 +117,7 @@ fn servers(config: &Path) -> anyhow::Result<Vec<SocketAddr>> {
 
 /// True once the agent has heard every device.
 fn all_well(config: &Path, rooms: u32) -> bool {
-    let Ok(engawa) = process::program("engawa") else { return false };
+    let Ok(engawa) = peers::agent() else { return false };
     let arguments = ["devices".into(), "--json".into(), config.as_os_str().to_owned()];
     let listed = process::run(&engawa, arguments).unwrap_or_default();
     listed.matches("\"well\"").count() >= rooms as usize

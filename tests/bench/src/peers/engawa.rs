@@ -5,7 +5,7 @@ use crate::spawn::Program;
 use anyhow::Context;
 use engawa_stage::process;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Devices of a room: a thermostat, a meter, sensors and a lock.
 const DEVICES_OF_A_ROOM: usize = 4;
@@ -19,7 +19,17 @@ pub(super) fn prepare(site: &Site<'_>) -> anyhow::Result<Program> {
     write(&config, &configuration(site))?;
     process::run(&agent()?, ["check".into(), config.as_os_str().to_owned()])
         .context("the agent refuses the bench's configuration")?;
-    Ok(Program::new(agent()?, ["run".into(), config.into_os_string()]))
+    running(&config)
+}
+
+/// The agent with the configuration `config`, as its unit in `deploy/systemd` starts it.
+///
+/// # Errors
+/// It has not been built.
+pub(crate) fn running(config: &Path) -> anyhow::Result<Program> {
+    let mut program = Program::new(agent()?, ["run".as_ref(), config.as_os_str()]);
+    program.variables.push("GLIBC_TUNABLES=glibc.malloc.arena_max=1".into());
+    Ok(program)
 }
 
 fn profile(site: &Site<'_>) -> String {
@@ -29,7 +39,7 @@ fn profile(site: &Site<'_>) -> String {
          sources = [\"the field bench's own description: holding registers from 0 on\"]\n\n[modbus]\n",
     );
     // Writing to a String can't fail.
-    let _ = writeln!(text, "interval_ms = {}\nmax_in_flight = 8", site.load.period_ms);
+    let _ = writeln!(text, "interval_ms = {}\nmax_in_flight = 4", site.load.period_ms);
     for address in 0..site.load.registers {
         let _ = write!(
             text,

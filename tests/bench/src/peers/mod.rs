@@ -3,7 +3,7 @@
 //! Every one reads all registers of a device in one request, once a second, and publishes one message for a device when
 //! something in it has changed ([`Publish::OnChange`]) or at each poll ([`Publish::Always`]).
 
-mod engawa;
+pub(crate) mod engawa;
 mod naive;
 mod node_red;
 mod thingsboard;
@@ -139,9 +139,12 @@ impl Peer {
     }
 }
 
-/// The program `engawa` that is built beside this one.
-fn agent() -> anyhow::Result<PathBuf> {
-    process::program("engawa")
+/// The agent: the one that `ENGAWA` names, as it is shipped, else the one beside this program.
+pub(crate) fn agent() -> anyhow::Result<PathBuf> {
+    match std::env::var_os("ENGAWA") {
+        Some(path) => std::path::absolute(path).context("the agent that ENGAWA names"),
+        None => process::program("engawa"),
+    }
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
