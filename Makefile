@@ -63,9 +63,11 @@ bench: setup-bench ## The agent beside its peers, in 15 minutes (QUICK=1: one mi
 	@$(CARGO) build --profile $(if $(filter 1,$(QUICK)),release,dist) --locked -p engawa $(if $(filter 1,$(JSON)),-q)
 	@ENGAWA=$${ENGAWA:-target/$(if $(filter 1,$(QUICK)),release,dist)/engawa} JSON=$(JSON) target/release/engawa-bench $(if $(filter 1,$(QUICK)),--quick) $(BENCH_ARGS)
 
-soak: setup-test ## Fuzzing (FUZZ_SECONDS, 600 a target) that goes on with what it found, then days with kills, one seed after another (SEEDS, 20)
+soak: setup-test ## Fuzzing (FUZZ_SECONDS, 600 a target), random PMS days (DAYS, 100000), mutants (MUTANTS=0: none), then days with kills (SEEDS, 20)
 	$(CARGO) build --locked --workspace --bins
 	@CARGO=$(CARGO) FUZZ_KEEP=1 FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$${FUZZ_SEED:-$$RANDOM} bash tests/fuzz/run.sh
+	@DAYS=$${DAYS:-100000} SEED=$${SEED:-1} $(CARGO) test --release --locked -p engawa-days --test days -- --nocapture
+	@if [ "$${MUTANTS:-1}" != 0 ]; then CARGO=$(CARGO) bash tests/mutants.sh; fi
 	@for seed in $$(seq 1 $${SEEDS:-20}); do echo "== seed $$seed"; \
 	  SEED=$$seed $(CARGO) test -q --locked -p engawa-stage --test kills || exit 1; \
 	  SEED=$$seed $(CARGO) test -q --locked -p engawa-link --test link || exit 1; done

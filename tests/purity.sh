@@ -13,8 +13,9 @@ sources=(
   edge-agent/field/src/profile edge-agent/field/src/profile.rs
   edge-agent/field/src/fuzz.rs edge-agent/field/src/modbus/{agenda,config,cost,decode,device,health,learnt,outline,plan,writes}.rs edge-agent/field/src/modbus/tool/guess.rs edge-agent/field/src/modbus/decode
   edge-agent/field/src/modbus/line/{expect,failure,frames,hosts,mbap,rtu}.rs
-  edge-agent/field/src/mqtt/{access,commands,config,devices,discovery,documents,house,mosquitto,outbox,topic,writes}.rs edge-agent/field/src/mqtt/{devices,discovery,home_assistant}
+  edge-agent/field/src/mqtt/{access,commands,config,devices,discovery,documents,house,mosquitto,outbox,topic,writes}.rs edge-agent/field/src/mqtt/{devices,discovery,home_assistant,house}
   edge-agent/field/src/mqtt/sparkplug/{command,config,datatype,host,house,metrics,names,node,payload}.rs
+  edge-agent/words/src
   edge-agent/api/src/{metrics,picture,traffic,view}.rs
 )
 

@@ -7,6 +7,7 @@ mod brokers;
 mod check;
 pub(crate) mod files;
 mod profiles;
+mod wake;
 
 use engawa_api::ApiConfig;
 use engawa_diag::Report;
@@ -57,6 +58,9 @@ pub(crate) struct Config {
     /// The local page and the command line's way in.
     #[serde(default)]
     pub(crate) api: ApiConfig,
+    /// Wake-up calls.
+    #[serde(default)]
+    pub(crate) wake_up: wake::WakeConfig,
 }
 
 /// Who and where the house is.
@@ -79,6 +83,9 @@ pub(crate) struct PropertyConfig {
     /// How long a set point that could not be written stays wanted, seconds.
     #[serde(default = "hour")]
     pub(crate) order_ttl_s: u32,
+    /// The language of the house, BCP 47: of what staff read, and of guests whose own is not known.
+    #[serde(default = "english")]
+    pub(crate) language: String,
 }
 
 /// Where the data lives.
@@ -124,6 +131,10 @@ pub(crate) struct CloudConfig {
     pub(crate) address: String,
     /// Where the gateway's certificate and key lie.
     pub(crate) identity_dir: PathBuf,
+}
+
+fn english() -> String {
+    "en".to_owned()
 }
 
 const fn hour() -> u32 {

@@ -27,6 +27,8 @@ const SILENT: Duration = Duration::from_secs(20);
 pub(crate) struct Desk {
     /// The hotel's name, for people.
     pub(crate) name: String,
+    /// The language of the house, BCP 47.
+    pub(crate) language: String,
     /// When the agent started.
     pub(crate) started_at: Timestamp,
     /// The live picture.
@@ -133,6 +135,10 @@ impl House for Desk {
 
     fn changed(&self) -> watch::Receiver<u64> {
         self.shared.changed()
+    }
+
+    fn language(&self) -> Option<&str> {
+        Some(&self.language)
     }
 
     fn command(&self, command: Command) -> BoxFuture<'_, Result<Accepted, CommandError>> {

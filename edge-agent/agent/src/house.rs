@@ -366,7 +366,10 @@ impl House {
         }
         batch.changes.extend(applied.changes.into_iter().map(|change| (observation.at, change)));
         batch.touched.extend(applied.touched);
-        effects.intents.extend(applied.intents);
+        for intent in applied.intents {
+            effects.published.carry_out(property, &intent);
+            effects.intents.push(intent);
+        }
     }
 
     /// Takes commands above the inbox's mark, in order. What this release can't read is answered as refused, never

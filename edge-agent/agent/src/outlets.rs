@@ -58,6 +58,7 @@ fn replaces(new: &Intent, old: &Intent) -> bool {
         (Intent::ForgetNote { device: new }, Intent::ForgetNote { device: old }) => new == old,
         (Intent::RequestResync, Intent::RequestResync) => true,
         (Intent::SendRoomStatus { key: new, .. }, Intent::SendRoomStatus { key: old, .. }) => new == old,
+        (Intent::TellWakeUp { id: new, .. }, Intent::TellWakeUp { id: old, .. }) => new == old,
         _ => false,
     }
 }
@@ -107,12 +108,20 @@ impl Outlets {
                 self.by_device.get(&point.device).copied()
             }
             Intent::ForgetNote { device } => self.by_device.get(device).copied(),
-            Intent::SendPosting { .. } | Intent::SendRoomStatus { .. } | Intent::RequestResync => self.pms,
+            Intent::SendPosting { .. }
+            | Intent::SendRoomStatus { .. }
+            | Intent::RequestResync
+            | Intent::TellWakeUp { .. } => self.pms,
+            // On the house's own topics: see `publishing.rs`.
+            Intent::Wake { .. } | Intent::EndWake { .. } => None,
         }
     }
 
     /// Hands `intent` to its driver; never waits.
     pub(crate) fn give(&mut self, intent: Intent) {
+        if matches!(intent, Intent::Wake { .. } | Intent::EndWake { .. }) {
+            return;
+        }
         match self.outlet_of(&intent).and_then(|id| self.outlets.get_mut(id)) {
             Some(outlet) => outlet.give(intent),
             None => tracing::warn!(?intent, "no driver for this: is the device or the PMS still configured?"),

@@ -8,7 +8,7 @@
 use crate::outlets::OutletId;
 use engawa_field::mqtt::documents::device_values;
 use engawa_field::mqtt::{Publication, Publisher, ValueTopics, house};
-use engawa_model::{Change, DeviceId, LinkId, Property};
+use engawa_model::{Change, DeviceId, Intent, LinkId, Property};
 use engawa_store::Event;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -98,6 +98,12 @@ impl Published {
                 form.documents.insert(point.device.clone());
             }
         }
+    }
+
+    /// What `intent` needs on the house's topics; `property` is the picture after it.
+    pub(crate) fn carry_out(&mut self, property: &Property, intent: &Intent) {
+        let Some(publication) = house::carried_out(property, intent) else { return };
+        self.forms.values_mut().for_each(|form| form.publications.push(publication.clone()));
     }
 
     /// The group is complete: documents show all of it.

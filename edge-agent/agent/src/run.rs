@@ -65,7 +65,9 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
         .with_context(|| format!("making the folder {}", config.store.dir.display()))?;
     let key = DatabaseKey::load_or_create(&loaded.key_file())?;
     let store = Store::open(&config.store.dir, &key, Limits::default())?;
-    let property = store.load(loaded.property_spec())??;
+    let mut property = store.load(loaded.property_spec())??;
+    property.ring_with(config.wake_up.spec());
+    property.speak(&config.property.language);
     let stays = property.stays().len();
     tracing::info!(property = %config.property.id, stays, "the house is open");
 
@@ -388,6 +390,7 @@ impl Parts {
         tallies: Vec<Arc<Tally>>,
     ) {
         let desk = Arc::new(Desk {
+            language: loaded.config.property.language.clone(),
             name: loaded.config.property.name.clone(),
             started_at: Timestamp::now(),
             shared: Arc::clone(&self.shared),

@@ -394,3 +394,34 @@ fn a_device_that_falls_silent_is_noticed_also_after_a_restart() {
     house.publish("s/w", r#"{"open":false}"#, false);
     house.wait_for_point("w", "open", false, "good");
 }
+
+#[test]
+fn a_wake_up_call_rings_over_a_kill_until_it_is_answered() {
+    let house = House::new("[wake_up]\nrooms = [\"101\"]\n");
+    let agent = house.agent();
+    let mut bell = house.subscribe("engawa/test/room/101/wake");
+    let mut results = house.subscribe("engawa/test/cmd/+/result");
+    bell.line("engawa/test/room/101/wake {\"ringing\":false}");
+    let soon = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_secs(4)).unwrap();
+    let local = jiff::tz::TimeZone::get("Asia/Tokyo").unwrap().to_datetime(soon);
+    let at = local.strftime("%Y-%m-%dT%H:%M:%S").to_string();
+    let call = format!(r#"{{"key":"w","do":"wake-up","room":"101","at":"{at}"}}"#);
+    house.publish("engawa/test/cmd", &call, false);
+    assert!(results.line("engawa/test/cmd/w/result").contains("\"done\""));
+    let rings = bell.line(&format!("engawa/test/room/101/wake {{\"at\":\"{at}\",\"id\":1"));
+    assert!(rings.contains("Good morning") && rings.contains("\"ring\":1"), "{rings}");
+    // `kill -9` while it rings: it is not forgotten, and not rung as a new one.
+    drop(agent);
+    let _agent = house.agent();
+    let answered = r#"{"key":"a","do":"wake-answered","room":"101"}"#;
+    // Nobody hears before it has subscribed; the key makes it happen once.
+    let result = wait_for("the answer's result", || {
+        house.publish("engawa/test/cmd", answered, false);
+        let heard = results.lines.recv_timeout(Duration::from_millis(500)).ok();
+        heard.filter(|line| line.starts_with("engawa/test/cmd/a/result"))
+    });
+    assert!(result.contains("\"done\""), "{result}");
+    bell.line("engawa/test/room/101/wake {\"ringing\":false}");
+    house.publish("engawa/test/cmd", r#"{"key":"b","do":"wake-answered","room":"101"}"#, false);
+    assert!(results.line("engawa/test/cmd/b/result").contains("no wake-up call rings"));
+}

@@ -3,14 +3,25 @@
 
 use crate::page::{self, Fragment};
 use crate::{House, HouseView};
-use std::sync::{Arc, Mutex, PoisonError};
+use engawa_words::Language;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::watch;
 
 /// The masked view and its fragments, in the order of the page.
 #[derive(Debug)]
 pub(crate) struct Drawn {
     pub(crate) view: Arc<HouseView>,
-    pub(crate) fragments: Vec<Fragment>,
+    /// One place for each language; drawn for the first who reads it.
+    fragments: [OnceLock<Vec<Fragment>>; Language::ALL.len()],
+}
+
+impl Drawn {
+    /// The fragments in `language`.
+    pub(crate) fn fragments(&self, language: Language) -> &[Fragment] {
+        let place = Language::ALL.iter().position(|known| *known == language);
+        let place = place.and_then(|place| self.fragments.get(place));
+        place.map_or(&[], |drawn| drawn.get_or_init(|| page::fragments(&self.view, language)))
+    }
 }
 
 /// Draws the house when it has changed.
@@ -48,8 +59,7 @@ impl Board {
             return Arc::clone(drawn);
         }
         let view = Arc::new(self.house.view().without_personal_data());
-        let fragments = page::fragments(&view);
-        let drawn = Arc::new(Drawn { view, fragments });
+        let drawn = Arc::new(Drawn { view, fragments: Default::default() });
         *last = Some((revision, Arc::clone(&drawn)));
         drawn
     }

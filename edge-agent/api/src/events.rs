@@ -7,6 +7,7 @@ use crate::board::Board;
 use crate::page::Fragment;
 use axum::response::sse::Event;
 use engawa_model::Timestamp;
+use engawa_words::Language;
 use futures::{Stream, stream};
 use serde::Serialize;
 use std::convert::Infallible;
@@ -28,6 +29,7 @@ struct Patch<'a> {
 /// One reader.
 struct Reader {
     board: Arc<Board>,
+    language: Language,
     changed: watch::Receiver<u64>,
     /// The versions of the fragments that the reader has; `None` before the first event.
     seen: Option<Vec<u64>>,
@@ -40,11 +42,12 @@ struct Reader {
 /// The stream of one page. It ends when `cancel` is cancelled or the house is gone.
 pub(crate) fn stream(
     board: Arc<Board>,
+    language: Language,
     place: OwnedSemaphorePermit,
     cancel: CancellationToken,
 ) -> impl Stream<Item = Result<Event, Infallible>> + Send {
     let changed = board.changed();
-    let reader = Reader { board, changed, seen: None, last_sent: None, cancel, _place: place };
+    let reader = Reader { board, language, changed, seen: None, last_sent: None, cancel, _place: place };
     stream::unfold(reader, |mut reader| async move {
         let cancel = reader.cancel.clone();
         let event = cancel.run_until_cancelled(reader.next()).await.flatten()?;
@@ -72,13 +75,13 @@ impl Reader {
     /// The event that brings the reader up to date; `None` where it already is.
     fn draw(&mut self) -> Option<Event> {
         let drawn = self.board.now();
-        let versions: Vec<u64> = drawn.fragments.iter().map(|fragment| fragment.version).collect();
+        let all = drawn.fragments(self.language);
+        let versions: Vec<u64> = all.iter().map(|fragment| fragment.version).collect();
         let event = match self.seen.replace(versions) {
             // Rooms have come or gone with a new configuration: the page has to be laid out again.
-            Some(seen) if seen.len() != drawn.fragments.len() => Event::default().event("reload").data(""),
+            Some(seen) if seen.len() != all.len() => Event::default().event("reload").data(""),
             seen => {
-                let fragments: Vec<&Fragment> = drawn
-                    .fragments
+                let fragments: Vec<&Fragment> = all
                     .iter()
                     .enumerate()
                     .filter(|(place, fragment)| {

@@ -28,6 +28,11 @@ pub trait House: Send + Sync + 'static {
     /// At most `limit` rows of the journal with a position above `after`, oldest first.
     fn log(&self, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<LogRow>, HouseError>>;
 
+    /// The language of the house, BCP 47, for readers who ask for none that there are texts in.
+    fn language(&self) -> Option<&str> {
+        None
+    }
+
     /// What the drivers have counted on their buses; nothing where there are none.
     fn traffic(&self) -> Vec<BusTraffic> {
         Vec::new()

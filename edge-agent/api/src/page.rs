@@ -11,6 +11,7 @@ mod room;
 
 use crate::HouseView;
 use engawa_model::Timestamp;
+use engawa_words::{Arg, Language, Words};
 use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Serialize;
@@ -63,13 +64,30 @@ enum Element {
 /// What drawing needs beside the view.
 struct Look {
     zone: TimeZone,
+    words: Words,
 }
 
 impl Look {
-    fn new(view: &HouseView) -> Self {
+    fn new(view: &HouseView, language: Language) -> Self {
         // A box without a time zone database, or a zone that it does not know, still shows right times:
         // in UTC, and says so.
-        Self { zone: TimeZone::get(&view.zone).unwrap_or(TimeZone::UTC) }
+        let zone = TimeZone::get(&view.zone).unwrap_or(TimeZone::UTC);
+        Self { zone, words: Words::in_language(language) }
+    }
+
+    /// The text `key`.
+    fn say(&self, key: &str) -> String {
+        self.words.say(key)
+    }
+
+    /// The text `key` with a number in it.
+    fn count(&self, key: &str, count: usize) -> String {
+        self.words.text(key, &[("count", Arg::from(count))])
+    }
+
+    /// The text `key` with a name or a value in it.
+    fn with(&self, key: &str, name: &str, value: &str) -> String {
+        self.words.text(key, &[(name, Arg::from(value))])
     }
 
     /// A moment: the hotel's clock for readers without script, which makes an age of it.
@@ -90,19 +108,14 @@ fn shape(name: &str) -> Markup {
     }
 }
 
-/// `1 room`, `2 rooms`.
-fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 /// The fragments in the order of the page: five blocks, then one for each room.
-pub(crate) fn fragments(view: &HouseView) -> Vec<Fragment> {
-    let look = Look::new(view);
+pub(crate) fn fragments(view: &HouseView, language: Language) -> Vec<Fragment> {
+    let look = Look::new(view, language);
     let mut fragments = vec![
         Fragment::new(Element::Block, "facts", "facts", &parts::facts(view, &look)),
         Fragment::new(Element::Block, "alerts", "", &parts::alerts(view, &look)),
         Fragment::new(Element::Block, "links", "links", &parts::links(view, &look)),
-        Fragment::new(Element::Block, "counts", "", &parts::counts(view)),
+        Fragment::new(Element::Block, "counts", "", &parts::counts(view, &look)),
         Fragment::new(Element::Block, "work", "", &parts::work(view, &look)),
     ];
     fragments.extend(view.rooms.iter().enumerate().map(|(place, room)| {
@@ -112,55 +125,54 @@ pub(crate) fn fragments(view: &HouseView) -> Vec<Fragment> {
 }
 
 /// The whole page; `now` is the gateway's clock.
-pub(crate) fn page(view: &HouseView, fragments: &[Fragment], now: Timestamp) -> Markup {
+pub(crate) fn page(view: &HouseView, fragments: &[Fragment], language: Language, now: Timestamp) -> Markup {
+    let look = Look::new(view, language);
     let part = |id: &str| {
         let html = fragments.iter().find(|fragment| fragment.id == id).map_or("", |fragment| &fragment.html);
         PreEscaped(html)
     };
     html! {
         (DOCTYPE)
-        html lang="en" {
+        html lang=(language.tag()) dir=(language.direction().html()) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (view.name) " – rooms" }
+                title { (look.with("page-title", "name", &view.name)) }
                 link rel="stylesheet" href="/engawa.css";
                 link rel="icon" href="/engawa.svg" type="image/svg+xml";
                 script src="/engawa.js" defer {}
                 noscript { meta http-equiv="refresh" content="30"; }
             }
-            body data-now=(now) {
+            body data-now=(now) data-live=(look.say("page-live")) data-lost=(look.say("page-lost")) {
                 (PreEscaped(SHAPES))
-                a class="skip" href="#rooms" { "Skip to the rooms" }
+                a class="skip" href="#rooms" { (look.say("page-skip")) }
                 header {
                     div class="title" {
                         h1 { (view.name) }
-                        p id="live" class="live" role="status" { "As of " (Look::new(view).time(now)) }
+                        p id="live" class="live" role="status" { (look.say("page-as-of")) " " (look.time(now)) }
                     }
                     (part("facts"))
                 }
                 main {
                     section aria-labelledby="alerts-title" {
-                        h2 id="alerts-title" { "Alerts" }
+                        h2 id="alerts-title" { (look.say("page-alerts")) }
                         div aria-live="polite" { (part("alerts")) }
                     }
                     section aria-labelledby="links-title" {
-                        h2 id="links-title" { "Links and cloud" }
+                        h2 id="links-title" { (look.say("page-links")) }
                         (part("links"))
                     }
                     section aria-labelledby="rooms" {
                         div class="rooms-head" {
-                            h2 id="rooms" tabindex="-1" { "Rooms" }
+                            h2 id="rooms" tabindex="-1" { (look.say("page-rooms")) }
                             (part("counts"))
                             fieldset class="filter" {
-                                legend { "Show" }
-                                @for (name, label) in
-                                    [("all", "All"), ("occupied", "Occupied"), ("vacant", "Vacant"), ("look", "Needs a look")]
-                                {
+                                legend { (look.say("page-show")) }
+                                @for name in ["all", "occupied", "vacant", "look"] {
                                     label {
                                         input type="radio" name="show" id={ "show-" (name) } checked[name == "all"];
-                                        span { (label) }
+                                        span { (look.say(&format!("page-{name}"))) }
                                     }
                                 }
                             }
@@ -170,20 +182,24 @@ pub(crate) fn page(view: &HouseView, fragments: &[Fragment], now: Timestamp) -> 
                                 (PreEscaped(&fragment.html))
                             }
                         }
-                        p class="none-shown" { "No room is in this state now." }
+                        p class="none-shown" { (look.say("page-none-shown")) }
                     }
                     section aria-labelledby="work-title" {
-                        h2 id="work-title" { "Devices and postings" }
+                        h2 id="work-title" { (look.say("page-work")) }
                         (part("work"))
                     }
                 }
                 footer {
+                    p { (look.with("page-sources", "zone", &view.zone)) }
                     p {
-                        "Occupied, vacant, do not disturb: as told by the PMS. Temperatures, set points, windows: \
-                         as measured by the room's device; the age tells since when a value stands unchanged. \
-                         Times are " (view.zone) " time."
+                        (look.words.text(
+                            "page-about",
+                            &[
+                                ("version", Arg::from(view.version.as_str())),
+                                ("property", Arg::from(view.property.as_str())),
+                            ],
+                        ))
                     }
-                    p { "Engawa " (view.version) ", property " (view.property) ". This page shows no guest data." }
                 }
             }
         }

@@ -10,12 +10,13 @@ use crate::{Accepted, Health, HouseView, Problem, events, metrics, page};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use engawa_model::{Action, Command, CommandKey, CommandSource, Timestamp};
+use engawa_words::{Language, Words};
 use serde::Deserialize;
 use std::error::Error;
 use std::sync::Arc;
@@ -59,6 +60,12 @@ impl Desk {
             Door::Tcp => Arc::clone(&self.board.now().view),
             Door::Socket => self.board.house().view(),
         }
+    }
+
+    /// The language of who asks: what the browser wants, else the house's.
+    fn language(&self, headers: &HeaderMap) -> Language {
+        let wanted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        Words::accepted(wanted, self.board.house().language()).language()
     }
 
     /// Refuses what is only for the socket door.
@@ -127,9 +134,11 @@ pub(crate) fn router(desk: Desk) -> Router {
         .with_state(desk)
 }
 
-async fn index(State(desk): State<Desk>) -> Html<String> {
-    let drawn = desk.board.now();
-    Html(page::page(&drawn.view, &drawn.fragments, Timestamp::now()).into_string())
+async fn index(State(desk): State<Desk>, headers: HeaderMap) -> impl IntoResponse {
+    let (drawn, language) = (desk.board.now(), desk.language(&headers));
+    let page = page::page(&drawn.view, drawn.fragments(language), language, Timestamp::now());
+    let told = [(header::CONTENT_LANGUAGE, language.tag()), (header::VARY, "accept-language")];
+    (told, Html(page.into_string()))
 }
 
 async fn asset(media_type: &'static str, body: &'static str) -> impl IntoResponse {
@@ -137,7 +146,8 @@ async fn asset(media_type: &'static str, body: &'static str) -> impl IntoRespons
     ([(header::CONTENT_TYPE, HeaderValue::from_static(media_type))], body)
 }
 
-async fn stream(State(desk): State<Desk>) -> Result<Response, Problem> {
+async fn stream(State(desk): State<Desk>, headers: HeaderMap) -> Result<Response, Problem> {
+    let language = desk.language(&headers);
     let place = desk.places.try_acquire_owned().map_err(|_| {
         Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -145,7 +155,7 @@ async fn stream(State(desk): State<Desk>) -> Result<Response, Problem> {
             format!("{MAX_EVENT_STREAMS} pages are open already; this one is not live"),
         )
     })?;
-    let events = events::stream(desk.board, place, desk.cancel);
+    let events = events::stream(desk.board, language, place, desk.cancel);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 

@@ -115,6 +115,10 @@ impl House for SmallHouse {
         }]
     }
 
+    fn language(&self) -> Option<&str> {
+        Some("ja")
+    }
+
     fn health(&self) -> Health {
         Health { ok: true, reasons: Vec::new() }
     }
@@ -210,8 +214,14 @@ async fn talk(address: SocketAddr, request: &str, enough: impl Fn(&str) -> bool)
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {
-    talk(address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"), |_| false)
-        .await
+    talk(
+        address,
+        &format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Language: en\r\nConnection: close\r\n\r\n"
+        ),
+        |_| false,
+    )
+    .await
 }
 
 #[tokio::test]
@@ -244,6 +254,28 @@ async fn the_page_shows_the_house_and_no_guest() {
     // Who can open the socket sees them.
     let rooms: Vec<RoomView> = open.client.get("/api/rooms").await.unwrap();
     assert_eq!(rooms[0].stays[0].name, Some(format!("Hanako-unseen {NAME}")));
+    open.cancel.cancel();
+}
+
+#[tokio::test]
+async fn the_page_speaks_the_readers_language_else_the_houses() {
+    let open = open().await;
+    for (wanted, html, words) in [
+        ("de-CH,de;q=0.9,en;q=0.5", "<html lang=\"de\" dir=\"ltr\">", "1 Zimmer"),
+        ("ar-EG", "<html lang=\"ar\" dir=\"rtl\">", "الغرف: \u{2068}1\u{2069}"),
+        ("en-GB", "<html lang=\"en\" dir=\"ltr\">", "1 room"),
+        // The house of this test speaks Japanese.
+        ("pt-BR", "<html lang=\"ja\" dir=\"ltr\">", "1室"),
+    ] {
+        for path in ["/", "/events"] {
+            let request = format!(
+                "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Language: {wanted}\r\nConnection: close\r\n\r\n"
+            );
+            let page = talk(open.tcp, &request, |heard| path == "/events" && heard.contains(words)).await;
+            assert!(page.contains(words), "{wanted} {path}: {page}");
+            assert!(path == "/events" || page.contains(html), "{wanted}: {page}");
+        }
+    }
     open.cancel.cancel();
 }
 

@@ -13,6 +13,20 @@ pub enum AlertKind {
     Leak,
     /// A set point could not be written or did not stick.
     WriteFailed,
+    /// A wake-up call that no device can ring, that nobody answered, or that can't be kept: somebody must go.
+    WakeUp,
+}
+
+impl AlertKind {
+    /// The kind's word, as it is stored; never renamed.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::PostingDoubtful => "posting_doubtful",
+            Self::Leak => "leak",
+            Self::WriteFailed => "write_failed",
+            Self::WakeUp => "wake_up",
+        }
+    }
 }
 
 /// An alert and its history.

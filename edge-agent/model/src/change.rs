@@ -5,8 +5,8 @@
 
 use crate::ids::{CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber};
 use crate::{
-    Alert, CommandOutcome, CommandSource, Date, DeviceState, Money, PostingState, Quality, Role, RoomFlags,
-    RoomId, StayEnd, StayId, Timestamp, Value,
+    Alert, CommandOutcome, CommandSource, Date, DateTime, DeviceState, Money, PostingState, Quality, Role,
+    RoomFlags, RoomId, StayEnd, StayId, Timestamp, Value, WakeId, WakeState,
 };
 use serde::{Deserialize, Serialize};
 
@@ -262,6 +262,21 @@ pub enum Change {
         /// False after a crash or power cut.
         clean: bool,
     },
+    /// A wake-up call was asked for, has moved with its guest, rings, or has ended.
+    WakeUp {
+        /// Which.
+        id: WakeId,
+        /// Where.
+        room: RoomId,
+        /// Whose, where that is known.
+        stay: Option<StayId>,
+        /// When, on the clocks of the property.
+        at: DateTime,
+        /// How far it has come.
+        state: WakeState,
+        /// How often it has rung.
+        rings: u8,
+    },
 }
 
 impl Change {
@@ -306,6 +321,7 @@ impl Change {
             Self::Link { .. } => "link",
             Self::Alert { .. } => "alert",
             Self::Started { .. } => "started",
+            Self::WakeUp { .. } => "wake_up",
         }
     }
 }

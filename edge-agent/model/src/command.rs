@@ -1,7 +1,7 @@
 //! Commands: what staff, the cloud or another system asks of the house.
 
 use crate::ids::{CommandKey, DeviceId, PointId};
-use crate::{Money, Role, RoomId, StayId, Timestamp, Value};
+use crate::{DateTime, Money, Role, RoomId, StayId, Timestamp, Value, WakeId};
 use serde::{Deserialize, Serialize};
 
 /// Who asked.
@@ -89,6 +89,32 @@ pub enum Action {
     },
     /// Ask the PMS for the list of the house (FIAS DR).
     Resync,
+    /// Wake the guest of a room at a time on the clocks of the property.
+    WakeUp {
+        /// The room.
+        room: RoomId,
+        /// Date and time without a zone, such as `2026-10-25T06:30:00`.
+        at: DateTime,
+        /// Whose call it is, where several share the room.
+        #[serde(default)]
+        stay: Option<StayId>,
+    },
+    /// Take a wake-up call back.
+    CancelWakeUp {
+        /// The room.
+        room: RoomId,
+        /// Which; all of the room where absent.
+        #[serde(default)]
+        at: Option<DateTime>,
+    },
+    /// The guest answered what rings, or staff have woken the guest.
+    WakeAnswered {
+        /// The room.
+        room: RoomId,
+        /// Which call; whatever rings in the room where absent.
+        #[serde(default)]
+        id: Option<WakeId>,
+    },
 }
 
 /// How a command ended.

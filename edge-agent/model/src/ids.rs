@@ -91,6 +91,17 @@ impl fmt::Display for PointId {
     }
 }
 
+/// The number of a wake-up call, from 1; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WakeId(pub u64);
+
+impl fmt::Display for WakeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
 /// The number of a posting (FIAS field P#, 1 to 99,999,999).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -2,7 +2,7 @@
 //! out only after these are durable; the outcome comes back as an observation.
 
 use crate::ids::{CommandKey, DeviceId, PointId, PostingNumber};
-use crate::{CommandSource, Money, RoomId, StayId, Timestamp, Value};
+use crate::{CommandSource, DateTime, Money, RoomId, StayId, Timestamp, Value, WakeId, WakeWord};
 use serde::{Deserialize, Serialize};
 
 /// Something to be done by a driver.
@@ -59,6 +59,39 @@ pub enum Intent {
     },
     /// Ask the PMS for the list of the house (DR).
     RequestResync,
+    /// Ring in a room until somebody answers. Answered by [`crate::Action::WakeAnswered`].
+    Wake {
+        /// The call.
+        id: WakeId,
+        /// Where.
+        room: RoomId,
+        /// What time it is for the guest, on the clocks of the property.
+        at: DateTime,
+        /// The guest's language, BCP 47.
+        language: Option<String>,
+        /// Which ring it is, from 1.
+        ring: u8,
+    },
+    /// Nothing is to ring in the room any more. Not answered.
+    EndWake {
+        /// The call.
+        id: WakeId,
+        /// Where.
+        room: RoomId,
+    },
+    /// Tell the PMS of a wake-up call (WR, WC, WA). Answered by `Fact::WakeUpTold`.
+    TellWakeUp {
+        /// The call.
+        id: WakeId,
+        /// RN.
+        room: RoomId,
+        /// DA and TI.
+        at: DateTime,
+        /// TI as the PMS wrote it, where it asked for the call.
+        time: Option<String>,
+        /// What to tell.
+        word: WakeWord,
+    },
 }
 
 /// How far an order (a write that the house owes) has come.

@@ -30,17 +30,23 @@ pub use change::{Change, Lane};
 pub use command::{Action, Command, CommandOutcome, CommandSource};
 pub use device::{DeviceHealth, DeviceState, LinkHealth, MOST_NOTE, PointState};
 pub use found::{Found, FoundAbout, FoundEntity};
-pub use ids::{CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber, PropertyId, RoomId, StayId};
+pub use ids::{
+    CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber, PropertyId, RoomId, StayId, WakeId,
+};
 pub use intent::{Intent, Order, OrderState};
-pub use money::{Currency, Money};
+pub use money::{Currency, Money, MoneyError};
 pub use observation::{Fact, GuestRecord, Observation, Presence, RoomFlags};
 pub use personal::Personal;
 pub use port::{ObservationSink, SinkClosed, SinkFuture};
 pub use property::{
     Applied, ClimateDefaults, CommandRecord, DeviceSpec, Entity, Owed, PMS_LINK, PointSpec, Posting,
-    PostingState, Property, PropertySpec, RestoreError, Resync, Room, RoomSpec, Season,
+    PostingState, Property, PropertySpec, RestoreError, Resync, Room, RoomSpec, Season, WakeCall, WakeRooms,
+    WakeSpec, WakeState, WakeWord,
 };
 pub use stay::{Stay, StayEnd};
 pub use value::{Quality, Role, Value};
 
-pub use jiff::{Timestamp, civil::Date};
+pub use jiff::{
+    Timestamp,
+    civil::{Date, DateTime},
+};

@@ -2,8 +2,8 @@
 
 use crate::ids::{CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber};
 use crate::{
-    Command, CommandOutcome, Date, DeviceState, FoundAbout, FoundEntity, Personal, Quality, RoomId, StayId,
-    Timestamp, Value,
+    Command, CommandOutcome, Date, DateTime, DeviceState, FoundAbout, FoundEntity, Personal, Quality, RoomId,
+    StayId, Timestamp, Value, WakeId, WakeWord,
 };
 use serde::{Deserialize, Serialize};
 
@@ -238,4 +238,27 @@ pub enum Fact {
     },
     /// Time has passed.
     Tick,
+    /// The PMS asks for a wake-up call (WR).
+    WakeUpAsked {
+        /// RN.
+        room: RoomId,
+        /// DA and TI: a time on the clocks of the property. `None` where they can't be read.
+        at: Option<DateTime>,
+        /// TI as it came: the answer repeats it.
+        time: Option<String>,
+    },
+    /// The PMS takes a wake-up call back (WC).
+    WakeUpCleared {
+        /// RN.
+        room: RoomId,
+        /// DA and TI; `None`: all calls of the room.
+        at: Option<DateTime>,
+    },
+    /// The PMS was told of a wake-up call.
+    WakeUpTold {
+        /// Which.
+        id: WakeId,
+        /// What.
+        word: WakeWord,
+    },
 }

@@ -17,6 +17,7 @@ mod resync;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod wakeups;
 
 use crate::arbitration::Hold;
 use crate::ids::{CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber};
@@ -31,6 +32,7 @@ pub use resync::{Owed, Resync};
 use serde::{Deserialize, Serialize};
 pub use spec::{ClimateDefaults, DeviceSpec, PointSpec, PropertySpec, RoomSpec, Season};
 use std::collections::{BTreeMap, BTreeSet};
+pub use wakeups::{WakeCall, WakeRooms, WakeSpec, WakeState, WakeWord};
 
 /// The id of the PMS link.
 pub const PMS_LINK: &str = "pms";
@@ -70,6 +72,8 @@ pub(crate) struct Meta {
     pub(crate) owed: Option<Owed>,
     pub(crate) resync_asked: Option<Timestamp>,
     pub(crate) resyncs_cut: u32,
+    #[serde(default)]
+    pub(crate) last_wake: u64,
 }
 
 /// The live picture of the hotel.
@@ -90,6 +94,9 @@ pub struct Property {
     alerts: BTreeMap<String, Alert>,
     found: BTreeMap<FoundId, Found>,
     meta: Meta,
+    wakes: wakeups::Wakes,
+    /// The language of the house, BCP 47.
+    language: Option<String>,
     /// Running list; lost with the process on purpose: a list that was cut proves nothing.
     resync: Option<Resync>,
     /// When the last order for a point ended: older samples say nothing about the guest's wish.
@@ -128,6 +135,8 @@ impl Property {
             alerts: BTreeMap::new(),
             found: BTreeMap::new(),
             meta: Meta::default(),
+            wakes: wakeups::Wakes::in_zone(&spec.zone),
+            language: None,
             resync: None,
             settled: BTreeMap::new(),
             counters: BTreeMap::new(),
@@ -135,6 +144,16 @@ impl Property {
             by_device,
             spec,
         }
+    }
+
+    /// The language of the house (BCP 47), for guests whose own is not known.
+    pub fn speak(&mut self, language: &str) {
+        self.language = Some(language.to_owned());
+    }
+
+    /// The language of the house, where it was told.
+    pub fn language(&self) -> Option<&str> {
+        self.language.as_deref()
     }
 
     /// The configuration.
@@ -268,16 +287,25 @@ impl Property {
             Fact::Asked { command } => self.asked(at, command, &mut out),
             Fact::Started { clean } => self.started(at, *clean, &mut out),
             Fact::Tick => self.prune(at, &mut out),
+            Fact::WakeUpAsked { room, at: local, time } => {
+                self.wake_up_asked(at, room, *local, time.as_deref(), &mut out);
+            }
+            Fact::WakeUpCleared { room, at: local } => self.wake_up_cleared(at, room, *local, &mut out),
+            Fact::WakeUpTold { id, word } => self.wake_up_told(*id, *word, &mut out),
         }
         self.expire_orders(at, &mut out);
         self.tend_resync(at, &mut out);
         self.pump_postings(at, &mut out);
+        self.tend_wake_ups(at, &mut out);
         out
     }
 
     /// When the property wants a [`Fact::Tick`], if nothing happens before.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        [self.orders_wake(), self.postings_wake(), self.resync_wake()].into_iter().flatten().min()
+        [self.orders_wake(), self.postings_wake(), self.resync_wake(), self.wake_ups_wake()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn count(&mut self, reason: &str) {
@@ -452,6 +480,7 @@ impl Property {
         }
         self.postings_restarted(at, out);
         self.orders_restarted(at, out);
+        self.wake_ups_restarted(out);
     }
 
     fn night_audit_begun(&mut self, out: &mut Applied) {
@@ -489,10 +518,5 @@ impl Property {
 }
 
 fn alert_name(kind: AlertKind, source: &str) -> String {
-    let kind = match kind {
-        AlertKind::PostingDoubtful => "posting_doubtful",
-        AlertKind::Leak => "leak",
-        AlertKind::WriteFailed => "write_failed",
-    };
-    format!("{kind}:{source}")
+    format!("{}:{source}", kind.word())
 }

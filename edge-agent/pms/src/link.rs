@@ -9,6 +9,7 @@ mod out;
 mod records;
 #[cfg(test)]
 mod tests;
+mod wake;
 
 pub use backoff::Backoff;
 pub use out::Out;
@@ -183,9 +184,18 @@ impl Link {
                 self.send(&records::stamped("DR", now, &self.zone));
                 self.observe(Fact::ResyncAsked);
             }
+            Intent::TellWakeUp { .. } if free => {
+                if let Some((record, told)) = wake::record(intent) {
+                    self.send(&record);
+                    self.observe(told);
+                }
+            }
             // Not free: the model asks again when the link is up.
             Intent::SendRoomStatus { .. }
             | Intent::RequestResync
+            | Intent::TellWakeUp { .. }
+            | Intent::Wake { .. }
+            | Intent::EndWake { .. }
             | Intent::WritePoint { .. }
             | Intent::WithdrawWrite { .. }
             | Intent::ForgetNote { .. } => {}

@@ -45,6 +45,7 @@ cases! {
     resync_move_vacated_first "28-resync-move-vacated-first",
     list_without_end "29-list-without-end",
     card_number_in_kept_fields "30-card-number-in-kept-fields",
+    wake_up "32-wake-up",
 }
 
 #[test]

@@ -93,6 +93,7 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
                 .help("for example \"cloud.example.com:8443\""),
         );
     }
+    super::wake::check(config, doc, report);
     buses(config, doc, report);
 }
 

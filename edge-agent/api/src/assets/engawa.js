@@ -7,13 +7,14 @@
   let ahead = Date.parse(document.body.dataset.now) - Date.now();
   let source = null;
 
+  // In the page's language: the browser knows the words.
+  const words = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "auto", style: "short" });
   const age = (seconds) => {
-    if (seconds < 5) return "just now";
-    if (seconds < 60) return `${Math.floor(seconds)} s ago`;
-    if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-    if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
-    const days = Math.floor(seconds / 86400);
-    return days === 1 ? "1 day ago" : `${days} days ago`;
+    if (seconds < 5) return words.format(0, "second");
+    if (seconds < 60) return words.format(-Math.floor(seconds), "second");
+    if (seconds < 3600) return words.format(-Math.floor(seconds / 60), "minute");
+    if (seconds < 86400) return words.format(-Math.floor(seconds / 3600), "hour");
+    return words.format(-Math.floor(seconds / 86400), "day");
   };
 
   const tell = (state, text) => {
@@ -41,7 +42,7 @@
       if (old && fresh && old.dataset.v !== fresh.dataset.v) old.replaceWith(fresh);
     }
     tick();
-    tell("live", "Live");
+    tell("live", document.body.dataset.live);
   };
 
   const open = () => {
@@ -52,7 +53,7 @@
     source.addEventListener("error", () => {
       // A browser keeps trying by itself, except where the answer was an error.
       const given_up = source.readyState === EventSource.CLOSED;
-      tell("lost", "Not live: the gateway does not answer. Trying again.");
+      tell("lost", document.body.dataset.lost);
       if (given_up) {
         source = null;
         setTimeout(open, 5000);

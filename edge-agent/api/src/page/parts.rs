@@ -1,9 +1,10 @@
 //! The blocks around the rooms: facts, alerts, links and cloud, devices and postings.
 
-use super::{Look, counted, shape};
+use super::{Look, shape};
 use crate::HouseView;
 use crate::view::{LinkView, PostingView, SyncView};
-use engawa_model::{Alert, AlertKind, DeviceState, Lane, Money, PostingState};
+use engawa_model::{Alert, DeviceState, Lane, Money, PostingState};
+use engawa_words::{Arg, amount};
 use maud::{Markup, html};
 
 /// Rows of a table; what is beyond is counted under it, and in the JSON API.
@@ -15,17 +16,17 @@ pub(super) fn facts(view: &HouseView, look: &Look) -> Markup {
     html! {
         dl {
             div {
-                dt { "Business date" }
+                dt { (look.say("facts-business-date")) }
                 dd {
                     @match view.business_date {
                         Some(date) => (date),
-                        None => "not told by the PMS yet",
+                        None => (look.say("facts-no-date")),
                     }
-                    @if view.night_audit { ", night audit running" }
-                    @if view.resync_running { ", list of the house running" }
+                    @if view.night_audit { ", " (look.say("facts-audit")) }
+                    @if view.resync_running { ", " (look.say("facts-list")) }
                 }
             }
-            div { dt { "Running since" } dd { (look.time(view.started_at)) } }
+            div { dt { (look.say("facts-since")) } dd { (look.time(view.started_at)) } }
         }
     }
 }
@@ -34,12 +35,12 @@ pub(super) fn alerts(view: &HouseView, look: &Look) -> Markup {
     let (active, past): (Vec<_>, Vec<_>) = view.alerts.iter().partition(|alert| alert.active);
     html! {
         @if active.is_empty() {
-            p class="quiet" { (shape("well")) "No active alert." }
+            p class="quiet" { (shape("well")) (look.say("alerts-none")) }
         } @else {
             ul class="alerts" {
                 @for alert in active.iter().take(MOST_ROWS) { li { (shape("unwell")) (alert_line(alert, look)) } }
             }
-            (beyond(active.len()))
+            (beyond(active.len(), look))
         }
         @if !past.is_empty() {
             ul class="alerts past" {
@@ -52,18 +53,21 @@ pub(super) fn alerts(view: &HouseView, look: &Look) -> Markup {
 }
 
 fn alert_line(alert: &Alert, look: &Look) -> Markup {
-    let title = match alert.kind {
-        AlertKind::PostingDoubtful => "Posting in doubt",
-        AlertKind::Leak => "Leak",
-        AlertKind::WriteFailed => "Set point not taken",
-    };
+    let kind = format!("alert-{}", alert.kind.word());
+    let source = [("source", Arg::from(alert.source.as_str()))];
+    let title = look.words.find(&kind, &[]).unwrap_or_else(|| alert.kind.word().replace('_', " "));
+    // What happened in the reader's language; in the house's own words beside it, which may say more.
+    let text = look.words.find(&format!("{kind}-text"), &source);
+    let todo = look.words.find(&format!("{kind}-do"), &[]).filter(|_| alert.active);
     html! {
         span {
-            strong { (title) @if !alert.active { " (over)" } }
-            " " (alert.source) ": " (alert.text) " "
+            strong { (title) @if !alert.active { " (" (look.say("alerts-over")) ")" } }
+            " " @if let Some(text) = text { (text) " " }
+            @if let Some(todo) = todo { span class="do" { (todo) } " " }
+            span class="source" { (alert.source) ": " bdi { (alert.text) } } " "
             span class="source" {
                 (look.time(alert.last))
-                @if alert.count > 1 { ", " (alert.count) " times since " (look.time(alert.first)) }
+                @if alert.count > 1 { ", " (look.count("alerts-times", alert.count as usize)) " " (look.time(alert.first)) }
             }
         }
     }
@@ -77,13 +81,13 @@ pub(super) fn links(view: &HouseView, look: &Look) -> Markup {
         ul class="link-list" {
             @for link in view.links.iter().filter(|link| !quiet(link)) { (link_item(link, look)) }
             @if modbus > 0 {
-                li class="up" { (shape("well")) span { strong { "modbus" } " up: " (modbus) @if modbus == 1 { " line" } @else { " lines" } } }
+                li class="up" { (shape("well")) span { strong { "modbus" } " " (look.say("links-up")) ": " (look.count("links-lines", modbus)) } }
             }
-            @if view.links.is_empty() { li class="quiet" { "No link has reported yet." } }
-            (cloud_item(&view.sync))
+            @if view.links.is_empty() { li class="quiet" { (look.say("links-none")) } }
+            (cloud_item(&view.sync, look))
         }
         @if view.sync.enrolled {
-            details { summary { "Lanes of the journal" } (lanes(&view.sync, look)) }
+            details { summary { (look.say("links-lanes")) } (lanes(&view.sync, look)) }
         }
     }
 }
@@ -93,56 +97,55 @@ fn link_item(link: &LinkView, look: &Look) -> Markup {
         li class=(if link.up { "up" } else { "down" }) {
             (shape(if link.up { "well" } else { "unwell" }))
             span {
-                strong { (link.id) } @if link.up { " up" } @else { " down" } ": " (link.detail) " "
+                strong { (link.id) } " " (look.say(if link.up { "links-up" } else { "links-down" })) ": " bdi { (link.detail) } " "
                 span class="source" { (look.time(link.since)) }
             }
         }
     }
 }
 
-fn cloud_item(sync: &SyncView) -> Markup {
+fn cloud_item(sync: &SyncView, look: &Look) -> Markup {
     let (class, icon, state) = match (sync.enrolled, sync.connected) {
-        (false, _) => ("off", "vacant", " not enrolled"),
-        (true, true) => ("up", "well", " connected"),
+        (false, _) => ("off", "vacant", "cloud-off"),
+        (true, true) => ("up", "well", "cloud-connected"),
         // Not a fault of the house: everything is kept until it is back.
-        (true, false) => ("waits", "waits", " not reached"),
+        (true, false) => ("waits", "waits", "cloud-away"),
     };
     html! {
         li class=(class) {
             (shape(icon))
             span {
-                strong { "sync" } (state)
-                @if !sync.detail.is_empty() { ": " (sync.detail) }
-                @if sync.enrolled { ", " (rows_waiting(sync.waiting())) }
+                strong { "sync" } " " (look.say(state))
+                @if !sync.detail.is_empty() { ": " bdi { (sync.detail) } }
+                @if sync.enrolled { ", " (rows_waiting(sync.waiting(), look)) }
             }
         }
     }
 }
 
-fn rows_waiting(waiting: u64) -> String {
-    match waiting {
-        0 => "everything confirmed".to_owned(),
-        1 => "1 row waiting".to_owned(),
-        more => format!("{more} rows waiting"),
+fn rows_waiting(waiting: u64, look: &Look) -> String {
+    match usize::try_from(waiting).unwrap_or(usize::MAX) {
+        0 => look.say("cloud-confirmed"),
+        some => look.count("cloud-waiting", some),
     }
 }
 
 fn lanes(sync: &SyncView, look: &Look) -> Markup {
     html! {
         table class="lanes" {
-            caption class="unseen" { "Journal rows on their way to the cloud" }
+            caption class="unseen" { (look.say("lanes-caption")) }
             thead {
                 tr {
-                    th scope="col" { "Lane" }
-                    th scope="col" class="number" { "Waiting" }
-                    th scope="col" class="number" { "Confirmed" }
-                    th scope="col" { "Oldest waiting" }
+                    th scope="col" { (look.say("lanes-lane")) }
+                    th scope="col" class="number" { (look.say("lanes-waiting")) }
+                    th scope="col" class="number" { (look.say("lanes-confirmed")) }
+                    th scope="col" { (look.say("lanes-oldest")) }
                 }
             }
             tbody {
                 @for lane in &sync.lanes {
                     tr {
-                        th scope="row" { (lane_name(lane.lane)) }
+                        th scope="row" { (look.say(lane_name(lane.lane))) }
                         td class="number" { (lane.waiting()) }
                         td class="number" { (lane.acknowledged) }
                         td { @match lane.oldest_waiting { Some(at) => (look.time(at)), None => "–" } }
@@ -155,22 +158,22 @@ fn lanes(sync: &SyncView, look: &Look) -> Markup {
 
 fn lane_name(lane: Lane) -> &'static str {
     match lane {
-        Lane::Control => "Control",
-        Lane::Alarms => "Alarms",
-        Lane::Stays => "Stays",
-        Lane::Audit => "Audit",
-        Lane::Telemetry => "Telemetry",
+        Lane::Control => "lane-control",
+        Lane::Alarms => "lane-alarms",
+        Lane::Stays => "lane-stays",
+        Lane::Audit => "lane-audit",
+        Lane::Telemetry => "lane-telemetry",
     }
 }
 
-pub(super) fn counts(view: &HouseView) -> Markup {
+pub(super) fn counts(view: &HouseView, look: &Look) -> Markup {
     let status = view.status();
     html! {
         p class="counts" {
-            (counted(status.rooms, "room", "rooms")) " · "
-            (status.rooms_occupied) " occupied · "
-            (status.rooms - status.rooms_occupied) " vacant · "
-            (counted(status.rooms_needing_attention, "needs a look", "need a look"))
+            (look.count("counts-rooms", status.rooms)) " · "
+            (look.count("counts-occupied", status.rooms_occupied)) " · "
+            (look.count("counts-vacant", status.rooms - status.rooms_occupied)) " · "
+            (look.count("counts-look", status.rooms_needing_attention))
         }
     }
 }
@@ -181,15 +184,17 @@ pub(super) fn work(view: &HouseView, look: &Look) -> Markup {
     let open: Vec<_> = view.postings.iter().filter(|posting| posting.state != PostingState::Posted).collect();
     html! {
         p class="counts" {
-            (counted(view.devices.len(), "device", "devices")) " · " (unwell.len()) " unwell · "
-            (unheard) " not heard of yet · " (counted(view.postings.len(), "posting", "postings")) " kept · "
-            (open.len()) " not booked"
+            (look.count("work-devices", view.devices.len())) " · " (look.count("work-unwell", unwell.len()))
+            " · " (look.count("work-unheard", unheard)) " · "
+            (look.count("work-postings", view.postings.len())) " · " (look.count("work-open", open.len()))
         }
         @if !unwell.is_empty() {
             table {
-                caption { "Devices that do not answer as they should" }
+                caption { (look.say("work-devices-caption")) }
                 thead {
-                    tr { th scope="col" { "Device" } th scope="col" { "Room" } th scope="col" { "Since" } th scope="col" { "Why" } }
+                    tr {
+                        @for key in ["work-device", "work-room", "work-since", "work-why"] { th scope="col" { (look.say(key)) } }
+                    }
                 }
                 tbody {
                     @for device in unwell.iter().take(MOST_ROWS) {
@@ -197,83 +202,56 @@ pub(super) fn work(view: &HouseView, look: &Look) -> Markup {
                             th scope="row" { (device.id) }
                             td { @match &device.room { Some(room) => (room), None => "–" } }
                             td { @match device.since { Some(since) => (look.time(since)), None => "–" } }
-                            td { (device.reason.as_deref().unwrap_or("not told")) }
+                            td { @match &device.reason { Some(reason) => bdi { (reason) }, None => (look.say("work-not-told")) } }
                         }
                     }
                 }
             }
-            (beyond(unwell.len()))
+            (beyond(unwell.len(), look))
         }
         @if !open.is_empty() {
             table {
-                caption { "Postings that are not booked" }
+                caption { (look.say("work-postings-caption")) }
                 thead {
                     tr {
-                        th scope="col" { "P#" } th scope="col" { "Room" } th scope="col" class="number" { "Amount" }
-                        th scope="col" { "State" } th scope="col" { "Asked" }
+                        th scope="col" { "P#" } th scope="col" { (look.say("work-room")) }
+                        th scope="col" class="number" { (look.say("work-amount")) }
+                        th scope="col" { (look.say("work-state")) } th scope="col" { (look.say("work-asked")) }
                     }
                 }
                 tbody { @for posting in open.iter().take(MOST_ROWS) { (posting_row(posting, look)) } }
             }
-            (beyond(open.len()))
+            (beyond(open.len(), look))
         }
     }
 }
 
 fn posting_row(posting: &PostingView, look: &Look) -> Markup {
     let state = match posting.state {
-        PostingState::Pending => "waits",
-        PostingState::InFlight => "sent, no answer yet",
-        PostingState::Posted => "booked",
-        PostingState::Refused => "refused",
-        PostingState::Doubtful => "in doubt: look in the PMS",
+        PostingState::Pending => "posting-pending",
+        PostingState::InFlight => "posting-in_flight",
+        PostingState::Posted => "posting-posted",
+        PostingState::Refused => "posting-refused",
+        PostingState::Doubtful => "posting-doubtful",
     };
     html! {
         tr {
             th scope="row" { (posting.number) }
             td { (posting.room) }
-            td class="number" { (money(posting.amount)) }
-            td { (state) @if let Some(answer) = &posting.answer { " (" (answer) ")" } }
+            td class="number" { (money(posting.amount, look)) }
+            td { (look.say(state)) @if let Some(answer) = &posting.answer { " (" (answer) ")" } }
             td { (look.time(posting.asked)) }
         }
     }
 }
 
-/// An amount with the currency's own number of decimals (ISO 4217: 2 for most, 0 and 3 for some).
-fn money(amount: Money) -> String {
-    let decimals: u32 = match amount.currency.code() {
-        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI"
-        | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
-        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
-        _ => 2,
-    };
-    let unit = 10_u64.pow(decimals);
-    let (sign, minor) = (if amount.minor < 0 { "-" } else { "" }, amount.minor.unsigned_abs());
-    let (whole, rest) = (minor / unit, minor % unit);
-    if decimals == 0 {
-        format!("{sign}{whole}\u{a0}{}", amount.currency)
-    } else {
-        format!("{sign}{whole}.{rest:0width$}\u{a0}{}", amount.currency, width = decimals as usize)
-    }
+/// An amount as the reader's language writes it, with the currency's own number of decimals.
+fn money(money: Money, look: &Look) -> String {
+    amount(look.words.language(), &money.decimal(), money.currency.code())
 }
 
-fn beyond(rows: usize) -> Markup {
+fn beyond(rows: usize, look: &Look) -> Markup {
     html! {
-        @if rows > MOST_ROWS { p class="source" { "and " (rows - MOST_ROWS) " more, see the JSON API" } }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use engawa_model::Currency;
-
-    #[test]
-    fn money_has_the_decimals_of_its_currency() {
-        let show = |minor, code| money(Money { minor, currency: Currency::new(code).expect("a code") });
-        assert_eq!(show(1_050, "EUR"), "10.50\u{a0}EUR");
-        assert_eq!(show(-5, "EUR"), "-0.05\u{a0}EUR");
-        assert_eq!(show(1_200, "JPY"), "1200\u{a0}JPY");
-        assert_eq!(show(i64::MIN, "KWD"), "-9223372036854775.808\u{a0}KWD");
+        @if rows > MOST_ROWS { p class="source" { (look.count("work-beyond", rows - MOST_ROWS)) } }
     }
 }

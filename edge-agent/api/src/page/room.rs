@@ -3,6 +3,7 @@
 use super::{Look, shape};
 use crate::view::{Reading, RoomView};
 use engawa_model::Quality;
+use engawa_words::Arg;
 use maud::{Markup, html};
 
 /// Whether a fragment's id is a room's.
@@ -26,14 +27,14 @@ fn intruder(room: &RoomView) -> bool {
 
 /// The inside of a room's card.
 pub(super) fn card(room: &RoomView, look: &Look) -> Markup {
-    let state = if room.occupied { ("occupied", "Occupied") } else { ("vacant", "Vacant") };
+    let state = if room.occupied { ("occupied", "page-occupied") } else { ("vacant", "page-vacant") };
     html! {
         div class="room-head" {
-            h3 { span class="unseen" { "Room " } (room.id) }
-            span class="state" { (shape(state.0)) (state.1) }
+            h3 { span class="unseen" { (look.say("room-room")) " " } bdi { (room.id) } }
+            span class="state" { (shape(state.0)) (look.say(state.1)) }
         }
         (climate(room, look))
-        @let tags = tags(room);
+        @let tags = tags(room, look);
         @if !tags.is_empty() {
             ul class="tags" {
                 @for (kind, icon, text) in &tags {
@@ -49,22 +50,28 @@ fn climate(room: &RoomView, look: &Look) -> Markup {
         p class="climate" {
             @match &room.temperature {
                 Some(reading) => span class={ "temperature" (stale(reading)) } { (degrees(reading.value)) },
-                None => span class="nothing" { "No temperature" },
+                None => span class="nothing" { (look.say("room-no-temperature")) },
             }
             @match (&room.setpoint, room.setpoint_ordered) {
                 (Some(held), Some(ordered)) if (held.value - ordered).abs() >= 0.05 => {
                     span class={ "setpoint" (stale(held)) } {
-                        "set " (degrees(held.value)) ", ordered " (degrees(ordered))
+                        (look.words.text(
+                            "room-set-ordered",
+                            &[
+                                ("held", Arg::from(degrees(held.value))),
+                                ("degrees", Arg::from(degrees(ordered))),
+                            ],
+                        ))
                     }
                 }
-                (Some(held), _) => span class={ "setpoint" (stale(held)) } { "set " (degrees(held.value)) },
-                (None, Some(ordered)) => span class="setpoint" { "ordered " (degrees(ordered)) },
+                (Some(held), _) => span class={ "setpoint" (stale(held)) } { (look.with("room-set", "degrees", &degrees(held.value))) },
+                (None, Some(ordered)) => span class="setpoint" { (look.with("room-ordered", "degrees", &degrees(ordered))) },
                 (None, None) => {}
             }
         }
         @if let Some(reading) = &room.temperature {
             p class="source" {
-                @if reading.quality == Quality::Good { "measured, " } @else { "last known, " }
+                (look.say(if reading.quality == Quality::Good { "room-measured" } else { "room-last-known" })) ", "
                 (look.time(reading.at)) " · " (reading.device)
             }
         }
@@ -80,31 +87,26 @@ fn degrees(celsius: f64) -> String {
 }
 
 /// What is special in a room: class, shape, words. Warnings first.
-fn tags(room: &RoomView) -> Vec<(&'static str, &'static str, String)> {
+fn tags(room: &RoomView, look: &Look) -> Vec<(&'static str, &'static str, String)> {
     let mut tags = Vec::new();
-    let mut tag = |when: bool, kind, icon, text: &str| {
+    let mut tag = |when: bool, kind, icon, text: String| {
         if when {
-            tags.push((kind, icon, text.to_owned()));
+            tags.push((kind, icon, text));
         }
     };
-    tag(room.leak == Some(true), "tag bad", "leak", "Water on the floor");
+    tag(room.leak == Some(true), "tag bad", "leak", look.say("room-leak"));
     match room.unwell.as_slice() {
         [] => {}
-        [one] => tag(true, "tag bad", "unwell", &format!("{one} unwell")),
-        more => tag(true, "tag bad", "unwell", &format!("{} devices unwell", more.len())),
+        [one] => tag(true, "tag bad", "unwell", look.with("room-unwell", "device", one.as_str())),
+        more => tag(true, "tag bad", "unwell", look.count("room-unwell-many", more.len())),
     }
-    tag(intruder(room), "tag bad", "presence", "Somebody inside");
-    tag(room.window_open == Some(true), "tag warn", "window", "Window open");
-    tag(room.do_not_disturb(), "tag", "quiet", "Do not disturb");
-    tag(room.sign.as_deref() == Some("make-up"), "tag", "make-up", "Make up room");
-    tag(room.flags.message_light == Some(true), "tag", "message", "Message waiting");
+    tag(intruder(room), "tag bad", "presence", look.say("room-presence"));
+    tag(room.window_open == Some(true), "tag warn", "window", look.say("room-window"));
+    tag(room.do_not_disturb(), "tag", "quiet", look.say("room-quiet"));
+    tag(room.sign.as_deref() == Some("make-up"), "tag", "make-up", look.say("room-make-up"));
+    tag(room.flags.message_light == Some(true), "tag", "message", look.say("room-message"));
     if let Some(status) = &room.status {
-        tag(true, "tag", "status", &capitalized(&status.replace('-', ", ")));
+        tag(true, "tag", "status", look.say(&format!("status-{status}")));
     }
     tags
-}
-
-fn capitalized(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

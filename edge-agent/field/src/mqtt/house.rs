@@ -8,12 +8,15 @@
 //!
 //! Never: guests' names or any other personal data; a room says how many stays it has, not whose.
 
+mod wake;
+
 use super::documents::{ValueTopics, device_values};
 use super::topic::HouseTopics;
 use engawa_model::{
-    Alert, Change, CommandOutcome, CommandSource, DeviceHealth, DeviceId, LinkHealth, LinkId, PointId,
-    Posting, Property, Role, RoomId, Value,
+    Alert, Change, CommandOutcome, CommandSource, DeviceHealth, DeviceId, Intent, LinkHealth, LinkId,
+    PointId, Posting, Property, Role, RoomId, Value,
 };
+use engawa_words::{Arg, Words};
 use serde_json::{Map, json};
 
 /// The payload of `status` while the house is connected.
@@ -65,6 +68,8 @@ pub fn snapshot(property: &Property, values: ValueTopics) -> Vec<Publication> {
     let topics = HouseTopics::new(&property.spec().id);
     let mut all = vec![business(&topics, property)];
     all.extend(property.rooms().keys().map(|room| room_state(&topics, property, room)));
+    let bells = property.rooms().keys().filter(|room| property.rings_in(room));
+    all.extend(bells.map(|room| wake::state(&topics, property, room)));
     if values.points() {
         all.extend(property.points().filter_map(|(point, _)| point_state(&topics, property, &point)));
     }
@@ -74,7 +79,7 @@ pub fn snapshot(property: &Property, values: ValueTopics) -> Vec<Publication> {
     all.extend(property.devices().iter().map(|(id, health)| device_health(&topics, id, health)));
     all.extend(property.links().iter().map(|(id, health)| link_health(&topics, id, health)));
     all.extend(property.postings().values().map(|posting| posting_state(&topics, posting)));
-    all.extend(property.alerts().values().map(|alert| alert_state(&topics, alert)));
+    all.extend(property.alerts().values().map(|alert| alert_state(&topics, property, alert)));
     all
 }
 
@@ -118,7 +123,7 @@ pub fn publications(property: &Property, change: &Change, values: ValueTopics) -
             .into_iter()
             .collect(),
         Change::BusinessDate { .. } | Change::NightAudit { .. } => vec![business(&topics, property)],
-        Change::Alert { alert } => vec![alert_state(&topics, alert)],
+        Change::Alert { alert } => vec![alert_state(&topics, property, alert)],
         Change::CommandEnded { key, outcome } => {
             // Only who asked over MQTT waits for an answer here.
             let asked = property
@@ -137,7 +142,18 @@ pub fn publications(property: &Property, change: &Change, values: ValueTopics) -
         | Change::CommandAccepted { .. }
         | Change::DeviceFound { .. }
         | Change::DeviceFoundGone { .. }
-        | Change::Started { .. } => vec![],
+        | Change::Started { .. }
+        | Change::WakeUp { .. } => vec![],
+    }
+}
+
+/// What carries out `intent` on the house's own topics; `None` for what a driver does.
+pub fn carried_out(property: &Property, intent: &Intent) -> Option<Publication> {
+    match intent {
+        Intent::Wake { room, .. } | Intent::EndWake { room, .. } => {
+            Some(wake::state(&HouseTopics::new(&property.spec().id), property, room))
+        }
+        _ => None,
     }
 }
 
@@ -221,9 +237,14 @@ fn posting_state(topics: &HouseTopics, posting: &Posting) -> Publication {
     Publication::state(topics.posting(posting.number), payload)
 }
 
-fn alert_state(topics: &HouseTopics, alert: &Alert) -> Publication {
+fn alert_state(topics: &HouseTopics, property: &Property, alert: &Alert) -> Publication {
+    let words = Words::of([property.language()]);
+    let kind = format!("alert-{}", alert.kind.word());
+    let source = [("source", Arg::from(alert.source.as_str()))];
     let payload = json!({
         "active": alert.active, "count": alert.count, "first": alert.first, "last": alert.last, "text": alert.text,
+        "language": words.language().tag(), "title": words.find(&kind, &[]),
+        "what": words.find(&format!("{kind}-text"), &source), "do": words.find(&format!("{kind}-do"), &[]),
     });
     Publication::state(topics.alert(alert.kind, &alert.source), payload)
 }

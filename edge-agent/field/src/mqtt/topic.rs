@@ -106,6 +106,7 @@ pub fn covers(wider: &str, filter: &str) -> bool {
 /// | `status` | `online`, or `offline` by last will | yes |
 /// | `business` | JSON: business date, night audit | yes |
 /// | `room/<room>/state` | JSON: occupied, stays, signs, climate, ... | yes |
+/// | `room/<room>/wake` | JSON: ringing, and for a call that rings its id, at, ring, language, text | yes |
 /// | `room/<room>/point/<device>/<point>` | JSON: value, quality, at, unit | yes |
 /// | `point/<device>/<point>` | the same, for a device that is in no room | yes |
 /// | `device/<device>/health` | JSON: state, reason, since | yes |
@@ -172,6 +173,11 @@ impl HouseTopics {
         format!("{}/room/{}/state", self.root, escape(room.as_str()))
     }
 
+    /// What rings in a room.
+    pub fn wake(&self, room: &RoomId) -> String {
+        format!("{}/room/{}/wake", self.root, escape(room.as_str()))
+    }
+
     /// A point's last report.
     pub fn point(&self, room: Option<&RoomId>, point: &PointId) -> String {
         let place = room.map_or_else(String::new, |room| format!("room/{}/", escape(room.as_str())));
@@ -206,12 +212,7 @@ impl HouseTopics {
 
     /// An alert.
     pub fn alert(&self, kind: AlertKind, source: &str) -> String {
-        let kind = match kind {
-            AlertKind::PostingDoubtful => "posting_doubtful",
-            AlertKind::Leak => "leak",
-            AlertKind::WriteFailed => "write_failed",
-        };
-        format!("{}/alert/{kind}/{}", self.root, escape(source))
+        format!("{}/alert/{}/{}", self.root, kind.word(), escape(source))
     }
 
     /// How a command ended.
@@ -236,6 +237,7 @@ impl HouseTopics {
         let below = [
             "business",
             "room/+/state",
+            "room/+/wake",
             "room/+/point/+/+",
             "point/+/+",
             "device/+/health",
@@ -395,6 +397,7 @@ mod tests {
         for topic in [
             topics.business(),
             topics.room(&room),
+            topics.wake(&room),
             topics.point(Some(&room), &point),
             topics.point(None, &point),
             topics.device(&DeviceId::from("d")),

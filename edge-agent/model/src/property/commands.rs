@@ -115,6 +115,11 @@ impl Property {
                 self.end_command(at, key, CommandOutcome::Done, out);
                 Ok(())
             }
+            Action::WakeUp { .. } | Action::CancelWakeUp { .. } | Action::WakeAnswered { .. } => {
+                self.wake_up_command(at, &command.action, out)?;
+                self.end_command(at, key, CommandOutcome::Done, out);
+                Ok(())
+            }
         }
     }
 
@@ -140,7 +145,7 @@ impl Property {
         }
     }
 
-    fn known_room(&self, room: &RoomId) -> Result<(), String> {
+    pub(super) fn known_room(&self, room: &RoomId) -> Result<(), String> {
         if self.rooms.contains_key(room) { Ok(()) } else { Err(format!("there is no room `{room}`")) }
     }
 
@@ -227,6 +232,7 @@ impl Property {
 
     /// The PMS can take statuses again: those that waited go out, in the order they were asked.
     pub(super) fn send_waiting_statuses(&self, out: &mut Applied) {
+        self.tell_waiting_wake_ups(out);
         let mut open: Vec<&CommandRecord> =
             self.commands.values().filter(|record| record.ended.is_none()).collect();
         open.sort_by_key(|record| record.asked);

@@ -72,6 +72,7 @@ impl Property {
         if first {
             self.comfort(at, room, "check-in", out);
         }
+        self.wake_ups_return(at, id, room, out);
     }
 
     fn move_guest(&mut self, at: Timestamp, id: &StayId, from: &RoomId, to: &RoomId, out: &mut Applied) {
@@ -90,6 +91,7 @@ impl Property {
         if vacant {
             self.vacated(at, from, "move", out);
         }
+        self.wake_ups_move(at, id, from, to, vacant, out);
     }
 
     fn change_stay(&mut self, id: &StayId, guest: &GuestRecord, out: &mut Applied) {
@@ -172,6 +174,7 @@ impl Property {
         if vacant {
             self.vacated(at, &stay.room, "check-out", out);
         }
+        self.wake_ups_end(at, id, &stay.room, vacant, out);
     }
 
     fn vacated(&mut self, at: Timestamp, room: &RoomId, reason: &str, out: &mut Applied) {

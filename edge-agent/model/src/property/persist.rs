@@ -2,7 +2,7 @@
 
 use super::{Property, PropertySpec};
 use crate::ids::{CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber};
-use crate::{RoomId, StayId};
+use crate::{RoomId, StayId, WakeId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -33,6 +33,8 @@ pub enum Entity {
     Alert(String),
     /// A found device.
     Found(FoundId),
+    /// A wake-up call.
+    WakeUp(WakeId),
 }
 
 impl Entity {
@@ -51,6 +53,7 @@ impl Entity {
             Self::Command(_) => "command",
             Self::Alert(_) => "alert",
             Self::Found(_) => "found",
+            Self::WakeUp(_) => "wake_up",
         }
     }
 
@@ -67,6 +70,7 @@ impl Entity {
             Self::Order(key) | Self::Command(key) => key.to_string(),
             Self::Alert(name) => name.clone(),
             Self::Found(id) => id.to_string(),
+            Self::WakeUp(id) => id.to_string(),
         }
     }
 }
@@ -97,6 +101,7 @@ impl Property {
             Entity::Command(key) => bytes(self.commands.get(key)),
             Entity::Alert(name) => bytes(self.alerts.get(name)),
             Entity::Found(id) => bytes(self.found.get(id)),
+            Entity::WakeUp(id) => bytes(self.wakes.get(*id)),
         }
     }
 
@@ -170,6 +175,7 @@ impl Property {
             "found" => {
                 self.found.insert(FoundId::from(key), parse(body)?);
             }
+            "wake_up" => self.wakes.restore(parse(body)?),
             _ => {}
         }
         Ok(())
@@ -189,6 +195,7 @@ impl Property {
         all.extend(self.commands.keys().cloned().map(Entity::Command));
         all.extend(self.alerts.keys().cloned().map(Entity::Alert));
         all.extend(self.found.keys().cloned().map(Entity::Found));
+        all.extend(self.wakes.ids().map(Entity::WakeUp));
         all
     }
 }

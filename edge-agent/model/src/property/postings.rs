@@ -17,6 +17,8 @@ const MOST_TRIES: u32 = 50;
 const KEPT_ENDED: usize = 2_000;
 /// Postings that may wait: past this, new ones are refused at the source.
 const MOST_WAITING: usize = 5_000;
+/// TA has 15 digits (FIAS 2.20, PS), and a site may want four more than the currency has.
+const MOST_AMOUNT: u64 = 99_999_999_999;
 /// P# has eight digits.
 const LAST_NUMBER: u32 = 99_999_999;
 
@@ -94,6 +96,9 @@ impl Property {
         outlet: Option<&str>,
         out: &mut Applied,
     ) -> Result<(), String> {
+        if amount.minor.unsigned_abs() > MOST_AMOUNT {
+            return Err(format!("{} {} is more than a posting can carry", amount.currency, amount.decimal()));
+        }
         let waiting = self.postings.values().filter(|posting| posting.state == PostingState::Pending).count();
         if waiting >= MOST_WAITING {
             return Err(format!("{waiting} postings wait already: is the PMS link up?"));

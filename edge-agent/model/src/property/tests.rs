@@ -255,3 +255,23 @@ fn a_drivers_note_is_kept_until_it_is_forgotten() {
     let ended = house.property.commands()[&CommandKey::from("k2")].ended.clone().unwrap().1;
     assert!(matches!(ended, CommandOutcome::Refused { reason } if reason.contains("t-999")));
 }
+
+#[test]
+fn a_posting_that_no_field_can_carry_is_refused() {
+    let mut house = House::new();
+    let post = |minor| Action::Post {
+        room: RoomId::from("101"),
+        stay: None,
+        amount: Money { minor, currency: Currency::new("EUR").unwrap() },
+        text: "Bar".into(),
+        outlet: None,
+    };
+    house.ask("largest", post(99_999_999_999)).ask("credit", post(-99_999_999_999));
+    assert_eq!(house.property.postings().len(), 2);
+    house.ask("more", post(100_000_000_000)).ask("least", post(i64::MIN));
+    assert_eq!(house.property.postings().len(), 2);
+    for key in ["more", "least"] {
+        let ended = house.property.commands()[&key.into()].ended.clone();
+        assert!(matches!(ended, Some((_, CommandOutcome::Refused { .. }))), "{key}");
+    }
+}

@@ -40,11 +40,12 @@ pub(super) fn meaning(record: &Record) -> Meaning {
             }),
             _ => Meaning::Refused("answer-without-number"),
         },
+        "WR" | "WC" => super::wake::meaning(record),
         _ => Meaning::Refused("unknown-record"),
     }
 }
 
-fn with_room(record: &Record, fact: impl FnOnce(RoomId) -> Fact) -> Meaning {
+pub(super) fn with_room(record: &Record, fact: impl FnOnce(RoomId) -> Fact) -> Meaning {
     match record.filled("RN") {
         // Leading zeros and blanks of a room number are significant: it is taken as it is.
         Some(room) => Meaning::Fact(fact(RoomId::from(room))),

@@ -34,7 +34,10 @@ pub(super) fn descriptions(config: &PmsConfig, now: Timestamp, zone: &TimeZone) 
     let description = with_clock(Record::new("LD"), now, zone)
         .with("V#", env!("CARGO_PKG_VERSION"))
         .with("IF", &*config.interface);
-    let requests = ASKED.iter().map(|(id, fields)| Record::new("LR").with("RI", *id).with("FL", *fields));
+    let requests = ASKED
+        .iter()
+        .chain(&super::wake::ASKED)
+        .map(|(id, fields)| Record::new("LR").with("RI", *id).with("FL", *fields));
     std::iter::once(description).chain(requests).chain([stamped("LA", now, zone)]).collect()
 }
 
@@ -67,17 +70,10 @@ impl Posting<'_> {
     }
 }
 
-/// The amount in the digits that the site's PMS wants. Fewer digits than the currency has are rounded half up,
-/// which only a site that posts in whole units asks for.
+/// The amount in the digits that the site's PMS wants. The house refuses amounts that would not fit (`MOST_AMOUNT` of the
+/// model), so that the bound is never reached.
 fn scaled(amount: &Money, digits: Option<u8>) -> i64 {
-    let has = amount.currency.minor_digits();
-    let wants = digits.unwrap_or(has);
-    let factor = 10_i64.pow(u32::from(has.abs_diff(wants)));
-    if wants >= has {
-        amount.minor.saturating_mul(factor)
-    } else {
-        (amount.minor.abs() + factor / 2) / factor * amount.minor.signum()
-    }
+    amount.for_pms(digits).unwrap_or(if amount.minor < 0 { i64::MIN } else { i64::MAX })
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ impl Talk {
 fn the_start_describes_what_is_used_and_ends_with_la() {
     let mut talk = Talk::new();
     talk.pms("LS|DA260715|TI101500|");
-    assert_eq!(talk.ids(), ["LD", "LR", "LR", "LR", "LR", "LR", "LR", "LR", "LR", "LA"]);
+    assert_eq!(talk.ids(), ["LD", "LR", "LR", "LR", "LR", "LR", "LR", "LR", "LR", "LR", "LR", "LR", "LA"]);
     assert!(talk.sent[1].starts_with("LR|RIGI|FL"));
     assert!(!talk.facts.contains(&up("alive")));
     talk.pms("LA|DA260715|TI101505|");
@@ -209,4 +209,31 @@ fn a_list_without_end_ends_with_the_connection() {
     }
     talk.wait(60);
     assert!(talk.closed);
+}
+
+#[test]
+fn a_wake_up_call_from_the_pms_and_its_one_answer() {
+    let mut talk = Talk::alive();
+    talk.pms("WR|RN101|DA260716|TI063000|");
+    let Some(Fact::WakeUpAsked { room, at: Some(at), time }) = talk.facts.last().cloned() else {
+        panic!("{:?}", talk.facts)
+    };
+    assert!(talk.sent.is_empty(), "WR is not answered");
+    let tell = Intent::TellWakeUp {
+        id: engawa_model::WakeId(1),
+        room,
+        at,
+        time,
+        word: engawa_model::WakeWord::Unanswered,
+    };
+    // Nothing is sent within a list; the house tells again after it.
+    talk.pms("DS|DA260716|TI064400|");
+    talk.link.on_intent(talk.now, &tell);
+    talk.drain();
+    assert!(talk.sent.is_empty() && !talk.facts.iter().any(|fact| matches!(fact, Fact::WakeUpTold { .. })));
+    talk.pms("DE|DA260716|TI064500|");
+    talk.link.on_intent(talk.now, &tell);
+    talk.drain();
+    assert_eq!(talk.sent, ["WA|RN101|DA260716|TI063000|ASNR|"]);
+    assert!(matches!(talk.facts.last(), Some(Fact::WakeUpTold { .. })));
 }

@@ -46,7 +46,8 @@ impl Bus {
             Intent::WritePoint { key, point, value, expires } => (key, point, value, expires),
             Intent::WithdrawWrite { key, point } => return self.withdraw(&key, &point),
             Intent::ForgetNote { device } => return self.forget(&device),
-            Intent::SendPosting { .. } | Intent::SendRoomStatus { .. } | Intent::RequestResync => return,
+            // For others.
+            _ => return,
         };
         let found = self.devices.iter().position(|device| device.id == point.device);
         let refused = match found {

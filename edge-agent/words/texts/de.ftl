@@ -1,0 +1,152 @@
+## Gäste
+
+welcome = Willkommen im { $hotel }.
+welcome-name = Willkommen im { $hotel }, { $name }.
+goodbye = Vielen Dank für Ihren Aufenthalt. Wir wünschen Ihnen eine gute Reise.
+wake-up-call = Guten Morgen. Dies ist Ihr Weckruf: Es ist { $time } Uhr.
+wake-up-set = Wir wecken Sie am { $date } um { $time } Uhr.
+wake-up-cleared = Ihr Weckruf um { $time } Uhr wurde gelöscht.
+guest-error-later = Das ist im Moment leider nicht möglich. Bitte versuchen Sie es in einigen Minuten noch einmal oder rufen Sie die Rezeption an.
+guest-error-refused = Das ist vom Zimmer aus leider nicht möglich. Bitte rufen Sie die Rezeption an.
+guest-error-time = Diese Uhrzeit ist schon vorbei. Bitte wählen Sie eine andere.
+
+## Meldungen
+
+alert-posting_doubtful = Buchung ungeklärt
+alert-posting_doubtful-text = Das PMS hat die Buchung { $source } nicht bestätigt.
+alert-posting_doubtful-do = Auf der Gästerechnung nachsehen, ob der Betrag gebucht ist. Vorher nicht noch einmal buchen.
+alert-leak = Wasseraustritt
+alert-leak-text = Wasser auf dem Boden: { $source }.
+alert-leak-do = Sofort hingehen, Wasser abstellen und das Zimmer darunter warnen.
+alert-write_failed = Sollwert nicht übernommen
+alert-write_failed-text = { $source } hat den eingestellten Wert nicht übernommen.
+alert-write_failed-do = Prüfen, ob das Gerät Strom hat und eine Störung anzeigt; sonst die Technik rufen.
+alert-wake_up = Weckruf
+alert-wake_up-text = Der Gast muss persönlich geweckt werden: { $source }.
+alert-wake_up-do = Den Gast anrufen. Meldet sich niemand, zum Zimmer gehen und klopfen.
+alert-smoke = Rauch
+alert-smoke-text = Ein Rauchmelder löst aus: { $source }.
+alert-smoke-do = Sofort hingehen. Bei Feuer Alarm auslösen und nach Brandschutzordnung handeln.
+alert-battery_low = Batterie schwach
+alert-battery_low-text = Eine Batterie ist fast leer: { $source }.
+alert-battery_low-do = Die Batterie wechseln, bei Türschlössern noch heute.
+alert-guest_well_being = Gast braucht vielleicht Hilfe
+alert-guest_well_being-text = Seit Langem keine Bewegung, obwohl das Zimmer belegt ist: { $source }.
+alert-guest_well_being-do = Den Gast anrufen. Meldet sich niemand, klopfen und zu zweit nachsehen.
+alert-write_blocked = Schreiben gesperrt
+alert-write_blocked-text = Die Schreibsperre lehnt wiederholt Aufträge ab: { $source }.
+alert-write_blocked-do = Im Protokoll nachsehen, wer sie stellt, und die Regel oder das System dahinter korrigieren.
+alert-rule = Hausregel
+alert-rule-text = Eine Regel des Hauses meldet: { $source }.
+alert-rule-do = Nachsehen, worum es in der Regel geht.
+
+## Statusseite
+
+page-title = { $name } – Zimmer
+page-skip = Zu den Zimmern springen
+page-as-of = Stand
+page-live = Live
+page-lost = Nicht live: Das Gateway antwortet nicht. Neuer Versuch läuft.
+page-alerts = Meldungen
+page-links = Verbindungen und Cloud
+page-rooms = Zimmer
+page-work = Geräte und Buchungen
+page-show = Anzeigen
+page-all = Alle
+page-occupied = Belegt
+page-vacant = Frei
+page-look = Bitte nachsehen
+page-none-shown = Kein Zimmer ist zurzeit in diesem Zustand.
+page-sources = Belegt, frei, bitte nicht stören: laut PMS. Temperaturen, Sollwerte, Fenster: vom Gerät im Zimmer gemessen; das Alter sagt, seit wann ein Wert unverändert ist. Uhrzeiten in der Zeitzone { $zone }.
+page-about = Engawa { $version }, Haus { $property }. Diese Seite zeigt keine Gästedaten.
+
+facts-business-date = Buchungsdatum
+facts-no-date = vom PMS noch nicht gemeldet
+facts-audit = Tagesabschluss läuft
+facts-list = Hausliste wird übertragen
+facts-since = In Betrieb seit
+
+alerts-none = Keine offene Meldung.
+alerts-over = vorbei
+alerts-times = { $count }-mal seit
+
+links-none = Noch keine Verbindung hat sich gemeldet.
+links-up = verbunden
+links-down = getrennt
+links-lines = { $count ->
+    [one] { $count } Leitung
+   *[other] { $count } Leitungen
+}
+links-lanes = Spuren des Journals
+cloud-off = nicht angemeldet
+cloud-connected = verbunden
+cloud-away = nicht erreichbar
+cloud-confirmed = alles bestätigt
+cloud-waiting = { $count ->
+    [one] { $count } Zeile wartet
+   *[other] { $count } Zeilen warten
+}
+lanes-caption = Journalzeilen auf dem Weg in die Cloud
+lanes-lane = Spur
+lanes-waiting = Wartend
+lanes-confirmed = Bestätigt
+lanes-oldest = Älteste wartende
+lane-control = Steuerung
+lane-alarms = Alarme
+lane-stays = Aufenthalte
+lane-audit = Protokoll
+lane-telemetry = Messwerte
+
+counts-rooms = { $count } Zimmer
+counts-occupied = { $count } belegt
+counts-vacant = { $count } frei
+counts-look = { $count } zum Nachsehen
+work-devices = { $count ->
+    [one] { $count } Gerät
+   *[other] { $count } Geräte
+}
+work-unwell = { $count } gestört
+work-unheard = { $count } noch nicht gemeldet
+work-postings = { $count ->
+    [one] { $count } Buchung gespeichert
+   *[other] { $count } Buchungen gespeichert
+}
+work-open = { $count } nicht gebucht
+work-devices-caption = Geräte, die nicht wie erwartet antworten
+work-postings-caption = Nicht gebuchte Beträge
+work-device = Gerät
+work-room = Zimmer
+work-since = Seit
+work-why = Grund
+work-not-told = nicht gemeldet
+work-amount = Betrag
+work-state = Zustand
+work-asked = Angefordert
+work-beyond = und { $count } weitere, siehe JSON-API
+posting-pending = wartet
+posting-in_flight = gesendet, noch keine Antwort
+posting-posted = gebucht
+posting-refused = abgelehnt
+posting-doubtful = ungeklärt: im PMS nachsehen
+
+room-room = Zimmer
+room-no-temperature = Keine Temperatur
+room-set = Soll { $degrees }
+room-ordered = beauftragt { $degrees }
+room-set-ordered = Soll { $held }, beauftragt { $degrees }
+room-measured = gemessen
+room-last-known = zuletzt bekannt
+room-leak = Wasser auf dem Boden
+room-unwell = { $device } gestört
+room-unwell-many = { $count } Geräte gestört
+room-presence = Jemand ist im Zimmer
+room-window = Fenster offen
+room-quiet = Bitte nicht stören
+room-make-up = Bitte Zimmer aufräumen
+room-message = Nachricht liegt vor
+status-dirty-vacant = Ungereinigt, frei
+status-dirty-occupied = Ungereinigt, belegt
+status-clean-vacant = Gereinigt, frei
+status-clean-occupied = Gereinigt, belegt
+status-inspected-vacant = Kontrolliert, frei
+status-inspected-occupied = Kontrolliert, belegt
