@@ -5,10 +5,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Crates that are pure as a whole.
-crates=(engawa-model engawa-protocol engawa-diag)
+crates=(engawa-model engawa-protocol engawa-diag engawa-rules)
 # Folders and files that are pure within crates that also hold shells.
 sources=(
-  edge-agent/model/src edge-agent/diag/src cloud-sync/protocol/src
+  edge-agent/model/src edge-agent/diag/src edge-agent/rules/src cloud-sync/protocol/src
   edge-agent/pms/src/codec edge-agent/pms/src/codec.rs edge-agent/pms/src/config.rs edge-agent/pms/src/link edge-agent/pms/src/link.rs
   edge-agent/field/src/profile edge-agent/field/src/profile.rs
   edge-agent/field/src/fuzz.rs edge-agent/field/src/modbus/{agenda,config,cost,decode,device,health,learnt,outline,plan,writes}.rs edge-agent/field/src/modbus/tool/guess.rs edge-agent/field/src/modbus/decode

@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout, reason = "standard output is where an answer goes")]
 
 use crate::config::{self, Loaded};
-use crate::{broker_cmd, devices_cmd, enroll, listing, profile_cmd, run, status};
+use crate::{broker_cmd, devices_cmd, enroll, listing, profile_cmd, rules_cmd, run, status};
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use serde_json::json;
@@ -40,6 +40,8 @@ Examples:
                                               which units answer on a line, and which profiles fit them
   engawa profile test siemens-rdf302 --tcp 192.168.10.5:502 --unit 3
                                               whether a live device follows a profile
+  engawa rules test --day day.jsonl --rules new.toml
+                                              what other rules would have done on a recorded day
   engawa broker passwd sensor-101             the password of a device at the broker
   engawa rooms --json | jq .points            every point of every room"
 )]
@@ -145,6 +147,11 @@ enum Command {
         #[command(subcommand)]
         command: profile_cmd::Command,
     },
+    /// List, check and try the rules of rooms; charges that they propose
+    Rules {
+        #[command(subcommand)]
+        command: rules_cmd::Command,
+    },
     /// Print the completions of a shell
     #[command(after_help = "For example: engawa completions bash > /etc/bash_completion.d/engawa")]
     Completions {
@@ -186,6 +193,7 @@ pub(crate) fn main() -> ExitCode {
         }
         Command::Broker { command } => with(command.file(), |loaded| Ok(broker_cmd::main(&command, loaded)?)),
         Command::Profile { command } => profile_cmd::main(command),
+        Command::Rules { command } => rules_cmd::main(command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "engawa", &mut std::io::stdout());
             DONE

@@ -7,6 +7,7 @@ mod brokers;
 mod check;
 pub(crate) mod files;
 mod profiles;
+pub(crate) mod rules;
 mod wake;
 
 use engawa_api::ApiConfig;
@@ -17,6 +18,8 @@ use engawa_field::mqtt::sparkplug::SparkplugConfig;
 use engawa_field::mqtt::{BrokerConfig, MqttConfig, MqttDevice};
 use engawa_field::profile::mqtt::MqttProfile;
 use engawa_field::profile::{PointTraits, ProfileHead, Resolved};
+use engawa_model::firewall::FirewallConfig;
+use engawa_model::rules::RuleFile;
 use engawa_model::{
     ClimateDefaults, Currency, DeviceId, DeviceSpec, LinkId, PointSpec, PropertyId, PropertySpec, RoomId,
     RoomSpec,
@@ -61,6 +64,12 @@ pub(crate) struct Config {
     /// Wake-up calls.
     #[serde(default)]
     pub(crate) wake_up: wake::WakeConfig,
+    /// The rules of rooms.
+    #[serde(default)]
+    pub(crate) rules: rules::RulesConfig,
+    /// What may be written.
+    #[serde(default)]
+    pub(crate) firewall: FirewallConfig,
 }
 
 /// Who and where the house is.
@@ -160,6 +169,8 @@ pub(crate) struct Loaded {
     resolved: Vec<Resolved>,
     /// What the profiles that are used say of themselves.
     heads: BTreeMap<String, ProfileHead>,
+    /// The rule files, the standard rules first.
+    pub(crate) rules: Vec<RuleFile>,
 }
 
 /// Reads and checks the file at `path` and the profiles that it uses.
@@ -184,6 +195,7 @@ pub(crate) fn load_text(path: &Path, text: &str) -> Result<Loaded, Vec<Report>> 
     let profiles = profiles::load(&config, base, &doc, &mut report, &mut reports);
     check::check(&config, &doc, &mut report);
     let resolved = check::devices(&config, &profiles, &doc, &mut report);
+    let rules = rules::check(&config, base, &doc, &mut report, &mut reports);
     report.sort();
     if !report.is_empty() {
         reports.insert(0, report);
@@ -194,7 +206,7 @@ pub(crate) fn load_text(path: &Path, text: &str) -> Result<Loaded, Vec<Report>> 
     config.place(base);
     let used = config.device.iter().filter_map(|device| profiles.get(&device.profile)?.as_ref());
     let heads = used.map(|profile| (profile.head.name.clone(), profile.head.clone())).collect();
-    Ok(Loaded { config, resolved, heads })
+    Ok(Loaded { config, resolved, heads, rules })
 }
 
 impl Config {

@@ -3,6 +3,7 @@
 
 use crate::outlets::{OutletId, Outlets};
 use crate::publishing::{Published, Publishing};
+use crate::recording::Recording;
 use engawa_field::mqtt::{Publisher, ValueTopics, sparkplug};
 use engawa_model::{
     Change, Command, CommandKey, CommandOutcome, CommandSource, Entity, Fact, Intent, Lane, LinkId,
@@ -190,6 +191,8 @@ pub(crate) struct House {
     closing: CancellationToken,
     /// When what was committed must survive a power cut.
     settle_by: Option<tokio::time::Instant>,
+    /// Where days are recorded.
+    recording: Option<Mutex<Recording>>,
 }
 
 /// What goes out once a transaction is durable.
@@ -230,10 +233,16 @@ impl House {
                 updates: None,
                 closing,
                 settle_by: None,
+                recording: None,
             },
             Door { messages: door, room: Arc::new(Semaphore::new(ROOM as usize)) },
             shared,
         )
+    }
+
+    /// From now on what happens is recorded.
+    pub(crate) fn record(&mut self, recording: Recording) {
+        self.recording = Some(Mutex::new(recording));
     }
 
     /// Works until it is told to close, takes what still waits, then closes the store in good order.
@@ -355,6 +364,9 @@ impl House {
         batch: &mut Batch,
         effects: &mut Effects,
     ) {
+        if let Some(recording) = &self.recording {
+            recording.lock().unwrap_or_else(PoisonError::into_inner).observed(property, observation);
+        }
         let applied = property.apply(observation);
         for change in &applied.changes {
             effects.published.add(property, change);
@@ -446,7 +458,7 @@ impl House {
 /// Measured values alone may wait for their fsync; whatever somebody was told, or acts on, may not.
 fn durability(batch: &Batch, effects: &Effects) -> Durability {
     let measured = batch.changes.iter().all(|(_, change)| change.lane() == Lane::Telemetry)
-        && batch.touched.iter().all(|entity| matches!(entity, Entity::Point(_)))
+        && batch.touched.iter().all(|entity| matches!(entity, Entity::Point(_) | Entity::RoomRules(_)))
         && batch.inbox.is_none()
         && batch.acknowledged.is_empty()
         && effects.intents.is_empty()

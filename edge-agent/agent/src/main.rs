@@ -14,6 +14,8 @@ mod listing;
 mod outlets;
 mod profile_cmd;
 mod publishing;
+mod recording;
+mod rules_cmd;
 mod run;
 mod secrets;
 mod service;

@@ -6,6 +6,7 @@ use crate::house::{Door, House, PMS, Shared, link_lost};
 use crate::journal::{Events, Journal};
 use crate::outlets::Outlets;
 use crate::publishing::Publishing;
+use crate::recording::Recording;
 use crate::secrets;
 use crate::service;
 use crate::supervisor::Supervisor;
@@ -66,6 +67,7 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     let key = DatabaseKey::load_or_create(&loaded.key_file())?;
     let store = Store::open(&config.store.dir, &key, Limits::default())?;
     let mut property = store.load(loaded.property_spec())??;
+    property.govern(loaded.policy());
     property.ring_with(config.wake_up.spec());
     property.speak(&config.property.language);
     let stays = property.stays().len();
@@ -97,7 +99,16 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
         .map(|(_, at)| at.link.clone())
         .collect();
     let publishing = Publishing::at(published_at);
-    let (house, door, shared) = House::new(property, store, outlets, publishing, closing.clone());
+    let (mut house, door, shared) = House::new(property, store, outlets, publishing, closing.clone());
+    if config.rules.record {
+        let (days, most) = (config.rules.record_days, u64::from(config.rules.record_mb) << 20);
+        let zone = TimeZone::get(&config.property.zone).unwrap_or(TimeZone::UTC);
+        match Recording::start(loaded.days_dir(), zone, days, most) {
+            Ok(recording) => house.record(recording),
+            // A house that can't be recorded is still a house.
+            Err(error) => tracing::warn!(%error, "no day can be recorded"),
+        }
+    }
     let mut house = tokio::spawn(house.run());
     let journal = Arc::new(Journal::new(epoch, &config.store.dir, key, door.clone(), Arc::clone(&shared)));
     let supervisor = Supervisor::default();

@@ -12,8 +12,19 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 
 /// Texts that one or another type accepts.
-const TEXTS: [&str; 10] =
-    ["", "1s", "127.0.0.1:1", "UTC", "EUR", "mqtt://localhost:1", "/", "2000-01-01", "0", "127.0.0.1"];
+const TEXTS: [&str; 11] = [
+    "",
+    "1s",
+    "127.0.0.1:1",
+    "UTC",
+    "EUR",
+    "mqtt://localhost:1",
+    "/",
+    "2000-01-01",
+    "0",
+    "127.0.0.1",
+    "12:00",
+];
 
 /// How many guesses are tried in one place.
 pub(crate) const MAX_GUESSES: usize = TEXTS.len();

@@ -15,6 +15,16 @@ pub enum AlertKind {
     WriteFailed,
     /// A wake-up call that no device can ring, that nobody answered, or that can't be kept: somebody must go.
     WakeUp,
+    /// A smoke detector sounds.
+    Smoke,
+    /// A battery is low.
+    BatteryLow,
+    /// A guest may need help.
+    GuestWellBeing,
+    /// The write firewall refuses something again and again.
+    WriteBlocked,
+    /// A rule of the site's own.
+    Rule,
 }
 
 impl AlertKind {
@@ -25,6 +35,11 @@ impl AlertKind {
             Self::Leak => "leak",
             Self::WriteFailed => "write_failed",
             Self::WakeUp => "wake_up",
+            Self::Smoke => "smoke",
+            Self::BatteryLow => "battery_low",
+            Self::GuestWellBeing => "guest_well_being",
+            Self::WriteBlocked => "write_blocked",
+            Self::Rule => "rule",
         }
     }
 }
@@ -46,4 +61,10 @@ pub struct Alert {
     pub last: Timestamp,
     /// What happened, in plain words, without personal data.
     pub text: String,
+    /// How far it has been escalated: 0 at first.
+    #[serde(default)]
+    pub level: u8,
+    /// When somebody said that they see to it; no further escalation follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Timestamp>,
 }

@@ -5,8 +5,8 @@
 
 use crate::ids::{CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber};
 use crate::{
-    Alert, CommandOutcome, CommandSource, Date, DateTime, DeviceState, Money, PostingState, Quality, Role,
-    RoomFlags, RoomId, StayEnd, StayId, Timestamp, Value, WakeId, WakeState,
+    Alert, ChargeState, CommandOutcome, CommandSource, Date, DateTime, DeviceState, Money, PostingState,
+    Quality, Role, RoomFlags, RoomId, StayEnd, StayId, Timestamp, Value, WakeId, WakeState,
 };
 use serde::{Deserialize, Serialize};
 
@@ -277,6 +277,28 @@ pub enum Change {
         /// How often it has rung.
         rings: u8,
     },
+    /// A guest is expected, or no longer.
+    ArrivalExpected {
+        /// The reservation.
+        stay: StayId,
+        /// The room.
+        room: RoomId,
+        /// When, as far as it is known; `None`: no longer.
+        eta: Option<Timestamp>,
+    },
+    /// A charge was proposed, accepted, declined, or forgotten.
+    ChargeProposed {
+        /// Its number.
+        charge: u32,
+        /// The room.
+        room: RoomId,
+        /// What for.
+        text: String,
+        /// How much, where the rule says so.
+        amount: Option<Money>,
+        /// What has become of it.
+        state: ChargeState,
+    },
 }
 
 impl Change {
@@ -322,6 +344,8 @@ impl Change {
             Self::Alert { .. } => "alert",
             Self::Started { .. } => "started",
             Self::WakeUp { .. } => "wake_up",
+            Self::ArrivalExpected { .. } => "arrival_expected",
+            Self::ChargeProposed { .. } => "charge_proposed",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Commands: what staff, the cloud or another system asks of the house.
 
 use crate::ids::{CommandKey, DeviceId, PointId};
-use crate::{DateTime, Money, Role, RoomId, StayId, Timestamp, Value, WakeId};
+use crate::{Date, DateTime, Money, Role, RoomId, StayId, Timestamp, Value, WakeId};
 use serde::{Deserialize, Serialize};
 
 /// Who asked.
@@ -114,6 +114,39 @@ pub enum Action {
         /// Which call; whatever rings in the room where absent.
         #[serde(default)]
         id: Option<WakeId>,
+    },
+    /// Somebody is expected in a room: by the day, or to the minute.
+    ExpectArrival {
+        /// The reservation.
+        stay: StayId,
+        /// The room.
+        room: RoomId,
+        /// The day of arrival.
+        #[serde(default)]
+        date: Option<Date>,
+        /// When, where it is known.
+        #[serde(default)]
+        at: Option<Timestamp>,
+    },
+    /// An arrival is not expected any more.
+    ForgetArrival {
+        /// The reservation.
+        stay: StayId,
+    },
+    /// Somebody sees to an alert: it is not escalated further.
+    AcknowledgeAlert {
+        /// `kind:source`, as alerts are named.
+        alert: String,
+    },
+    /// Accept a proposed charge, which is posted then, or decline it.
+    SettleCharge {
+        /// Its number.
+        charge: u32,
+        /// True to post it.
+        accept: bool,
+        /// How much; where absent, as proposed.
+        #[serde(default)]
+        amount: Option<Money>,
     },
 }
 

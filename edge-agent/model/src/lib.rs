@@ -14,6 +14,7 @@ pub mod arbitration;
 mod change;
 mod command;
 mod device;
+pub mod firewall;
 mod found;
 mod ids;
 mod intent;
@@ -22,6 +23,7 @@ mod observation;
 mod personal;
 mod port;
 mod property;
+pub mod rules;
 mod stay;
 mod value;
 
@@ -38,10 +40,11 @@ pub use money::{Currency, Money, MoneyError};
 pub use observation::{Fact, GuestRecord, Observation, Presence, RoomFlags};
 pub use personal::Personal;
 pub use port::{ObservationSink, SinkClosed, SinkFuture};
+pub(crate) use property::STATUSES;
 pub use property::{
-    Applied, ClimateDefaults, CommandRecord, DeviceSpec, Entity, Owed, PMS_LINK, PointSpec, Posting,
-    PostingState, Property, PropertySpec, RestoreError, Resync, Room, RoomSpec, Season, WakeCall, WakeRooms,
-    WakeSpec, WakeState, WakeWord,
+    Applied, Arrival, ChargeProposal, ChargeState, ClimateDefaults, CommandRecord, DeviceSpec, Entity, Owed,
+    PMS_LINK, PointSpec, Posting, PostingState, Property, PropertySpec, RestoreError, Resync, Room,
+    RoomRules, RoomSpec, Season, WakeCall, WakeRooms, WakeSpec, WakeState, WakeWord,
 };
 pub use stay::{Stay, StayEnd};
 pub use value::{Quality, Role, Value};

@@ -261,4 +261,22 @@ pub enum Fact {
         /// What.
         word: WakeWord,
     },
+    /// A system of reservations expects a guest.
+    ArrivalExpected {
+        /// The reservation.
+        stay: StayId,
+        /// The room.
+        room: RoomId,
+        /// The day of arrival, in the property's zone.
+        date: Option<Date>,
+        /// When, where it is known; it goes before the day.
+        eta: Option<Timestamp>,
+        /// VIP code of the PMS.
+        vip: Option<String>,
+    },
+    /// The guest is not expected any more.
+    ArrivalCancelled {
+        /// The reservation.
+        stay: StayId,
+    },
 }

@@ -4,9 +4,14 @@
 //! changes is named in [`Applied::touched`], so that a store can keep exactly that, and a property
 //! restored from its entities goes on as if nothing had happened (but for [`Fact::Started`], which says so).
 
+mod alerts;
+mod arrivals;
+mod charges;
 mod climate;
 mod commands;
+mod conditions;
 mod found;
+mod governed;
 mod guests;
 mod holds;
 mod notes;
@@ -14,18 +19,25 @@ mod persist;
 mod points;
 mod postings;
 mod resync;
+mod rules;
 mod spec;
 #[cfg(test)]
 mod tests;
 mod wakeups;
+mod wall;
+mod warm_up;
 
 use crate::arbitration::Hold;
 use crate::ids::{CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber};
 use crate::{
-    Alert, AlertKind, Change, Date, DeviceHealth, DeviceState, Fact, Found, Intent, LinkHealth, Observation,
-    Order, PointState, Quality, Role, RoomFlags, RoomId, Stay, StayId, Timestamp, Value,
+    Alert, Change, Date, DeviceHealth, DeviceState, Fact, Found, Intent, LinkHealth, Observation, Order,
+    PointState, Quality, Role, RoomFlags, RoomId, Stay, StayId, Timestamp, Value,
 };
+pub use arrivals::Arrival;
+pub use charges::{ChargeProposal, ChargeState};
 pub use commands::CommandRecord;
+pub(crate) use commands::STATUSES;
+pub use governed::RoomRules;
 pub use persist::{Entity, RestoreError};
 pub use postings::{Posting, PostingState};
 pub use resync::{Owed, Resync};
@@ -74,6 +86,8 @@ pub(crate) struct Meta {
     pub(crate) resyncs_cut: u32,
     #[serde(default)]
     pub(crate) last_wake: u64,
+    #[serde(default)]
+    pub(crate) last_charge: u32,
 }
 
 /// The live picture of the hotel.
@@ -106,6 +120,8 @@ pub struct Property {
     by_role: BTreeMap<(RoomId, Role), Vec<PointId>>,
     /// Where each device is in the specification.
     by_device: BTreeMap<DeviceId, usize>,
+    /// The rules, the firewall, and how they stand.
+    governed: governed::Governed,
 }
 
 impl Property {
@@ -142,6 +158,7 @@ impl Property {
             counters: BTreeMap::new(),
             by_role,
             by_device,
+            governed: governed::Governed::default(),
             spec,
         }
     }
@@ -292,8 +309,13 @@ impl Property {
             }
             Fact::WakeUpCleared { room, at: local } => self.wake_up_cleared(at, room, *local, &mut out),
             Fact::WakeUpTold { id, word } => self.wake_up_told(*id, *word, &mut out),
+            Fact::ArrivalExpected { stay, room, date, eta, vip } => {
+                self.arrival_expected(at, stay, room, *date, *eta, vip.as_deref(), &mut out);
+            }
+            Fact::ArrivalCancelled { stay } => self.arrival_gone(stay, &mut out),
         }
         self.expire_orders(at, &mut out);
+        self.tend_rules(at, &observation.fact, &mut out);
         self.tend_resync(at, &mut out);
         self.pump_postings(at, &mut out);
         self.tend_wake_ups(at, &mut out);
@@ -302,10 +324,14 @@ impl Property {
 
     /// When the property wants a [`Fact::Tick`], if nothing happens before.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        [self.orders_wake(), self.postings_wake(), self.resync_wake(), self.wake_ups_wake()]
-            .into_iter()
-            .flatten()
-            .min()
+        let wakes = [
+            self.orders_wake(),
+            self.postings_wake(),
+            self.resync_wake(),
+            self.wake_ups_wake(),
+            self.rules_wake(),
+        ];
+        wakes.into_iter().flatten().min()
     }
 
     fn count(&mut self, reason: &str) {
@@ -409,15 +435,11 @@ impl Property {
                 let was = before.and_then(|state| state.value).and_then(|value| value.as_f64());
                 self.setpoint_reported(at, point, room.as_ref(), was, value, sampled, out);
             }
-            Some(Role::Leak) if quality == Quality::Good => {
-                let wet = value.and_then(Value::as_bool).unwrap_or(false);
-                let place =
-                    room.as_ref().map_or_else(|| point.device.to_string(), |room| format!("room {room}"));
-                if wet {
-                    self.raise(at, AlertKind::Leak, &place, "water on the floor", out);
-                } else {
-                    self.clear(AlertKind::Leak, &place, out);
-                }
+            Some(role @ (Role::Leak | Role::Smoke)) if quality == Quality::Good => {
+                self.danger(at, role, point, room.as_ref(), value, out);
+            }
+            Some(Role::RoomTemperature) if quality == Quality::Good => {
+                self.warmed(at, room.as_ref(), value, out);
             }
             _ => {}
         }
@@ -435,34 +457,6 @@ impl Property {
         let (value, quality, sampled) = (state.value.clone(), state.quality, state.at);
         out.touched.insert(Entity::Point(point.clone()));
         out.changes.push(Change::Reported { point: point.clone(), room, role, value, quality, sampled });
-    }
-
-    fn raise(&mut self, at: Timestamp, kind: AlertKind, source: &str, text: &str, out: &mut Applied) {
-        let name = alert_name(kind, source);
-        let alert = self.alerts.entry(name.clone()).or_insert_with(|| Alert {
-            kind,
-            source: source.to_owned(),
-            active: false,
-            count: 0,
-            first: at,
-            last: at,
-            text: String::new(),
-        });
-        alert.active = true;
-        alert.count += 1;
-        alert.last = at;
-        text.clone_into(&mut alert.text);
-        out.changes.push(Change::Alert { alert: alert.clone() });
-        out.touched.insert(Entity::Alert(name));
-    }
-
-    fn clear(&mut self, kind: AlertKind, source: &str, out: &mut Applied) {
-        let name = alert_name(kind, source);
-        if let Some(alert) = self.alerts.get_mut(&name).filter(|alert| alert.active) {
-            alert.active = false;
-            out.changes.push(Change::Alert { alert: alert.clone() });
-            out.touched.insert(Entity::Alert(name));
-        }
     }
 
     fn started(&mut self, at: Timestamp, clean: bool, out: &mut Applied) {
@@ -515,8 +509,4 @@ impl Property {
             out.changes.push(Change::BusinessDate { date });
         }
     }
-}
-
-fn alert_name(kind: AlertKind, source: &str) -> String {
-    format!("{}:{source}", kind.word())
 }

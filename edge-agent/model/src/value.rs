@@ -95,4 +95,12 @@ pub enum Role {
     Light,
     /// A fault code or text.
     Fault,
+    /// True while a smoke detector sounds.
+    Smoke,
+    /// The lighting scene, by its number or name.
+    Scene,
+    /// True while the guest's "do not disturb" switch is on.
+    DoNotDisturb,
+    /// True while the guest's "make up room" switch is on.
+    MakeUp,
 }

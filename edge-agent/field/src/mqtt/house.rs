@@ -143,7 +143,9 @@ pub fn publications(property: &Property, change: &Change, values: ValueTopics) -
         | Change::DeviceFound { .. }
         | Change::DeviceFoundGone { .. }
         | Change::Started { .. }
-        | Change::WakeUp { .. } => vec![],
+        | Change::WakeUp { .. }
+        | Change::ArrivalExpected { .. }
+        | Change::ChargeProposed { .. } => vec![],
     }
 }
 

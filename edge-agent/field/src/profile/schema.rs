@@ -33,6 +33,10 @@ const ROLES: &[Role] = &[
     Role::Leak,
     Role::Light,
     Role::Fault,
+    Role::Smoke,
+    Role::Scene,
+    Role::DoNotDisturb,
+    Role::MakeUp,
 ];
 
 /// The schema of a role.
@@ -69,7 +73,11 @@ mod tests {
             | Role::Minibar
             | Role::Leak
             | Role::Light
-            | Role::Fault => serde_json::to_value(role).unwrap(),
+            | Role::Fault
+            | Role::Smoke
+            | Role::Scene
+            | Role::DoNotDisturb
+            | Role::MakeUp => serde_json::to_value(role).unwrap(),
         };
         let schema: serde_json::Value = serde_json::from_str(&json_schema()).unwrap();
         let listed = &schema["definitions"]["Role"]["enum"];

@@ -1,10 +1,12 @@
 //! Set points: what the house owes the rooms, and what the guests choose themselves.
 //!
-//! First rules: check-in brings the guest's comfort setting, check-out the eco set-back, a move carries the
+//! Underneath the rules: check-in brings the guest's comfort setting, check-out the eco set-back, a move carries the
 //! guest's own setting along, a shared room keeps its setting until its last guest leaves.
 
+use super::conditions::sooner;
 use super::{Applied, Entity, Property, Season};
 use crate::arbitration::{Asker, Holder, Occasion};
+use crate::firewall::Refusal;
 use crate::ids::{CommandKey, PointId};
 use crate::{
     AlertKind, Change, CommandOutcome, CommandSource, Intent, Order, OrderState, Quality, Role, RoomId,
@@ -21,84 +23,148 @@ pub(super) struct Wish<'a> {
     pub(super) point: &'a PointId,
     pub(super) value: Value,
     pub(super) source: CommandSource,
+    /// Who is behind it, for the firewall: an order of the house may be a part of somebody's command.
+    pub(super) asked_by: CommandSource,
     pub(super) reason: &'a str,
     pub(super) expires: Option<Timestamp>,
 }
 
 impl Property {
-    /// The set point of an occupied room: what its longest-staying guest chose, else the house's comfort.
-    pub(super) fn comfort(&mut self, at: Timestamp, room: &RoomId, reason: &str, out: &mut Applied) {
+    /// The set point of an occupied room: what its longest-staying guest chose, else the house's comfort; °C.
+    pub(super) fn comfort_c(&self, room: &RoomId) -> f64 {
         let chosen = self.stays_in(room).filter_map(|stay| stay.comfort.map(|c| (stay.since, c)));
-        let setpoint = chosen.min_by_key(|(since, _)| *since).map_or(self.spec.climate.comfort_c, |(_, c)| c);
-        self.order_setpoint(at, room, setpoint, reason, out);
+        chosen.min_by_key(|(since, _)| *since).map_or(self.spec.climate.comfort_c, |(_, c)| c)
+    }
+
+    /// The set point of a vacant room, °C.
+    pub(super) fn eco_c(&self) -> f64 {
+        let climate = &self.spec.climate;
+        match climate.season {
+            Season::Heating => climate.eco_heating_c,
+            Season::Cooling => climate.eco_cooling_c,
+        }
+    }
+
+    pub(super) fn comfort(&mut self, at: Timestamp, room: &RoomId, reason: &str, out: &mut Applied) {
+        let setpoint = self.comfort_c(room);
+        self.order_base(at, room, setpoint, reason, out);
     }
 
     pub(super) fn eco(&mut self, at: Timestamp, room: &RoomId, reason: &str, out: &mut Applied) {
-        let climate = &self.spec.climate;
-        let setpoint = match climate.season {
-            Season::Heating => climate.eco_heating_c,
-            Season::Cooling => climate.eco_cooling_c,
-        };
-        self.order_setpoint(at, room, setpoint, reason, out);
+        let setpoint = self.eco_c();
+        self.order_base(at, room, setpoint, reason, out);
     }
 
-    fn order_setpoint(
+    /// Guests come, go or move: no choice of those before is in the way.
+    fn order_base(&mut self, at: Timestamp, room: &RoomId, setpoint: f64, reason: &str, out: &mut Applied) {
+        let again = self.order_setpoint(at, room, setpoint, Occasion::GuestsChange, reason, out);
+        if let Some(again) = again {
+            // The firewall lets it through later: the room's rules see to it then.
+            let state = self.governed.rooms.entry(room.clone()).or_default();
+            state.owed = Some(reason.to_owned());
+            let due = sooner(state.due, again);
+            self.governed.schedule(room, due);
+            out.touched.insert(Entity::RoomRules(room.clone()));
+        }
+    }
+
+    /// Orders the set point of a room; gives the time from which the firewall lets through what it did not now.
+    pub(super) fn order_setpoint(
         &mut self,
         at: Timestamp,
         room: &RoomId,
         setpoint: f64,
+        occasion: Occasion,
         reason: &str,
         out: &mut Applied,
-    ) {
+    ) -> Option<Timestamp> {
+        let mut again = None;
         for point in self.points_with_role(room, Role::ClimateSetpoint).to_vec() {
             let Some((_, spec)) = self.point_spec(&point) else { continue };
             if !spec.writable {
                 continue;
             }
-            // Guests come, go or move: no choice of those before is in the way. Rules for other occasions ask here, too.
-            if self.may_set(at, Asker::Rule(Occasion::GuestsChange), &point).is_err() {
+            let within = setpoint.max(spec.min.unwrap_or(setpoint)).min(spec.max.unwrap_or(setpoint));
+            if self.may_set(at, Asker::Rule(occasion), &point).is_err() {
                 continue;
             }
-            let Some((_, spec)) = self.point_spec(&point) else { continue };
-            let within = setpoint.max(spec.min.unwrap_or(setpoint)).min(spec.max.unwrap_or(setpoint));
+            let value = Value::Float(self.within_policy(within));
+            let on_its_way = |order: &Order| order.point == point && order.value == value;
+            if occasion == Occasion::Routine && self.orders.values().any(on_its_way) {
+                continue;
+            }
             let wish = Wish {
                 key: None,
                 point: &point,
-                value: Value::Float(within),
+                value,
                 source: CommandSource::Rule,
+                asked_by: CommandSource::Rule,
                 reason,
                 expires: None,
             };
-            self.order(at, wish, out);
+            if let Err(refusal) = self.order(at, wish, out) {
+                again = refusal.until().map_or(again, |until| sooner(again, until));
+            }
         }
+        again
+    }
+
+    /// The nearest set point that the firewall allows for the role: the house's own wishes are cut, not refused.
+    fn within_policy(&self, celsius: f64) -> f64 {
+        let limits = self.policy().and_then(|policy| policy.firewall.role.get(&Role::ClimateSetpoint));
+        let (min, max) = limits.map_or((None, None), |limits| (limits.min, limits.max));
+        celsius.max(min.unwrap_or(celsius)).min(max.unwrap_or(celsius))
+    }
+
+    /// The key of an order or command of the house's own.
+    pub(super) fn rule_key(&mut self, out: &mut Applied) -> CommandKey {
+        self.meta.last_order += 1;
+        out.touched.insert(Entity::Meta);
+        CommandKey::new(format!("rule-{}", self.meta.last_order))
+    }
+
+    /// True where the point has the value already, as far as is known.
+    pub(super) fn is_there(&self, point: &PointId, value: &Value) -> bool {
+        let state = self.point(point);
+        state.is_some_and(|state| state.quality == Quality::Good && same(state.value.as_ref(), value))
     }
 
     /// Enters an order; an older one for the same point is superseded.
-    pub(super) fn order(&mut self, at: Timestamp, wish: Wish<'_>, out: &mut Applied) {
+    ///
+    /// # Errors
+    /// The firewall's refusal. A command has ended with it then, and the older order stands.
+    pub(super) fn order(&mut self, at: Timestamp, wish: Wish<'_>, out: &mut Applied) -> Result<(), Refusal> {
         let older: Vec<CommandKey> = self
             .orders
             .values()
             .filter(|order| order.point == *wish.point)
             .map(|order| order.key.clone())
             .collect();
-        let there = self
-            .point(wish.point)
-            .is_some_and(|state| state.quality == Quality::Good && same(state.value.as_ref(), &wish.value));
-        if older.is_empty() && there {
+        if older.is_empty() && self.is_there(wish.point, &wish.value) {
             // Already so, and nothing on its way that would change it: spare the device's memory the write.
             if let Some(key) = wish.key {
                 self.end_command(at, &key, CommandOutcome::Done, out);
             }
-            return;
+            return Ok(());
         }
+        if let Err(refusal) = self.passes(at, wish.asked_by, wish.point, &wish.value, 0) {
+            let role = self.point_spec(wish.point).and_then(|(_, spec)| spec.role);
+            if wish.key.is_none() && role == Some(Role::ClimateSetpoint) && refusal.until().is_some() {
+                // The house's own set point waits for its turn.
+                self.count("firewall-deferred");
+            } else {
+                self.turned_away(at, wish.point, &refusal, out);
+            }
+            if let Some(key) = &wish.key {
+                self.end_command(at, key, CommandOutcome::Refused { reason: refusal.to_string() }, out);
+            }
+            return Err(refusal);
+        }
+        self.let_through(at, wish.point, out);
         for key in older {
             self.end_order(at, &key, &CommandOutcome::Superseded, out);
         }
-        let key = wish.key.unwrap_or_else(|| {
-            self.meta.last_order += 1;
-            out.touched.insert(Entity::Meta);
-            CommandKey::new(format!("rule-{}", self.meta.last_order))
-        });
+        let key = wish.key.unwrap_or_else(|| self.rule_key(out));
         let longest = SignedDuration::from_secs(i64::from(self.spec.order_ttl_s));
         let room = self.point_spec(wish.point).and_then(|(room, _)| room.cloned());
         let order = Order {
@@ -123,6 +189,7 @@ impl Property {
         out.intents.push(write(&order));
         out.touched.insert(Entity::Order(key.clone()));
         self.orders.insert(key, order);
+        Ok(())
     }
 
     /// An order that is no longer wanted ends without an alert: no device has failed.

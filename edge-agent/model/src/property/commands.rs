@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 const KEPT_ENDED: usize = 10_000;
 
 /// The statuses and signs that the PMS can be told.
-const STATUSES: [&str; 6] = [
+pub(crate) const STATUSES: [&str; 6] = [
     "dirty-vacant",
     "dirty-occupied",
     "clean-vacant",
@@ -66,6 +66,7 @@ impl Property {
                     self.may_write(point, value)?;
                     self.may_set(at, command.source.into(), point)?;
                 }
+                self.may_pass(at, command.source, &points, value, out)?;
                 self.order_command(at, command, first, value, out);
                 for point in others {
                     let wish = Wish {
@@ -73,16 +74,19 @@ impl Property {
                         point,
                         value: value.clone(),
                         source: CommandSource::Rule,
+                        asked_by: command.source,
                         reason: COMMAND,
                         expires: command.expires,
                     };
-                    self.order(at, wish, out);
+                    // They have passed the firewall together, above.
+                    let _ = self.order(at, wish, out);
                 }
                 Ok(())
             }
             Action::SetPoint { point, value } => {
                 self.may_write(point, value)?;
                 self.may_set(at, command.source.into(), point)?;
+                self.may_pass(at, command.source, std::slice::from_ref(point), value, out)?;
                 self.order_command(at, command, point, value, out);
                 Ok(())
             }
@@ -120,7 +124,51 @@ impl Property {
                 self.end_command(at, key, CommandOutcome::Done, out);
                 Ok(())
             }
+            Action::ExpectArrival { stay, room, date, at: eta } => {
+                self.expect_arrival(stay, room, *date, *eta, out)?;
+                self.end_command(at, key, CommandOutcome::Done, out);
+                Ok(())
+            }
+            Action::ForgetArrival { stay } => {
+                self.arrival_gone(stay, out);
+                self.end_command(at, key, CommandOutcome::Done, out);
+                Ok(())
+            }
+            Action::AcknowledgeAlert { alert } => {
+                self.acknowledge(at, alert, out)?;
+                self.end_command(at, key, CommandOutcome::Done, out);
+                Ok(())
+            }
+            Action::SettleCharge { charge, accept, amount } => {
+                if !self.settle_charge(at, key, *charge, *accept, *amount, out)? {
+                    self.end_command(at, key, CommandOutcome::Done, out);
+                }
+                Ok(())
+            }
         }
+    }
+
+    /// Whether the firewall lets `value` through to all of `points`; what has it already needs no write.
+    fn may_pass(
+        &mut self,
+        at: Timestamp,
+        source: CommandSource,
+        points: &[PointId],
+        value: &Value,
+        out: &mut Applied,
+    ) -> Result<(), String> {
+        let mut ahead = 0;
+        for point in points {
+            if self.is_there(point, value) {
+                continue;
+            }
+            if let Err(refusal) = self.passes(at, source, point, value, ahead) {
+                self.turned_away(at, point, &refusal, out);
+                return Err(format!("{point}: {refusal}"));
+            }
+            ahead += 1;
+        }
+        Ok(())
     }
 
     fn order_command(
@@ -136,11 +184,12 @@ impl Property {
             point,
             value: value.clone(),
             source: command.source,
+            asked_by: command.source,
             reason: COMMAND,
             expires: command.expires,
         };
-        self.order(at, wish, out);
-        if command.source == CommandSource::Local {
+        let ordered = self.order(at, wish, out);
+        if command.source == CommandSource::Local && ordered.is_ok() {
             self.staff_chose(at, point, out);
         }
     }
@@ -157,7 +206,7 @@ impl Property {
         }
     }
 
-    fn may_write(&self, point: &PointId, value: &Value) -> Result<(), String> {
+    pub(super) fn may_write(&self, point: &PointId, value: &Value) -> Result<(), String> {
         let Some((_, spec)) = self.point_spec(point) else {
             return Err(format!("there is no point `{point}`"));
         };
@@ -246,8 +295,10 @@ impl Property {
         }
     }
 
-    pub(super) fn prune(&mut self, _at: Timestamp, out: &mut Applied) {
+    pub(super) fn prune(&mut self, at: Timestamp, out: &mut Applied) {
         self.prune_postings(out);
+        self.prune_arrivals(at, out);
+        self.prune_charges(at, out);
         if self.commands.len() > KEPT_ENDED {
             let mut ended: Vec<(Timestamp, CommandKey)> = self
                 .commands

@@ -13,6 +13,14 @@ use jiff::SignedDuration;
 /// The reason of orders that somebody asked for.
 pub(super) const COMMAND: &str = "command";
 
+/// The counter of what a choice of people has held back.
+pub(super) const fn held(by: Holder) -> &'static str {
+    match by {
+        Holder::Guest => "held-for-guest",
+        Holder::Staff => "held-for-staff",
+    }
+}
+
 impl Property {
     /// The room whose set point `point` is.
     fn climate_of(&self, point: &PointId) -> Option<RoomId> {
@@ -25,10 +33,7 @@ impl Property {
         let Some(room) = self.climate_of(point) else { return Ok(()) };
         let hold = self.rooms.get(&room).and_then(|state| state.hold);
         judge(asker, hold, at).map_err(|held| {
-            self.count(match held.0.by {
-                Holder::Guest => "held-for-guest",
-                Holder::Staff => "held-for-staff",
-            });
+            self.count(self::held(held.0.by));
             format!("room {room}: {held}")
         })
     }

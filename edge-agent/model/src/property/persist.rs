@@ -35,6 +35,14 @@ pub enum Entity {
     Found(FoundId),
     /// A wake-up call.
     WakeUp(WakeId),
+    /// How the rules of a room stand, and what was learnt of it.
+    RoomRules(RoomId),
+    /// An expected guest.
+    Arrival(StayId),
+    /// A proposed charge.
+    Charge(u32),
+    /// What was written to a device of late.
+    Writes(DeviceId),
 }
 
 impl Entity {
@@ -54,6 +62,10 @@ impl Entity {
             Self::Alert(_) => "alert",
             Self::Found(_) => "found",
             Self::WakeUp(_) => "wake_up",
+            Self::RoomRules(_) => "room_rules",
+            Self::Arrival(_) => "arrival",
+            Self::Charge(_) => "charge",
+            Self::Writes(_) => "writes",
         }
     }
 
@@ -61,16 +73,17 @@ impl Entity {
     pub fn key(&self) -> String {
         match self {
             Self::Meta => String::new(),
-            Self::Room(id) => id.to_string(),
-            Self::Stay(id) => id.to_string(),
+            Self::Room(id) | Self::RoomRules(id) => id.to_string(),
+            Self::Stay(id) | Self::Arrival(id) => id.to_string(),
             Self::Point(id) => id.to_string(),
-            Self::Device(id) | Self::Note(id) => id.to_string(),
+            Self::Device(id) | Self::Note(id) | Self::Writes(id) => id.to_string(),
             Self::Link(id) => id.to_string(),
             Self::Posting(number) => number.to_string(),
             Self::Order(key) | Self::Command(key) => key.to_string(),
             Self::Alert(name) => name.clone(),
             Self::Found(id) => id.to_string(),
             Self::WakeUp(id) => id.to_string(),
+            Self::Charge(number) => number.to_string(),
         }
     }
 }
@@ -102,6 +115,10 @@ impl Property {
             Entity::Alert(name) => bytes(self.alerts.get(name)),
             Entity::Found(id) => bytes(self.found.get(id)),
             Entity::WakeUp(id) => bytes(self.wakes.get(*id)),
+            Entity::RoomRules(id) => bytes(self.governed.rooms.get(id)),
+            Entity::Arrival(id) => bytes(self.governed.arrivals.get(id)),
+            Entity::Charge(number) => bytes(self.governed.charges.get(number)),
+            Entity::Writes(id) => bytes(self.governed.writes.get(id)),
         }
     }
 
@@ -176,6 +193,20 @@ impl Property {
                 self.found.insert(FoundId::from(key), parse(body)?);
             }
             "wake_up" => self.wakes.restore(parse(body)?),
+            "room_rules" if self.rooms.contains_key(&RoomId::from(key)) => {
+                self.governed.rooms.insert(RoomId::from(key), parse(body)?);
+            }
+            "arrival" => {
+                self.governed.arrivals.insert(StayId::from(key), parse(body)?);
+            }
+            "charge" => {
+                if let Ok(number) = key.parse() {
+                    self.governed.charges.insert(number, parse(body)?);
+                }
+            }
+            "writes" if self.devices.contains_key(&DeviceId::from(key)) => {
+                self.governed.writes.insert(DeviceId::from(key), parse(body)?);
+            }
             _ => {}
         }
         Ok(())
@@ -196,6 +227,7 @@ impl Property {
         all.extend(self.alerts.keys().cloned().map(Entity::Alert));
         all.extend(self.found.keys().cloned().map(Entity::Found));
         all.extend(self.wakes.ids().map(Entity::WakeUp));
+        all.extend(self.governed.entities());
         all
     }
 }

@@ -137,7 +137,7 @@ impl Property {
         );
         self.tell_change(id, out);
         if time.is_none() {
-            self.tell_pms(id, WakeWord::Asked, out);
+            self.tell_wake_up(id, WakeWord::Asked, out);
         }
         Ok(())
     }
@@ -199,7 +199,7 @@ impl Property {
                 }
                 for id in ids {
                     self.end_wake_up(at, id, WakeState::Cleared, out);
-                    self.tell_pms(id, WakeWord::Cleared, out);
+                    self.tell_wake_up(id, WakeWord::Cleared, out);
                 }
                 Ok(())
             }
@@ -212,14 +212,14 @@ impl Property {
                     .filter(|call| id.is_none_or(|id| id == call.id))
                     .map(|call| call.id)
                     .collect();
-                let alert = super::alert_name(AlertKind::WakeUp, &place(room));
+                let alert = super::alerts::alert_name(AlertKind::WakeUp, &place(room));
                 let alarmed = self.alerts.get(&alert).is_some_and(|alert| alert.active);
                 if ringing.is_empty() && !alarmed {
                     return Err(format!("no wake-up call rings in room {room}"));
                 }
                 for id in ringing {
                     self.end_wake_up(at, id, WakeState::Answered, out);
-                    self.tell_pms(id, WakeWord::Answered, out);
+                    self.tell_wake_up(id, WakeWord::Answered, out);
                 }
                 self.clear(AlertKind::WakeUp, &place(room), out);
                 Ok(())
@@ -250,7 +250,7 @@ impl Property {
                     let room = call.room.clone();
                     self.end_wake_up(at, id, WakeState::Unanswered, out);
                     self.raise(at, AlertKind::WakeUp, &place(&room), &text, out);
-                    self.tell_pms(id, WakeWord::Unanswered, out);
+                    self.tell_wake_up(id, WakeWord::Unanswered, out);
                 }
                 _ => {
                     if self.wakes.get(id).is_some_and(|call| call.untold.is_some()) {
@@ -313,7 +313,7 @@ impl Property {
         let room = call.room.clone();
         self.end_wake_up(at, id, WakeState::Missed, out);
         self.raise(at, AlertKind::WakeUp, &place(&room), &text, out);
-        self.tell_pms(id, WakeWord::Missed, out);
+        self.tell_wake_up(id, WakeWord::Missed, out);
     }
 
     /// The call is over; it is remembered for a day.
@@ -351,7 +351,7 @@ impl Property {
     }
 
     /// The PMS owes itself a word; a house without a PMS has nobody to tell.
-    fn tell_pms(&mut self, id: WakeId, word: WakeWord, out: &mut Applied) {
+    fn tell_wake_up(&mut self, id: WakeId, word: WakeWord, out: &mut Applied) {
         if !self.links.contains_key(&LinkId::from(PMS_LINK)) {
             return;
         }

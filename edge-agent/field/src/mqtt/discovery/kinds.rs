@@ -56,6 +56,7 @@ pub(super) fn binary_sensor(name: &str, config: &Config<'_>, found: &mut Underst
         Some("door" | "garage_door") => Some(Role::Door),
         Some("window" | "opening") => Some(Role::Window),
         Some("moisture") => Some(Role::Leak),
+        Some("smoke") => Some(Role::Smoke),
         Some("occupancy" | "motion" | "presence") => Some(Role::Occupancy),
         // `on` is unlocked there.
         Some("lock") => {

@@ -197,9 +197,17 @@ fn reading(property: &Property, device: &DeviceId, spec: &PointSpec) -> Reading 
 /// The type that a point is most likely of.
 fn expected(spec: &PointSpec) -> DataType {
     match spec.role {
-        Some(Role::Window | Role::Occupancy | Role::Door | Role::Lock | Role::Minibar | Role::Leak) => {
-            DataType::Boolean
-        }
+        Some(
+            Role::Window
+            | Role::Occupancy
+            | Role::Door
+            | Role::Lock
+            | Role::Minibar
+            | Role::Leak
+            | Role::Smoke
+            | Role::DoNotDisturb
+            | Role::MakeUp,
+        ) => DataType::Boolean,
         Some(Role::RoomTemperature | Role::ClimateSetpoint | Role::ClimateOutput | Role::Battery) => {
             DataType::Double
         }

@@ -1,0 +1,235 @@
+//! A recorded day: one JSON object a line. The first is the [`Header`]: the house and its stored state at the beginning;
+//! each further one an observation.
+//!
+//! Personal data is left out when it is written, not when it is read: only facts that rules can ask for are recorded,
+//! and of a guest nothing but stay, room, dates, language and VIP code. What the house itself wrote is not recorded: under
+//! other rules it would not have been written.
+
+use engawa_model::{Action, Fact, Observation, Property, PropertySpec, Stay, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::io::BufRead;
+
+/// The version of the format.
+pub const VERSION: u32 = 1;
+/// Observations that a day may have; a file with more is refused.
+pub const MOST_OBSERVATIONS: usize = 5_000_000;
+/// The longest line, bytes.
+const MOST_LINE: u64 = 256 << 20;
+
+/// The first line of a recorded day.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Header {
+    /// [`VERSION`].
+    pub engawa_day: u32,
+    /// When the recording began.
+    pub begun: Timestamp,
+    /// The house.
+    pub property: PropertySpec,
+    /// Its stored state, without personal data: kind, key, document.
+    pub state: Vec<(String, String, serde_json::Value)>,
+}
+
+/// A recorded day.
+#[derive(Clone, Debug)]
+pub struct Day {
+    /// Its first line.
+    pub header: Header,
+    /// What happened, in order.
+    pub observations: Vec<Observation>,
+    /// Observations that could not be recorded.
+    pub gaps: u64,
+}
+
+/// Why a day can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DayError {
+    /// The file.
+    #[error("line {line} can't be read: {source}")]
+    Io {
+        /// From 1.
+        line: usize,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Its form.
+    #[error(
+        "line {line}, column {column}: {why}; a recorded day has one JSON object a line, as the agent writes it with [rules] record = true"
+    )]
+    Form {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+        /// Why.
+        why: String,
+    },
+    /// A day of another release.
+    #[error(
+        "the day has version {0} and this release reads {VERSION}: use the release that recorded it, or a newer one"
+    )]
+    Version(u32),
+    /// Nothing in it.
+    #[error("the file is empty; a recorded day begins with a line about the house")]
+    Empty,
+    /// More than is read.
+    #[error(
+        "the day has more than {MOST_OBSERVATIONS} observations; take a part of it: its first line and some that follow"
+    )]
+    TooMany,
+    /// Out of order.
+    #[error(
+        "line {line}: it happened before the line above it; a day is in the order in which things happened"
+    )]
+    Order {
+        /// From 1.
+        line: usize,
+    },
+}
+
+impl Header {
+    /// The house as it is at `now`, without personal data.
+    pub fn of(property: &Property, now: Timestamp) -> Self {
+        const KINDS: [&str; 12] = [
+            "meta",
+            "room",
+            "stay",
+            "point",
+            "device",
+            "link",
+            "order",
+            "alert",
+            "room_rules",
+            "arrival",
+            "charge",
+            "writes",
+        ];
+        let mut state = Vec::new();
+        for entity in property.entities().into_iter().filter(|entity| KINDS.contains(&entity.kind())) {
+            let document = property.save(&entity).and_then(|body| serde_json::from_slice(&body).ok());
+            let Some(document) = document else { continue };
+            let document = if entity.kind() == "stay" { without_names(document) } else { document };
+            state.push((entity.kind().to_owned(), entity.key(), document));
+        }
+        Self { engawa_day: VERSION, begun: now, property: property.spec().clone(), state }
+    }
+}
+
+/// The document of a stay without what names its guest.
+fn without_names(document: serde_json::Value) -> serde_json::Value {
+    let Ok(stay) = serde_json::from_value::<Stay>(document) else { return serde_json::Value::Null };
+    let stay = Stay { name: None, first_name: None, title: None, phone: None, email: None, ..stay };
+    serde_json::to_value(stay).unwrap_or_default()
+}
+
+/// What of an observation is recorded, given the property before it; `None`: nothing.
+pub fn masked(observation: &Observation, property: &Property) -> Option<Observation> {
+    let fact = match &observation.fact {
+        Fact::GuestSeen { stay, room, from, presence, listed, guest, flags } => Fact::GuestSeen {
+            stay: stay.clone(),
+            room: room.clone(),
+            from: from.clone(),
+            presence: *presence,
+            listed: *listed,
+            guest: engawa_model::GuestRecord {
+                language: guest.language.clone(),
+                arrival: guest.arrival,
+                departure: guest.departure,
+                vip: guest.vip.clone(),
+                ..Default::default()
+            },
+            flags: flags.clone(),
+        },
+        Fact::Reported { point, value, .. } => {
+            // The echo of an order of the house: under other rules there would be none.
+            let echo = property
+                .orders()
+                .values()
+                .any(|order| order.point == *point && Some(&order.value) == value.as_ref());
+            if echo {
+                return None;
+            }
+            observation.fact.clone()
+        }
+        Fact::Asked { command } => match &command.action {
+            Action::SetRole { .. }
+            | Action::SetPoint { .. }
+            | Action::RoomStatus { .. }
+            | Action::Service { .. }
+            | Action::ExpectArrival { .. }
+            | Action::ForgetArrival { .. }
+            | Action::AcknowledgeAlert { .. } => observation.fact.clone(),
+            _ => return None,
+        },
+        Fact::GuestGone { .. }
+        | Fact::RoomFlagged { .. }
+        | Fact::ResyncBegun
+        | Fact::ResyncDone
+        | Fact::NightAuditBegun
+        | Fact::NightAuditDone { .. }
+        | Fact::PmsDate { .. }
+        | Fact::Link { .. }
+        | Fact::Health { .. }
+        | Fact::ArrivalExpected { .. }
+        | Fact::ArrivalCancelled { .. } => observation.fact.clone(),
+        _ => return None,
+    };
+    Some(Observation::new(observation.at, fact))
+}
+
+/// One line of a day, without its end.
+pub fn line(of: &impl Serialize) -> String {
+    // Our own types have no failing case in JSON: keys are strings.
+    serde_json::to_string(of).unwrap_or_default()
+}
+
+impl Day {
+    /// Reads a day.
+    ///
+    /// # Errors
+    /// Which line is wrong, and how it should be.
+    pub fn read(mut from: impl BufRead) -> Result<Self, DayError> {
+        let mut header: Option<Header> = None;
+        let (mut observations, mut gaps): (Vec<Observation>, u64) = (Vec::new(), 0);
+        let mut text = Vec::new();
+        for number in 1.. {
+            text.clear();
+            let mut limited = std::io::Read::take(&mut from, MOST_LINE);
+            let read = limited.read_until(b'\n', &mut text);
+            if read.map_err(|source| DayError::Io { line: number, source })? == 0 {
+                break;
+            }
+            if text.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let form = |error: serde_json::Error| DayError::Form {
+                line: number,
+                column: error.column().max(1),
+                why: error.to_string().split(" at line ").next().unwrap_or_default().to_owned(),
+            };
+            if header.is_none() {
+                let versioned: serde_json::Value = serde_json::from_slice(&text).map_err(form)?;
+                let version = versioned.get("engawa_day").and_then(serde_json::Value::as_u64);
+                if let Some(version) = version.filter(|version| *version != u64::from(VERSION)) {
+                    return Err(DayError::Version(u32::try_from(version).unwrap_or(u32::MAX)));
+                }
+                header = Some(serde_json::from_slice(&text).map_err(form)?);
+                continue;
+            }
+            // An untagged enum would not say what is wrong: look first.
+            let value: serde_json::Value = serde_json::from_slice(&text).map_err(form)?;
+            if let Some(gap) = value.get("gap").and_then(serde_json::Value::as_u64) {
+                gaps = gaps.saturating_add(gap);
+                continue;
+            }
+            let observation: Observation = serde_json::from_slice(&text).map_err(form)?;
+            if observations.last().is_some_and(|last| observation.at < last.at) {
+                return Err(DayError::Order { line: number });
+            }
+            if observations.len() >= MOST_OBSERVATIONS {
+                return Err(DayError::TooMany);
+            }
+            observations.push(observation);
+        }
+        Ok(Self { header: header.ok_or(DayError::Empty)?, observations, gaps })
+    }
+}

@@ -1,0 +1,125 @@
+//! Recorded days: what is in them, what is not, and what other rules make of them.
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+mod house;
+
+use engawa_model::rules::RuleFile;
+use engawa_model::{Property, Value};
+use engawa_rules::{Day, DayError, Header, Outcome, compare, line, replay};
+use house::House;
+
+/// A winter's day in two rooms, as a recorder writes it.
+fn recorded() -> String {
+    let mut house = House::standard();
+    let header = line(&Header::of(&house.property, house.now));
+    house.seen.clear();
+    house.expect("4711", "101", "2027-01-15T13:00:00Z").pass(2 * 3600);
+    house.warm("101", 21.0).pass(3 * 3600);
+    house.comes("4711", "101").pass(120).on("101", "door").off("101", "door").on("101", "motion").pass(1800);
+    // A window, for a short while and for longer.
+    house.on("101", "window").pass(180).off("101", "window").pass(900);
+    house.on("101", "window").pass(1200).off("101", "window").pass(600);
+    // The guest likes it warmer, and goes out.
+    house.set("101", "setpoint", Value::Float(23.5)).pass(600).off("101", "motion").pass(9000);
+    house.on("101", "motion").pass(60).off("101", "motion").pass(7200).on("101", "motion").pass(600);
+    house.on("101", "minibar").off("101", "minibar").pass(600);
+    house.on("102", "leak").pass(400).off("102", "leak").pass(600);
+    house.goes("4711", "101").pass(3600);
+    house.fact(engawa_model::Fact::ResyncBegun);
+    let lines = house.seen.iter().map(line);
+    std::iter::once(header).chain(lines).map(|line| line + "\n").collect()
+}
+
+fn played(day: &Day, files: &[&RuleFile]) -> Outcome {
+    replay(day, house::policy(&day.header.property, files)).unwrap()
+}
+
+fn shown(outcome: &Outcome) -> Vec<String> {
+    outcome.acts.iter().map(|act| format!("{} {act}", act.at.strftime("%H:%M:%S"))).collect()
+}
+
+#[test]
+fn the_sample_day_is_what_a_recorder_writes() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/day.jsonl");
+    if std::env::var_os("RENEW").is_some() {
+        std::fs::write(&path, recorded()).unwrap();
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text == recorded(), "renew it with: RENEW=1 cargo test -p engawa-rules --test day");
+    assert!(!text.contains("Sakura") && !text.contains("Ito"), "a guest's name is in it");
+    assert!(!text.contains("\"written\""), "what the house wrote is in it");
+}
+
+#[test]
+fn the_same_rules_do_the_same_again_and_others_the_difference() {
+    let day = Day::read(recorded().as_bytes()).unwrap();
+    let standard = engawa_rules::standard().0;
+    let softer = engawa_rules::load("softer.toml", include_str!("softer.toml"), None).unwrap();
+    let once = played(&day, &[&standard]);
+    assert_eq!(shown(&once), shown(&played(&day, &[&standard])), "a replay is not by chance");
+    assert_eq!(compare(&once, &once).lines, []);
+    let set = |outcome: &Outcome| {
+        shown(outcome).into_iter().filter(|act| act.contains("setpoint")).collect::<Vec<_>>()
+    };
+    insta::assert_snapshot!("standard", shown(&once).join("\n"));
+    let other = played(&day, &[&standard, &softer]);
+    assert_ne!(set(&once), set(&other));
+    let difference = compare(&once, &other);
+    let lines = difference.lines.iter().map(|(first, act)| {
+        format!("{} {} {act}", if *first { '-' } else { '+' }, act.at.strftime("%H:%M:%S"))
+    });
+    insta::assert_snapshot!("difference", lines.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn a_replay_does_what_the_house_did() {
+    // The house as it was recorded, and the replay under its rules: the same writes at the same times.
+    let day = Day::read(recorded().as_bytes()).unwrap();
+    let again = played(&day, &[&engawa_rules::standard().0]);
+    assert_eq!((again.writes > 8, again.alerts > 1, day.gaps), (true, true, 0));
+    assert_eq!(again.counters["held-for-guest"], 1);
+    // The guest chose 23.5 at 14:20 and went out at 14:30: nothing is set back before the choice has stood its time.
+    let set_back = again.acts.iter().find(|act| act.what.contains("set-back")).unwrap();
+    assert_eq!(set_back.at.to_string(), "2027-01-15T16:20:00Z");
+}
+
+#[test]
+fn what_is_no_day_is_said_to_be_none() {
+    let good = recorded();
+    let header = good.lines().next().unwrap();
+    let later = header.replace("\"engawa_day\":1", "\"engawa_day\":9");
+    let (one, two) = (good.lines().nth(1).unwrap(), good.lines().last().unwrap());
+    let cases: [(&str, String, &str); 7] = [
+        ("empty", String::new(), "the file is empty"),
+        ("no JSON", "hello\n".into(), "line 1, column 1"),
+        ("another thing", "{\"a\":1}\n".into(), "missing field"),
+        ("a later version", later, "version 9"),
+        ("broken in the middle", format!("{header}\n{{\"at\":\n"), "line 2"),
+        (
+            "an unknown fact",
+            format!("{header}\n{{\"at\":\"2027-01-15T08:00:00Z\",\"fact\":{{\"fact\":\"moonrise\"}}}}\n"),
+            "moonrise",
+        ),
+        ("out of order", format!("{header}\n{two}\n{one}\n"), "line 3: it happened before"),
+    ];
+    for (name, text, words) in cases {
+        let told = Day::read(text.as_bytes()).unwrap_err().to_string();
+        assert!(told.contains(words), "{name}: {told}");
+    }
+    let gap = Day::read(format!("{header}\n{{\"gap\":12}}\n{one}\n").as_bytes()).unwrap();
+    assert_eq!((gap.gaps, gap.observations.len()), (12, 1));
+    assert!(matches!(Day::read(&b""[..]), Err(DayError::Empty)));
+}
+
+#[test]
+fn the_state_in_a_day_names_nobody() {
+    let mut house = House::standard();
+    house.comes("1", "101");
+    let header = line(&Header::of(&house.property, house.now));
+    assert!(header.contains("\"stay\",\"1\"") && !header.contains("Sakura"), "{header}");
+    // And it is a state that the house starts from.
+    let day = Day::read(header.as_bytes()).unwrap();
+    let mut property = Property::new(day.header.property.clone());
+    property.govern(house::policy(&day.header.property, &[]));
+    assert!(played(&day, &[]).acts.is_empty());
+}
