@@ -11,10 +11,10 @@ DEMO := $(BUILD) sqlite3
 BENCH := $(BUILD) mosquitto python3-venv
 TEST := $(DEMO) mosquitto mosquitto-clients libmodbus-dev mbpoll python3-venv socat systemd
 
-.PHONY: help demo test lint bench soak setup-demo setup-test setup-packages setup-bench purity install uninstall
+.PHONY: help demo test lint bench bench-guests soak setup-demo setup-test setup-packages setup-bench purity install uninstall
 
 help: ## What can be made
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Installs the packages in $(1) that are missing: by apt as root, else it says what to run.
 define packages
@@ -62,6 +62,9 @@ bench: setup-bench ## The agent beside its peers, in 15 minutes (QUICK=1: one mi
 	@$(CARGO) build --release --locked --bins -p engawa-hotel -p engawa-bench $(if $(filter 1,$(JSON)),-q)
 	@$(CARGO) build --profile $(if $(filter 1,$(QUICK)),release,dist) --locked -p engawa $(if $(filter 1,$(JSON)),-q)
 	@ENGAWA=$${ENGAWA:-target/$(if $(filter 1,$(QUICK)),release,dist)/engawa} JSON=$(JSON) target/release/engawa-bench $(if $(filter 1,$(QUICK)),--quick) $(BENCH_ARGS)
+
+bench-guests: ## How fast a guest is found among 100,000 past and present ones (GUESTS=, LOOKUPS=)
+	@$(CARGO) bench -q --locked -p engawa-store --bench vault
 
 soak: setup-test ## Fuzzing (FUZZ_SECONDS, 600 a target), random PMS days (DAYS, 100000), mutants (MUTANTS=0: none), then days with kills (SEEDS, 20)
 	$(CARGO) build --locked --workspace --bins

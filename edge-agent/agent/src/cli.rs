@@ -2,7 +2,9 @@
 #![allow(clippy::print_stdout, reason = "standard output is where an answer goes")]
 
 use crate::config::{self, Loaded};
-use crate::{broker_cmd, devices_cmd, enroll, listing, profile_cmd, rules_cmd, run, status};
+use crate::{
+    backup_cmd, broker_cmd, devices_cmd, enroll, guest_cmd, listing, profile_cmd, rules_cmd, run, status,
+};
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use serde_json::json;
@@ -29,7 +31,7 @@ pub(crate) const NOT_RUNNING: u8 = 3;
   0  done
   1  failed; the reason is on standard error
   2  the command line or the configuration is wrong
-  3  the agent is not running (status, devices forget)
+  3  the agent is not running (status, devices forget, guest erase)
 
 Examples:
   engawa check /etc/engawa/engawa.toml        what is wrong with a configuration, all at once
@@ -43,6 +45,8 @@ Examples:
   engawa rules test --day day.jsonl --rules new.toml
                                               what other rules would have done on a recorded day
   engawa broker passwd sensor-101             the password of a device at the broker
+  engawa guest find --room 101 --as ann --reason 'lost property'
+                                              guests, with a row in the audit trail
   engawa rooms --json | jq .points            every point of every room"
 )]
 struct Cli {
@@ -105,10 +109,22 @@ enum Command {
         form: Form,
     },
     /// List the rooms with their stays and points. Reads the store, so it also works while the agent is stopped
-    #[command(after_help = "Shows guests' names: whoever can read the store's key may see them.")]
+    #[command(
+        after_help = "Guests' names are shown to whoever says who they are and why; that is kept: see \
+        engawa guest audit.
+
+Example:
+  engawa rooms --as ann --reason 'fire drill'"
+    )]
     Rooms {
         #[command(flatten)]
         file: File,
+        /// Who asks for the guests' names.
+        #[arg(long = "as", value_name = "NAME", requires = "reason")]
+        who: Option<String>,
+        /// Why.
+        #[arg(long, value_name = "WHY", requires = "who")]
+        reason: Option<String>,
         #[command(flatten)]
         form: Form,
     },
@@ -141,6 +157,28 @@ enum Command {
     Broker {
         #[command(subcommand)]
         command: broker_cmd::Command,
+    },
+    /// Find, export and erase guests' data, and see who looked at it
+    Guest {
+        #[command(subcommand)]
+        command: guest_cmd::Command,
+    },
+    /// Copy the database to a file while the agent works on
+    #[command(
+        after_help = "The copy is encrypted with the database's key, which belongs into another safe. The \
+        guests' keys are in no backup, on purpose: who was erased stays erased, and on another gateway all guests are \
+        dark until the PMS's list brings back who is in the house. To put a copy back: stop the agent, move \
+        engawa.db, engawa.db-wal and engawa.db-shm away, copy the file to engawa.db, start the agent.
+
+Example:
+  engawa backup /var/backups/engawa-$(date +%F).db"
+    )]
+    Backup {
+        /// The new file.
+        #[arg(value_hint = ValueHint::FilePath)]
+        to: PathBuf,
+        #[command(flatten)]
+        file: File,
     },
     /// List, show, check and try device profiles
     Profile {
@@ -184,7 +222,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Devices { command: None, file, form } => {
             with(&file, |loaded| Ok(listing::devices(loaded, form.json)?))
         }
-        Command::Rooms { file, form } => with(&file, |loaded| Ok(listing::rooms(loaded, form.json)?)),
+        Command::Rooms { file, who, reason, form } => with(&file, |loaded| {
+            let who = who.zip(reason).map(|(who, reason)| guest_cmd::Who::new(who, reason));
+            Ok(listing::rooms(loaded, who.as_ref(), form.json)?)
+        }),
         Command::Log { file, limit, form } => {
             with(&file, |loaded| Ok(listing::log(loaded, limit, form.json)?))
         }
@@ -192,6 +233,8 @@ pub(crate) fn main() -> ExitCode {
             with(&file, |loaded| Ok(enroll::enroll(loaded, &code, replace)?))
         }
         Command::Broker { command } => with(command.file(), |loaded| Ok(broker_cmd::main(&command, loaded)?)),
+        Command::Guest { command } => with(command.file(), |loaded| guest_cmd::main(&command, loaded)),
+        Command::Backup { to, file } => with(&file, |loaded| Ok(backup_cmd::backup(loaded, &to)?)),
         Command::Profile { command } => profile_cmd::main(command),
         Command::Rules { command } => rules_cmd::main(command),
         Command::Completions { shell } => {

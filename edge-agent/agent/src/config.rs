@@ -6,6 +6,7 @@
 mod brokers;
 mod check;
 pub(crate) mod files;
+pub(crate) mod privacy;
 mod profiles;
 pub(crate) mod rules;
 mod wake;
@@ -70,6 +71,9 @@ pub(crate) struct Config {
     /// What may be written.
     #[serde(default)]
     pub(crate) firewall: FirewallConfig,
+    /// How long guests' data is kept.
+    #[serde(default)]
+    pub(crate) privacy: privacy::PrivacyConfig,
 }
 
 /// Who and where the house is.
@@ -105,6 +109,9 @@ pub(crate) struct StoreConfig {
     pub(crate) dir: PathBuf,
     /// The key's file; `key` in the folder where absent. The systemd credential `engawa-db-key` goes before both.
     pub(crate) key_file: Option<PathBuf>,
+    /// The file of the guest vault's key; `vault.key` in the folder where absent. The systemd credential
+    /// `engawa-vault-key` goes before both.
+    pub(crate) vault_key_file: Option<PathBuf>,
 }
 
 /// A device in the house.
@@ -212,9 +219,10 @@ pub(crate) fn load_text(path: &Path, text: &str) -> Result<Loaded, Vec<Report>> 
 impl Config {
     /// Paths are relative to the file, wherever the agent is started.
     fn place(&mut self, base: &Path) {
-        let paths = [Some(&mut self.store.dir), self.store.key_file.as_mut()]
-            .into_iter()
-            .chain([self.cloud.as_mut().map(|cloud| &mut cloud.identity_dir)]);
+        let paths =
+            [Some(&mut self.store.dir), self.store.key_file.as_mut(), self.store.vault_key_file.as_mut()]
+                .into_iter()
+                .chain([self.cloud.as_mut().map(|cloud| &mut cloud.identity_dir)]);
         for path in paths.flatten() {
             *path = base.join(&*path);
         }
@@ -240,6 +248,12 @@ impl Config {
             *path = base.join(&*path);
         }
     }
+}
+
+/// A credential of the service manager, where there is one.
+fn handed_over(name: &str) -> Option<PathBuf> {
+    let dir = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+    Some(Path::new(&dir).join(name)).filter(|path| path.exists())
 }
 
 /// Where a profile with its variables lies: one place for all devices that share it.
@@ -320,12 +334,22 @@ impl Loaded {
     /// The file of the database's key.
     pub(crate) fn key_file(&self) -> PathBuf {
         let store = &self.config.store;
-        let handed_over =
-            std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| Path::new(&dir).join("engawa-db-key"));
-        handed_over
-            .filter(|path| path.exists())
+        handed_over("engawa-db-key")
             .or_else(|| store.key_file.clone())
             .unwrap_or_else(|| store.dir.join("key"))
+    }
+
+    /// The file of the guest vault's key.
+    pub(crate) fn vault_key_file(&self) -> PathBuf {
+        let store = &self.config.store;
+        handed_over("engawa-vault-key")
+            .or_else(|| store.vault_key_file.clone())
+            .unwrap_or_else(|| store.dir.join(engawa_store::vault::KEY_FILE))
+    }
+
+    /// The file of the guest register's key.
+    pub(crate) fn register_key_file(&self) -> PathBuf {
+        handed_over("engawa-register-key").unwrap_or_else(|| self.config.store.dir.join("register.key"))
     }
 
     /// `engawa check`, when all is well.

@@ -2,17 +2,19 @@
 
 use crate::house::{Door, Shared};
 use crate::journal::Journal;
+use crate::pan;
 use crate::supervisor::Supervisor;
 use engawa_api::{
-    Accepted, BusTraffic, CommandError, CommandReport, Health, House, HouseError, HouseView, LastError,
-    LogRow, Surroundings, SyncLaneView, SyncView, UnitTraffic,
+    Accepted, Asker, BusTraffic, CommandError, CommandReport, Erased, Health, House, HouseError, HouseView,
+    LastError, LogRow, Surroundings, SyncLaneView, SyncView, UnitTraffic,
 };
 use engawa_field::modbus::{self, Tally};
 use engawa_link::LinkState;
 use engawa_model::{
-    Command, CommandKey, CommandOutcome, Fact, Lane, LinkId, Observation, ObservationSink, Timestamp,
+    Command, CommandKey, CommandOutcome, Fact, Lane, LinkId, Observation, ObservationSink, StayId, Timestamp,
 };
 use engawa_protocol::ports::EdgeStore;
+use engawa_store::vault::{AuditTrail, Target};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -45,6 +47,8 @@ pub(crate) struct Desk {
     pub(crate) supervisor: Supervisor,
     /// The last view and its number.
     pub(crate) built: Mutex<Option<(u64, Arc<HouseView>)>>,
+    /// The audit trail of guests' data.
+    pub(crate) audit: Mutex<AuditTrail>,
 }
 
 /// The id of the link to the cloud.
@@ -91,7 +95,18 @@ impl Desk {
         Timestamp::from_microsecond(rows.first()?.at_micros).ok()
     }
 
+    /// Leaves a row in the audit trail; nothing is shown or done without it.
+    fn note(&self, asker: &Asker, what: &str) -> Result<(), HouseError> {
+        let noted = tokio::task::block_in_place(|| {
+            let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+            audit.append(Timestamp::now(), &asker.who, &asker.reason, what)
+        });
+        noted.map(drop).map_err(|error| HouseError::Failed(Box::new(error)))
+    }
+
     async fn take(&self, command: Command) -> Result<Accepted, CommandError> {
+        // As the house will have it, so that the same command is known again.
+        let command = pan::masked_command(command);
         let key = command.key.clone();
         let action = command.action.clone();
         let before = self
@@ -164,6 +179,25 @@ impl House for Desk {
                 .map_err(|error| HouseError::Failed(Box::new(error)))?;
             let rows = rows.map_err(|error| HouseError::Failed(Box::new(error)))?;
             rows.iter().map(log_row).collect()
+        }
+        .boxed()
+    }
+
+    fn named_view(&self, asker: Asker) -> BoxFuture<'_, Result<Arc<HouseView>, HouseError>> {
+        async move {
+            let view = self.view();
+            let stays: usize = view.rooms.iter().map(|room| room.stays.len()).sum();
+            self.note(&asker, &format!("the rooms with {stays} guests' names"))?;
+            Ok(view)
+        }
+        .boxed()
+    }
+
+    fn erase(&self, asker: Asker, stay: StayId) -> BoxFuture<'_, Result<Erased, HouseError>> {
+        async move {
+            self.note(&asker, &format!("erasure of reservation {stay}"))?;
+            let erased = self.door.erase(Target::Stay(stay)).await.map_err(|_| HouseError::Stopping)?;
+            Ok(Erased { tombstones: erased.0, complete: erased.1 })
         }
         .boxed()
     }

@@ -1,16 +1,20 @@
 //! The house: one task that owns the model's and the store's writing side. It takes observations in order, commits
 //! what follows from them, and only then lets intents, publications and acknowledgements out.
 
+use crate::config::privacy::PrivacyConfig;
 use crate::outlets::{OutletId, Outlets};
+use crate::pan;
 use crate::publishing::{Published, Publishing};
 use crate::recording::Recording;
 use engawa_field::mqtt::{Publisher, ValueTopics, sparkplug};
 use engawa_model::{
-    Change, Command, CommandKey, CommandOutcome, CommandSource, Entity, Fact, Intent, Lane, LinkId,
+    Change, Command, CommandKey, CommandOutcome, CommandSource, Entity, Erasure, Fact, Intent, Lane, LinkId,
     Observation, ObservationSink, OrderState, PMS_LINK, Property, SinkClosed, SinkFuture, Timestamp,
 };
 use engawa_protocol::ports::Row;
+use engawa_store::vault::Target;
 use engawa_store::{Batch, Durability, LaneMarks, Store, StoreError};
+use jiff::SignedDuration;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,6 +38,10 @@ const SETTLE: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Journal rows removed in one sweep.
 const SWEEP_ROWS: u32 = 10_000;
+/// How often the end of the audit trail is told, where it has grown.
+const TELL_AUDIT: Duration = Duration::from_secs(60);
+/// Records of guests that are erased in one sweep because their time is over; the rest goes with the next.
+const MOST_EXPIRED: u32 = 1_000;
 /// The longest key of a command that can be answered though it can't be read, characters.
 const MOST_KEY: usize = 256;
 
@@ -56,7 +64,14 @@ enum Message {
     Delivered(u64),
     /// The same for the Sparkplug node.
     Update(sparkplug::Updates),
+    /// What is held on guests is to be erased; answered once that is durable.
+    Erase(Target, Option<oneshot::Sender<Erasures>>),
+    /// The end of the audit trail goes to the cloud, where it has grown.
+    TellAudit,
 }
+
+/// What was erased, and whether that is complete on the disk.
+pub(crate) type Erasures = (Vec<Erasure>, bool);
 
 /// The way in.
 #[derive(Clone)]
@@ -129,6 +144,13 @@ impl Door {
         self.messages.send(Message::Delivered(number)).await.map_err(|_| SinkClosed)
     }
 
+    /// Erases what is held on the guests of a stay; ready when that is durable.
+    pub(crate) async fn erase(&self, target: Target) -> Result<Erasures, SinkClosed> {
+        let (done, erased) = oneshot::channel();
+        self.messages.send(Message::Erase(target, Some(done))).await.map_err(|_| SinkClosed)?;
+        erased.await.map_err(|_| SinkClosed)
+    }
+
     /// From now on Sparkplug's metrics go through `updates`.
     pub(crate) async fn update_through(&self, updates: sparkplug::Updates) -> Result<(), SinkClosed> {
         self.messages.send(Message::Update(updates)).await.map_err(|_| SinkClosed)
@@ -193,6 +215,10 @@ pub(crate) struct House {
     settle_by: Option<tokio::time::Instant>,
     /// Where days are recorded.
     recording: Option<Mutex<Recording>>,
+    /// How long guests' data is kept after check-out.
+    retention: SignedDuration,
+    /// How long the register's entries are kept after check-out.
+    register_retention: SignedDuration,
 }
 
 /// What goes out once a transaction is durable.
@@ -203,6 +229,7 @@ struct Effects {
     updates: Vec<sparkplug::Update>,
     observed: Vec<oneshot::Sender<()>>,
     accepted: Vec<oneshot::Sender<u64>>,
+    erased: Vec<(oneshot::Sender<Erasures>, Vec<Erasure>)>,
 }
 
 impl House {
@@ -234,6 +261,8 @@ impl House {
                 closing,
                 settle_by: None,
                 recording: None,
+                retention: SignedDuration::MAX,
+                register_retention: SignedDuration::MAX,
             },
             Door { messages: door, room: Arc::new(Semaphore::new(ROOM as usize)) },
             shared,
@@ -245,11 +274,21 @@ impl House {
         self.recording = Some(Mutex::new(recording));
     }
 
+    /// Guests' data is kept as `privacy` says.
+    #[must_use]
+    pub(crate) fn keeping_guests(mut self, privacy: &PrivacyConfig) -> Self {
+        let days = |days: u32| SignedDuration::from_hours(i64::from(days) * 24);
+        self.retention = days(privacy.retention_days);
+        self.register_retention = days(privacy.register_days);
+        self
+    }
+
     /// Works until it is told to close, takes what still waits, then closes the store in good order.
     pub(crate) async fn run(mut self) -> Result<(), StoreError> {
         let clean = self.store.was_closed();
         self.take(vec![observed(Fact::Started { clean })])?;
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+        let mut tell_audit = tokio::time::interval(TELL_AUDIT);
         loop {
             let mut group = Vec::new();
             let wake = self.until_wake();
@@ -273,7 +312,14 @@ impl House {
                 _ = housekeeping.tick() => {
                     tokio::task::block_in_place(|| self.store.sweep(Timestamp::now(), SWEEP_ROWS))?;
                     group.push(observed(Fact::Tick));
+                    let before = ago(self.register_retention);
+                    tokio::task::block_in_place(|| {
+                        self.store.register().map_or(Ok(0), |register| register.sweep(before))
+                    })?;
+                    let before = ago(self.retention);
+                    group.push(Message::Erase(Target::LeftBefore(before, MOST_EXPIRED), None));
                 }
+                _ = tell_audit.tick() => group.push(Message::TellAudit),
             }
             self.take(group)?;
         }
@@ -299,12 +345,12 @@ impl House {
         for message in group {
             match message {
                 Message::Observed(observation, done) => {
-                    self.apply(&mut property, &observation, &mut batch, &mut effects);
+                    self.apply(&mut property, &pan::masked(observation), &mut batch, &mut effects);
                     effects.observed.extend(done);
                 }
                 Message::AllObserved(observations, _room) => {
-                    for observation in &observations {
-                        self.apply(&mut property, observation, &mut batch, &mut effects);
+                    for observation in observations {
+                        self.apply(&mut property, &pan::masked(observation), &mut batch, &mut effects);
                     }
                 }
                 Message::Acknowledged { lane, mark, durable } => {
@@ -326,6 +372,11 @@ impl House {
                 }
                 Message::Delivered(number) => batch.delivered.push(number),
                 Message::Update(updates) => self.updates = Some(updates),
+                Message::Erase(target, done) => {
+                    let erasures = self.erase(&mut property, &target, now, &mut batch, &mut effects)?;
+                    effects.erased.extend(done.map(|done| (done, erasures)));
+                }
+                Message::TellAudit => self.tell_audit(now, &mut batch)?,
             }
         }
         effects.published.complete(&property);
@@ -345,6 +396,46 @@ impl House {
         }
         if !batch.changes.is_empty() || !batch.touched.is_empty() {
             self.shared.version.send_modify(|version| *version += 1);
+        }
+        Ok(())
+    }
+
+    /// Erases what `target` names, in this transaction. What goes by its time leaves a row in the audit trail here;
+    /// whoever asked has left theirs.
+    fn erase(
+        &mut self,
+        property: &mut Property,
+        target: &Target,
+        now: Timestamp,
+        batch: &mut Batch,
+        effects: &mut Effects,
+    ) -> Result<Vec<Erasure>, StoreError> {
+        let erasures = self.store.plan_erasure(target, now)?;
+        if let (Target::LeftBefore(..), false) = (target, erasures.is_empty()) {
+            let what = format!("{} records of guests erased", erasures.len());
+            self.store.audit().append(now, "engawa", "their time is over", &what)?;
+        }
+        for erasure in &erasures {
+            let fact = Fact::GuestErased { erasure: erasure.clone() };
+            self.apply(property, &Observation::new(now, fact), batch, effects);
+        }
+        batch.erased.extend(erasures.iter().cloned());
+        Ok(erasures)
+    }
+
+    fn tell_audit(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), StoreError> {
+        let (head, told) = (self.store.audit().head()?, self.store.audit_told()?);
+        if let Some(told) = told.as_ref().filter(|told| told.rows > head.rows) {
+            tracing::error!(
+                ends = head.rows,
+                told = told.rows,
+                "the audit trail of guests' data was cut: run `engawa guest audit --verify`"
+            );
+            return Ok(());
+        }
+        if head.rows > 0 && told.as_ref() != Some(&head) {
+            batch.changes.push((now, Change::AuditHead { rows: head.rows, hash: head.hash.clone() }));
+            batch.audit = Some(head);
         }
         Ok(())
     }
@@ -404,7 +495,7 @@ impl House {
                 Ok(command) => {
                     // Who asked is told by the way it came, not by what it says of itself.
                     let command = Command { source: CommandSource::Cloud, ..command };
-                    let observation = Observation::new(now, Fact::Asked { command });
+                    let observation = pan::masked(Observation::new(now, Fact::Asked { command }));
                     self.apply(property, &observation, batch, effects);
                 }
                 Err(error) => {
@@ -443,6 +534,11 @@ impl House {
         for done in effects.accepted {
             let _ = done.send(self.store.inbox_mark());
         }
+        for (done, erasures) in effects.erased {
+            // What is not complete now is tried again with the next sweep.
+            let complete = self.store.finish_erasures(Timestamp::now()).unwrap_or(false);
+            let _ = done.send((erasures, complete));
+        }
         self.publishing.let_out(effects.published);
         if let Some(updates) = &self.updates {
             for update in effects.updates {
@@ -471,6 +567,10 @@ async fn until(instant: Option<tokio::time::Instant>) {
     if let Some(instant) = instant {
         tokio::time::sleep_until(instant).await;
     }
+}
+
+fn ago(duration: SignedDuration) -> Timestamp {
+    Timestamp::now().checked_sub(duration).unwrap_or(Timestamp::MIN)
 }
 
 fn observed(fact: Fact) -> Message {

@@ -1,6 +1,7 @@
 //! What the command line lists from the store, whether the agent runs or not.
 
 use crate::config::Loaded;
+use crate::guest_cmd::{self, Who};
 use engawa_api::{BusTraffic, Client, UnitTraffic};
 use engawa_model::{DeviceId, DeviceState, PointId, Property, Quality, Stay};
 use engawa_store::{DATABASE_FILE, DatabaseKey, Reader};
@@ -25,9 +26,16 @@ pub(crate) fn notes(loaded: &Loaded) -> anyhow::Result<BTreeMap<DeviceId, String
     Ok(stored(loaded)?.notes().clone())
 }
 
-/// `engawa rooms`.
-pub(crate) fn rooms(loaded: &Loaded, as_json: bool) -> anyhow::Result<()> {
-    let property = stored(loaded)?;
+/// `engawa rooms`; with guests' names where `who` asks for them.
+pub(crate) fn rooms(loaded: &Loaded, who: Option<&Who>, as_json: bool) -> anyhow::Result<()> {
+    let property = match who {
+        Some(who) => guest_cmd::viewer(loaded)?.house(
+            &who.asker()?,
+            loaded.property_spec(),
+            jiff::Timestamp::now(),
+        )??,
+        None => stored(loaded)?,
+    };
     let mut out = io::stdout().lock();
     for (id, room) in property.rooms() {
         let stays: Vec<&Stay> = property.stays_in(id).collect();

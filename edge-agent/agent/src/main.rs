@@ -1,5 +1,6 @@
 //! `engawa`: the agent that runs in the hotel, and its command line.
 
+mod backup_cmd;
 mod broker_cmd;
 mod cli;
 mod config;
@@ -7,11 +8,13 @@ mod desk;
 mod devices_cmd;
 mod enroll;
 mod found_cmd;
+mod guest_cmd;
 mod house;
 mod journal;
 mod line_args;
 mod listing;
 mod outlets;
+mod pan;
 mod profile_cmd;
 mod publishing;
 mod recording;

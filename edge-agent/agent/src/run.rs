@@ -22,6 +22,7 @@ use engawa_field::mqtt::{
 use engawa_link::{EdgeLink, Identity, IdentityError, LinkState, Tuning};
 use engawa_model::{LinkId, ObservationSink, Property, PropertyId, Timestamp};
 use engawa_pms::tcp::{Shell, SystemClock};
+use engawa_store::vault::{AuditTrail, Register, VaultKey};
 use engawa_store::{DatabaseKey, Limits, Store};
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
@@ -65,11 +66,17 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     std::fs::create_dir_all(&config.store.dir)
         .with_context(|| format!("making the folder {}", config.store.dir.display()))?;
     let key = DatabaseKey::load_or_create(&loaded.key_file())?;
-    let store = Store::open(&config.store.dir, &key, Limits::default())?;
+    let vault_key = VaultKey::load_or_create(&loaded.vault_key_file()).context("the guest vault's key")?;
+    let mut store = Store::open_with(&config.store.dir, &key, &vault_key, Limits::default())?;
     let mut property = store.load(loaded.property_spec())??;
     property.govern(loaded.policy());
     property.ring_with(config.wake_up.spec());
     property.speak(&config.property.language);
+    tell_of_the_vault(&store)?;
+    if config.privacy.register {
+        let key = DatabaseKey::load_or_create(&loaded.register_key_file()).context("the register's key")?;
+        store.keep_register(Register::open(&config.store.dir, &key)?);
+    }
     let stays = property.stays().len();
     tracing::info!(property = %config.property.id, stays, "the house is open");
 
@@ -109,7 +116,8 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
             Err(error) => tracing::warn!(%error, "no day can be recorded"),
         }
     }
-    let mut house = tokio::spawn(house.run());
+    let audit = AuditTrail::open(&config.store.dir, &key)?;
+    let mut house = tokio::spawn(house.keeping_guests(&config.privacy).run());
     let journal = Arc::new(Journal::new(epoch, &config.store.dir, key, door.clone(), Arc::clone(&shared)));
     let supervisor = Supervisor::default();
     let parts = Parts { supervisor: supervisor.clone(), door, shared, journal };
@@ -130,7 +138,7 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
         parts.start_sparkplug(sparkplug, mqtt, &config.property.id, &numbers);
     }
     let cloud = config.cloud.clone().map(|cloud| parts.start_cloud(cloud));
-    parts.start_api(loaded, cloud, tallies);
+    parts.start_api(loaded, cloud, tallies, audit);
     let shared = Arc::clone(&parts.shared);
     supervisor.keep(
         "watchdog",
@@ -160,6 +168,25 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
         bail!("the house ended by itself");
     }
     tracing::info!("the house is closed");
+    Ok(())
+}
+
+/// What whoever looks into the log should know of the guests' data.
+fn tell_of_the_vault(store: &Store) -> anyhow::Result<()> {
+    if store.adopted() > 0 {
+        tracing::info!(
+            guests = store.adopted(),
+            "guests' data has moved from the house's documents into the vault"
+        );
+    }
+    let dark = store.dark()?;
+    if dark > 0 {
+        tracing::warn!(
+            guests = dark,
+            "the data of guests in the house can't be read, because their keys are not in vault-keys.db (a backup was put \
+             back, or that file was lost): the PMS's next list brings it back, ask for one with the command `resync`"
+        );
+    }
     Ok(())
 }
 
@@ -399,9 +426,11 @@ impl Parts {
         loaded: &Loaded,
         cloud: Option<watch::Receiver<LinkState>>,
         tallies: Vec<Arc<Tally>>,
+        audit: AuditTrail,
     ) {
         let desk = Arc::new(Desk {
             language: loaded.config.property.language.clone(),
+            audit: Mutex::new(audit),
             name: loaded.config.property.name.clone(),
             started_at: Timestamp::now(),
             shared: Arc::clone(&self.shared),

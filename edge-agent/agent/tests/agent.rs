@@ -86,7 +86,7 @@ fn listed(arguments: &[&str], config: &Path) -> Vec<Value> {
 }
 
 fn rooms(config: &Path) -> Vec<Value> {
-    listed(&["rooms", "--json"], config)
+    listed(&["rooms", "--json", "--as", "test", "--reason", "test"], config)
 }
 
 fn stays(rooms: &[Value], room: &str) -> Vec<String> {

@@ -3,8 +3,8 @@
 //! Why a trait: the API knows neither the store nor the loop that runs the house. Whoever does, implements
 //! this; a test or the preview example serves a made-up house through the same door.
 
-use crate::{BusTraffic, HouseView};
-use engawa_model::{Command, CommandKey, CommandOutcome, Lane, Timestamp};
+use crate::{Asker, BusTraffic, Erased, HouseView};
+use engawa_model::{Command, CommandKey, CommandOutcome, Lane, StayId, Timestamp};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -32,6 +32,12 @@ pub trait House: Send + Sync + 'static {
     fn language(&self) -> Option<&str> {
         None
     }
+
+    /// The picture with its guests' names. Who asks, and why, is durable in the audit trail before it is given.
+    fn named_view(&self, asker: Asker) -> BoxFuture<'_, Result<Arc<HouseView>, HouseError>>;
+
+    /// Erases all that is held on the guests of a reservation number; ready when that is durable.
+    fn erase(&self, asker: Asker, stay: StayId) -> BoxFuture<'_, Result<Erased, HouseError>>;
 
     /// What the drivers have counted on their buses; nothing where there are none.
     fn traffic(&self) -> Vec<BusTraffic> {

@@ -3,7 +3,8 @@
 //! It is served on two doors, because there is no login yet and a door's reach has to stand for its
 //! rights. The *TCP door* is loopback by default, read-only, and shows the house without its guests
 //! ([`HouseView::without_personal_data`]). The *socket door* is a Unix socket of mode 0600: whoever can
-//! open it is the agent's own user or root, sees names, and may give commands.
+//! open it is the agent's own user or root and may give commands; guests' names are shown there to whoever
+//! says who asks and why ([`Asker`]), which is kept.
 //!
 //! Terms: a *view* is a copy of the property made for reading, built by one pure function
 //! ([`HouseView::build`]); a *house* ([`House`]) is whoever keeps the view current and takes commands;
@@ -18,6 +19,7 @@ mod config;
 mod doors;
 mod events;
 mod guard;
+mod guests;
 mod house;
 mod listen;
 mod metrics;
@@ -31,6 +33,7 @@ mod view;
 pub use client::{Client, ClientError};
 pub use config::{ApiConfig, ApiConfigError, DEFAULT_LISTEN, DEFAULT_SOCKET};
 pub use doors::{Bound, MAX_BODY, MAX_EVENT_STREAMS, REQUEST_TIMEOUT, ServeError, serve};
+pub use guests::{Asker, Erase, Erased};
 pub use house::{Accepted, CommandError, CommandReport, Health, House, HouseError, LogPage, LogRow};
 pub use picture::Surroundings;
 pub use problem::Problem;

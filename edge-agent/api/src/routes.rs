@@ -5,8 +5,8 @@
 
 use crate::board::Board;
 use crate::doors::{Door, MAX_EVENT_STREAMS};
-use crate::house::{CommandError, CommandReport, HouseError, LogPage};
-use crate::{Accepted, Health, HouseView, Problem, events, metrics, page};
+use crate::house::{CommandError, CommandReport, House, HouseError, LogPage};
+use crate::{Accepted, Health, HouseView, Problem, events, guests, metrics, page};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -55,7 +55,7 @@ pub(crate) struct Desk {
 
 impl Desk {
     /// The view that this door may show.
-    fn view(&self) -> Arc<HouseView> {
+    pub(crate) fn view(&self) -> Arc<HouseView> {
         match self.door {
             Door::Tcp => Arc::clone(&self.board.now().view),
             Door::Socket => self.board.house().view(),
@@ -68,8 +68,13 @@ impl Desk {
         Words::accepted(wanted, self.board.house().language()).language()
     }
 
+    /// The house behind the door.
+    pub(crate) fn house(&self) -> &Arc<dyn House> {
+        self.board.house()
+    }
+
     /// Refuses what is only for the socket door.
-    fn socket_only(&self, what: &'static str) -> Result<(), Problem> {
+    pub(crate) fn socket_only(&self, what: &'static str) -> Result<(), Problem> {
         match self.door {
             Door::Socket => Ok(()),
             Door::Tcp => Err(Problem::new(
@@ -96,10 +101,8 @@ pub(crate) fn router(desk: Desk) -> Router {
             get(|State(desk): State<Desk>| async move { Json(desk.board.house().traffic()) }),
         )
         .route("/api/status", get(|State(desk): State<Desk>| async move { Json(desk.view().status()) }))
-        .route(
-            "/api/rooms",
-            get(|State(desk): State<Desk>| async move { Json(&desk.view().rooms).into_response() }),
-        )
+        .route("/api/rooms", get(guests::rooms))
+        .route("/api/guests/erase", axum::routing::post(guests::erase))
         .route(
             "/api/devices",
             get(|State(desk): State<Desk>| async move { Json(&desk.view().devices).into_response() }),
@@ -270,7 +273,7 @@ fn command_problem(error: &CommandError) -> Problem {
     Problem::new(status, code, error.to_string())
 }
 
-fn house_problem(error: &HouseError) -> Problem {
+pub(crate) fn house_problem(error: &HouseError) -> Problem {
     let (status, code) = match error {
         HouseError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         HouseError::Failed(source) => {

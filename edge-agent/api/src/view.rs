@@ -273,6 +273,15 @@ impl HouseView {
         masked
     }
 
+    /// The rooms without their guests' names: who asked for names has said why.
+    pub fn rooms_without_names(&self) -> Vec<RoomView> {
+        let mut rooms = self.rooms.clone();
+        for stay in rooms.iter_mut().flat_map(|room| &mut room.stays) {
+            stay.name = None;
+        }
+        rooms
+    }
+
     /// The answer of `/api/status`: the house in a few numbers.
     pub fn status(&self) -> Status {
         let count = |wanted: fn(&RoomView) -> bool| self.rooms.iter().filter(|room| wanted(room)).count();

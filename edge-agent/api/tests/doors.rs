@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 use engawa_api::{
-    Accepted, ApiConfig, BusTraffic, Client, ClientError, CommandError, CommandReport, Health, House,
-    HouseError, HouseView, LogRow, Quantiles, RoomView, Surroundings, SyncView, UnitTraffic, serve,
+    Accepted, ApiConfig, Asker, BusTraffic, Client, ClientError, CommandError, CommandReport, Erase, Erased,
+    Health, House, HouseError, HouseView, LogRow, Quantiles, RoomView, Surroundings, SyncView, UnitTraffic,
+    serve,
 };
 use engawa_model::{
-    ClimateDefaults, Command, CommandKey, CommandSource, Currency, DeviceId, DeviceSpec, Fact, GuestRecord,
-    Observation, Personal, PointId, PointSpec, Presence, Property, PropertyId, PropertySpec, Quality, Role,
-    RoomFlags, RoomId, RoomSpec, Season, StayId, Timestamp, Value,
+    ClimateDefaults, Command, CommandKey, CommandSource, Currency, DeviceId, DeviceSpec, Erasure,
+    ErasureReason, Fact, GuestRecord, Observation, Personal, PointId, PointSpec, Presence, Property,
+    PropertyId, PropertySpec, Quality, Role, RoomFlags, RoomId, RoomSpec, Season, StayId, Timestamp, Value,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -30,6 +31,7 @@ const ROOM: &str = "1<b>&\"'/2";
 struct SmallHouse {
     property: Mutex<Property>,
     version: watch::Sender<u64>,
+    asked: Mutex<Vec<Asker>>,
 }
 
 impl SmallHouse {
@@ -83,6 +85,24 @@ impl House for SmallHouse {
 
     fn log(&self, _after: u64, _limit: usize) -> BoxFuture<'_, Result<Vec<LogRow>, HouseError>> {
         async move { Ok(Vec::new()) }.boxed()
+    }
+
+    fn named_view(&self, asker: Asker) -> BoxFuture<'_, Result<Arc<HouseView>, HouseError>> {
+        self.asked.lock().unwrap().push(asker);
+        async move { Ok(self.view()) }.boxed()
+    }
+
+    fn erase(&self, asker: Asker, stay: StayId) -> BoxFuture<'_, Result<Erased, HouseError>> {
+        self.asked.lock().unwrap().push(asker);
+        let erasure = Erasure {
+            stay,
+            record: "00".into(),
+            at: Timestamp::UNIX_EPOCH,
+            reason: ErasureReason::Asked,
+            signer: String::new(),
+            signature: String::new(),
+        };
+        async move { Ok(Erased { tombstones: vec![erasure], complete: true }) }.boxed()
     }
 
     fn traffic(&self) -> Vec<BusTraffic> {
@@ -162,8 +182,11 @@ async fn open() -> Open {
         resync_every_s: 3600,
         order_ttl_s: 3600,
     };
-    let house =
-        Arc::new(SmallHouse { property: Mutex::new(Property::new(spec)), version: watch::Sender::new(0) });
+    let house = Arc::new(SmallHouse {
+        property: Mutex::new(Property::new(spec)),
+        version: watch::Sender::new(0),
+        asked: Mutex::default(),
+    });
     house.apply(Fact::GuestSeen {
         stay: StayId::from("4711"),
         room: RoomId::from(ROOM),
@@ -251,9 +274,25 @@ async fn the_page_shows_the_house_and_no_guest() {
         }
     }
     assert!(get(open.tcp, "/api/log").await.starts_with("HTTP/1.1 403"), "a history of stays is personal");
-    // Who can open the socket sees them.
+    assert!(get(open.tcp, "/api/rooms?as=me&reason=x").await.starts_with("HTTP/1.1 403"), "not on this door");
+    // Who can open the socket sees them, with a name and a reason.
     let rooms: Vec<RoomView> = open.client.get("/api/rooms").await.unwrap();
+    assert_eq!((rooms[0].occupied, rooms[0].stays[0].name.as_deref()), (true, None));
+    for half in ["/api/rooms?as=ann", "/api/rooms?reason=x", "/api/rooms?as=ann&reason=%20"] {
+        let refused = open.client.get::<Vec<RoomView>>(half).await;
+        assert!(matches!(refused, Err(ClientError::Refused(_))), "{half}: {refused:?}");
+    }
+    assert_eq!(open.house.asked.lock().unwrap().len(), 0);
+    let rooms: Vec<RoomView> = open.client.get("/api/rooms?as=ann&reason=lost%20keys").await.unwrap();
     assert_eq!(rooms[0].stays[0].name, Some(format!("Hanako-unseen {NAME}")));
+    let asked = open.house.asked.lock().unwrap().clone();
+    assert_eq!(asked, [Asker { who: "ann".into(), reason: "lost keys".into() }]);
+    let erase = Erase { reservation: "4711".into(), who: "ann".into(), reason: "asked".into() };
+    let erased: Erased = open.client.post("/api/guests/erase", &erase).await.unwrap();
+    assert_eq!((erased.tombstones[0].stay.as_str(), erased.complete), ("4711", true));
+    let unsaid = Erase { who: String::new(), ..erase };
+    let refused = open.client.post::<_, Erased>("/api/guests/erase", &unsaid).await;
+    assert!(matches!(refused, Err(ClientError::Refused(_))), "{refused:?}");
     open.cancel.cancel();
 }
 

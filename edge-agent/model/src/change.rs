@@ -257,6 +257,19 @@ pub enum Change {
         /// The alert as it is now.
         alert: Alert,
     },
+    /// What was held on a guest is erased: whoever has a copy of the stay's particulars drops it.
+    Erased {
+        /// The signed tombstone.
+        #[serde(flatten)]
+        erasure: crate::Erasure,
+    },
+    /// The end of the audit trail of personal data: a trail that is cut or made anew later does not fit it.
+    AuditHead {
+        /// The number of its newest row.
+        rows: u64,
+        /// The digest of that row (SHA-256, hexadecimal).
+        hash: String,
+    },
     /// The agent has started.
     Started {
         /// False after a crash or power cut.
@@ -312,7 +325,7 @@ impl Change {
             | Self::DeviceFound { .. }
             | Self::DeviceFoundGone { .. }
             | Self::Started { .. } => Lane::Alarms,
-            Self::CommandAccepted { .. } => Lane::Audit,
+            Self::CommandAccepted { .. } | Self::AuditHead { .. } => Lane::Audit,
             Self::Reported { .. } => Lane::Telemetry,
             _ => Lane::Stays,
         }
@@ -342,6 +355,8 @@ impl Change {
             Self::DeviceFoundGone { .. } => "device_found_gone",
             Self::Link { .. } => "link",
             Self::Alert { .. } => "alert",
+            Self::Erased { .. } => "erased",
+            Self::AuditHead { .. } => "audit_head",
             Self::Started { .. } => "started",
             Self::WakeUp { .. } => "wake_up",
             Self::ArrivalExpected { .. } => "arrival_expected",

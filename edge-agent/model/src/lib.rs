@@ -14,6 +14,7 @@ pub mod arbitration;
 mod change;
 mod command;
 mod device;
+mod erasure;
 pub mod firewall;
 mod found;
 mod ids;
@@ -31,6 +32,7 @@ pub use alert::{Alert, AlertKind};
 pub use change::{Change, Lane};
 pub use command::{Action, Command, CommandOutcome, CommandSource};
 pub use device::{DeviceHealth, DeviceState, LinkHealth, MOST_NOTE, PointState};
+pub use erasure::{Erasure, ErasureReason};
 pub use found::{Found, FoundAbout, FoundEntity};
 pub use ids::{
     CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber, PropertyId, RoomId, StayId, WakeId,

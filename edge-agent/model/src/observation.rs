@@ -236,6 +236,11 @@ pub enum Fact {
         /// False after a crash or power cut.
         clean: bool,
     },
+    /// The vault erases what it holds on a guest, in the transaction that this ends in.
+    GuestErased {
+        /// The signed tombstone.
+        erasure: crate::Erasure,
+    },
     /// Time has passed.
     Tick,
     /// The PMS asks for a wake-up call (WR).

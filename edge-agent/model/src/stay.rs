@@ -30,6 +30,9 @@ pub struct Stay {
     /// Address for mail, where the PMS tells one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<Personal<String>>,
+    /// True where the guest's personal data was erased: what the PMS tells of it is not taken again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub erased: bool,
     /// The set point that this guest chose at the wall, °C; moves with the guest.
     pub comfort: Option<f64>,
     /// When the house learnt of the check-in.

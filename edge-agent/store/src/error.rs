@@ -48,6 +48,36 @@ pub enum StoreError {
         #[source]
         source: rusqlite::Error,
     },
+    /// The vault's keys can't be opened, or not with this key.
+    #[error(
+        "opening the guests' keys in {}: is the vault's key the one they were made with? Put that key back; or move this \
+         file away: the agent then starts with the guests' data dark, and the PMS's next list brings back who is in the \
+         house",
+        path.display()
+    )]
+    Vault {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's answer.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A key can't be had.
+    #[error(transparent)]
+    Key(#[from] crate::KeyError),
+    /// What is stored can't be opened, though its key is there: it was changed by somebody else, or the disk is bad.
+    #[error(
+        "{0} is damaged, or was changed by somebody else: restore the last backup, and tell who maintains the gateway"
+    )]
+    Damaged(&'static str),
+    /// The system gives no random bytes, or a value can't be sealed.
+    #[error("sealing personal data failed: {0}")]
+    Sealing(&'static str),
+    /// A read of personal data without a word of who reads, or why.
+    #[error(
+        "personal data is given out with a name and a reason only: `{0}` is empty or longer than 200 characters"
+    )]
+    Unsaid(&'static str),
     /// The folder can't be made or read.
     #[error("{doing} {}", path.display())]
     Folder {

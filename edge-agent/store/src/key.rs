@@ -1,5 +1,6 @@
 //! The key of the database: 256 bits, in a file that only the service can read, or handed over by systemd.
 
+use data_encoding::HEXLOWER;
 use rand::TryRngCore;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -101,6 +102,16 @@ impl DatabaseKey {
             .map_err(fault("making"))?;
         file.write_all(digits.as_bytes()).and_then(|()| file.sync_all()).map_err(fault("writing"))?;
         Ok(Self(digits))
+    }
+
+    /// A key made of 32 bytes.
+    pub(crate) fn of_bytes(bytes: &[u8; 32]) -> Self {
+        Self(Zeroizing::new(HEXLOWER.encode(bytes)))
+    }
+
+    /// The key's 64 hexadecimal digits.
+    pub(crate) fn digits(&self) -> &str {
+        &self.0
     }
 
     /// The statement that unlocks a connection.

@@ -6,8 +6,11 @@
 //! Terms: the *journal* is the outbox, rows with dense sequence numbers per lane; the *epoch* is the random
 //! id of this journal's life; a *mark* is the highest sequence number that the other side has.
 //!
+//! Personal data is sealed under a key for each stay before it reaches this file: see [`vault`].
+//!
 //! Never: a second writer; an effect before its commit; a journal row changed after it was written.
 
+mod backup;
 mod error;
 mod journal;
 mod key;
@@ -15,6 +18,7 @@ mod migrations;
 mod reader;
 #[doc(hidden)]
 pub mod testing;
+pub mod vault;
 mod writer;
 
 pub use error::StoreError;

@@ -8,6 +8,7 @@ const STEPS: &[M<'_>] = &[
     M::up(include_str!("migrations/001_state_and_journal.sql")),
     M::up(include_str!("migrations/002_inbox.sql")),
     M::up(include_str!("migrations/003_events.sql")),
+    M::up(include_str!("migrations/004_vault.sql")),
 ];
 
 /// The schema version of this release.

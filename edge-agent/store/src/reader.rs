@@ -1,8 +1,11 @@
 //! Read-only connections: they see the last commit, and never make the writer wait.
 
+use crate::vault::{self, AuditHead, Keyring};
 use crate::{DatabaseKey, JournalRow, LaneMarks, StoreError};
-use engawa_model::{Lane, Property, PropertySpec, RestoreError};
-use rusqlite::{Connection, OpenFlags, params};
+use data_encoding::HEXLOWER;
+use engawa_model::{Lane, Property, PropertySpec, RestoreError, StayId, Timestamp};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::path::Path;
 
@@ -19,23 +22,19 @@ pub struct WaitingEvent {
 
 /// A read-only connection.
 pub struct Reader {
-    connection: Connection,
+    pub(crate) connection: Connection,
 }
+
+/// Rows of the journal that an export holds at most, the newest ones.
+const MOST_EXPORTED: u32 = 10_000;
 
 impl Reader {
     /// Opens `path` for reading.
     ///
     /// # Errors
     /// A file that is absent, damaged, or locked by another key.
-    #[allow(clippy::disallowed_methods, reason = "the one place that opens reading connections")]
     pub fn open(path: &Path, key: &DatabaseKey) -> Result<Self, StoreError> {
-        let fault = |source| StoreError::Open { path: path.to_owned(), source };
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(fault)?;
-        connection.execute_batch(&key.pragma()).map_err(fault)?;
-        connection.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA cache_size = -512;").map_err(fault)?;
-        connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())).map_err(fault)?;
-        Ok(Self { connection })
+        Ok(Self { connection: connect_read_only(path, key)? })
     }
 
     /// Rows of `lane` after `after`, in order; at most `max_rows`, and but for the first no more than
@@ -160,12 +159,60 @@ impl Reader {
         rows.collect::<Result<_, _>>().map_err(&doing)
     }
 
-    /// The stored property, as of the last commit.
+    /// The stored property, as of the last commit, without the personal data of its guests: those are read through
+    /// [`crate::vault::Viewer`].
     ///
     /// # Errors
     /// A state that can't be read.
     pub fn load(&self, spec: PropertySpec) -> Result<Result<Property, RestoreError>, StoreError> {
-        load(&self.connection, spec)
+        load(&self.connection, spec, None)
+    }
+
+    /// The end of the audit trail, as it was last told to the cloud.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn audit_told(&self) -> Result<Option<AuditHead>, StoreError> {
+        audit_told(&self.connection)
+    }
+
+    /// The stored documents that name a stay.
+    pub(crate) fn documents_of(&self, stay: &StayId) -> Result<Vec<Value>, StoreError> {
+        let sql =
+            "SELECT kind, key, body, changed_us FROM state WHERE instr(CAST(body AS TEXT), ?1) > 0 LIMIT ?2";
+        self.naming(sql, stay, |kind, key, body| {
+            (kind == "stay" && key == stay.as_str()) || body["stay"] == stay.as_str()
+        })
+    }
+
+    /// The newest rows of the journal that name a stay.
+    pub(crate) fn journal_of(&self, stay: &StayId) -> Result<Vec<Value>, StoreError> {
+        let sql = "SELECT kind, CAST(seq AS TEXT), body, at_us FROM journal
+                   WHERE lane <> 5 AND instr(CAST(body AS TEXT), ?1) > 0 ORDER BY at_us DESC LIMIT ?2";
+        self.naming(sql, stay, |_, _, body| body["stay"] == stay.as_str())
+    }
+
+    fn naming(
+        &self,
+        sql: &str,
+        stay: &StayId,
+        is_of: impl Fn(&str, &str, &Value) -> bool,
+    ) -> Result<Vec<Value>, StoreError> {
+        let doing = StoreError::sql("reading what names a stay");
+        let mut statement = self.connection.prepare(sql).map_err(&doing)?;
+        let mut rows = statement.query(params![stay.as_str(), MOST_EXPORTED]).map_err(&doing)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(&doing)? {
+            let (kind, key): (String, String) = (row.get(0).map_err(&doing)?, row.get(1).map_err(&doing)?);
+            let body: Vec<u8> = row.get(2).map_err(&doing)?;
+            let at_us: i64 = row.get(3).map_err(&doing)?;
+            let Ok(body) = serde_json::from_slice::<Value>(&body) else { continue };
+            if is_of(&kind, &key, &body) {
+                let at = Timestamp::from_microsecond(at_us).unwrap_or(Timestamp::UNIX_EPOCH);
+                found.push(json!({ "kind": kind, "key": key, "at": at, "body": body }));
+            }
+        }
+        Ok(found)
     }
 
     /// How far each lane is.
@@ -177,17 +224,49 @@ impl Reader {
     }
 }
 
+/// A connection for reading.
+#[allow(clippy::disallowed_methods, reason = "the one place that opens reading connections")]
+pub(crate) fn connect_read_only(path: &Path, key: &DatabaseKey) -> Result<Connection, StoreError> {
+    let fault = |source| StoreError::Open { path: path.to_owned(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(fault)?;
+    connection.execute_batch(&key.pragma()).map_err(fault)?;
+    connection.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA cache_size = -512;").map_err(fault)?;
+    connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())).map_err(fault)?;
+    Ok(connection)
+}
+
+/// The stored property; with `keyring` its guests' personal data, too.
 pub(crate) fn load(
     connection: &Connection,
     spec: PropertySpec,
+    keyring: Option<&Keyring>,
 ) -> Result<Result<Property, RestoreError>, StoreError> {
     let doing = StoreError::sql("reading the stored state");
     let mut statement = connection.prepare("SELECT kind, key, body FROM state").map_err(&doing)?;
-    let rows = statement
+    let mut rows = statement
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .and_then(Iterator::collect::<Result<Vec<(String, String, Vec<u8>)>, _>>)
         .map_err(&doing)?;
+    if let Some(keyring) = keyring {
+        for (kind, key, body) in &mut rows {
+            if let Some(kind) = vault::personal_kind(kind) {
+                vault::unseal(connection, keyring, kind, key, body)?;
+            }
+        }
+    }
     Ok(Property::restore(spec, rows.iter().map(|(k, key, body)| (k.as_str(), key.as_str(), body.as_slice()))))
+}
+
+pub(crate) fn audit_told(connection: &Connection) -> Result<Option<AuditHead>, StoreError> {
+    let head = |row: &rusqlite::Row<'_>| {
+        let (rows, hash): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        Ok(AuditHead { rows: rows.cast_unsigned(), hash: HEXLOWER.encode(&hash) })
+    };
+    connection
+        .query_row("SELECT rows, hash FROM audit_head", [], head)
+        .optional()
+        .map_err(StoreError::sql("reading what was told of the audit trail"))
 }
 
 pub(crate) fn marks(connection: &Connection) -> Result<Vec<LaneMarks>, StoreError> {

@@ -1,7 +1,9 @@
 //! The one writer. It is not shared: whoever owns the [`Store`] owns the only writing connection.
 
+use crate::vault::{self, AuditHead, AuditTrail, Keyring, Register, Stage, VaultKey};
 use crate::{DATABASE_FILE, DatabaseKey, LaneMarks, Reader, StoreError, migrations};
-use engawa_model::{Change, Entity, Lane, Property, PropertySpec, Timestamp};
+use data_encoding::HEXLOWER;
+use engawa_model::{Change, Entity, Erasure, Lane, Property, PropertySpec, Timestamp};
 use rand::RngCore;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +64,10 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// Numbers of events that needn't wait any more.
     pub delivered: Vec<u64>,
+    /// Guests' records that are erased.
+    pub erased: Vec<Erasure>,
+    /// The end of the audit trail, where it goes to the cloud.
+    pub audit: Option<AuditHead>,
 }
 
 impl Batch {
@@ -73,6 +79,8 @@ impl Batch {
             && self.acknowledged.is_empty()
             && self.events.is_empty()
             && self.delivered.is_empty()
+            && self.erased.is_empty()
+            && self.audit.is_none()
     }
 }
 
@@ -93,6 +101,12 @@ pub struct Store {
     _lock: File,
     path: PathBuf,
     key: DatabaseKey,
+    keyring: Keyring,
+    audit: AuditTrail,
+    /// The guest register, where the house keeps one.
+    register: Option<Register>,
+    /// Guests whose data was in documents of an older release.
+    adopted: usize,
     limits: Limits,
     epoch: u64,
     clean: bool,
@@ -117,10 +131,34 @@ impl Store {
             path: dir.to_owned(),
             source,
         })?;
+        let vault_key = VaultKey::load_or_create(&dir.join(vault::KEY_FILE))?;
+        Self::open_with(dir, key, &vault_key, limits)
+    }
+
+    /// As [`Self::open`], with a key of the vault that lies elsewhere.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and a vault that is locked by another key.
+    pub fn open_with(
+        dir: &Path,
+        key: &DatabaseKey,
+        vault_key: &VaultKey,
+        limits: Limits,
+    ) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(dir).map_err(|source| StoreError::Folder {
+            doing: "making the store's folder",
+            path: dir.to_owned(),
+            source,
+        })?;
         let lock = lock(dir)?;
         let path = dir.join(DATABASE_FILE);
         let mut connection = connect(&path, key)?;
         migrations::migrate_to(&mut connection, migrations::LATEST)?;
+        let mut keyring = Keyring::open(dir, vault_key)?;
+        let audit = AuditTrail::open(dir, key)?;
+        // Erasures that the last owner could not end come before anything is read.
+        vault::finish(&connection, &mut keyring, Timestamp::now())?;
+        let adopted = vault::adopt(&mut connection, &mut keyring)?;
         let single = |name: &'static str| {
             connection
                 .query_row("SELECT value FROM single WHERE name = ?1", [name], |row| row.get::<_, i64>(0))
@@ -141,6 +179,9 @@ impl Store {
         // A file that was never started has no crash behind it.
         let clean = single("clean")?.is_none_or(|clean| clean == 1);
         let inbox = single("inbox")?.unwrap_or(0).cast_unsigned();
+        if !clean {
+            vault::reindex(&connection, &mut keyring, Timestamp::now())?;
+        }
         connection
             .execute("INSERT OR REPLACE INTO single (name, value) VALUES ('clean', 0)", [])
             .map_err(StoreError::sql("marking the store as in use"))?;
@@ -152,6 +193,10 @@ impl Store {
             _lock: lock,
             path,
             key: key.clone(),
+            keyring,
+            audit,
+            register: None,
+            adopted,
             limits,
             epoch,
             clean,
@@ -241,7 +286,60 @@ impl Store {
         Reader::open(&self.path, &self.key)
     }
 
-    /// The stored property.
+    /// Guests whose data was in documents of an older release, and is in the vault since this start.
+    pub fn adopted(&self) -> usize {
+        self.adopted
+    }
+
+    /// Records of guests in the house whose data can't be read, because their keys are not there: after a backup was
+    /// put back, or the keys' file was lost.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn dark(&self) -> Result<usize, StoreError> {
+        vault::dark(&self.connection, &self.keyring)
+    }
+
+    /// From now on guests are entered into `register`, too.
+    pub fn keep_register(&mut self, register: Register) {
+        self.register = Some(register);
+    }
+
+    /// The guest register, where the house keeps one.
+    pub fn register(&self) -> Option<&Register> {
+        self.register.as_ref()
+    }
+
+    /// The audit trail of personal data.
+    pub fn audit(&mut self) -> &mut AuditTrail {
+        &mut self.audit
+    }
+
+    /// The end of the audit trail, as it was last told to the cloud.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn audit_told(&self) -> Result<Option<AuditHead>, StoreError> {
+        crate::reader::audit_told(&self.connection)
+    }
+
+    /// Signed tombstones of what `target` names. Nothing is erased before they are in a [`Batch`] that was committed.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn plan_erasure(&self, target: &vault::Target, now: Timestamp) -> Result<Vec<Erasure>, StoreError> {
+        vault::plan(&self.connection, &self.keyring.key, target, now)
+    }
+
+    /// True once every erasure that was committed is complete on the disk; tries again where one is not.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn finish_erasures(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+        vault::finish(&self.connection, &mut self.keyring, now)
+    }
+
+    /// The stored property, with its guests' personal data: for the house's own rules.
     ///
     /// # Errors
     /// A state that can't be read.
@@ -249,7 +347,7 @@ impl Store {
         &self,
         spec: PropertySpec,
     ) -> Result<Result<Property, engawa_model::RestoreError>, StoreError> {
-        crate::reader::load(&self.connection, spec)
+        crate::reader::load(&self.connection, spec, Some(&self.keyring))
     }
 
     /// Writes `batch` and the entities it names, as they now are in `property`, in one transaction.
@@ -271,7 +369,31 @@ impl Store {
         let mut dropped = 0;
         let events_dropped;
         let doing = StoreError::sql("writing state and journal");
+        let mut stage = Stage::default();
+        let mut documents = Vec::with_capacity(batch.touched.len());
+        for entity in &batch.touched {
+            let (kind, key, mut body) = (entity.kind(), entity.key(), property.save(entity));
+            if let Some(personal) = vault::personal_kind(kind) {
+                let of = (personal, key.as_str());
+                match &body {
+                    Some(whole) => {
+                        body = Some(stage.document(&self.connection, &self.keyring, of, whole, now)?);
+                    }
+                    None => stage.gone(&self.connection, of, now)?,
+                }
+            }
+            if let (Some(register), Entity::Stay(id)) = (&self.register, entity) {
+                match property.stays().get(id) {
+                    Some(stay) => register.enter(stay)?,
+                    None => register.leave(id.as_str(), now)?,
+                }
+            }
+            documents.push((kind, key, body));
+        }
+        stage.write_keys(&mut self.keyring, now)?;
         let transaction = self.connection.transaction().map_err(&doing)?;
+        stage.write_rows(&transaction).map_err(&doing)?;
+        vault::erase_in(&transaction, &batch.erased).map_err(&doing)?;
         {
             let mut put = transaction
                 .prepare_cached(
@@ -282,12 +404,10 @@ impl Store {
             let mut delete = transaction
                 .prepare_cached("DELETE FROM state WHERE kind = ?1 AND key = ?2")
                 .map_err(&doing)?;
-            for entity in &batch.touched {
-                match property.save(entity) {
-                    Some(body) => {
-                        put.execute(params![entity.kind(), entity.key(), body, now.as_microsecond()])
-                    }
-                    None => delete.execute(params![entity.kind(), entity.key()]),
+            for (kind, key, body) in &documents {
+                match body {
+                    Some(body) => put.execute(params![kind, key, body, now.as_microsecond()]),
+                    None => delete.execute(params![kind, key]),
                 }
                 .map_err(&doing)?;
             }
@@ -339,6 +459,15 @@ impl Store {
                 .map_err(&doing)?;
             }
             events_dropped = put_events(&transaction, batch, now, self.limits.events).map_err(&doing)?;
+            if let Some(AuditHead { rows, hash }) = &batch.audit {
+                let hash = HEXLOWER.decode(hash.as_bytes()).unwrap_or_default();
+                transaction
+                    .execute(
+                        "INSERT OR REPLACE INTO audit_head (only, rows, hash) VALUES (1, ?1, ?2)",
+                        params![rows.cast_signed(), hash],
+                    )
+                    .map_err(&doing)?;
+            }
             if let Some(inbox) = batch.inbox {
                 transaction
                     .execute(
@@ -356,6 +485,10 @@ impl Store {
         self.dropped += dropped;
         self.events_dropped += events_dropped;
         self.inbox = batch.inbox.unwrap_or(self.inbox);
+        if !batch.erased.is_empty() {
+            // What can't be ended now (somebody reads) is ended by the next sweep or start.
+            vault::finish(&self.connection, &mut self.keyring, now)?;
+        }
         Ok(())
     }
 
@@ -382,6 +515,8 @@ impl Store {
         let late = now.as_microsecond() - i64::from(self.limits.keep_events_s) * 1_000_000;
         let late = self.connection.execute("DELETE FROM event WHERE at_us < ?1", [late]).map_err(&doing)?;
         self.events_dropped += late as u64;
+        vault::finish(&self.connection, &mut self.keyring, now)?;
+        vault::sweep_tombstones(&self.connection, &mut self.keyring, now, most)?;
         Ok(removed)
     }
 
@@ -448,8 +583,8 @@ pub(crate) fn connect(path: &Path, key: &DatabaseKey) -> Result<Connection, Stor
     // WAL so that readers never wait; FULL because an acknowledged change must survive a power cut.
     connection
         .execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-             PRAGMA busy_timeout = 5000; PRAGMA cache_size = -2048; PRAGMA wal_autocheckpoint = 1000;",
+            "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+             PRAGMA foreign_keys = ON; PRAGMA cache_size = -2048; PRAGMA wal_autocheckpoint = 1000;",
         )
         .map_err(fault)?;
     Ok(connection)

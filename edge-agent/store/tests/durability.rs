@@ -6,6 +6,7 @@ use engawa_model::{
     Change, ClimateDefaults, Currency, Entity, Fact, GuestRecord, LinkId, Observation, Personal, Presence,
     Property, PropertyId, PropertySpec, RoomFlags, RoomId, RoomSpec, Season, StayId, Timestamp,
 };
+use engawa_store::vault::VaultKey;
 use engawa_store::{Batch, DatabaseKey, Durability, Event, Limits, SCHEMA_VERSION, Store, StoreError};
 use std::path::Path;
 
@@ -172,6 +173,11 @@ fn every_older_schema_is_brought_up_and_keeps_its_rows() {
             .unwrap_or_else(|error| panic!("from version {version}: {error}"));
         let mut property = store.load(spec()).unwrap().unwrap();
         assert_eq!(property.stays().len(), 1, "from version {version}");
+        let name = property.stays()[&StayId::from("1")].name.as_ref().map(|name| name.reveal().clone());
+        assert_eq!((name.as_deref(), store.adopted()), (Some("Altbestand"), 1), "from version {version}");
+        let vault_key = VaultKey::load(&dir.path().join(engawa_store::vault::KEY_FILE)).unwrap();
+        let all = engawa_store::testing::dump(dir.path(), &key, &vault_key);
+        assert!(!all.windows(10).any(|window| window == b"Altbestand"), "from version {version}");
         let rows = store.reader().unwrap().journal(LANE_STAYS, 0, 10, usize::MAX).unwrap();
         assert_eq!(rows.len(), 1, "from version {version}");
         apply(&mut store, &mut property, &check_in("2", "x"));

@@ -22,7 +22,7 @@ pub(crate) enum Happened {
     /// A list of the house was sent.
     Resync { listed: usize },
     /// A guest arrived; the record is about to be sent.
-    CheckedIn { stay: String, room: String },
+    CheckedIn { stay: String, room: String, name: String, first_name: String },
     /// A guest got another room.
     Moved { stay: String, from: String, to: String },
     /// A guest left.
@@ -103,7 +103,12 @@ mod tests {
     fn a_line_is_flat_json() {
         let dir = tempfile::tempdir().unwrap();
         let log = Played::create(dir.path(), CancellationToken::new()).unwrap();
-        log.enter(&Happened::CheckedIn { stay: "1".into(), room: "101".into() });
+        log.enter(&Happened::CheckedIn {
+            stay: "1".into(),
+            room: "101".into(),
+            name: "Sato".into(),
+            first_name: "Ken".into(),
+        });
         log.enter(&Happened::LinkAlive);
         let text = std::fs::read_to_string(dir.path().join("played.jsonl")).unwrap();
         let lines: Vec<serde_json::Value> =

@@ -8,6 +8,7 @@
 
 pub mod figures;
 pub mod house;
+pub mod leaks;
 pub mod played;
 pub mod process;
 pub mod proof;

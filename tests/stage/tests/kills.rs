@@ -6,7 +6,7 @@
 
 use engawa_stage::house::{House, Options};
 use engawa_stage::proof::{self, Check, Day};
-use engawa_stage::{played, wait};
+use engawa_stage::{leaks, played, wait};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::time::{Duration, Instant};
@@ -95,6 +95,7 @@ fn day(
     })?;
     house.settle(Duration::from_secs(90))?;
     let events = house.played()?;
-    let checks = proof::check(&events, &house.database(), Day::WithKills)?;
+    let mut checks = proof::check(&events, &house.database(), Day::WithKills)?;
+    checks.push(leaks::check(folder, &events)?);
     Ok((checks, events))
 }

@@ -139,6 +139,17 @@ impl Projection<'_> {
                     self.at
                 ],
             ),
+            // The particulars go with the guest's own data; that there was a stay is no longer anybody's.
+            Change::Erased { erasure } => self.run(
+                "UPDATE stay SET language = NULL, arrival = NULL, departure = NULL
+                 WHERE gateway = ?1 AND stay = ?2 AND (left_at IS NOT NULL OR ?3)",
+                // A number whose older stay's time is over may be a guest's who is in the house now.
+                params![
+                    self.gateway,
+                    erasure.stay.as_str(),
+                    erasure.reason == engawa_model::ErasureReason::Asked
+                ],
+            ),
             Change::CommandEnded { key, outcome } => {
                 commands::settle(self.connection, self.gateway, key.as_str(), outcome, self.at)
             }

@@ -144,6 +144,8 @@ pub fn publications(property: &Property, change: &Change, values: ValueTopics) -
         | Change::DeviceFoundGone { .. }
         | Change::Started { .. }
         | Change::WakeUp { .. }
+        | Change::Erased { .. }
+        | Change::AuditHead { .. }
         | Change::ArrivalExpected { .. }
         | Change::ChargeProposed { .. } => vec![],
     }

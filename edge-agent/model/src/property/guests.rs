@@ -56,6 +56,7 @@ impl Property {
             vip: guest.vip.clone(),
             phone: guest.phone.clone(),
             email: guest.email.clone(),
+            erased: false,
             comfort: None,
             since: at,
         };
@@ -97,13 +98,15 @@ impl Property {
     fn change_stay(&mut self, id: &StayId, guest: &GuestRecord, out: &mut Applied) {
         let Some(stay) = self.stays.get_mut(id) else { return };
         let before = stay.clone();
-        update(&mut stay.name, guest.name.as_ref());
-        update(&mut stay.first_name, guest.first_name.as_ref());
-        update(&mut stay.title, guest.title.as_ref());
+        if !stay.erased {
+            update(&mut stay.name, guest.name.as_ref());
+            update(&mut stay.first_name, guest.first_name.as_ref());
+            update(&mut stay.title, guest.title.as_ref());
+            update(&mut stay.phone, guest.phone.as_ref());
+            update(&mut stay.email, guest.email.as_ref());
+        }
         update(&mut stay.language, guest.language.as_ref());
         update(&mut stay.vip, guest.vip.as_ref());
-        update(&mut stay.phone, guest.phone.as_ref());
-        update(&mut stay.email, guest.email.as_ref());
         stay.arrival = guest.arrival.or(stay.arrival);
         stay.departure = guest.departure.or(stay.departure);
         if *stay != before {

@@ -39,7 +39,15 @@ impl Pms {
         // GS: N for the first guest of a room, Y for each further one.
         let record = with_clock(with_guest(Record::new("GI"), guest, room, self.share(room)), now);
         self.house.insert(guest.stay.clone(), Present { guest: guest.clone(), room: room.to_owned() });
-        self.told(Happened::CheckedIn { stay: guest.stay.clone(), room: room.to_owned() }, record)
+        self.told(
+            Happened::CheckedIn {
+                stay: guest.stay.clone(),
+                room: room.to_owned(),
+                name: guest.name.to_owned(),
+                first_name: guest.first_name.to_owned(),
+            },
+            record,
+        )
     }
 
     fn move_guest(&mut self, now: DateTime, stay: &str, from: &str, to: &str) -> Vec<Out> {

@@ -6,7 +6,7 @@ use clap::Parser;
 use engawa_stage::figures::{self, Spread};
 use engawa_stage::house::{GATEWAY, House, Options};
 use engawa_stage::proof::{self, Check, Day};
-use engawa_stage::{played, wait};
+use engawa_stage::{leaks, played, wait};
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -130,7 +130,8 @@ fn play(arguments: &Arguments) -> anyhow::Result<bool> {
 
     let events = house.played()?;
     let database = house.database();
-    let checks = proof::check(&events, &database, Day::Quiet)?;
+    let mut checks = proof::check(&events, &database, Day::Quiet)?;
+    checks.push(leaks::check(folder.path(), &events)?);
     let holds = checks.iter().all(Check::holds);
     report(&house, &events, cut.zip(mended.map(|(at, _)| at)), day_took, caught_up, most_memory)?;
     print_proof(&checks, &orders_arrived(&database)?);
