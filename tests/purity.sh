@@ -16,7 +16,7 @@ sources=(
   edge-agent/field/src/mqtt/{access,commands,config,devices,discovery,documents,house,mosquitto,outbox,topic,writes}.rs edge-agent/field/src/mqtt/{devices,discovery,home_assistant,house}
   edge-agent/field/src/mqtt/sparkplug/{command,config,datatype,host,house,metrics,names,node,payload}.rs
   edge-agent/words/src
-  edge-agent/api/src/{metrics,picture,traffic,view}.rs
+  edge-agent/api/src/{front_desk,metrics,picture,traffic,view}.rs
 )
 
 fail=0

@@ -5,8 +5,8 @@ use crate::journal::Journal;
 use crate::pan;
 use crate::supervisor::Supervisor;
 use engawa_api::{
-    Accepted, Asker, BusTraffic, CommandError, CommandReport, Erased, Health, House, HouseError, HouseView,
-    LastError, LogRow, Surroundings, SyncLaneView, SyncView, UnitTraffic,
+    Accepted, Asker, BusTraffic, CommandError, CommandReport, Erased, FrontDeskView, Health, House,
+    HouseError, HouseView, LastError, LogRow, Surroundings, SyncLaneView, SyncView, UnitTraffic,
 };
 use engawa_field::modbus::{self, Tally};
 use engawa_link::LinkState;
@@ -154,6 +154,10 @@ impl House for Desk {
 
     fn language(&self) -> Option<&str> {
         Some(&self.language)
+    }
+
+    fn front_desk(&self) -> FrontDeskView {
+        self.shared.look(FrontDeskView::build)
     }
 
     fn command(&self, command: Command) -> BoxFuture<'_, Result<Accepted, CommandError>> {

@@ -57,7 +57,8 @@ fn replaces(new: &Intent, old: &Intent) -> bool {
         (Intent::WithdrawWrite { key: gone, .. }, Intent::WritePoint { key, .. }) => gone == key,
         (Intent::ForgetNote { device: new }, Intent::ForgetNote { device: old }) => new == old,
         (Intent::RequestResync, Intent::RequestResync) => true,
-        (Intent::SendRoomStatus { key: new, .. }, Intent::SendRoomStatus { key: old, .. }) => new == old,
+        (Intent::SendRoomStatus { key: new, .. }, Intent::SendRoomStatus { key: old, .. })
+        | (Intent::AskPms { key: new, .. }, Intent::AskPms { key: old, .. }) => new == old,
         (Intent::TellWakeUp { id: new, .. }, Intent::TellWakeUp { id: old, .. }) => new == old,
         _ => false,
     }
@@ -111,7 +112,9 @@ impl Outlets {
             Intent::SendPosting { .. }
             | Intent::SendRoomStatus { .. }
             | Intent::RequestResync
-            | Intent::TellWakeUp { .. } => self.pms,
+            | Intent::TellWakeUp { .. }
+            | Intent::AskPms { .. }
+            | Intent::AnswerKey { .. } => self.pms,
             // On the house's own topics: see `publishing.rs`.
             Intent::Wake { .. } | Intent::EndWake { .. } => None,
         }

@@ -3,7 +3,7 @@
 //! Why a trait: the API knows neither the store nor the loop that runs the house. Whoever does, implements
 //! this; a test or the preview example serves a made-up house through the same door.
 
-use crate::{Asker, BusTraffic, Erased, HouseView};
+use crate::{Asker, BusTraffic, Erased, FrontDeskView, HouseView};
 use engawa_model::{Command, CommandKey, CommandOutcome, Lane, StayId, Timestamp};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,11 @@ pub trait House: Send + Sync + 'static {
     /// What the drivers have counted on their buses; nothing where there are none.
     fn traffic(&self) -> Vec<BusTraffic> {
         Vec::new()
+    }
+
+    /// What the PMS's front desk has told and wants; personal.
+    fn front_desk(&self) -> FrontDeskView {
+        FrontDeskView::default()
     }
 
     /// Whether the house loop and the store answer. Must not wait for either.

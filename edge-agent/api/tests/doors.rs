@@ -3,8 +3,8 @@
 
 use engawa_api::{
     Accepted, ApiConfig, Asker, BusTraffic, Client, ClientError, CommandError, CommandReport, Erase, Erased,
-    Health, House, HouseError, HouseView, LogRow, Quantiles, RoomView, Surroundings, SyncView, UnitTraffic,
-    serve,
+    FrontDeskView, Health, House, HouseError, HouseView, LogRow, Quantiles, RoomView, Surroundings, SyncView,
+    UnitTraffic, serve,
 };
 use engawa_model::{
     ClimateDefaults, Command, CommandKey, CommandSource, Currency, DeviceId, DeviceSpec, Erasure,
@@ -65,6 +65,10 @@ impl House for SmallHouse {
 
     fn changed(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
+    }
+
+    fn front_desk(&self) -> FrontDeskView {
+        FrontDeskView::build(&self.property.lock().unwrap())
     }
 
     fn command(&self, command: Command) -> BoxFuture<'_, Result<Accepted, CommandError>> {
@@ -275,6 +279,7 @@ async fn the_page_shows_the_house_and_no_guest() {
     }
     assert!(get(open.tcp, "/api/log").await.starts_with("HTTP/1.1 403"), "a history of stays is personal");
     assert!(get(open.tcp, "/api/rooms?as=me&reason=x").await.starts_with("HTTP/1.1 403"), "not on this door");
+    assert!(get(open.tcp, "/api/front-desk").await.starts_with("HTTP/1.1 403"), "messages are personal");
     // Who can open the socket sees them, with a name and a reason.
     let rooms: Vec<RoomView> = open.client.get("/api/rooms").await.unwrap();
     assert_eq!((rooms[0].occupied, rooms[0].stays[0].name.as_deref()), (true, None));

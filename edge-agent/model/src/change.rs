@@ -312,6 +312,11 @@ pub enum Change {
         /// What has become of it.
         state: ChargeState,
     },
+    /// Something happened at the front desk: a message, a key.
+    Desk {
+        /// What.
+        what: crate::DeskEvent,
+    },
 }
 
 impl Change {
@@ -361,6 +366,7 @@ impl Change {
             Self::WakeUp { .. } => "wake_up",
             Self::ArrivalExpected { .. } => "arrival_expected",
             Self::ChargeProposed { .. } => "charge_proposed",
+            Self::Desk { .. } => "desk",
         }
     }
 }

@@ -148,6 +148,169 @@ pub enum Action {
         #[serde(default)]
         amount: Option<Money>,
     },
+    /// Charge an outlet's check with its particulars (FIAS PS).
+    PostSlip {
+        /// The room.
+        room: RoomId,
+        /// The stay to charge, where it is known.
+        #[serde(default)]
+        stay: Option<StayId>,
+        /// How much, all in all.
+        amount: Money,
+        /// What for; no personal data.
+        text: String,
+        /// The outlet, as the PMS names it.
+        #[serde(default)]
+        outlet: Option<String>,
+        /// The check.
+        slip: crate::Slip,
+    },
+    /// Charge what was taken from a minibar; the PMS knows the prices (FIAS PS, PT M).
+    PostMinibar {
+        /// The room.
+        room: RoomId,
+        /// What was taken.
+        items: Vec<crate::Article>,
+    },
+    /// Charge a telephone call (FIAS PS, PT T).
+    PostCall {
+        /// The room.
+        room: RoomId,
+        /// How much, where the exchange has priced it.
+        #[serde(default)]
+        amount: Option<Money>,
+        /// The call.
+        call: crate::Call,
+    },
+    /// Charge one guest among several in a room, by name (FIAS PR).
+    PostToGuest {
+        /// The room.
+        room: RoomId,
+        /// Whom.
+        stay: StayId,
+        /// How much.
+        amount: Money,
+        /// What for; no personal data.
+        text: String,
+        /// The outlet, as the PMS names it.
+        #[serde(default)]
+        outlet: Option<String>,
+    },
+    /// Fetch a guest's messages from the PMS (FIAS XM).
+    ReadMessages {
+        /// The room.
+        room: RoomId,
+        /// Whose; may be left out where one guest is in the room.
+        #[serde(default)]
+        stay: Option<StayId>,
+        /// Only this one.
+        #[serde(default)]
+        message: Option<String>,
+        /// They stay unread in the PMS.
+        #[serde(default)]
+        keep_unread: bool,
+    },
+    /// The guest has read a message (FIAS XD).
+    MessageRead {
+        /// The room.
+        room: RoomId,
+        /// Whose; may be left out where one guest is in the room.
+        #[serde(default)]
+        stay: Option<StayId>,
+        /// Which.
+        message: String,
+    },
+    /// Leave a message for a guest at the PMS (FIAS XL).
+    LeaveMessage {
+        /// The room.
+        room: RoomId,
+        /// Whose; may be left out where one guest is in the room.
+        #[serde(default)]
+        stay: Option<StayId>,
+        /// What it says.
+        text: crate::Personal<String>,
+    },
+    /// Fetch a guest's bill from the PMS (FIAS XR).
+    AskBill {
+        /// The room.
+        room: RoomId,
+        /// Whose; may be left out where one guest is in the room.
+        #[serde(default)]
+        stay: Option<StayId>,
+    },
+    /// Check a guest out at the PMS (FIAS XC). The bill must have been asked for before.
+    RemoteCheckOut {
+        /// The room.
+        room: RoomId,
+        /// Whom; may be left out where one guest is in the room.
+        #[serde(default)]
+        stay: Option<StayId>,
+        /// The balance that the guest has seen; it must be the bill's.
+        balance: Money,
+    },
+    /// Ask the PMS where a guest can be found (FIAS LP).
+    Locate {
+        /// The room.
+        room: RoomId,
+        /// Whom; may be left out where one guest is in the room.
+        #[serde(default)]
+        stay: Option<StayId>,
+    },
+    /// Look guests up in the PMS by room or name (FIAS PR).
+    FindGuests {
+        /// A room number or (the beginning of) a name, at most 10 characters.
+        query: crate::Personal<String>,
+        /// The outlet that asks, as the PMS names it.
+        #[serde(default)]
+        outlet: Option<String>,
+        /// How many at most.
+        #[serde(default)]
+        most: Option<u8>,
+    },
+    /// Tell the PMS of a room: status with who reports it, a note that it prints, waiting voice mail (FIAS RE).
+    RoomReport {
+        /// The room.
+        room: RoomId,
+        /// What.
+        report: crate::RoomReport,
+    },
+    /// Answer a key request of the PMS, as the encoder's driver (FIAS KA).
+    AnswerKey {
+        /// The encoder (KC).
+        coder: String,
+        /// The clerk's workstation (WS), where the request had one.
+        #[serde(default)]
+        workstation: Option<String>,
+        /// `OK`, `BY` (busy), `UR` (not possible), `NG` (unknown room), `DN` (denied).
+        status: String,
+        /// For the clerk.
+        #[serde(default)]
+        text: Option<String>,
+        /// The number of the card that was made, in hexadecimal text.
+        #[serde(default)]
+        card: Option<crate::Personal<String>>,
+        /// The room of a card that was read.
+        #[serde(default)]
+        room: Option<RoomId>,
+    },
+}
+
+impl Action {
+    /// The action as the journal may have it: what is personal in it is replaced by a placeholder.
+    #[must_use]
+    pub fn without_personal(&self) -> Self {
+        let hidden = || crate::Personal::new("[personal]".to_owned());
+        let mut action = self.clone();
+        match &mut action {
+            Self::LeaveMessage { text, .. } => *text = hidden(),
+            Self::FindGuests { query, .. } => *query = hidden(),
+            Self::PostCall { call, .. } => call.dialled = call.dialled.take().map(|_| hidden()),
+            Self::RoomReport { report, .. } => report.note = report.note.take().map(|_| hidden()),
+            Self::AnswerKey { card, .. } => *card = card.take().map(|_| hidden()),
+            _ => {}
+        }
+        action
+    }
 }
 
 /// How a command ended.

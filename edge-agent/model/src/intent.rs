@@ -47,6 +47,9 @@ pub enum Intent {
         text: String,
         /// The outlet.
         outlet: Option<String>,
+        /// What kind of charge it is.
+        #[serde(default, skip_serializing_if = "crate::PostingDetail::is_plain")]
+        detail: crate::PostingDetail,
     },
     /// Tell the PMS a room's status (RE with RS). Answered by `Fact::StatusSent`.
     SendRoomStatus {
@@ -91,6 +94,18 @@ pub enum Intent {
         time: Option<String>,
         /// What to tell.
         word: WakeWord,
+    },
+    /// Ask or tell the PMS's front desk something. Answered by `PmsFact::Answered`, `Unanswered`, `Sent` or `NotSent`.
+    AskPms {
+        /// The command's key.
+        key: CommandKey,
+        /// What.
+        request: crate::PmsRequest,
+    },
+    /// Answer a key request of the PMS (KA, KZ). Not answered: the PMS waits for it, or has stopped waiting.
+    AnswerKey {
+        /// With what.
+        answer: crate::KeyAnswer,
     },
 }
 

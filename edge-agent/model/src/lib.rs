@@ -17,6 +17,7 @@ mod device;
 mod erasure;
 pub mod firewall;
 mod found;
+mod front_desk;
 mod ids;
 mod intent;
 mod money;
@@ -25,6 +26,7 @@ mod personal;
 mod port;
 mod property;
 pub mod rules;
+mod slip;
 mod stay;
 mod value;
 
@@ -34,6 +36,10 @@ pub use command::{Action, Command, CommandOutcome, CommandSource};
 pub use device::{DeviceHealth, DeviceState, LinkHealth, MOST_NOTE, PointState};
 pub use erasure::{Erasure, ErasureReason};
 pub use found::{Found, FoundAbout, FoundEntity};
+pub use front_desk::{
+    BillItem, DeskEvent, FoundGuest, KeyAnswer, KeyKind, KeyRequest, Message, PmsAmount, PmsDescription,
+    PmsFact, PmsRequest, RoomReport, VoiceMail,
+};
 pub use ids::{
     CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber, PropertyId, RoomId, StayId, WakeId,
 };
@@ -44,10 +50,11 @@ pub use personal::Personal;
 pub use port::{ObservationSink, SinkClosed, SinkFuture};
 pub(crate) use property::STATUSES;
 pub use property::{
-    Applied, Arrival, ChargeProposal, ChargeState, ClimateDefaults, CommandRecord, DeviceSpec, Entity, Owed,
-    PMS_LINK, PointSpec, Posting, PostingState, Property, PropertySpec, RestoreError, Resync, Room,
+    Applied, Arrival, Bill, ChargeProposal, ChargeState, ClimateDefaults, CommandRecord, DeviceSpec, Entity,
+    Owed, PMS_LINK, PointSpec, Posting, PostingState, Property, PropertySpec, RestoreError, Resync, Room,
     RoomRules, RoomSpec, Season, WakeCall, WakeRooms, WakeSpec, WakeState, WakeWord,
 };
+pub use slip::{Article, Call, MOST_ARTICLES, MOST_SUBTOTALS, PostingDetail, Slip};
 pub use stay::{Stay, StayEnd};
 pub use value::{Quality, Role, Value};
 

@@ -54,6 +54,12 @@ pub struct GuestRecord {
     pub phone: Option<Personal<String>>,
     /// Address for mail.
     pub email: Option<Personal<String>>,
+    /// GG: the group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// NP: the PMS takes no charges for this guest. For information: nobody is barred because of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_post: Option<bool>,
 }
 
 /// What a PMS record tells of a room's equipment; fields that it does not carry are `None`.
@@ -69,6 +75,9 @@ pub struct RoomFlags {
     pub minibar_right: Option<String>,
     /// TV: television right.
     pub tv_right: Option<String>,
+    /// VR: video right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub video_right: Option<String>,
 }
 
 /// What happened.
@@ -283,5 +292,10 @@ pub enum Fact {
     ArrivalCancelled {
         /// The reservation.
         stay: StayId,
+    },
+    /// The PMS's front desk: messages, bills, keys, answers to requests.
+    Pms {
+        /// What.
+        said: crate::PmsFact,
     },
 }

@@ -10,6 +10,7 @@ mod charges;
 mod climate;
 mod commands;
 mod conditions;
+mod desk;
 mod erased;
 mod found;
 mod governed;
@@ -38,6 +39,7 @@ pub use arrivals::Arrival;
 pub use charges::{ChargeProposal, ChargeState};
 pub use commands::CommandRecord;
 pub(crate) use commands::STATUSES;
+pub use desk::Bill;
 pub use governed::RoomRules;
 pub use persist::{Entity, RestoreError};
 pub use postings::{Posting, PostingState};
@@ -108,6 +110,8 @@ pub struct Property {
     commands: BTreeMap<CommandKey, CommandRecord>,
     alerts: BTreeMap<String, Alert>,
     found: BTreeMap<FoundId, Found>,
+    /// Messages, bills, keys and requests at the PMS's front desk.
+    desk: desk::Desk,
     meta: Meta,
     wakes: wakeups::Wakes,
     /// The language of the house, BCP 47.
@@ -151,6 +155,7 @@ impl Property {
             commands: BTreeMap::new(),
             alerts: BTreeMap::new(),
             found: BTreeMap::new(),
+            desk: desk::Desk::default(),
             meta: Meta::default(),
             wakes: wakeups::Wakes::in_zone(&spec.zone),
             language: None,
@@ -315,10 +320,12 @@ impl Property {
                 self.arrival_expected(at, stay, room, *date, *eta, vip.as_deref(), &mut out);
             }
             Fact::ArrivalCancelled { stay } => self.arrival_gone(stay, &mut out),
+            Fact::Pms { said } => self.desk_said(at, said, &mut out),
         }
         self.expire_orders(at, &mut out);
         self.tend_rules(at, &observation.fact, &mut out);
         self.tend_resync(at, &mut out);
+        self.tend_desk(at, &mut out);
         self.pump_postings(at, &mut out);
         self.tend_wake_ups(at, &mut out);
         out
@@ -332,6 +339,7 @@ impl Property {
             self.resync_wake(),
             self.wake_ups_wake(),
             self.rules_wake(),
+            self.desk_wake(),
         ];
         wakes.into_iter().flatten().min()
     }
@@ -366,6 +374,7 @@ impl Property {
             if was_up && !up {
                 self.resync_cut(out);
                 self.postings_link_lost(at, out);
+                self.desk_link_lost(at, out);
             } else if up && !was_up {
                 self.pms_link_up();
                 self.send_waiting_statuses(out);
@@ -475,6 +484,7 @@ impl Property {
             self.owe(Owed::Crash, out);
         }
         self.postings_restarted(at, out);
+        self.desk_restarted(at, out);
         self.orders_restarted(at, out);
         self.wake_ups_restarted(out);
     }

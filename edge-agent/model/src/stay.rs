@@ -33,6 +33,12 @@ pub struct Stay {
     /// True where the guest's personal data was erased: what the PMS tells of it is not taken again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub erased: bool,
+    /// The group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The PMS takes no charges for this guest. For information: nobody is barred because of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_post: Option<bool>,
     /// The set point that this guest chose at the wall, °C; moves with the guest.
     pub comfort: Option<f64>,
     /// When the house learnt of the check-in.

@@ -1,9 +1,10 @@
 //! What a site says of its PMS link.
 
+use crate::uses::{FreeField, Use};
 use encoding_rs::Encoding;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The character set of a site; nothing on the wire names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +122,18 @@ pub struct PmsConfig {
     /// The site's codes of room statuses and door signs (field RS), where they differ from the usual ones.
     #[serde(default)]
     pub status_codes: BTreeMap<String, String>,
+    /// What the link is used for: the PMS is asked for the records and fields that this needs, and for no more.
+    #[serde(default = "Use::usual")]
+    pub uses: BTreeSet<Use>,
+    /// Free fields (`A0` to `A9`) that the site's PMS fills with something the house knows; no other one is asked for.
+    #[serde(default)]
+    pub free_fields: BTreeMap<String, FreeField>,
+    /// The key encoders (KC) of this house; a key that is wanted at another one is refused at once.
+    #[serde(default)]
+    pub encoders: BTreeSet<String>,
+    /// How long the PMS may take to answer an inquiry (PR), seconds.
+    #[serde(default = "sixty")]
+    pub inquiry_s: u32,
 }
 
 fn interface() -> String {
@@ -166,6 +179,10 @@ impl PmsConfig {
             idle_s: idle(),
             reconnect_max_s: thirty(),
             status_codes: BTreeMap::new(),
+            uses: Use::usual(),
+            free_fields: BTreeMap::new(),
+            encoders: BTreeSet::new(),
+            inquiry_s: sixty(),
         }
     }
 
@@ -173,6 +190,38 @@ impl PmsConfig {
     pub fn status_code(&self, status: &str) -> Option<&str> {
         let usual = STATUS_CODES.iter().find(|(name, _)| *name == status).map(|(_, code)| *code);
         self.status_codes.get(status).map(String::as_str).or(usual)
+    }
+
+    /// The status or sign of a code of the site.
+    pub fn status_word(&self, code: &str) -> Option<&'static str> {
+        STATUS_CODES.iter().map(|(name, _)| *name).find(|name| self.status_code(name) == Some(code))
+    }
+
+    /// What is wrong with the uses, and with what belongs to them.
+    fn validate_uses(&self, faults: &mut Vec<(&'static str, String)>) {
+        let on = |wanted: Use| self.uses.contains(&wanted);
+        if on(Use::Rights) && on(Use::RightsAtCheckIn) {
+            let why = "`rights` and `rights-at-check-in` exclude each other: a PMS is set up for one of them";
+            faults.push(("uses", why.to_owned()));
+        }
+        for wants_guests in
+            [Use::RightsAtCheckIn, Use::Groups, Use::NoPost, Use::Messages, Use::Bill, Use::Locator]
+        {
+            if on(wants_guests) && !on(Use::Guests) {
+                faults.push(("uses", format!("`{wants_guests}` needs `guests`, too")));
+            }
+        }
+        if !self.encoders.is_empty() && !on(Use::Keys) {
+            faults.push(("encoders", "needs `keys` among `uses`".to_owned()));
+        }
+        for field in self.free_fields.keys() {
+            if !matches!(field.as_bytes(), [b'A', b'0'..=b'9']) {
+                faults.push(("free_fields", format!("`{field}` is not one of A0 to A9")));
+            }
+        }
+        if !self.free_fields.is_empty() && !on(Use::Guests) {
+            faults.push(("free_fields", "needs `guests` among `uses`".to_owned()));
+        }
     }
 
     /// What is wrong with the settings: field, and what was expected.
@@ -199,6 +248,7 @@ impl PmsConfig {
             ("start_s", self.start_s),
             ("answer_s", self.answer_s),
             ("reconnect_max_s", self.reconnect_max_s),
+            ("inquiry_s", self.inquiry_s),
         ] {
             if value == 0 {
                 faults.push((field, "expected at least 1 second".to_owned()));
@@ -210,6 +260,7 @@ impl PmsConfig {
                 faults.push(("status_codes", format!("`{status}` is not one of {}", known.join(", "))));
             }
         }
+        self.validate_uses(&mut faults);
         faults
     }
 }

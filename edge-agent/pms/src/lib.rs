@@ -12,5 +12,7 @@ pub mod codec;
 pub mod config;
 pub mod link;
 pub mod tcp;
+pub mod uses;
 
 pub use config::{Charset, PmsConfig};
+pub use uses::{FreeField, Use};

@@ -4,6 +4,7 @@
 //! It decides how to speak; what is said, and when a posting may go, the model decides.
 
 mod backoff;
+mod desk;
 mod facts;
 mod out;
 mod records;
@@ -12,19 +13,27 @@ mod tests;
 mod wake;
 
 pub use backoff::Backoff;
+pub(crate) use facts::date;
 pub use out::Out;
 
 use crate::codec::{FrameEvent, Framer, Record};
 use crate::config::PmsConfig;
-use engawa_model::{Fact, Intent, LinkId, PMS_LINK, PostingNumber, Timestamp};
+use crate::uses::Use;
+use desk::{MOST_ASKED, Question, Reply};
+use engawa_model::{
+    CommandKey, Fact, Intent, LinkId, PMS_LINK, PmsFact, PmsRequest, PostingDetail, PostingNumber, Timestamp,
+};
 use facts::Meaning;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
+use records::{Patience, posting_use};
 use std::collections::VecDeque;
 
 /// A list in which nothing comes for this long has stalled: no idle check may be sent within a list, so this is what
 /// finds a dead link there.
 const LIST_STALLS_S: u32 = 300;
+/// Answers that may wait for the end of a list; past this they are counted and dropped, and the PMS's clerk asks again.
+const MOST_HELD: usize = 64;
 /// A list that lasts longer than this has lost its end. The largest houses send theirs in minutes.
 const LIST_LASTS_S: u32 = 900;
 
@@ -56,6 +65,10 @@ pub struct Link {
     check_due: Option<Timestamp>,
     /// The posting that waits for its PA, and until when.
     awaited: Option<(PostingNumber, Timestamp)>,
+    /// Questions that wait for their answers; at most [`MOST_ASKED`].
+    questions: Vec<Question>,
+    /// Answers to the PMS that wait for the end of a list; at most [`MOST_HELD`].
+    held: VecDeque<Record>,
     /// Since when a list runs: between DS and DE.
     listing: Option<Timestamp>,
     /// What is to be done; drained after every input, so its length is bounded by one input's records.
@@ -73,6 +86,8 @@ impl Link {
             heard: Timestamp::MIN,
             check_due: None,
             awaited: None,
+            questions: Vec::new(),
+            held: VecDeque::new(),
             listing: None,
             out: VecDeque::new(),
         }
@@ -95,7 +110,8 @@ impl Link {
             }
             State::Alive => Some(self.check_due.unwrap_or_else(|| after(self.heard, self.config.idle_s))),
         };
-        [state, self.awaited.map(|(_, due)| due)].into_iter().flatten().min()
+        let asked = self.questions.iter().map(|question| question.due).min();
+        [state, self.awaited.map(|(_, due)| due), asked].into_iter().flatten().min()
     }
 
     /// The connection stands.
@@ -131,6 +147,9 @@ impl Link {
             self.awaited = None;
             self.observe(Fact::PostingUnanswered { number });
         }
+        for question in self.questions.extract_if(.., |question| question.due <= now).collect::<Vec<_>>() {
+            self.observe(desk::fact(PmsFact::Unanswered { key: question.key }));
+        }
         match self.state {
             State::Greeting { until, spoke: false } if until <= now => {
                 self.send(&records::stamped("LS", now, &self.zone));
@@ -164,14 +183,31 @@ impl Link {
     pub fn on_intent(&mut self, now: Timestamp, intent: &Intent) {
         let free = self.state == State::Alive && self.listing.is_none();
         match intent {
+            Intent::SendPosting { number, detail, .. }
+                if let Some(lacking) = self.lacking(posting_use(detail)) =>
+            {
+                let (number, status) = (*number, "NF".to_owned());
+                self.observe(Fact::PostingAnswered { number, status, text: Some(lacking) });
+            }
             Intent::SendPosting { number, .. } if !free || self.awaited.is_some() => {
                 self.observe(Fact::PostingNotSent { number: *number });
             }
-            Intent::SendPosting { number, room, stay, amount, text, outlet } => {
-                let posting =
-                    records::Posting { number: *number, room, stay: stay.as_ref(), amount, text, outlet };
+            Intent::SendPosting { number, room, stay, amount, text, outlet, detail } => {
+                let posting = records::Posting {
+                    number: *number,
+                    room,
+                    stay: stay.as_ref().filter(|stay| records::is_numbered(stay)),
+                    amount,
+                    text,
+                    outlet,
+                    detail,
+                };
                 self.send(&posting.record(now, &self.zone, self.config.amount_digits));
-                self.awaited = Some((*number, after(now, self.config.answer_s)));
+                let patience = match detail {
+                    PostingDetail::Guest { .. } => self.config.inquiry_s,
+                    _ => self.config.answer_s,
+                };
+                self.awaited = Some((*number, after(now, patience)));
             }
             Intent::SendRoomStatus { key, room, status } if free => {
                 // The model only lets known words through, so a missing code is a configuration that was checked.
@@ -188,6 +224,16 @@ impl Link {
                 if let Some((record, told)) = wake::record(intent) {
                     self.send(&record);
                     self.observe(told);
+                }
+            }
+            Intent::AskPms { key, request } => self.ask(now, key, request, free),
+            Intent::AnswerKey { answer } => {
+                let record = records::key_answer(answer, now, &self.zone);
+                match (self.state, self.listing) {
+                    (State::Alive, None) => self.send(&record),
+                    (State::Alive, Some(_)) if self.held.len() < MOST_HELD => self.held.push_back(record),
+                    // The PMS waits no longer.
+                    _ => self.refuse("key-answer-too-late"),
                 }
             }
             // Not free: the model asks again when the link is up.
@@ -255,7 +301,7 @@ impl Link {
                 }
                 self.state = State::Ended { until: after(now, self.config.start_s), ours: false };
             }
-            "LC" => {}
+            "LC" => self.on_data(now, record),
             _ if self.state != State::Alive => self.refuse("before-alive"),
             _ => {
                 self.check_due = None;
@@ -265,7 +311,7 @@ impl Link {
     }
 
     fn on_data(&mut self, now: Timestamp, record: &Record) {
-        match facts::meaning(record) {
+        match facts::meaning(record, &self.config) {
             Meaning::ListBegins => {
                 self.listing = Some(now);
                 self.observe(up("resync"));
@@ -273,10 +319,30 @@ impl Link {
             }
             Meaning::ListEnds if self.listing.is_some() => {
                 self.listing = None;
+                for record in std::mem::take(&mut self.held) {
+                    self.send(&record);
+                }
                 self.observe(Fact::ResyncDone);
                 self.observe(up("alive"));
             }
             Meaning::ListEnds => self.refuse("list-end-without-begin"),
+            Meaning::Fact(Fact::PostingAnswered { number, .. })
+                if self.questions.iter().any(|question| question.number == Some(number)) =>
+            {
+                self.answered(Reply::to_inquiry(record));
+            }
+            Meaning::Both(one, other) => {
+                self.observe(one);
+                self.observe(other);
+            }
+            Meaning::Desk(said, reply) => {
+                for said in said {
+                    self.observe(desk::fact(said));
+                }
+                if let Some(reply) = reply {
+                    self.answered(reply);
+                }
+            }
             Meaning::Fact(fact) => {
                 if let Fact::PostingAnswered { number, .. } = &fact {
                     self.awaited = self.awaited.filter(|(awaited, _)| awaited != number);
@@ -285,6 +351,61 @@ impl Link {
             }
             Meaning::Refused(why) => self.refuse(why),
         }
+    }
+
+    /// What the configuration lacks for `needed`, in words.
+    fn lacking(&self, needed: Use) -> Option<String> {
+        let lacks = !self.config.uses.contains(&needed);
+        lacks.then(|| {
+            format!("`{needed}` is not among `uses` of the PMS link: add it, and restart the gateway")
+        })
+    }
+
+    /// A question or news for the front desk.
+    fn ask(&mut self, now: Timestamp, key: &CommandKey, request: &PmsRequest, free: bool) {
+        let not_sent = |reason: String| desk::fact(PmsFact::NotSent { key: key.clone(), reason });
+        if let Some(reason) =
+            records::request_uses(request).into_iter().find_map(|needed| self.lacking(needed))
+        {
+            return self.observe(not_sent(reason));
+        }
+        let question = records::question(key, request, |patience| match patience {
+            Patience::Answer => after(now, self.config.answer_s),
+            Patience::Inquiry => after(now, self.config.inquiry_s),
+        });
+        match question {
+            // News wait with the model until the link is free.
+            None if !free => {}
+            Some(_) if !free => self.observe(not_sent("the PMS link was not free: ask again".to_owned())),
+            Some(_) if self.questions.len() >= MOST_ASKED => {
+                self.observe(not_sent(format!("{MOST_ASKED} questions wait for the PMS already: ask again")));
+            }
+            question => match records::request(request, &self.config, now, &self.zone) {
+                Ok(record) => {
+                    self.send(&record);
+                    match question {
+                        Some(question) => self.questions.push(question),
+                        None => self.observe(desk::fact(PmsFact::Sent { key: key.clone() })),
+                    }
+                }
+                Err(reason) => self.observe(not_sent(reason)),
+            },
+        }
+    }
+
+    /// An answer has come: the oldest question that it fits is over.
+    fn answered(&mut self, reply: Reply) {
+        let Some(at) = self.questions.iter().position(|question| question.is_answered_by(&reply)) else {
+            return self.refuse("answer-not-asked");
+        };
+        let key = self.questions.remove(at).key;
+        if let Some(guests) = reply.guests {
+            self.observe(desk::fact(PmsFact::GuestsFound { key: key.clone(), guests }));
+        }
+        if let Some((place, until)) = reply.place {
+            self.observe(desk::fact(PmsFact::Located { key: key.clone(), place, until }));
+        }
+        self.observe(desk::fact(PmsFact::Answered { key, status: reply.status, text: reply.text }));
     }
 
     fn describe(&mut self, now: Timestamp) {
@@ -298,6 +419,8 @@ impl Link {
     fn forget(&mut self, why: &str) {
         self.check_due = None;
         self.awaited = None;
+        self.questions.clear();
+        self.held.clear();
         self.listing = None;
         self.observe(down(why));
     }

@@ -1,6 +1,6 @@
 //! PMS conversations (`fias/*.case`, grammar in `fias/README.md`), replayed through the link, the model and the store:
 //! in memory with virtual time, and over a real socket through the TCP shell with a clock driven by hand.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
 mod fias_replay;
 
@@ -10,7 +10,7 @@ use fias_replay::{case, memory, socket};
 macro_rules! cases {
     ($($name:ident $file:literal),* $(,)?) => {
         const FILES: &[&str] = &[$($file),*];
-        mod in_memory { $(#[test] fn $name() { super::memory::replay(&super::case::load($file)); })* }
+        mod in_memory { $(#[test] fn $name() { let _ = super::memory::replay(&super::case::load($file)); })* }
         mod over_a_socket { $(#[test] fn $name() { super::socket::replay(&super::case::load($file)); })* }
     };
 }
@@ -46,6 +46,18 @@ cases! {
     list_without_end "29-list-without-end",
     card_number_in_kept_fields "30-card-number-in-kept-fields",
     wake_up "32-wake-up",
+    messages "31-messages",
+    bill_and_check_out "32-bill-and-check-out",
+    keys "33-keys",
+    charges_of_every_kind "34-charges-of-every-kind",
+    inquiry "35-inquiry",
+    locator "36-locator",
+    room_reports "37-room-reports",
+    link_description "38-link-description",
+    no_answer "39-no-answer",
+    key_answer_after_the_list "40-key-answer-after-the-list",
+    not_configured "41-not-configured",
+    card_number_going_out "42-card-number-going-out",
 }
 
 #[test]

@@ -309,7 +309,11 @@ impl World {
                         self.local.push(format!("{} write {point} = {value}", self.now));
                         self.later(40, Event::Obeyed(intent));
                     }
-                    Intent::SendPosting { .. } | Intent::SendRoomStatus { .. } | Intent::RequestResync => {
+                    Intent::SendPosting { .. }
+                    | Intent::SendRoomStatus { .. }
+                    | Intent::RequestResync
+                    | Intent::AskPms { .. }
+                    | Intent::AnswerKey { .. } => {
                         self.link.on_intent(self.now, &intent);
                     }
                     #[allow(unreachable_patterns, reason = "the rest is not for these")]

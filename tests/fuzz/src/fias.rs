@@ -1,12 +1,13 @@
 //! The PMS's bytes.
 //!
 //! Seen here: frames do not depend on the pieces in which they come, and a second reading finds the same ones; no body is longer than its bound; a record that was
-//! read, written and read is the same; and a link that hears any bytes, in any order with time, sends whole frames only
+//! read, written and read is the same, and one that comes out otherwise than it came in is said to be odd; and a link that hears any bytes, in any order with time, sends whole frames only
 //! and tells nothing of guests before both sides have greeted.
 
 use arbitrary::Unstructured;
 use engawa_model::{Fact, Timestamp};
-use engawa_pms::codec::{FrameEvent, Framer, MAX_RECORD_BYTES, Record};
+use engawa_pms::codec::dictionary::{RECORDS, pairs};
+use engawa_pms::codec::{FrameEvent, Framer, MAX_RECORD_BYTES, Record, faults};
 use engawa_pms::link::{Link, Out};
 use engawa_pms::{Charset, PmsConfig};
 use jiff::tz::TimeZone;
@@ -87,7 +88,13 @@ fn stream(charset: Charset, bytes: &[u8], cut: usize) {
     for event in found {
         let FrameEvent::Body(body) = event else { continue };
         assert!(body.len() <= MAX_RECORD_BYTES && !body.contains(&2) && !body.contains(&3));
-        let Some(record) = Record::decode(&body, charset) else { continue };
+        let odd = faults(&body, charset).iter().any(|fault| fault.changes_bytes);
+        let Some(record) = Record::decode(&body, charset) else {
+            assert!(odd, "a record that can't be read is not said to be odd");
+            continue;
+        };
+        let same = record.encode(charset)[1..].strip_suffix(&[3]) == Some(&body[..]);
+        assert_eq!(same, !odd, "{charset:?}: {body:?}");
         assert_eq!(record.id().len(), 2);
         // The first writing puts blanks where the protocol has no escape; after that it stays.
         let written = whole(&record.encode(charset), charset);
@@ -102,6 +109,19 @@ fn whole(frame: &[u8], charset: Charset) -> Record {
     let found = frames(&[frame]);
     let [FrameEvent::Body(body)] = &found[..] else { panic!("not one frame: {found:?}") };
     Record::decode(body, charset).expect("a record of our own")
+}
+
+/// A record of any kind with its own fields and any texts.
+fn any_record(script: &mut Unstructured<'_>, charset: Charset) -> arbitrary::Result<Vec<u8>> {
+    let kind = script.choose(RECORDS)?;
+    let fields: Vec<&str> = pairs(kind.mandatory).chain(pairs(kind.optional)).collect();
+    let mut record = Record::new(kind.id);
+    for _ in 0..script.int_in_range(0..=6_u8)? {
+        if !fields.is_empty() {
+            record = record.with(script.choose(&fields)?, script.arbitrary::<String>()?);
+        }
+    }
+    Ok(record.encode(charset))
 }
 
 fn link(script: &mut Unstructured<'_>, charset: Charset) -> arbitrary::Result<()> {
@@ -139,7 +159,8 @@ fn link(script: &mut Unstructured<'_>, charset: Charset) -> arbitrary::Result<()
                     b"\x02PA|ASOK|P#1|\x03",
                     b"\x02RE|RN101|RS3|\x03",
                 ];
-                let bytes = script.choose(&records)?;
+                let any = any_record(script, charset)?;
+                let bytes = if script.arbitrary()? { any.as_slice() } else { *script.choose(&records)? };
                 (input, one_record) = (bytes.len(), true);
                 link.on_bytes(now, bytes);
             }

@@ -13,8 +13,8 @@ mod wake;
 use super::documents::{ValueTopics, device_values};
 use super::topic::HouseTopics;
 use engawa_model::{
-    Alert, Change, CommandOutcome, CommandSource, DeviceHealth, DeviceId, Intent, LinkHealth, LinkId,
-    PointId, Posting, Property, Role, RoomId, Value,
+    Alert, Change, CommandOutcome, CommandSource, DeskEvent, DeviceHealth, DeviceId, Intent, LinkHealth,
+    LinkId, PointId, Posting, Property, Role, RoomId, Value,
 };
 use engawa_words::{Arg, Words};
 use serde_json::{Map, json};
@@ -136,7 +136,17 @@ pub fn publications(property: &Property, change: &Change, values: ValueTopics) -
                 vec![]
             }
         }
-        Change::Resync { .. }
+        Change::Desk { what: DeskEvent::KeyAsked { request } } => {
+            // For the encoder's driver. Whose key it is, it need not know.
+            let payload = json!({
+                "kind": request.kind, "coder": request.coder, "workstation": request.workstation,
+                "room": request.room, "from": request.from, "suite": request.suite, "areas": request.areas,
+                "arrival": request.arrival, "departure": request.departure, "until": request.until,
+            });
+            vec![Publication::event(topics.key(&request.coder), payload)]
+        }
+        Change::Desk { .. }
+        | Change::Resync { .. }
         | Change::Ordered { .. }
         | Change::OrderEnded { .. }
         | Change::CommandAccepted { .. }

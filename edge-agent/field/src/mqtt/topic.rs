@@ -251,6 +251,11 @@ impl HouseTopics {
         filters
     }
 
+    /// A key is wanted at an encoder of the house; an event.
+    pub fn key(&self, coder: &str) -> String {
+        format!("{}/key/{}", self.root, escape(coder))
+    }
+
     /// Where the mark of a survey of the retained topics goes; not retained, and nothing for others.
     pub fn survey(&self) -> String {
         format!("{}/survey", self.root)

@@ -6,7 +6,7 @@
 use super::{Applied, Entity, Property};
 use crate::ids::CommandKey;
 use crate::rules::ChargeThen;
-use crate::{Change, Money, RoomId, StayId, Timestamp};
+use crate::{Change, Money, PostingDetail, RoomId, StayId, Timestamp};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -148,7 +148,7 @@ impl Property {
             return Err(format!("the proposed charge {number} has no amount of its own: give `amount`"));
         };
         let (stay, outlet) = (charge.stay.as_ref(), charge.outlet.as_deref());
-        self.post(at, key, &charge.room, stay, amount, &charge.text, outlet, out)?;
+        self.post(at, key, &charge.room, stay, amount, &charge.text, outlet, PostingDetail::Plain, out)?;
         self.end_charge(number, ChargeState::Accepted, out);
         Ok(true)
     }

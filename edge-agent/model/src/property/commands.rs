@@ -4,7 +4,9 @@ use super::climate::Wish;
 use super::holds::COMMAND;
 use super::{Applied, Entity, Owed, Property};
 use crate::ids::{CommandKey, PointId};
-use crate::{Action, Change, Command, CommandOutcome, CommandSource, Intent, RoomId, Timestamp, Value};
+use crate::{
+    Action, Change, Command, CommandOutcome, CommandSource, Intent, PostingDetail, RoomId, Timestamp, Value,
+};
 use serde::{Deserialize, Serialize};
 
 /// Ended commands are remembered, so that asking twice does once, but not for ever.
@@ -19,7 +21,7 @@ pub(crate) const STATUSES: [&str; 6] = [
     "inspected-vacant",
     "inspected-occupied",
 ];
-const SIGNS: [&str; 3] = ["do-not-disturb", "make-up", "off"];
+pub(super) const SIGNS: [&str; 3] = ["do-not-disturb", "make-up", "off"];
 
 /// A command and what has become of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,7 +46,7 @@ impl Property {
         out.changes.push(Change::CommandAccepted {
             key: key.clone(),
             source: command.source,
-            action: command.action.clone(),
+            action: command.action.without_personal(),
         });
         if command.expires.is_some_and(|expires| expires <= at) {
             self.end_command(at, &key, CommandOutcome::Expired, out);
@@ -92,7 +94,8 @@ impl Property {
             }
             Action::Post { room, stay, amount, text, outlet } => {
                 self.known_room(room)?;
-                self.post(at, key, room, stay.as_ref(), *amount, text, outlet.as_deref(), out)
+                let detail = PostingDetail::Plain;
+                self.post(at, key, room, stay.as_ref(), *amount, text, outlet.as_deref(), detail, out)
             }
             Action::RoomStatus { room, status } => {
                 self.known_room(room)?;
@@ -145,6 +148,8 @@ impl Property {
                 }
                 Ok(())
             }
+            // The front desk's own.
+            action => self.desk_asked(at, key, action, out),
         }
     }
 
@@ -198,7 +203,7 @@ impl Property {
         if self.rooms.contains_key(room) { Ok(()) } else { Err(format!("there is no room `{room}`")) }
     }
 
-    fn known_word(word: &str, known: &[&str]) -> Result<(), String> {
+    pub(super) fn known_word(word: &str, known: &[&str]) -> Result<(), String> {
         if known.contains(&word) {
             Ok(())
         } else {
@@ -290,7 +295,7 @@ impl Property {
             match &record.command.action {
                 Action::RoomStatus { room, status } => self.send_status(key, room, status, out),
                 Action::Service { room, sign } => self.send_status(key, room, sign, out),
-                _ => {}
+                action => self.desk_send_waiting(key, action, out),
             }
         }
     }

@@ -57,6 +57,8 @@ impl Property {
             phone: guest.phone.clone(),
             email: guest.email.clone(),
             erased: false,
+            group: guest.group.clone(),
+            no_post: guest.no_post,
             comfort: None,
             since: at,
         };
@@ -107,6 +109,8 @@ impl Property {
         }
         update(&mut stay.language, guest.language.as_ref());
         update(&mut stay.vip, guest.vip.as_ref());
+        update(&mut stay.group, guest.group.as_ref());
+        stay.no_post = guest.no_post.or(stay.no_post);
         stay.arrival = guest.arrival.or(stay.arrival);
         stay.departure = guest.departure.or(stay.departure);
         if *stay != before {
@@ -170,6 +174,7 @@ impl Property {
 
     pub(super) fn check_out(&mut self, at: Timestamp, id: &StayId, reason: StayEnd, out: &mut Applied) {
         let Some(stay) = self.stays.remove(id) else { return };
+        self.desk_left(at, id, &stay.room, out);
         out.touched.insert(Entity::Stay(id.clone()));
         out.changes.push(Change::CheckedOut { stay: id.clone(), room: stay.room.clone(), reason });
         let vacant = self.stays_in(&stay.room).next().is_none();
@@ -210,6 +215,7 @@ impl Property {
             class_of_service: news(flags.class_of_service.as_ref(), state.flags.class_of_service.as_ref()),
             minibar_right: news(flags.minibar_right.as_ref(), state.flags.minibar_right.as_ref()),
             tv_right: news(flags.tv_right.as_ref(), state.flags.tv_right.as_ref()),
+            video_right: news(flags.video_right.as_ref(), state.flags.video_right.as_ref()),
         };
         if changed == RoomFlags::default() {
             return;
@@ -220,6 +226,7 @@ impl Property {
         update(&mut into.class_of_service, changed.class_of_service.as_ref());
         update(&mut into.minibar_right, changed.minibar_right.as_ref());
         update(&mut into.tv_right, changed.tv_right.as_ref());
+        update(&mut into.video_right, changed.video_right.as_ref());
         out.touched.insert(Entity::Room(room.clone()));
         out.changes.push(Change::RoomFlagged { room: room.clone(), flags: changed });
     }

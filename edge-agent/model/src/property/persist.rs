@@ -43,6 +43,8 @@ pub enum Entity {
     Charge(u32),
     /// What was written to a device of late.
     Writes(DeviceId),
+    /// The messages of a stay; personal.
+    Messages(StayId),
 }
 
 impl Entity {
@@ -66,6 +68,7 @@ impl Entity {
             Self::Arrival(_) => "arrival",
             Self::Charge(_) => "charge",
             Self::Writes(_) => "writes",
+            Self::Messages(_) => "messages",
         }
     }
 
@@ -74,7 +77,7 @@ impl Entity {
         match self {
             Self::Meta => String::new(),
             Self::Room(id) | Self::RoomRules(id) => id.to_string(),
-            Self::Stay(id) | Self::Arrival(id) => id.to_string(),
+            Self::Stay(id) | Self::Arrival(id) | Self::Messages(id) => id.to_string(),
             Self::Point(id) => id.to_string(),
             Self::Device(id) | Self::Note(id) | Self::Writes(id) => id.to_string(),
             Self::Link(id) => id.to_string(),
@@ -119,6 +122,7 @@ impl Property {
             Entity::Arrival(id) => bytes(self.governed.arrivals.get(id)),
             Entity::Charge(number) => bytes(self.governed.charges.get(number)),
             Entity::Writes(id) => bytes(self.governed.writes.get(id)),
+            Entity::Messages(id) => bytes(self.desk.messages.get(id)),
         }
     }
 
@@ -207,6 +211,9 @@ impl Property {
             "writes" if self.devices.contains_key(&DeviceId::from(key)) => {
                 self.governed.writes.insert(DeviceId::from(key), parse(body)?);
             }
+            "messages" => {
+                self.desk.messages.insert(StayId::from(key), parse(body)?);
+            }
             _ => {}
         }
         Ok(())
@@ -228,6 +235,7 @@ impl Property {
         all.extend(self.found.keys().cloned().map(Entity::Found));
         all.extend(self.wakes.ids().map(Entity::WakeUp));
         all.extend(self.governed.entities());
+        all.extend(self.desk.messages.keys().cloned().map(Entity::Messages));
         all
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{Applied, Entity, Property};
 use crate::ids::{CommandKey, PostingNumber};
-use crate::{AlertKind, Change, CommandOutcome, Intent, Money, RoomId, StayId, Timestamp};
+use crate::{AlertKind, Change, CommandOutcome, Intent, Money, PostingDetail, RoomId, StayId, Timestamp};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -65,10 +65,13 @@ pub struct Posting {
     pub not_before: Timestamp,
     /// How often it went out.
     pub tries: u32,
+    /// What kind of charge it is.
+    #[serde(default, skip_serializing_if = "PostingDetail::is_plain")]
+    pub detail: PostingDetail,
 }
 
 /// An answer code in plain words (FIAS 2.20, answer status).
-fn in_words(status: &str) -> &'static str {
+pub(super) fn in_words(status: &str) -> &'static str {
     match status {
         "NG" => "guest not found or unknown room",
         "NP" => "the guest has a no-post flag",
@@ -78,7 +81,13 @@ fn in_words(status: &str) -> &'static str {
         "DN" => "denied",
         "IA" => "invalid account",
         "FX" => "not allowed for this guest",
-        "NF" => "the feature is off in the PMS",
+        "NF" => "the feature is off",
+        "NA" => "night audit is running",
+        "RY" => "the PMS asks to try again later",
+        "NM" => "there is no message or locator",
+        "BY" => "busy",
+        "BM" => "the balance is not the bill's",
+        "CD" => "the departure is not today",
         _ => "refused by the PMS",
     }
 }
@@ -94,6 +103,7 @@ impl Property {
         amount: Money,
         text: &str,
         outlet: Option<&str>,
+        detail: PostingDetail,
         out: &mut Applied,
     ) -> Result<(), String> {
         if amount.minor.unsigned_abs() > MOST_AMOUNT {
@@ -103,9 +113,7 @@ impl Property {
         if waiting >= MOST_WAITING {
             return Err(format!("{waiting} postings wait already: is the PMS link up?"));
         }
-        self.meta.last_posting =
-            if self.meta.last_posting >= LAST_NUMBER { 1 } else { self.meta.last_posting + 1 };
-        let number = PostingNumber(self.meta.last_posting);
+        let number = self.next_number(out);
         let posting = Posting {
             number,
             key: key.clone(),
@@ -119,11 +127,19 @@ impl Property {
             asked: at,
             not_before: at,
             tries: 0,
+            detail,
         };
         self.postings.insert(number, posting);
-        out.touched.insert(Entity::Meta);
         self.tell_posting(number, out);
         Ok(())
+    }
+
+    /// The next P#, for a charge or an inquiry.
+    pub(super) fn next_number(&mut self, out: &mut Applied) -> PostingNumber {
+        self.meta.last_posting =
+            if self.meta.last_posting >= LAST_NUMBER { 1 } else { self.meta.last_posting + 1 };
+        out.touched.insert(Entity::Meta);
+        PostingNumber(self.meta.last_posting)
     }
 
     fn tell_posting(&self, number: PostingNumber, out: &mut Applied) {
@@ -173,6 +189,7 @@ impl Property {
             amount: posting.amount,
             text: posting.text.clone(),
             outlet: posting.outlet.clone(),
+            detail: posting.detail.clone(),
         });
         let number = posting.number;
         self.tell_posting(number, out);
@@ -180,6 +197,10 @@ impl Property {
 
     pub(super) fn postings_wake(&self) -> Option<Timestamp> {
         if !self.pms_alive() || self.meta.night_audit || self.resync.is_some() {
+            return None;
+        }
+        // One at a time: what follows is woken by the answer to the one before.
+        if self.postings.values().any(|posting| posting.state == PostingState::InFlight) {
             return None;
         }
         let pending = self.postings.values().filter(|posting| posting.state == PostingState::Pending);

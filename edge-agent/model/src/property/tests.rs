@@ -6,15 +6,15 @@ use crate::{
     PropertyId, StayEnd,
 };
 
-struct House {
-    property: Property,
-    now: Timestamp,
-    changes: Vec<Change>,
-    intents: Vec<Intent>,
+pub(super) struct House {
+    pub(super) property: Property,
+    pub(super) now: Timestamp,
+    pub(super) changes: Vec<Change>,
+    pub(super) intents: Vec<Intent>,
 }
 
 impl House {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let thermostat = |room: &str| DeviceSpec {
             id: DeviceId::new(format!("t-{room}")),
             room: Some(RoomId::from(room)),
@@ -57,7 +57,19 @@ impl House {
         house
     }
 
-    fn fact(&mut self, fact: Fact) -> &mut Self {
+    /// What a restart finds in the store.
+    pub(super) fn restored(&self) -> Property {
+        let rows: Vec<_> = self
+            .property
+            .entities()
+            .into_iter()
+            .map(|entity| (entity.kind(), entity.key(), self.property.save(&entity).unwrap()))
+            .collect();
+        let rows = rows.iter().map(|(kind, key, body)| (*kind, key.as_str(), body.as_slice()));
+        Property::restore(self.property.spec().clone(), rows).unwrap()
+    }
+
+    pub(super) fn fact(&mut self, fact: Fact) -> &mut Self {
         self.now = self.now.checked_add(jiff::SignedDuration::from_secs(1)).unwrap();
         let applied = self.property.apply(&Observation::new(self.now, fact));
         self.changes.extend(applied.changes);
@@ -65,7 +77,7 @@ impl House {
         self
     }
 
-    fn seen(&mut self, stay: &str, room: &str) -> &mut Self {
+    pub(super) fn seen(&mut self, stay: &str, room: &str) -> &mut Self {
         self.fact(Fact::GuestSeen {
             stay: stay.into(),
             room: room.into(),
@@ -77,7 +89,7 @@ impl House {
         })
     }
 
-    fn gone(&mut self, stay: Option<&str>, room: &str) -> &mut Self {
+    pub(super) fn gone(&mut self, stay: Option<&str>, room: &str) -> &mut Self {
         self.fact(Fact::GuestGone { room: room.into(), stay: stay.map(StayId::from), listed: false })
     }
 

@@ -28,6 +28,27 @@ fn split_id(text: &str) -> Option<(&str, &str)> {
     (text.chars().take(2).count() == 2).then(|| text.split_at(end))
 }
 
+/// True for the text of a message, whose line breaks are plain data.
+pub(super) fn breaks_lines(field: &str) -> bool {
+    field == "MT"
+}
+
+/// `part` with card numbers masked. Fields are masked one by one, without their two letters: of `S1` the 1 would count
+/// as a digit. But a part that begins with two digits is no field, and may be a number that lost its own letters.
+pub(super) fn mask_part(part: &str) -> String {
+    match split_id(part) {
+        Some((id, value)) if !id.starts_with(|c: char| c.is_numeric()) => {
+            format!("{id}{}", mask_card_numbers(value))
+        }
+        _ => mask_card_numbers(part),
+    }
+}
+
+fn masked_field(part: &str) -> Option<(String, String)> {
+    let masked = mask_part(part);
+    split_id(&masked).map(|(id, value)| (id.to_owned(), value.to_owned()))
+}
+
 impl Record {
     /// A record `id` without fields.
     pub fn new(id: &str) -> Self {
@@ -43,24 +64,34 @@ impl Record {
 
     /// Decodes a frame's body. `None` where it has no record id. A part that is too short to name a field is left out.
     pub fn decode(body: &[u8], charset: Charset) -> Option<Self> {
-        let text = mask_card_numbers(&charset.decode(body));
+        let text = charset.decode(body);
         let mut parts = text.split('|');
         let (id, rest) = split_id(parts.next()?.trim_start())?;
         if !rest.trim().is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric()) {
             return None;
         }
-        let fields =
-            parts.filter_map(split_id).map(|(id, value)| (id.to_owned(), value.to_owned())).collect();
+        let fields = parts.filter_map(masked_field).collect();
         Some(Self { id: id.to_owned(), fields })
     }
 
     /// The frame to send, in the site's character set. Control characters and `|` in values become blanks: the
-    /// protocol has no escape for them.
+    /// protocol has no escape for them. What looks like a card number is masked here, too: texts of other systems go out
+    /// through it. The two fields of digits that no card number gets into, and that a mask would spoil, stay as they are.
     pub fn encode(&self, charset: Charset) -> Vec<u8> {
         let mut text = format!("{}|", self.id);
         for (id, value) in &self.fields {
             text.push_str(id);
-            text.extend(value.chars().map(|c| if c.is_control() || c == '|' { ' ' } else { c }));
+            let plain = |c: char| match c {
+                '\n' | '\r' | '\u{c}' if breaks_lines(id) => c,
+                c if c.is_control() || c == '|' => ' ',
+                c => c,
+            };
+            let digits = matches!((&*self.id, &**id), ("KA", "$2") | ("PS", "DD"));
+            if digits {
+                text.extend(value.chars().map(plain));
+            } else {
+                text.extend(mask_card_numbers(value).chars().map(plain));
+            }
             text.push('|');
         }
         enclose(&charset.encode(&text))

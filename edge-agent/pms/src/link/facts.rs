@@ -1,7 +1,12 @@
 //! What a data record means to the house.
 
+use super::desk::{self, Reply};
 use crate::codec::Record;
-use engawa_model::{Date, Fact, GuestRecord, Personal, PostingNumber, Presence, RoomFlags, RoomId, StayId};
+use crate::config::PmsConfig;
+use crate::uses::FreeField;
+use engawa_model::{
+    Date, Fact, GuestRecord, Personal, PmsFact, PostingNumber, Presence, RoomFlags, RoomId, StayId,
+};
 
 /// The meaning of one data record.
 #[allow(clippy::large_enum_variant, reason = "lives for one call on the stack")]
@@ -12,22 +17,29 @@ pub(super) enum Meaning {
     ListEnds,
     /// Something that the house wants to know.
     Fact(Fact),
+    /// Two things at once: a room's equipment and its status.
+    Both(Fact, Fact),
+    /// Something of the front desk, and whose question it answers.
+    Desk(Vec<PmsFact>, Option<Reply>),
     /// Nothing that can be used, and why.
     Refused(&'static str),
 }
 
-pub(super) fn meaning(record: &Record) -> Meaning {
+pub(super) fn meaning(record: &Record, config: &PmsConfig) -> Meaning {
+    if let Some(meaning) = desk::meaning(record, config) {
+        return meaning;
+    }
     match record.id() {
         "DS" => Meaning::ListBegins,
         "DE" => Meaning::ListEnds,
-        "GI" => guest(record, Presence::In),
-        "GC" => guest(record, Presence::Changed),
+        "GI" => guest(record, Presence::In, config),
+        "GC" => guest(record, Presence::Changed, config),
         "GO" => with_room(record, |room| Fact::GuestGone {
             room,
             stay: record.filled("G#").map(StayId::from),
             listed: record.has("SF"),
         }),
-        "RE" => with_room(record, |room| Fact::RoomFlagged { room, flags: flags(record) }),
+        "RE" => equipment(record, config),
         "NS" => Meaning::Fact(Fact::NightAuditBegun),
         "NE" => {
             Meaning::Fact(Fact::NightAuditDone { date: date(record.get("DA")), hour: hour(record.get("TI")) })
@@ -53,12 +65,38 @@ pub(super) fn with_room(record: &Record, fact: impl FnOnce(RoomId) -> Fact) -> M
     }
 }
 
-fn guest(record: &Record, presence: Presence) -> Meaning {
+/// RE: flags, and the status where there is one.
+fn equipment(record: &Record, config: &PmsConfig) -> Meaning {
+    let Some(room) = record.filled("RN").map(RoomId::from) else { return Meaning::Refused("no-room") };
+    let flagged = Fact::RoomFlagged { room: room.clone(), flags: flags(record) };
+    match record.filled("RS") {
+        None => Meaning::Fact(flagged),
+        Some(code) => match config.status_word(code) {
+            Some(status) => {
+                let status = status.to_owned();
+                Meaning::Both(flagged, desk::fact(PmsFact::RoomStatus { room, status }))
+            }
+            // The flags beside it may still be of use.
+            None => Meaning::Both(flagged, Fact::PmsRefused { why: "unknown-status".to_owned() }),
+        },
+    }
+}
+
+/// The name of the only stay of a room, at a PMS that sends no reservation numbers.
+pub(super) fn whole_name(room: &RoomId) -> String {
+    format!("room:{room}")
+}
+
+fn guest(record: &Record, presence: Presence, config: &PmsConfig) -> Meaning {
+    let free = |wanted: FreeField| {
+        let fields = config.free_fields.iter().filter(|(_, holds)| **holds == wanted);
+        fields.filter_map(|(field, _)| record.filled(field)).map(str::trim).find(|value| !value.is_empty())
+    };
     let text = |field| record.filled(field).map(str::to_owned);
     let personal = |field| record.filled(field).map(|value: &str| Personal::new(value.trim_end().to_owned()));
     with_room(record, |room| Fact::GuestSeen {
         // A PMS that sends no reservation numbers has one guest a room.
-        stay: record.filled("G#").map_or_else(|| StayId::new(format!("room:{room}")), StayId::from),
+        stay: record.filled("G#").map_or_else(|| StayId::new(whole_name(&room)), StayId::from),
         from: record.filled("RO").map(RoomId::from),
         room,
         presence,
@@ -71,26 +109,32 @@ fn guest(record: &Record, presence: Presence) -> Meaning {
             arrival: date(record.get("GA")),
             departure: date(record.get("GD")),
             vip: text("GV"),
-            phone: None,
-            email: None,
+            phone: free(FreeField::Phone).map(|value| Personal::new(value.to_owned())),
+            email: free(FreeField::Email).map(|value| Personal::new(value.to_owned())),
+            group: text("GG"),
+            no_post: yes(record, "NP"),
         },
         flags: flags(record),
     })
 }
 
-fn flags(record: &Record) -> RoomFlags {
-    let yes = |field| match record.get(field) {
+fn yes(record: &Record, field: &str) -> Option<bool> {
+    match record.get(field) {
         Some("Y") => Some(true),
         Some("N") => Some(false),
         _ => None,
-    };
+    }
+}
+
+fn flags(record: &Record) -> RoomFlags {
     let text = |field| record.filled(field).map(str::to_owned);
     RoomFlags {
-        do_not_disturb: yes("DN"),
-        message_light: yes("ML"),
+        do_not_disturb: yes(record, "DN"),
+        message_light: yes(record, "ML"),
         class_of_service: text("CS"),
         minibar_right: text("MR"),
         tv_right: text("TV"),
+        video_right: text("VR"),
     }
 }
 
@@ -111,7 +155,7 @@ fn language(code: &str) -> Option<String> {
 }
 
 /// YYMMDD. Anything else, as some sites send it, is no date.
-pub(super) fn date(text: Option<&str>) -> Option<Date> {
+pub(crate) fn date(text: Option<&str>) -> Option<Date> {
     let digits = text.filter(|text| text.len() == 6 && text.bytes().all(|b| b.is_ascii_digit()))?;
     let part = |from: usize| digits[from..from + 2].parse::<i8>().ok();
     Date::new(2000 + i16::from(part(0)?), part(2)?, part(4)?).ok()

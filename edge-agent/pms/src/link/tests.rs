@@ -66,6 +66,7 @@ impl Talk {
             amount: Money { minor: 1050, currency: Currency::new("EUR").unwrap() },
             text: "Laundry".into(),
             outlet: Some("LAUNDRY".into()),
+            detail: PostingDetail::Plain,
         };
         self.link.on_intent(self.now, &intent);
         self.drain();
@@ -236,4 +237,52 @@ fn a_wake_up_call_from_the_pms_and_its_one_answer() {
     talk.drain();
     assert_eq!(talk.sent, ["WA|RN101|DA260716|TI063000|ASNR|"]);
     assert!(matches!(talk.facts.last(), Some(Fact::WakeUpTold { .. })));
+}
+
+#[test]
+fn questions_are_bounded_and_end_with_the_link() {
+    let mut talk = Talk::alive();
+    talk.link.config.uses.insert(Use::Bill);
+    let ask = |talk: &mut Talk, n: usize| {
+        let request = PmsRequest::Bill { room: "101".into(), stay: n.to_string().as_str().into() };
+        let key = format!("b{n}").as_str().into();
+        talk.link.on_intent(talk.now, &Intent::AskPms { key, request });
+        talk.drain();
+    };
+    for n in 0..=MOST_ASKED {
+        ask(&mut talk, n);
+    }
+    assert_eq!(talk.ids(), vec!["XR"; MOST_ASKED]);
+    let Some(Fact::Pms { said: PmsFact::NotSent { key, reason } }) = talk.facts.last() else {
+        panic!("{:?}", talk.facts)
+    };
+    assert_eq!((key.as_str(), reason.contains("16 questions wait")), ("b16", true));
+
+    // An answer to one of them, whichever comes first, is that one's.
+    talk.pms("XB|RN101|G#3|BA100|");
+    let answered = PmsFact::Answered { key: "b3".into(), status: "OK".into(), text: None };
+    assert_eq!(talk.facts.last(), Some(&Fact::Pms { said: answered }));
+    talk.pms("LS|").pms("LA|");
+    talk.facts.clear();
+    talk.pms("XB|RN101|G#4|BA100|");
+    assert_eq!(talk.facts.last(), Some(&Fact::PmsRefused { why: "answer-not-asked".into() }));
+}
+
+#[test]
+fn a_key_answer_that_nobody_waits_for_is_counted() {
+    let mut talk = Talk::new();
+    let answer = engawa_model::KeyAnswer {
+        kind: engawa_model::KeyKind::New,
+        coder: "1".into(),
+        workstation: None,
+        stay: None,
+        room: None,
+        status: "OK".into(),
+        text: None,
+        card: None,
+    };
+    talk.link.on_intent(talk.now, &Intent::AnswerKey { answer });
+    talk.drain();
+    assert_eq!(talk.facts.last(), Some(&Fact::PmsRefused { why: "key-answer-too-late".into() }));
+    assert!(talk.sent.is_empty());
 }

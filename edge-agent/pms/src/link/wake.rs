@@ -7,9 +7,6 @@ use super::facts::{Meaning, date, with_room};
 use crate::codec::Record;
 use engawa_model::{DateTime, Fact, Intent, WakeWord};
 
-/// What is asked of the PMS, and sent: record, fields.
-pub(super) const ASKED: [(&str, &str); 3] = [("WR", "RNDATI"), ("WC", "RNDATI"), ("WA", "RNDATIAS")];
-
 /// WR and WC.
 pub(super) fn meaning(record: &Record) -> Meaning {
     let time = record.filled("TI").map(str::to_owned);

@@ -3,9 +3,9 @@
 
 use super::case::{Case, pairs};
 use engawa_model::{
-    Action, Change, ClimateDefaults, Command, CommandSource, Currency, Fact, Intent, LinkId, Money,
-    Observation, PMS_LINK, PostingNumber, PostingState, Property, PropertyId, PropertySpec, RoomId, RoomSpec,
-    Season, StayId, Timestamp,
+    Action, Change, ClimateDefaults, Command, CommandKey, CommandOutcome, CommandSource, Currency, Fact,
+    Intent, LinkId, Money, Observation, PMS_LINK, PostingNumber, PostingState, Property, PropertyId,
+    PropertySpec, RoomId, RoomSpec, Season, StayId, Timestamp,
 };
 use engawa_store::{Batch, DatabaseKey, Durability, Limits, Store};
 use std::path::Path;
@@ -80,6 +80,9 @@ impl Home {
 
     /// `post …`, `status …`, `service …`, `resync` as a command.
     pub(crate) fn command(&mut self, text: &str) -> Fact {
+        if let Some(action) = text.strip_prefix("json ") {
+            return self.asked(serde_json::from_str(action).unwrap());
+        }
         let args = pairs(text);
         let room = || RoomId::new(args["room"].clone());
         let last = || text.rsplit(' ').next().unwrap().to_owned();
@@ -96,9 +99,54 @@ impl Home {
             "resync" => Action::Resync,
             other => panic!("unknown request `{other}`"),
         };
+        self.asked(action)
+    }
+
+    fn asked(&mut self, action: Action) -> Fact {
         self.asked += 1;
         let key = format!("case-{}", self.asked).as_str().into();
         Fact::Asked { command: Command { key, source: CommandSource::Local, expires: None, action } }
+    }
+
+    /// The `n`th command that was asked.
+    fn command_end(&self, n: &str) -> String {
+        let record = &self.property().commands()[&CommandKey::new(format!("case-{n}"))];
+        match &record.ended {
+            None => "open".to_owned(),
+            Some((_, CommandOutcome::Refused { reason })) => format!("refused {reason}"),
+            Some((_, CommandOutcome::Doubtful { .. })) => "doubtful".to_owned(),
+            Some((_, outcome)) => format!("{outcome:?}").to_lowercase(),
+        }
+    }
+
+    /// What the front desk knows.
+    fn desk(&self, words: &[&str]) -> Option<String> {
+        let property = self.property();
+        let stay = |id: &str| StayId::from(id);
+        Some(match words {
+            ["messages", id, ..] => {
+                let messages = property.messages(&stay(id));
+                let ids = messages.iter().map(|message| message.id.clone()).collect::<Vec<_>>();
+                if ids.is_empty() { "none".to_owned() } else { ids.join(",") }
+            }
+            ["bill", id, ..] => property.bill(&stay(id)).map_or_else(String::new, |bill| {
+                let balance = bill.balance.map_or("unknown".to_owned(), |money| money.minor.to_string());
+                format!("{} {balance}", bill.lines.len())
+            }),
+            ["found", n, ..] => {
+                let key = CommandKey::new(format!("case-{n}"));
+                let guests = property.guests_found(&key).iter();
+                guests.map(|guest| format!("{}:{}", guest.room, guest.stay)).collect::<Vec<_>>().join(",")
+            }
+            ["place", n, ..] => {
+                let key = CommandKey::new(format!("case-{n}"));
+                property.place_found(&key).map(|(place, _)| place.reveal().clone()).unwrap_or_default()
+            }
+            ["keys-wanted", ..] => property.keys_wanted().count().to_string(),
+            ["status", room, ..] => property.rooms()[&RoomId::from(*room)].status.clone().unwrap_or_default(),
+            ["pms-version", ..] => property.pms_description().pms_version.clone().unwrap_or_default(),
+            _ => return None,
+        })
     }
 
     /// What is wrong with the demanded fact; `Ok` if it holds.
@@ -107,6 +155,14 @@ impl Home {
         let words: Vec<&str> = fact.split(' ').collect();
         let same = |is: String, wanted: &str| if is == wanted { Ok(()) } else { Err(format!("it is {is}")) };
         match words[..] {
+            ["command", n, ..] => {
+                let (is, wanted) = (self.command_end(n), words[2..].join(" "));
+                if is.starts_with(&wanted) { Ok(()) } else { Err(format!("it is {is}")) }
+            }
+            _ if self.desk(&words).is_some() => {
+                let named = if matches!(words[0], "keys-wanted" | "pms-version") { 1 } else { 2 };
+                same(self.desk(&words).unwrap_or_default(), &words[named..].join(" "))
+            }
             ["link", wanted] => {
                 let link = property.links().get(&LinkId::from(PMS_LINK));
                 let is = match link {
@@ -134,6 +190,10 @@ impl Home {
                         "room" => stay.room.to_string(),
                         "lang" => stay.language.clone().unwrap_or_default(),
                         "name" => stay.name.as_ref().map(|name| name.reveal().clone()).unwrap_or_default(),
+                        "phone" => {
+                            stay.phone.as_ref().map(|phone| phone.reveal().clone()).unwrap_or_default()
+                        }
+                        "group" => stay.group.clone().unwrap_or_default(),
                         "departure" => stay.departure.map(|date| date.to_string()).unwrap_or_default(),
                         other => return Err(format!("unknown field `{other}`")),
                     };

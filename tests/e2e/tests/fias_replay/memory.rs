@@ -4,7 +4,7 @@ use super::case::{Case, matches, seconds};
 use super::home::Home;
 use engawa_model::{Fact, Intent, Observation, Timestamp};
 use engawa_pms::link::{Link, Out};
-use engawa_pms::{Charset, PmsConfig, codec::Record};
+use engawa_pms::{Charset, PmsConfig, Use, codec::Record};
 use jiff::tz::TimeZone;
 
 struct Replay {
@@ -24,6 +24,22 @@ pub(crate) fn config(case: &Case) -> (PmsConfig, TimeZone) {
         config.charset = Charset::Cp932;
     }
     config.amount_digits = case.site.get("digits").map(|digits| digits.parse().unwrap());
+    let list = |key: &str| -> Vec<String> {
+        let text = case.site.get(key).map_or("", String::as_str);
+        text.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    };
+    let uses = |name: &String| serde_json::from_value::<Use>(name.as_str().into()).unwrap();
+    config.uses.extend(list("uses").iter().map(uses));
+    config.encoders = list("encoders").into_iter().collect();
+    config.free_fields = list("free")
+        .iter()
+        .map(|pair| pair.split_once(':').unwrap())
+        .map(|(field, holds)| (field.to_owned(), serde_json::from_value(holds.into()).unwrap()))
+        .collect();
+    if config.uses.contains(&Use::RightsAtCheckIn) {
+        config.uses.remove(&Use::Rights);
+    }
+    assert_eq!(config.validate(), []);
     let zone = case.site.get("zone").map_or(TimeZone::UTC, |zone| TimeZone::get(zone).unwrap());
     (config, zone)
 }
@@ -37,7 +53,8 @@ pub(crate) fn as_text(frame: &[u8], charset: Charset) -> String {
     record.fields().fold(format!("{}|", record.id()), |text, (id, value)| format!("{text}{id}{value}|"))
 }
 
-pub(crate) fn replay(case: &Case) {
+/// Replays the case; gives what the gateway has sent.
+pub(crate) fn replay(case: &Case) -> Vec<String> {
     let (config, zone) = config(case);
     let mut replay = Replay {
         home: Home::new(case),
@@ -61,6 +78,7 @@ pub(crate) fn replay(case: &Case) {
             replay.sent
         );
     }
+    replay.sent
 }
 
 impl Replay {
