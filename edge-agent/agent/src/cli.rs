@@ -3,7 +3,8 @@
 
 use crate::config::{self, Loaded};
 use crate::{
-    backup_cmd, broker_cmd, devices_cmd, enroll, guest_cmd, listing, profile_cmd, rules_cmd, run, status,
+    backup_cmd, broker_cmd, devices_cmd, enroll, guest_cmd, listing, pms_cmd, profile_cmd, rules_cmd, run,
+    status,
 };
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
@@ -47,6 +48,7 @@ Examples:
   engawa broker passwd sensor-101             the password of a device at the broker
   engawa guest find --room 101 --as ann --reason 'lost property'
                                               guests, with a row in the audit trail
+  engawa pms import stays.csv                 the stays of a house without a PMS that could be asked
   engawa rooms --json | jq .points            every point of every room"
 )]
 struct Cli {
@@ -190,6 +192,11 @@ Example:
         #[command(subcommand)]
         command: rules_cmd::Command,
     },
+    /// Lists of stays, for a house without a PMS that could be asked
+    Pms {
+        #[command(subcommand)]
+        command: pms_cmd::Command,
+    },
     /// Print the completions of a shell
     #[command(after_help = "For example: engawa completions bash > /etc/bash_completion.d/engawa")]
     Completions {
@@ -237,6 +244,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Backup { to, file } => with(&file, |loaded| Ok(backup_cmd::backup(loaded, &to)?)),
         Command::Profile { command } => profile_cmd::main(command),
         Command::Rules { command } => rules_cmd::main(command),
+        Command::Pms { command } => pms_cmd::main(&command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "engawa", &mut std::io::stdout());
             DONE

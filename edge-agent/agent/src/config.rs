@@ -26,6 +26,7 @@ use engawa_model::{
     RoomSpec,
 };
 use engawa_pms::PmsConfig;
+use engawa_pms::hosted::HostedConfig;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) store: StoreConfig,
     /// The PMS; a house without one leaves it out.
     pub(crate) pms: Option<PmsConfig>,
+    /// A PMS that is hosted, or lists of stays in files, in place of `pms`.
+    pub(crate) hosted: Option<HostedConfig>,
     /// The main broker; without this section the gateway brings its own.
     pub(crate) mqtt: Option<MqttConfig>,
     /// Further brokers.
@@ -226,6 +229,13 @@ impl Config {
         for path in paths.flatten() {
             *path = base.join(&*path);
         }
+        if let Some(hosted) = &mut self.hosted {
+            let folder = hosted.import.as_mut().map(|import| &mut import.folder);
+            let files = [hosted.ca_file.as_mut(), hosted.secret_file.as_mut(), folder];
+            for path in files.into_iter().flatten() {
+                *path = base.join(&*path);
+            }
+        }
         for tls in self.bus.iter_mut().filter_map(|bus| bus.tls.as_mut()) {
             for file in [&mut tls.ca_file, &mut tls.cert_file, &mut tls.key_file] {
                 *file = base.join(&*file).to_string_lossy().into_owned();
@@ -355,7 +365,11 @@ impl Loaded {
     /// `engawa check`, when all is well.
     pub(crate) fn summary(&self) -> String {
         let config = &self.config;
-        let pms = config.pms.as_ref().map_or("no PMS".to_owned(), |pms| format!("PMS at {}", pms.address));
+        let pms = match (&config.pms, config.hosted.as_ref().map(HostedConfig::named).as_deref()) {
+            (Some(pms), _) => format!("PMS at {}", pms.address),
+            (None, Some([system])) => format!("PMS {system}"),
+            _ => "no PMS".to_owned(),
+        };
         let cloud = config
             .cloud
             .as_ref()

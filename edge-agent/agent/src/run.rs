@@ -2,6 +2,7 @@
 
 use crate::config::{CloudConfig, Config, Loaded};
 use crate::desk::{self, CLOUD_LINK, Desk};
+use crate::hosted;
 use crate::house::{Door, House, PMS, Shared, link_lost};
 use crate::journal::{Events, Journal};
 use crate::outlets::Outlets;
@@ -82,6 +83,7 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
 
     let mut outlets = Outlets::default();
     let pms = config.pms.clone().map(|pms| (outlets.add_pms(), pms));
+    let hosted = hosted::Setup::of(loaded, store.epoch()).map(|hosted| (outlets.add_pms(), hosted));
     let buses: Vec<_> = loaded
         .buses()
         .into_iter()
@@ -124,6 +126,9 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
 
     if let Some((outlet, pms)) = pms {
         parts.start_pms(outlet, pms, &config.property.zone);
+    }
+    if let Some((outlet, hosted)) = hosted {
+        parts.start_hosted(outlet, hosted);
     }
     let tallies =
         buses.into_iter().map(|(outlet, bus, devices)| parts.start_bus(outlet, bus, devices)).collect();
@@ -193,7 +198,7 @@ fn tell_of_the_vault(store: &Store) -> anyhow::Result<()> {
 /// The links that can be down while the broker is there to tell it.
 fn links(loaded: &Loaded) -> Vec<LinkId> {
     let config = &loaded.config;
-    let pms = config.pms.iter().map(|_| PMS.to_owned());
+    let pms = (config.pms.is_some() || config.hosted.is_some()).then(|| PMS.to_owned()).into_iter();
     let buses = config.bus.iter().map(|bus| bus_link(&bus.id));
     let brokers = config.broker.iter().map(|broker| mqtt::link_to(&broker.id).to_string());
     let sparkplug = config.sparkplug.iter().map(|_| SPARKPLUG_LINK.to_owned());
@@ -282,6 +287,12 @@ impl Parts {
                 Ok(shell.run(cancel).await?)
             }
         };
+        self.supervisor.keep(PMS, start, self.tell_lost(PMS.to_owned()));
+    }
+
+    fn start_hosted(&self, outlet: usize, setup: hosted::Setup) {
+        let (door, shared) = (self.door.clone(), Arc::clone(&self.shared));
+        let start = move |cancel| setup.clone().run(door.clone(), Arc::clone(&shared), outlet, cancel);
         self.supervisor.keep(PMS, start, self.tell_lost(PMS.to_owned()));
     }
 

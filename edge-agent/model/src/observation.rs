@@ -298,4 +298,18 @@ pub enum Fact {
         /// What.
         said: crate::PmsFact,
     },
+    /// What a link wants to be remembered over restarts, in its own words; it replaces what it noted before.
+    LinkNoted {
+        /// Which.
+        link: LinkId,
+        /// At most [`crate::MOST_NOTE`] bytes; `None`: nothing any more.
+        note: Option<String>,
+    },
+    /// A room status can't be told to the PMS, now or later.
+    StatusRefused {
+        /// The command's key.
+        key: CommandKey,
+        /// Why, in plain words.
+        reason: String,
+    },
 }

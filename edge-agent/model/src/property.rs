@@ -104,6 +104,8 @@ pub struct Property {
     devices: BTreeMap<DeviceId, DeviceHealth>,
     /// What drivers want to be remembered: one note a device, of a bounded length.
     notes: BTreeMap<DeviceId, String>,
+    /// The same of links: as many as there are links.
+    link_notes: BTreeMap<LinkId, String>,
     links: BTreeMap<LinkId, LinkHealth>,
     postings: BTreeMap<PostingNumber, Posting>,
     orders: BTreeMap<CommandKey, Order>,
@@ -149,6 +151,7 @@ impl Property {
             stays: BTreeMap::new(),
             states: vec![points::States::new(); spec.devices.len()],
             notes: BTreeMap::new(),
+            link_notes: BTreeMap::new(),
             links: BTreeMap::new(),
             postings: BTreeMap::new(),
             orders: BTreeMap::new(),
@@ -321,6 +324,11 @@ impl Property {
             }
             Fact::ArrivalCancelled { stay } => self.arrival_gone(stay, &mut out),
             Fact::Pms { said } => self.desk_said(at, said, &mut out),
+            Fact::LinkNoted { link, note } => self.link_noted(link, note.as_deref(), &mut out),
+            Fact::StatusRefused { key, reason } => {
+                let outcome = crate::CommandOutcome::Refused { reason: reason.clone() };
+                self.end_command(at, key, outcome, &mut out);
+            }
         }
         self.expire_orders(at, &mut out);
         self.tend_rules(at, &observation.fact, &mut out);

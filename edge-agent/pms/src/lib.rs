@@ -1,4 +1,4 @@
-//! The link to the property-management system: FIAS over TCP.
+//! The link to the property-management system: FIAS over TCP, and [`hosted`] systems over HTTPS.
 //!
 //! The PMS listens and the gateway connects (FIAS interface specification 2.20, chapter on TCP). [`codec`] and
 //! [`link`] are pure: bytes, intents and time in; bytes and facts out. [`tcp`] is the thin shell around them.
@@ -10,6 +10,7 @@
 
 pub mod codec;
 pub mod config;
+pub mod hosted;
 pub mod link;
 pub mod tcp;
 pub mod uses;

@@ -7,6 +7,7 @@ use engawa_field::modbus::Framing;
 use engawa_field::profile::{Profile, Protocol, Resolved};
 use engawa_model::PropertyId;
 use engawa_pms::PmsConfig;
+use engawa_pms::hosted::HostedConfig;
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 
@@ -62,6 +63,20 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
         // A fault of one entry names it after a dot.
         let place = field.split('.').fold(Path::root().key("pms"), |place, key| place.key(key));
         report.push(doc.fault(&place, fault));
+    }
+    for (place, fault) in config.hosted.iter().flat_map(HostedConfig::validate) {
+        let table = matches!(place.as_slice(), [] | ["mews" | "apaleo" | "ohip" | "import"]);
+        let here = Path::root().key("hosted");
+        let place = place.into_iter().fold(here, |place, key| place.key(key));
+        report.push(if table { doc.fault_at_key(&place, fault) } else { doc.fault(&place, fault) });
+    }
+    if config.pms.is_some() && config.hosted.is_some() {
+        let pms = Path::root().key("pms");
+        report.push(
+            doc.fault_at_key(&Path::root().key("hosted"), "a house has one PMS, and this is a second")
+                .related(doc.span_of(&pms.key("address")), "the first is here")
+                .help("remove [pms] or [hosted]"),
+        );
     }
     brokers::check(config, doc, report);
     if let Some(home) = &config.home_assistant {

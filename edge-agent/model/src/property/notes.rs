@@ -1,9 +1,9 @@
-//! What drivers want to be remembered of devices over restarts. The house keeps it and does not read it.
+//! What drivers and links want to be remembered over restarts. The house keeps it and does not read it.
 //!
 //! Never: a journal row; the cloud has no use for it.
 
 use super::{Applied, Entity, Property};
-use crate::ids::DeviceId;
+use crate::ids::{DeviceId, LinkId};
 use crate::{Intent, MOST_NOTE};
 use std::collections::BTreeMap;
 
@@ -18,14 +18,7 @@ impl Property {
             self.count("unknown-device");
             return;
         }
-        let note = note.filter(|note| {
-            let fits = note.len() <= MOST_NOTE;
-            if !fits {
-                // A bug of a driver: it goes on without a memory.
-                self.count("note-too-long");
-            }
-            fits
-        });
+        let note = self.fitting(note);
         if self.notes.get(device).map(String::as_str) == note {
             return;
         }
@@ -34,6 +27,34 @@ impl Property {
             None => drop(self.notes.remove(device)),
         }
         out.touched.insert(Entity::Note(device.clone()));
+    }
+
+    /// The links' notes.
+    pub fn link_notes(&self) -> &BTreeMap<LinkId, String> {
+        &self.link_notes
+    }
+
+    pub(super) fn link_noted(&mut self, link: &LinkId, note: Option<&str>, out: &mut Applied) {
+        let note = self.fitting(note);
+        if self.link_notes.get(link).map(String::as_str) == note {
+            return;
+        }
+        match note {
+            Some(note) => drop(self.link_notes.insert(link.clone(), note.to_owned())),
+            None => drop(self.link_notes.remove(link)),
+        }
+        out.touched.insert(Entity::LinkNote(link.clone()));
+    }
+
+    fn fitting<'a>(&mut self, note: Option<&'a str>) -> Option<&'a str> {
+        note.filter(|note| {
+            let fits = note.len() <= MOST_NOTE;
+            if !fits {
+                // A bug of a driver: it goes on without a memory.
+                self.count("note-too-long");
+            }
+            fits
+        })
     }
 
     pub(super) fn forget_note(&mut self, device: &DeviceId, out: &mut Applied) {

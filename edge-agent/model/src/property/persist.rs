@@ -45,6 +45,8 @@ pub enum Entity {
     Writes(DeviceId),
     /// The messages of a stay; personal.
     Messages(StayId),
+    /// A link's note.
+    LinkNote(LinkId),
 }
 
 impl Entity {
@@ -69,6 +71,7 @@ impl Entity {
             Self::Charge(_) => "charge",
             Self::Writes(_) => "writes",
             Self::Messages(_) => "messages",
+            Self::LinkNote(_) => "link_note",
         }
     }
 
@@ -80,7 +83,7 @@ impl Entity {
             Self::Stay(id) | Self::Arrival(id) | Self::Messages(id) => id.to_string(),
             Self::Point(id) => id.to_string(),
             Self::Device(id) | Self::Note(id) | Self::Writes(id) => id.to_string(),
-            Self::Link(id) => id.to_string(),
+            Self::Link(id) | Self::LinkNote(id) => id.to_string(),
             Self::Posting(number) => number.to_string(),
             Self::Order(key) | Self::Command(key) => key.to_string(),
             Self::Alert(name) => name.clone(),
@@ -123,6 +126,7 @@ impl Property {
             Entity::Charge(number) => bytes(self.governed.charges.get(number)),
             Entity::Writes(id) => bytes(self.governed.writes.get(id)),
             Entity::Messages(id) => bytes(self.desk.messages.get(id)),
+            Entity::LinkNote(id) => bytes(self.link_notes.get(id)),
         }
     }
 
@@ -214,6 +218,9 @@ impl Property {
             "messages" => {
                 self.desk.messages.insert(StayId::from(key), parse(body)?);
             }
+            "link_note" => {
+                self.link_notes.insert(LinkId::from(key), parse(body)?);
+            }
             _ => {}
         }
         Ok(())
@@ -236,6 +243,7 @@ impl Property {
         all.extend(self.wakes.ids().map(Entity::WakeUp));
         all.extend(self.governed.entities());
         all.extend(self.desk.messages.keys().cloned().map(Entity::Messages));
+        all.extend(self.link_notes.keys().cloned().map(Entity::LinkNote));
         all
     }
 }

@@ -1,0 +1,138 @@
+//! Who is in the house by the hosted system, and the facts that follow from what it tells.
+
+use crate::codec::mask_card_numbers;
+use engawa_model::{Date, Fact, GuestRecord, Personal, Presence, RoomFlags, RoomId, StayId, Timestamp};
+use jiff::tz::TimeZone;
+use std::collections::BTreeMap;
+
+/// The most stays in a house: past it a list is not believed.
+pub(super) const MOST_STAYS: usize = 20_000;
+
+/// What is remembered of a stay in the house.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its room.
+    pub room: RoomId,
+    /// The account that is charged, where the system has one.
+    pub account: Option<String>,
+}
+
+/// The stays in the house.
+#[derive(Clone, Debug, Default)]
+pub struct Guests(BTreeMap<StayId, Known>);
+
+/// A stay that is in the house, as the system tells it.
+#[derive(Clone, Debug)]
+pub(super) struct Present {
+    pub(super) stay: StayId,
+    pub(super) known: Known,
+    pub(super) guest: GuestRecord,
+}
+
+impl Guests {
+    /// Those that the house knew when it started.
+    pub fn remembered(stays: impl IntoIterator<Item = (StayId, RoomId)>) -> Self {
+        Self(stays.into_iter().map(|(stay, room)| (stay, Known { room, account: None })).collect())
+    }
+
+    /// What is known of a stay.
+    pub fn get(&self, stay: &StayId) -> Option<&Known> {
+        self.0.get(stay)
+    }
+
+    /// The only stay in `room`; `None` where there is none, or several.
+    pub fn only_in(&self, room: &RoomId) -> Option<&StayId> {
+        let mut in_room = self.0.iter().filter(|(_, known)| known.room == *room);
+        match (in_room.next(), in_room.next()) {
+            (Some((stay, _)), None) => Some(stay),
+            _ => None,
+        }
+    }
+
+    /// Those of which `listed` says nothing.
+    pub fn missing<'a>(&'a self, listed: &'a [StayId]) -> impl Iterator<Item = &'a StayId> {
+        let listed: std::collections::BTreeSet<_> = listed.iter().collect();
+        self.0.keys().filter(move |stay| !listed.contains(stay))
+    }
+
+    /// The whole house: `present` is in it, `left` has certainly gone.
+    pub(super) fn list(&mut self, present: Vec<Present>, left: &[StayId]) -> Vec<Fact> {
+        let mut facts: Vec<Fact> = left.iter().filter_map(|stay| self.gone(stay)).collect();
+        facts.push(Fact::ResyncBegun);
+        self.0.clear();
+        for one in present {
+            facts.push(self.seen(one, true));
+        }
+        facts.push(Fact::ResyncDone);
+        facts
+    }
+
+    /// A stay is in the house.
+    pub(super) fn seen(&mut self, one: Present, listed: bool) -> Fact {
+        let Present { stay, known, guest } = one;
+        let room = known.room.clone();
+        let before = self.0.insert(stay.clone(), known);
+        let from = before.map(|before| before.room).filter(|before| *before != room);
+        let presence = if listed { Presence::In } else { Presence::Changed };
+        Fact::GuestSeen { stay, room, from, presence, listed, guest, flags: RoomFlags::default() }
+    }
+
+    /// A stay is not in the house; `None` where it was not known.
+    pub(super) fn gone(&mut self, stay: &StayId) -> Option<Fact> {
+        let known = self.0.remove(stay)?;
+        Some(Fact::GuestGone { room: known.room, stay: Some(stay.clone()), listed: false })
+    }
+}
+
+/// A text about a person, where there is one; card numbers masked.
+pub(super) fn personal(text: Option<&str>) -> Option<Personal<String>> {
+    let text = text?.trim();
+    (!text.is_empty()).then(|| Personal::new(mask_card_numbers(text)))
+}
+
+/// A BCP 47 tag, where it looks like one.
+pub(super) fn language(text: Option<&str>) -> Option<String> {
+    let tag = text?.trim().replace('_', "-");
+    let plain = (2..=35).contains(&tag.len()) && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    plain.then_some(tag)
+}
+
+/// The day of an instant in the property's zone.
+pub(super) fn day(at: Option<Timestamp>, zone: &TimeZone) -> Option<Date> {
+    at.map(|at| zone.to_datetime(at).date())
+}
+
+/// Minor units as a decimal number of JSON. The division is rounded once and printed in the shortest form that reads
+/// back as the same number: up to 15 digits, which no bill exceeds, it is the amount itself.
+pub(super) fn decimal(amount: &engawa_model::Money) -> f64 {
+    amount.minor as f64 / 10_f64.powi(i32::from(amount.currency.minor_digits()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engawa_model::{Currency, Money};
+
+    #[test]
+    fn amounts_are_written_as_people_would() {
+        for (minor, code, want) in [
+            (1050, "EUR", "10.5"),
+            (-1, "EUR", "-0.01"),
+            (1500, "JPY", "1500.0"),
+            (12_345, "KWD", "12.345"),
+            (999_999_999_999, "EUR", "9999999999.99"),
+        ] {
+            let money = Money { minor, currency: Currency::new(code).unwrap() };
+            assert_eq!(serde_json::json!(decimal(&money)).to_string(), want);
+        }
+    }
+
+    #[test]
+    fn a_room_with_two_stays_names_neither() {
+        let rooms = [("a", "101"), ("b", "102"), ("c", "102")];
+        let guests = Guests::remembered(rooms.map(|(stay, room)| (StayId::from(stay), RoomId::from(room))));
+        assert_eq!(guests.only_in(&RoomId::from("101")), Some(&StayId::from("a")));
+        assert_eq!(guests.only_in(&RoomId::from("102")), None);
+        assert_eq!(guests.only_in(&RoomId::from("103")), None);
+    }
+}
