@@ -9,7 +9,7 @@ CARGO ?= cargo
 BUILD := build-essential pkg-config libssl-dev
 DEMO := $(BUILD) sqlite3
 BENCH := $(BUILD) mosquitto python3-venv
-TEST := $(DEMO) mosquitto mosquitto-clients libmodbus-dev mbpoll python3-venv socat systemd
+TEST := $(DEMO) mosquitto mosquitto-clients libmodbus-dev mbpoll openssl python3-venv socat systemd
 
 .PHONY: help demo test lint bench bench-guests soak setup-demo setup-test setup-packages setup-bench purity install uninstall
 

@@ -92,7 +92,7 @@ fn a_row_that_comes_twice_has_its_effect_once() {
 fn a_new_disk_begins_in_the_middle_of_stays() {
     let mut cloud = Cloud::new();
     cloud.tell(EPOCH, &[checked_in("S1", "101"), checked_in("S2", "102"), checked_in("S3", "103")]);
-    let done = |listed| Change::Resync { phase: "done".into(), listed: Some(listed) };
+    let done = |listed| Change::Resync { phase: "done".into(), listed: Some(listed), link: None };
     // In the same life the list has nothing to correct here: the gateway checks out what is missing.
     cloud.tell(EPOCH, &[done(1)]);
     assert_eq!(stays(&cloud), ["101: S1", "102: S2", "103: S3"]);

@@ -45,6 +45,7 @@ Examples:
                                               whether a live device follows a profile
   engawa rules test --day day.jsonl --rules new.toml
                                               what other rules would have done on a recorded day
+  engawa pms explain 'GI|RN101|G#4711|'       a record of the PMS in plain words
   engawa broker passwd sensor-101             the password of a device at the broker
   engawa guest find --room 101 --as ann --reason 'lost property'
                                               guests, with a row in the audit trail
@@ -192,7 +193,7 @@ Example:
         #[command(subcommand)]
         command: rules_cmd::Command,
     },
-    /// Lists of stays, for a house without a PMS that could be asked
+    /// Capture what goes over a PMS link, replay it, put it in plain words; take lists of stays
     Pms {
         #[command(subcommand)]
         command: pms_cmd::Command,
@@ -244,7 +245,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Backup { to, file } => with(&file, |loaded| Ok(backup_cmd::backup(loaded, &to)?)),
         Command::Profile { command } => profile_cmd::main(command),
         Command::Rules { command } => rules_cmd::main(command),
-        Command::Pms { command } => pms_cmd::main(&command),
+        Command::Pms { command } => pms_cmd::main(command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "engawa", &mut std::io::stdout());
             DONE

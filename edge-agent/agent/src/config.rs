@@ -6,6 +6,7 @@
 mod brokers;
 mod check;
 pub(crate) mod files;
+mod pms;
 pub(crate) mod privacy;
 mod profiles;
 pub(crate) mod rules;
@@ -25,8 +26,8 @@ use engawa_model::{
     ClimateDefaults, Currency, DeviceId, DeviceSpec, LinkId, PointSpec, PropertyId, PropertySpec, RoomId,
     RoomSpec,
 };
-use engawa_pms::PmsConfig;
 use engawa_pms::hosted::HostedConfig;
+use pms::PmsTables;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -41,10 +42,13 @@ pub(crate) struct Config {
     pub(crate) property: PropertyConfig,
     pub(crate) climate: ClimateDefaults,
     pub(crate) store: StoreConfig,
-    /// The PMS; a house without one leaves it out.
-    pub(crate) pms: Option<PmsConfig>,
+    /// The PMS, or several; a house without one leaves it out.
+    pub(crate) pms: Option<PmsTables>,
     /// A PMS that is hosted, or lists of stays in files, in place of `pms`.
     pub(crate) hosted: Option<HostedConfig>,
+    /// What is particular of single rooms.
+    #[serde(default)]
+    pub(crate) room: Vec<RoomConfig>,
     /// The main broker; without this section the gateway brings its own.
     pub(crate) mqtt: Option<MqttConfig>,
     /// Further brokers.
@@ -102,6 +106,18 @@ pub(crate) struct PropertyConfig {
     /// The language of the house, BCP 47: of what staff read, and of guests whose own is not known.
     #[serde(default = "english")]
     pub(crate) language: String,
+}
+
+/// What is particular of a room.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RoomConfig {
+    /// The room, as in `property.rooms`.
+    pub(crate) id: String,
+    /// The name of its PMS, where the house has several; the first one where absent.
+    pub(crate) pms: Option<String>,
+    /// Its number at its PMS, where that is not its id.
+    pub(crate) pms_room: Option<String>,
 }
 
 /// Where the data lives.
@@ -241,6 +257,13 @@ impl Config {
                 *file = base.join(&*file).to_string_lossy().into_owned();
             }
         }
+        for link in self.pms.iter_mut().flat_map(|tables| &mut tables.links) {
+            let tls =
+                link.tls.iter_mut().flat_map(|tls| [&mut tls.ca_file, &mut tls.cert_file, &mut tls.key_file]);
+            for path in tls.chain(link.auth_key_file.as_mut()) {
+                *path = base.join(&*path);
+            }
+        }
         let main = self.mqtt.iter_mut().flat_map(|mqtt| {
             [&mut mqtt.ca_file, &mut mqtt.cert_file, &mut mqtt.key_file, &mut mqtt.password_file]
         });
@@ -365,11 +388,12 @@ impl Loaded {
     /// `engawa check`, when all is well.
     pub(crate) fn summary(&self) -> String {
         let config = &self.config;
-        let pms = match (&config.pms, config.hosted.as_ref().map(HostedConfig::named).as_deref()) {
-            (Some(pms), _) => format!("PMS at {}", pms.address),
-            (None, Some([system])) => format!("PMS {system}"),
-            _ => "no PMS".to_owned(),
-        };
+        let mut places: Vec<_> =
+            config.pms_tables().iter().map(|pms| format!("PMS at {}", pms.place())).collect();
+        if let Some([system]) = config.hosted.as_ref().map(HostedConfig::named).as_deref() {
+            places.push(format!("PMS {system}"));
+        }
+        let pms = if places.is_empty() { "no PMS".to_owned() } else { places.join(", ") };
         let cloud = config
             .cloud
             .as_ref()

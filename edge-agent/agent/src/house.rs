@@ -9,7 +9,7 @@ use crate::recording::Recording;
 use engawa_field::mqtt::{Publisher, ValueTopics, sparkplug};
 use engawa_model::{
     Change, Command, CommandKey, CommandOutcome, CommandSource, Entity, Erasure, Fact, Intent, Lane, LinkId,
-    Observation, ObservationSink, OrderState, PMS_LINK, Property, SinkClosed, SinkFuture, Timestamp,
+    Observation, ObservationSink, OrderState, Property, SinkClosed, SinkFuture, Timestamp,
 };
 use engawa_protocol::ports::Row;
 use engawa_store::vault::Target;
@@ -589,6 +589,3 @@ pub(crate) fn link_lost(link: &str, why: &str) -> Observation {
     let fact = Fact::Link { link: LinkId::from(link), up: false, detail: why.to_owned() };
     Observation::new(Timestamp::now(), fact)
 }
-
-/// The PMS link's id, for the supervisor.
-pub(crate) const PMS: &str = PMS_LINK;

@@ -4,7 +4,7 @@
 //! a driver's queue is kept here, one write for each point at most (a newer order has ended the older one), and handed
 //! over when there is room.
 
-use engawa_model::{DeviceId, Intent};
+use engawa_model::{DeviceId, Intent, LinkId, PMS_LINK};
 use std::collections::{BTreeMap, VecDeque};
 use tokio::sync::mpsc;
 
@@ -60,6 +60,8 @@ fn replaces(new: &Intent, old: &Intent) -> bool {
         (Intent::SendRoomStatus { key: new, .. }, Intent::SendRoomStatus { key: old, .. })
         | (Intent::AskPms { key: new, .. }, Intent::AskPms { key: old, .. }) => new == old,
         (Intent::TellWakeUp { id: new, .. }, Intent::TellWakeUp { id: old, .. }) => new == old,
+        // Each link has a queue of its own.
+        (Intent::AtLink { what: new, .. }, Intent::AtLink { what: old, .. }) => replaces(new, old),
         _ => false,
     }
 }
@@ -69,7 +71,8 @@ fn replaces(new: &Intent, old: &Intent) -> bool {
 pub(crate) struct Outlets {
     outlets: Vec<Outlet>,
     by_device: BTreeMap<DeviceId, OutletId>,
-    pms: Option<OutletId>,
+    /// One a PMS.
+    pms: BTreeMap<LinkId, OutletId>,
 }
 
 impl Outlets {
@@ -81,10 +84,10 @@ impl Outlets {
         id
     }
 
-    /// The outlet for the PMS link.
-    pub(crate) fn add_pms(&mut self) -> OutletId {
-        let id = self.add("pms", []);
-        self.pms = Some(id);
+    /// The outlet for a PMS link.
+    pub(crate) fn add_pms(&mut self, link: LinkId) -> OutletId {
+        let id = self.add(link.as_str(), []);
+        self.pms.insert(link, id);
         id
     }
 
@@ -114,9 +117,10 @@ impl Outlets {
             | Intent::RequestResync
             | Intent::TellWakeUp { .. }
             | Intent::AskPms { .. }
-            | Intent::AnswerKey { .. } => self.pms,
+            | Intent::AnswerKey { .. } => self.pms.get(&LinkId::from(PMS_LINK)).copied(),
             // On the house's own topics: see `publishing.rs`.
             Intent::Wake { .. } | Intent::EndWake { .. } => None,
+            Intent::AtLink { link, .. } => self.pms.get(link).copied(),
         }
     }
 
@@ -181,6 +185,20 @@ mod tests {
         outlets.give(write("p", "k"));
         assert!(!outlets.flush(), "nobody is there to wait for");
         assert_eq!(outlets.connect(id).try_recv().unwrap(), write("p", "k"));
+    }
+
+    #[test]
+    fn each_pms_gets_its_own_and_no_other() {
+        let mut outlets = Outlets::default();
+        let (first, second) = (outlets.add_pms(PMS_LINK.into()), outlets.add_pms("pms-villas".into()));
+        let at = |link: &str| Intent::AtLink { link: link.into(), what: Box::new(Intent::RequestResync) };
+        for intent in [Intent::RequestResync, at("pms-villas"), at("pms-villas"), at("pms-gone")] {
+            outlets.give(intent);
+        }
+        let mut queue = outlets.connect(first);
+        assert_eq!((queue.try_recv().ok(), queue.try_recv().ok()), (Some(Intent::RequestResync), None));
+        let mut queue = outlets.connect(second);
+        assert_eq!((queue.try_recv().ok(), queue.try_recv().ok()), (Some(at("pms-villas")), None));
     }
 
     #[test]

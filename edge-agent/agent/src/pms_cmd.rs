@@ -1,20 +1,59 @@
-//! `engawa pms`: lists of stays, for houses without a PMS that could be asked.
+//! `engawa pms`: what goes over a PMS link, captured without names, replayed, and put in plain words.
+//!
+//! Never: a capture with a guest's name; a second connection to a PMS that serves one client.
 #![allow(clippy::print_stdout, reason = "standard output is where an answer goes")]
 
-use crate::cli::{DONE, FAILED, File, WRONG, show};
-use crate::config::{self, Loaded};
-use anyhow::{Context, anyhow, bail};
-use clap::{Args, Subcommand, ValueHint};
-use engawa_model::{RoomId, Timestamp};
-use engawa_pms::hosted::import::{Agenda, Mistake, Reading, read_file, read_folder};
-use jiff::tz::TimeZone;
-use std::collections::BTreeMap;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+mod capture;
+mod explain;
+mod import;
+mod play;
+mod record;
+mod replay;
+mod words;
 
+use crate::cli::{DONE, FAILED, WRONG};
+use clap::Subcommand;
+
+/// What can be asked of a PMS link.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Capture a link's records, with pseudonyms for whatever may be personal
+    #[command(
+        after_help = "It stands between the gateway and the PMS: point the gateway's `address` at --listen for the \
+        time of the capture. A connection of its own it does not make: most PMS drop their first client for a second, or \
+        refuse the second. Names, free texts, dialled numbers and proofs become pseudonyms (`~k3f9q2`), the same for the \
+        same value within one capture; rooms, reservation numbers, dates and amounts stay. Ends with Ctrl-C, or when the \
+        file has 64 MiB (the link goes on). Exit status: 0 done, 1 failed, 2 the command line is wrong.
+
+Example:
+  engawa pms record --listen 127.0.0.1:5011 --to 10.0.0.5:5010 today.fias"
+    )]
+    Record(record::Record),
+    /// Replay a capture: what would the house make of it?
+    #[command(
+        after_help = "Without --serve the capture is played to a house in memory; nothing is stored or sent. Its rooms \
+        are the configuration's, or without --config those that the capture names. Charges that the capture's gateway sent \
+        are not sent again, so answers to them are counted as unknown.
+With --serve it plays the PMS for a running gateway: the link's start and end, answers to charges and to the request for \
+the list are made afresh, everything else comes from the capture. Exit status: 0 done, 1 failed, 2 the command line, \
+the configuration or the capture is wrong.
+
+Examples:
+  engawa pms replay today.fias --config /etc/engawa/engawa.toml
+  engawa pms replay today.fias --serve 127.0.0.1:5010 --speed 60"
+    )]
+    Replay(replay::Replay),
+    /// Put a record, or each of a capture, in plain words; say what is wrong with it, and where
+    #[command(
+        after_help = "It is stricter than the link, which bears what can be borne. Exit status: 0 nothing is wrong, 1 \
+        something is, 2 the command line or the file can't be used.
+
+Examples:
+  engawa pms explain 'GI|RN101|G#4711|GNSato|GSN|'
+  engawa pms explain today.fias
+  tail -f today.fias | engawa pms explain -"
+    )]
+    Explain(explain::Explain),
     /// Check lists of stays, and put them where the agent takes them
     #[command(after_help = "\
 A list is a table with a line of names, separated by commas, semicolons or tabs:
@@ -38,125 +77,35 @@ Examples:
   engawa pms import --all august.csv          this is the whole house: other lists are removed
 
 Exit status: 0 taken, 1 not taken, 2 the configuration is wrong")]
-    Import(Import),
+    Import(import::Import),
 }
 
-/// `engawa pms import`.
-#[derive(Args)]
-pub(crate) struct Import {
-    /// The lists.
-    #[arg(required = true, value_hint = ValueHint::FilePath)]
-    files: Vec<PathBuf>,
-    /// Only check them.
-    #[arg(long)]
-    check: bool,
-    /// They are the whole house: remove the other lists.
-    #[arg(long)]
-    all: bool,
-    /// The configuration.
-    #[arg(long, env = "ENGAWA_CONFIG", default_value = "/etc/engawa/engawa.toml", value_hint = ValueHint::FilePath)]
-    config: PathBuf,
+/// How a part of this command fails.
+pub(crate) enum Fault {
+    /// What was given can't be used.
+    Wrong(String),
+    /// It failed.
+    Failed(String),
 }
 
 /// Does what is asked; the exit status.
-pub(crate) fn main(command: &Command) -> u8 {
-    let Command::Import(import) = command;
-    let file = File { config: import.config.clone() };
-    let loaded = match config::load(&file.config) {
-        Ok(loaded) => loaded,
-        Err(reports) => {
-            show(&reports);
-            return WRONG;
-        }
+pub(crate) fn main(command: Command) -> u8 {
+    let done = match command {
+        Command::Record(record) => record::record(record),
+        Command::Replay(replay) => replay::replay(&replay),
+        Command::Explain(explain) => explain::explain(&explain),
+        Command::Import(import) => import::import(&import),
     };
-    match import.take(&loaded) {
-        Ok(words) => {
-            println!("{words}");
-            DONE
+    match done {
+        Ok(true) => DONE,
+        Ok(false) => FAILED,
+        Err(Fault::Wrong(why)) => {
+            eprintln!("engawa: {why}");
+            WRONG
         }
-        Err(error) => {
-            eprintln!("engawa: {error:#}");
+        Err(Fault::Failed(why)) => {
+            eprintln!("engawa: {why}");
             FAILED
         }
     }
-}
-
-impl Import {
-    fn take(&self, loaded: &Loaded) -> anyhow::Result<String> {
-        let property = &loaded.config.property;
-        let Some(import) = loaded.config.hosted.as_ref().and_then(|hosted| hosted.import.as_ref()) else {
-            bail!("the configuration has no [hosted.import], so nobody would take the lists");
-        };
-        // The configuration was checked: the zone is known.
-        let zone = TimeZone::get(&property.zone).unwrap_or(TimeZone::UTC);
-        let reading = Reading::new(import, zone, property.rooms.iter().cloned().map(RoomId::new));
-        let mut lists: BTreeMap<String, String> = BTreeMap::new();
-        if !self.all && import.folder.is_dir() {
-            // An empty folder is no mistake here.
-            lists.extend(read_folder(&import.folder).unwrap_or_default());
-        }
-        let mut new = Vec::new();
-        for path in &self.files {
-            let kind = path.extension().and_then(|kind| kind.to_str()).map(str::to_ascii_lowercase);
-            if !matches!(kind.as_deref(), Some("csv" | "ics")) {
-                bail!("{} is no list: expected the ending .csv or .ics", path.display());
-            }
-            let (name, text) = read_file(path).map_err(|mistake| anyhow!("{mistake}"))?;
-            lists.insert(name.clone(), text.clone());
-            new.push((name, text));
-        }
-        let stays = reading
-            .read(lists.iter().map(|(name, text)| (name.as_str(), text.as_str())))
-            .map_err(|mistakes| anyhow!("nothing is taken:\n{}", told(&mistakes)))?;
-        let count = stays.len();
-        let mut agenda = Agenda::default();
-        agenda.replace(stays);
-        let here = agenda.count(Timestamp::now());
-        if self.check {
-            return Ok(format!("{count} stays, {here} of them in the house now; nothing was changed"));
-        }
-        put(&import.folder, &new)?;
-        if self.all {
-            remove_others(&import.folder, &new)?;
-        }
-        Ok(format!(
-            "{count} stays, {here} of them in the house now; a running agent takes them within seconds"
-        ))
-    }
-}
-
-fn told(mistakes: &[Mistake]) -> String {
-    mistakes.iter().map(|mistake| format!("  {mistake}")).collect::<Vec<_>>().join("\n")
-}
-
-/// Writes the lists beside their places and renames them, so that the agent never reads half a list.
-fn put(folder: &Path, lists: &[(String, String)]) -> anyhow::Result<()> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .with_context(|| format!("making the folder {}", folder.display()))?;
-    for (name, text) in lists {
-        let (new, place) = (folder.join(format!(".{name}.new")), folder.join(name));
-        let written = (|| {
-            // Lists hold names: for the agent's user alone.
-            let mut file =
-                std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&new, &place)
-        })();
-        written.with_context(|| format!("writing {}", place.display()))?;
-    }
-    Ok(())
-}
-
-fn remove_others(folder: &Path, keep: &[(String, String)]) -> anyhow::Result<()> {
-    for (name, _) in read_folder(folder).map_err(|mistake| anyhow!("{mistake}"))? {
-        if !keep.iter().any(|(kept, _)| *kept == name) {
-            let path = folder.join(&name);
-            std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
-        }
-    }
-    Ok(())
 }

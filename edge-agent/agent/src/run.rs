@@ -3,7 +3,7 @@
 use crate::config::{CloudConfig, Config, Loaded};
 use crate::desk::{self, CLOUD_LINK, Desk};
 use crate::hosted;
-use crate::house::{Door, House, PMS, Shared, link_lost};
+use crate::house::{Door, House, Shared, link_lost};
 use crate::journal::{Events, Journal};
 use crate::outlets::Outlets;
 use crate::publishing::Publishing;
@@ -22,7 +22,8 @@ use engawa_field::mqtt::{
 };
 use engawa_link::{EdgeLink, Identity, IdentityError, LinkState, Tuning};
 use engawa_model::{LinkId, ObservationSink, Property, PropertyId, Timestamp};
-use engawa_pms::tcp::{Shell, SystemClock};
+use engawa_pms::link::link_id;
+use engawa_pms::shell::{Shell, SystemClock};
 use engawa_store::vault::{AuditTrail, Register, VaultKey};
 use engawa_store::{DatabaseKey, Limits, Store};
 use jiff::tz::TimeZone;
@@ -70,6 +71,8 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     let vault_key = VaultKey::load_or_create(&loaded.vault_key_file()).context("the guest vault's key")?;
     let mut store = Store::open_with(&config.store.dir, &key, &vault_key, Limits::default())?;
     let mut property = store.load(loaded.property_spec())??;
+    let (pms_links, pms_rooms) = config.pms_of_rooms();
+    property.serve(pms_links, pms_rooms);
     property.govern(loaded.policy());
     property.ring_with(config.wake_up.spec());
     property.speak(&config.property.language);
@@ -82,8 +85,13 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     tracing::info!(property = %config.property.id, stays, "the house is open");
 
     let mut outlets = Outlets::default();
-    let pms = config.pms.clone().map(|pms| (outlets.add_pms(), pms));
-    let hosted = hosted::Setup::of(loaded, store.epoch()).map(|hosted| (outlets.add_pms(), hosted));
+    let pms: Vec<_> = config
+        .pms_links()
+        .into_iter()
+        .map(|pms| (outlets.add_pms(link_id(pms.name.as_deref())), pms))
+        .collect();
+    let hosted =
+        hosted::Setup::of(loaded, store.epoch()).map(|hosted| (outlets.add_pms(link_id(None)), hosted));
     let buses: Vec<_> = loaded
         .buses()
         .into_iter()
@@ -124,7 +132,7 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     let supervisor = Supervisor::default();
     let parts = Parts { supervisor: supervisor.clone(), door, shared, journal };
 
-    if let Some((outlet, pms)) = pms {
+    for (outlet, pms) in pms {
         parts.start_pms(outlet, pms, &config.property.zone);
     }
     if let Some((outlet, hosted)) = hosted {
@@ -198,7 +206,8 @@ fn tell_of_the_vault(store: &Store) -> anyhow::Result<()> {
 /// The links that can be down while the broker is there to tell it.
 fn links(loaded: &Loaded) -> Vec<LinkId> {
     let config = &loaded.config;
-    let pms = (config.pms.is_some() || config.hosted.is_some()).then(|| PMS.to_owned()).into_iter();
+    let hosted = config.hosted.iter().map(|_| link_id(None).to_string());
+    let pms = config.pms_tables().iter().map(|pms| link_id(pms.name.as_deref()).to_string()).chain(hosted);
     let buses = config.bus.iter().map(|bus| bus_link(&bus.id));
     let brokers = config.broker.iter().map(|broker| mqtt::link_to(&broker.id).to_string());
     let sparkplug = config.sparkplug.iter().map(|_| SPARKPLUG_LINK.to_owned());
@@ -277,6 +286,7 @@ impl Parts {
 
     fn start_pms(&self, outlet: usize, config: engawa_pms::PmsConfig, zone: &str) {
         let (door, sink) = (self.door.clone(), self.sink());
+        let link = link_id(config.name.as_deref()).to_string();
         // The configuration was checked: the zone is known.
         let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
         let start = move |cancel| {
@@ -287,13 +297,14 @@ impl Parts {
                 Ok(shell.run(cancel).await?)
             }
         };
-        self.supervisor.keep(PMS, start, self.tell_lost(PMS.to_owned()));
+        self.supervisor.keep(&link, start, self.tell_lost(link.clone()));
     }
 
     fn start_hosted(&self, outlet: usize, setup: hosted::Setup) {
         let (door, shared) = (self.door.clone(), Arc::clone(&self.shared));
         let start = move |cancel| setup.clone().run(door.clone(), Arc::clone(&shared), outlet, cancel);
-        self.supervisor.keep(PMS, start, self.tell_lost(PMS.to_owned()));
+        let name = link_id(None).to_string();
+        self.supervisor.keep(&name, start, self.tell_lost(name.clone()));
     }
 
     /// Starts a bus; gives its counts.

@@ -127,6 +127,9 @@ pub enum Change {
     NightAudit {
         /// True while it runs.
         running: bool,
+        /// Of which PMS, in a house with several.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        link: Option<LinkId>,
     },
     /// A resync of the PMS's list has begun, ended, or been cut.
     Resync {
@@ -134,6 +137,9 @@ pub enum Change {
         phase: String,
         /// Stays seen in the list, at its end.
         listed: Option<u32>,
+        /// Of which PMS, in a house with several.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        link: Option<LinkId>,
     },
     /// A posting has changed its state.
     Posting {

@@ -347,6 +347,22 @@ pub enum PmsRequest {
     },
 }
 
+impl PmsRequest {
+    /// The room that it is about.
+    pub fn room(&self) -> Option<&RoomId> {
+        match self {
+            Self::ReadMessage { room, .. }
+            | Self::MessageRead { room, .. }
+            | Self::LeaveMessage { room, .. }
+            | Self::Bill { room, .. }
+            | Self::CheckOut { room, .. }
+            | Self::Locate { room, .. }
+            | Self::RoomReport { room, .. } => Some(room),
+            Self::FindGuests { .. } => None,
+        }
+    }
+}
+
 /// What the house tells the PMS of a room (RE); at least one of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

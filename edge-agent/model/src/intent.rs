@@ -1,7 +1,7 @@
 //! Intents: what the house wants done outside. Emitted only with the changes that caused them, carried
 //! out only after these are durable; the outcome comes back as an observation.
 
-use crate::ids::{CommandKey, DeviceId, PointId, PostingNumber};
+use crate::ids::{CommandKey, DeviceId, LinkId, PointId, PostingNumber};
 use crate::{CommandSource, DateTime, Money, RoomId, StayId, Timestamp, Value, WakeId, WakeWord};
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +107,34 @@ pub enum Intent {
         /// With what.
         answer: crate::KeyAnswer,
     },
+    /// Something for a further PMS link ([`crate::PMS_LINK`] is the first).
+    AtLink {
+        /// Which.
+        link: LinkId,
+        /// What.
+        what: Box<Intent>,
+    },
+}
+
+impl Intent {
+    /// The room that the intent is about, where it is for the PMS: it tells for which.
+    pub fn pms_room(&self) -> Option<&RoomId> {
+        match self {
+            Self::SendPosting { room, .. }
+            | Self::SendRoomStatus { room, .. }
+            | Self::TellWakeUp { room, .. } => Some(room),
+            Self::AskPms { request, .. } => request.room(),
+            Self::WritePoint { .. }
+            | Self::WithdrawWrite { .. }
+            | Self::ForgetNote { .. }
+            | Self::RequestResync
+            | Self::Wake { .. }
+            | Self::EndWake { .. }
+            // Goes to the PMS that asked: the house says so itself.
+            | Self::AnswerKey { .. }
+            | Self::AtLink { .. } => None,
+        }
+    }
 }
 
 /// How far an order (a write that the house owes) has come.

@@ -312,4 +312,11 @@ pub enum Fact {
         /// Why, in plain words.
         reason: String,
     },
+    /// Something of a further PMS link ([`crate::PMS_LINK`] is the first); facts without this are of the first, or of none.
+    AtLink {
+        /// Which.
+        link: LinkId,
+        /// What.
+        what: Box<Fact>,
+    },
 }

@@ -16,6 +16,7 @@ mod found;
 mod governed;
 mod guests;
 mod holds;
+mod links;
 mod notes;
 mod persist;
 mod points;
@@ -41,6 +42,7 @@ pub use commands::CommandRecord;
 pub(crate) use commands::STATUSES;
 pub use desk::Bill;
 pub use governed::RoomRules;
+use links::{LinkMeta, PmsLinks};
 pub use persist::{Entity, RestoreError};
 pub use postings::{Posting, PostingState};
 pub use resync::{Owed, Resync};
@@ -81,16 +83,18 @@ pub struct Applied {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Meta {
     pub(crate) business_date: Option<Date>,
-    pub(crate) night_audit: bool,
     pub(crate) last_posting: u32,
     pub(crate) last_order: u64,
-    pub(crate) owed: Option<Owed>,
-    pub(crate) resync_asked: Option<Timestamp>,
-    pub(crate) resyncs_cut: u32,
     #[serde(default)]
     pub(crate) last_wake: u64,
     #[serde(default)]
     pub(crate) last_charge: u32,
+    /// Of the first PMS; in the same document, as it was before there were several.
+    #[serde(flatten)]
+    pub(crate) pms: LinkMeta,
+    /// Of further ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) further: BTreeMap<LinkId, LinkMeta>,
 }
 
 /// The live picture of the hotel.
@@ -118,8 +122,10 @@ pub struct Property {
     wakes: wakeups::Wakes,
     /// The language of the house, BCP 47.
     language: Option<String>,
-    /// Running list; lost with the process on purpose: a list that was cut proves nothing.
-    resync: Option<Resync>,
+    /// Which PMS has which rooms.
+    pms: PmsLinks,
+    /// Running lists, one a PMS; lost with the process on purpose: a list that was cut proves nothing.
+    resyncs: BTreeMap<LinkId, Resync>,
     /// When the last order for a point ended: older samples say nothing about the guest's wish.
     settled: BTreeMap<PointId, Timestamp>,
     /// Counters since the start, by reason.
@@ -162,7 +168,8 @@ impl Property {
             meta: Meta::default(),
             wakes: wakeups::Wakes::in_zone(&spec.zone),
             language: None,
-            resync: None,
+            pms: PmsLinks::default(),
+            resyncs: BTreeMap::new(),
             settled: BTreeMap::new(),
             counters: BTreeMap::new(),
             by_role,
@@ -252,14 +259,14 @@ impl Property {
         self.meta.business_date
     }
 
-    /// True between NS and NE.
+    /// True between NS and NE of any PMS.
     pub fn night_audit(&self) -> bool {
-        self.meta.night_audit
+        self.pms.all().any(|link| self.meta.of(link).night_audit)
     }
 
-    /// The resync that is running.
+    /// A resync that is running.
     pub fn resync(&self) -> Option<&Resync> {
-        self.resync.as_ref()
+        self.resyncs.values().next()
     }
 
     /// Counters since the start, such as `malformed`.
@@ -271,7 +278,11 @@ impl Property {
     pub fn apply(&mut self, observation: &Observation) -> Applied {
         let at = observation.at;
         let mut out = Applied::default();
-        match &observation.fact {
+        let (link, fact) = match &observation.fact {
+            Fact::AtLink { link, what } => (link.clone(), what.as_ref()),
+            fact => (self.pms.first_id(), fact),
+        };
+        match fact {
             Fact::GuestSeen { stay, room, from: _, presence: _, listed: _, guest, flags } => {
                 self.guest_seen(at, stay, room, guest, flags, &mut out);
             }
@@ -280,12 +291,12 @@ impl Property {
             }
             Fact::RoomFlagged { room, flags } => self.room_flagged(room, flags, &mut out),
             Fact::ResyncAsked => self.count("resync-asked"),
-            Fact::ResyncBegun => self.resync_begun(at, &mut out),
-            Fact::ResyncDone => self.resync_done(at, &mut out),
-            Fact::NightAuditBegun => self.night_audit_begun(&mut out),
-            Fact::NightAuditDone { date, hour } => self.night_audit_done(at, *date, *hour, &mut out),
+            Fact::ResyncBegun => self.resync_begun(at, &link, &mut out),
+            Fact::ResyncDone => self.resync_done(at, &link, &mut out),
+            Fact::NightAuditBegun => self.night_audit_begun(&link, &mut out),
+            Fact::NightAuditDone { date, hour } => self.night_audit_done(at, &link, *date, *hour, &mut out),
             Fact::PmsDate { date } => {
-                if self.meta.business_date.is_none() {
+                if self.meta.business_date.is_none() && self.pms.is_default(&link) {
                     self.turn_business_date(*date, &mut out);
                 }
             }
@@ -323,19 +334,21 @@ impl Property {
                 self.arrival_expected(at, stay, room, *date, *eta, vip.as_deref(), &mut out);
             }
             Fact::ArrivalCancelled { stay } => self.arrival_gone(stay, &mut out),
-            Fact::Pms { said } => self.desk_said(at, said, &mut out),
+            Fact::Pms { said } => self.desk_said(at, &link, said, &mut out),
             Fact::LinkNoted { link, note } => self.link_noted(link, note.as_deref(), &mut out),
             Fact::StatusRefused { key, reason } => {
                 let outcome = crate::CommandOutcome::Refused { reason: reason.clone() };
                 self.end_command(at, key, outcome, &mut out);
             }
+            Fact::AtLink { .. } => self.count("fact-within-a-fact"),
         }
         self.expire_orders(at, &mut out);
         self.tend_rules(at, &observation.fact, &mut out);
-        self.tend_resync(at, &mut out);
+        self.tend_resyncs(at, &mut out);
         self.tend_desk(at, &mut out);
         self.pump_postings(at, &mut out);
         self.tend_wake_ups(at, &mut out);
+        self.address(&mut out);
         out
     }
 
@@ -359,10 +372,6 @@ impl Property {
         }
     }
 
-    fn pms_alive(&self) -> bool {
-        self.links.get(&LinkId::from(PMS_LINK)).is_some_and(|link| link.up)
-    }
-
     fn link_changed(&mut self, at: Timestamp, link: &LinkId, up: bool, detail: &str, out: &mut Applied) {
         let before = self.links.get(link);
         let was_up = before.is_some_and(|health| health.up);
@@ -378,14 +387,14 @@ impl Property {
         }
         self.links.insert(link.clone(), LinkHealth { up, detail: detail.to_owned(), since });
         out.touched.insert(Entity::Link(link.clone()));
-        if link.as_str() == PMS_LINK {
+        if self.pms.has(link) {
             if was_up && !up {
-                self.resync_cut(out);
-                self.postings_link_lost(at, out);
-                self.desk_link_lost(at, out);
+                self.resync_cut(link, out);
+                self.postings_link_lost(at, link, out);
+                self.desk_link_lost(at, link, out);
             } else if up && !was_up {
-                self.pms_link_up();
-                self.send_waiting_statuses(out);
+                self.pms_link_up(link);
+                self.send_waiting_statuses(link, out);
             }
         }
     }
@@ -487,9 +496,13 @@ impl Property {
             }
         }
         out.changes.push(Change::Started { clean });
-        if !clean && !self.stays.is_empty() {
+        if !clean {
             // Records that were read from the socket and not yet stored are gone: only a list can tell.
-            self.owe(Owed::Crash, out);
+            for link in self.pms.ids() {
+                if self.has_guests(&link) {
+                    self.owe(&link, Owed::Crash, out);
+                }
+            }
         }
         self.postings_restarted(at, out);
         self.desk_restarted(at, out);
@@ -497,20 +510,32 @@ impl Property {
         self.wake_ups_restarted(out);
     }
 
-    fn night_audit_begun(&mut self, out: &mut Applied) {
-        if !self.meta.night_audit {
-            self.meta.night_audit = true;
+    fn night_audit_begun(&mut self, link: &LinkId, out: &mut Applied) {
+        if !self.meta.of(link).night_audit {
+            self.meta.of_mut(link).night_audit = true;
             out.touched.insert(Entity::Meta);
-            out.changes.push(Change::NightAudit { running: true });
+            out.changes.push(Change::NightAudit { running: true, link: self.pms.in_rows(link) });
         }
     }
 
-    fn night_audit_done(&mut self, at: Timestamp, date: Option<Date>, hour: Option<u8>, out: &mut Applied) {
-        if self.meta.night_audit {
-            self.meta.night_audit = false;
-            out.changes.push(Change::NightAudit { running: false });
+    fn night_audit_done(
+        &mut self,
+        at: Timestamp,
+        link: &LinkId,
+        date: Option<Date>,
+        hour: Option<u8>,
+        out: &mut Applied,
+    ) {
+        if self.meta.of(link).night_audit {
+            self.meta.of_mut(link).night_audit = false;
+            out.changes.push(Change::NightAudit { running: false, link: self.pms.in_rows(link) });
         }
         out.touched.insert(Entity::Meta);
+        self.postings_after_audit(at, link, out);
+        if !self.pms.is_default(link) {
+            // The house has one business date, which is the first PMS's: it would turn twice in a night.
+            return;
+        }
         // NE carries the PMS's clock, not the business date. An audit that ends before noon has closed the
         // day before; one that ends in the evening has closed the day itself.
         let next =
@@ -519,7 +544,6 @@ impl Property {
             Some(date) => self.turn_business_date(date, out),
             None => self.count("night-audit-without-date"),
         }
-        self.postings_after_audit(at, out);
     }
 
     fn turn_business_date(&mut self, date: Date, out: &mut Applied) {

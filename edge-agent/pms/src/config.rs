@@ -1,10 +1,15 @@
 //! What a site says of its PMS link.
 
+use crate::dialect::Dialect;
+use crate::link::RoomNumbers;
+use crate::serial::SerialConfig;
+use crate::tls::TlsConfig;
 use crate::uses::{FreeField, Use};
 use encoding_rs::Encoding;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 /// The character set of a site; nothing on the wire names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,7 +98,8 @@ impl Charset {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PmsConfig {
-    /// Where the PMS listens: `host:port`.
+    /// Where the PMS listens: `host:port`. Empty on a serial line.
+    #[serde(default)]
     pub address: String,
     /// The site's character set.
     #[serde(default)]
@@ -134,6 +140,24 @@ pub struct PmsConfig {
     /// How long the PMS may take to answer an inquiry (PR), seconds.
     #[serde(default = "sixty")]
     pub inquiry_s: u32,
+    /// Which of a house's several PMS this is; goes before its reservation numbers. The house's first, or only, PMS has none.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The serial line to the PMS, instead of `address`.
+    #[serde(default)]
+    pub serial: Option<SerialConfig>,
+    /// The certificates, where the PMS speaks TLS.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+    /// The file of the AuthKey, where the PMS wants one.
+    #[serde(default)]
+    pub auth_key_file: Option<PathBuf>,
+    /// How this PMS deviates from the specification.
+    #[serde(default)]
+    pub dialect: Dialect,
+    /// The PMS's numbers of the house's rooms, where they differ or the house has several PMS; from the rooms' own settings.
+    #[serde(skip)]
+    pub rooms: RoomNumbers,
 }
 
 fn interface() -> String {
@@ -183,7 +207,32 @@ impl PmsConfig {
             free_fields: BTreeMap::new(),
             encoders: BTreeSet::new(),
             inquiry_s: sixty(),
+            name: None,
+            serial: None,
+            tls: None,
+            auth_key_file: None,
+            dialect: Dialect::default(),
+            rooms: RoomNumbers::default(),
         }
+    }
+
+    /// A link on a serial line with the usual settings.
+    pub fn serial(serial: SerialConfig) -> Self {
+        Self { serial: Some(serial), ..Self::new("") }
+    }
+
+    /// Where the PMS is, for people.
+    pub fn place(&self) -> String {
+        match &self.serial {
+            Some(serial) => format!("{} at {} baud", serial.port, serial.baud),
+            None if self.tls.is_some() => format!("{}, TLS", self.address),
+            None => self.address.clone(),
+        }
+    }
+
+    /// How many digits an amount has on the wire, for a currency with `has`; `None` for the currency's own.
+    pub fn digits_for(&self, has: u8) -> Option<u8> {
+        self.amount_digits.or_else(|| self.dialect.amount_digits(has))
     }
 
     /// The site's code of a status or sign.
@@ -231,8 +280,35 @@ impl PmsConfig {
             .address
             .rsplit_once(':')
             .and_then(|(host, port)| port.parse::<u16>().ok().filter(|port| *port > 0 && !host.is_empty()));
-        if port.is_none() {
-            faults.push(("address", format!("`{}` is not host:port, such as `10.0.0.5:5010`", self.address)));
+        match &self.serial {
+            Some(serial) => {
+                faults.extend(serial.validate());
+                if !self.address.is_empty() {
+                    faults
+                        .push(("address", "a link has an `address` or a `serial` line, not both".to_owned()));
+                }
+                if self.tls.is_some() {
+                    faults.push(("tls", "there is no TLS on a serial line".to_owned()));
+                }
+            }
+            None if self.address.is_empty() => faults.push((
+                "address",
+                "where is the PMS? expected `address = \"host:port\"`, or `serial = { port = \"/dev/...\" }`"
+                    .to_owned(),
+            )),
+            None if port.is_none() => {
+                faults.push((
+                    "address",
+                    format!("`{}` is not host:port, such as `10.0.0.5:5010`", self.address),
+                ));
+            }
+            None => {}
+        }
+        let is_name = |name: &String| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        if self.name.as_ref().is_some_and(|name| !is_name(name)) {
+            faults.push(("name", "expected letters, digits, `-` or `_`, such as `villas`".to_owned()));
         }
         if self.interface.len() != 2 || !self.interface.bytes().all(|b| b.is_ascii_uppercase()) {
             faults.push(("interface", "expected two capitals, such as `EM`".to_owned()));

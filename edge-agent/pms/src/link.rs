@@ -6,6 +6,7 @@
 mod backoff;
 mod desk;
 mod facts;
+mod naming;
 mod out;
 mod records;
 #[cfg(test)]
@@ -14,8 +15,10 @@ mod wake;
 
 pub use backoff::Backoff;
 pub(crate) use facts::date;
+pub use naming::{RoomNumbers, link_id};
 pub use out::Out;
 
+use crate::auth::AuthKey;
 use crate::codec::{FrameEvent, Framer, Record};
 use crate::config::PmsConfig;
 use crate::uses::Use;
@@ -26,6 +29,7 @@ use engawa_model::{
 use facts::Meaning;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
+use naming::Naming;
 use records::{Patience, posting_use};
 use std::collections::VecDeque;
 
@@ -71,6 +75,12 @@ pub struct Link {
     held: VecDeque<Record>,
     /// Since when a list runs: between DS and DE.
     listing: Option<Timestamp>,
+    /// Renames rooms and reservations at the edge.
+    naming: Naming,
+    /// The site's key, a nonce of this connection, and how many proofs were made with it.
+    auth: Option<(AuthKey, [u8; 16], u32)>,
+    /// The digits of the last LS's date and time.
+    stamp: String,
     /// What is to be done; drained after every input, so its length is bounded by one input's records.
     out: VecDeque<Out>,
 }
@@ -79,6 +89,9 @@ impl Link {
     /// A link that is not connected yet. `zone` is the property's: DA and TI are local time.
     pub fn new(config: PmsConfig, zone: TimeZone) -> Self {
         Self {
+            naming: Naming::new(config.name.as_deref(), config.rooms.clone()),
+            auth: None,
+            stamp: String::new(),
             config,
             zone,
             state: State::Closed,
@@ -91,6 +104,11 @@ impl Link {
             listing: None,
             out: VecDeque::new(),
         }
+    }
+
+    /// With the site's AuthKey. `nonce` must be another for each connection.
+    pub fn prove_with(&mut self, key: AuthKey, nonce: [u8; 16]) {
+        self.auth = Some((key, nonce, 0));
     }
 
     /// The next thing to do.
@@ -134,7 +152,10 @@ impl Link {
         framer.push(bytes, |event| match event {
             FrameEvent::Torn => self.refuse("malformed"),
             FrameEvent::Body(body) => match Record::decode(&body, self.config.charset) {
-                Some(record) => self.on_record(now, &record),
+                Some(record) => {
+                    let record = self.naming.inward(self.config.dialect.inward(record));
+                    self.on_record(now, &record);
+                }
                 None => self.refuse("malformed"),
             },
         });
@@ -181,6 +202,8 @@ impl Link {
 
     /// The house wants something of the PMS.
     pub fn on_intent(&mut self, now: Timestamp, intent: &Intent) {
+        // Who has several links has chosen this one.
+        let intent = if let Intent::AtLink { what, .. } = intent { what.as_ref() } else { intent };
         let free = self.state == State::Alive && self.listing.is_none();
         match intent {
             Intent::SendPosting { number, detail, .. }
@@ -202,7 +225,8 @@ impl Link {
                     outlet,
                     detail,
                 };
-                self.send(&posting.record(now, &self.zone, self.config.amount_digits));
+                let digits = self.config.digits_for(amount.currency.minor_digits());
+                self.send(&posting.record(now, &self.zone, digits));
                 let patience = match detail {
                     PostingDetail::Guest { .. } => self.config.inquiry_s,
                     _ => self.config.answer_s,
@@ -242,6 +266,7 @@ impl Link {
             | Intent::TellWakeUp { .. }
             | Intent::Wake { .. }
             | Intent::EndWake { .. }
+            | Intent::AtLink { .. }
             | Intent::WritePoint { .. }
             | Intent::WithdrawWrite { .. }
             | Intent::ForgetNote { .. } => {}
@@ -281,6 +306,8 @@ impl Link {
                 if let Some(date) = facts::date(record.get("DA")) {
                     self.observe(Fact::PmsDate { date });
                 }
+                let digits = |field| record.get(field).unwrap_or_default();
+                self.stamp = format!("{}{}", digits("DA"), digits("TI"));
                 self.describe(now);
             }
             "LA" => match self.state {
@@ -410,9 +437,24 @@ impl Link {
 
     fn describe(&mut self, now: Timestamp) {
         for record in records::descriptions(&self.config, now, &self.zone) {
-            self.send(&record);
+            match record.id() {
+                "LD" => {
+                    let record = self.proven(record);
+                    self.send(&record);
+                }
+                _ => self.send(&record),
+            }
         }
         self.state = State::Describing { until: after(now, self.config.start_s) };
+    }
+
+    /// LD with the proof that we may connect, where the site has a key.
+    fn proven(&mut self, record: Record) -> Record {
+        let Some((key, nonce, count)) = &mut self.auth else { return record };
+        *count += 1;
+        // The proof counts only with RT (FIAS 2.20: at least 1).
+        let record = if record.has("RT") { record } else { record.with("RT", "1") };
+        record.with("CG", key.proof(*nonce, *count, &self.stamp))
     }
 
     /// Whatever was under way on this connection is over.
@@ -432,16 +474,22 @@ impl Link {
     }
 
     fn send(&mut self, record: &Record) {
+        let record = self.config.dialect.outward(self.naming.outward(record.clone()));
         self.out.push_back(Out::Send(record.encode(self.config.charset)));
     }
 
     fn observe(&mut self, fact: Fact) {
-        self.out.push_back(Out::Observe(fact));
+        self.out.push_back(Out::Observe(self.naming.told(fact)));
     }
 
     fn refuse(&mut self, why: &str) {
         self.observe(Fact::PmsRefused { why: why.to_owned() });
     }
+}
+
+/// YYMMDD as a date.
+pub(crate) fn date_of(text: &str) -> Option<engawa_model::Date> {
+    facts::date(Some(text))
 }
 
 fn after(at: Timestamp, seconds: u32) -> Timestamp {

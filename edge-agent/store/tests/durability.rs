@@ -216,7 +216,8 @@ fn pages_by_time_are_whole_and_none_is_missed() {
     for second in 0..4 {
         let at = now() + jiff::SignedDuration::from_secs(second);
         let link = |up| Change::Link { link: LinkId::from("pms"), up, detail: String::new() };
-        let changes = vec![(at, link(true)), (at, link(false)), (at, Change::NightAudit { running: true })];
+        let changes =
+            vec![(at, link(true)), (at, link(false)), (at, Change::NightAudit { running: true, link: None })];
         store.commit(&property, &Batch { changes, ..Batch::default() }, at, Durability::Now).unwrap();
     }
     let reader = store.reader().unwrap();

@@ -11,6 +11,7 @@
 //! Never: a dependency on a crate of Engawa; sockets outside loopback; a run without an end.
 
 pub mod broker;
+pub mod check_in;
 pub mod clock;
 pub mod cost;
 pub mod floor;

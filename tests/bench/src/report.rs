@@ -1,5 +1,6 @@
 //! The figures for people, and as JSON for programs.
 
+use crate::check_in::CheckIn;
 use crate::idle::Idle;
 use crate::logs::Spread;
 use crate::peers::Publish;
@@ -101,6 +102,25 @@ impl Report {
         if !self.json {
             say(&format!("  {text}"));
         }
+    }
+
+    /// Check-ins.
+    pub fn check_in(self, measured: &CheckIn) {
+        let CheckIn { rooms, spread } = measured;
+        if self.json {
+            say(&json!({ "bench": "check-in", "who": "engawa", "rooms": rooms, "count": spread.count,
+                "p50_ms": spread.p50, "p99_ms": spread.p99, "most_ms": spread.most })
+            .to_string());
+            return;
+        }
+        say(&format!(
+            "Check-in on the PMS's socket to set point on the Modbus wire, {rooms} rooms polled every second"
+        ));
+        say(&format!(
+            "  {:<20} {} check-ins: p50 {:.1} ms, p99 {:.1} ms, most {:.1} ms",
+            "engawa", spread.count, spread.p50, spread.p99, spread.most
+        ));
+        self.note("aim: p99 below 50 ms beyond the device's own answer time (which is none here)");
     }
 
     /// The idle hotel.

@@ -99,7 +99,8 @@ impl Projection<'_> {
                 )?;
                 self.recount(left.as_deref().into_iter().chain([room.as_str()]))
             }
-            Change::Resync { phase, listed: Some(listed) } if phase == "done" => self.listed(*listed),
+            // In a house with several PMS each list counts its own guests only: none proves what all of them do.
+            Change::Resync { phase, listed: Some(listed), link: None } if phase == "done" => self.listed(*listed),
             Change::RoomFlagged { room, flags } => self.flagged(room.as_str(), flags),
             Change::RoomStatus { room, status } => {
                 let column = if SIGNS.contains(&status.as_str()) { "sign" } else { "housekeeping" };

@@ -1,12 +1,11 @@
 //! What only the whole file shows.
 
 use super::profiles::Profiles;
-use super::{Config, DeviceConfig, brokers};
+use super::{Config, DeviceConfig, brokers, pms};
 use engawa_diag::{Doc, Path, Report, nearest};
 use engawa_field::modbus::Framing;
 use engawa_field::profile::{Profile, Protocol, Resolved};
 use engawa_model::PropertyId;
-use engawa_pms::PmsConfig;
 use engawa_pms::hosted::HostedConfig;
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
@@ -59,11 +58,7 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
             );
         }
     }
-    for (field, fault) in config.pms.iter().flat_map(PmsConfig::validate) {
-        // A fault of one entry names it after a dot.
-        let place = field.split('.').fold(Path::root().key("pms"), |place, key| place.key(key));
-        report.push(doc.fault(&place, fault));
-    }
+    pms::check(config, doc, report);
     for (place, fault) in config.hosted.iter().flat_map(HostedConfig::validate) {
         let table = matches!(place.as_slice(), [] | ["mews" | "apaleo" | "ohip" | "import"]);
         let here = Path::root().key("hosted");
@@ -74,7 +69,7 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
         let pms = Path::root().key("pms");
         report.push(
             doc.fault_at_key(&Path::root().key("hosted"), "a house has one PMS, and this is a second")
-                .related(doc.span_of(&pms.key("address")), "the first is here")
+                .related(doc.span_of(&pms), "the first is here")
                 .help("remove [pms] or [hosted]"),
         );
     }

@@ -2,8 +2,8 @@
 
 use super::climate::Wish;
 use super::holds::COMMAND;
-use super::{Applied, Entity, Owed, Property};
-use crate::ids::{CommandKey, PointId};
+use super::{Applied, Entity, Property};
+use crate::ids::{CommandKey, LinkId, PointId};
 use crate::{
     Action, Change, Command, CommandOutcome, CommandSource, Intent, PostingDetail, RoomId, Timestamp, Value,
 };
@@ -118,7 +118,7 @@ impl Property {
                 Ok(())
             }
             Action::Resync => {
-                self.owe(Owed::Asked, out);
+                self.owe_all(out);
                 self.end_command(at, key, CommandOutcome::Done, out);
                 Ok(())
             }
@@ -275,7 +275,7 @@ impl Property {
 
     /// A status goes out while the PMS can take one; else it waits here, durably, as an open command.
     fn send_status(&self, key: &CommandKey, room: &RoomId, status: &str, out: &mut Applied) {
-        if self.pms_alive() && self.resync.is_none() {
+        if self.takes_records(self.pms.of_room(room)) {
             out.intents.push(Intent::SendRoomStatus {
                 key: key.clone(),
                 room: room.clone(),
@@ -284,18 +284,22 @@ impl Property {
         }
     }
 
-    /// The PMS can take statuses again: those that waited go out, in the order they were asked.
-    pub(super) fn send_waiting_statuses(&self, out: &mut Applied) {
-        self.tell_waiting_wake_ups(out);
+    /// The PMS can take statuses again: those of its rooms that waited go out, in the order they were asked.
+    pub(super) fn send_waiting_statuses(&self, link: &LinkId, out: &mut Applied) {
+        self.tell_waiting_wake_ups(link, out);
         let mut open: Vec<&CommandRecord> =
             self.commands.values().filter(|record| record.ended.is_none()).collect();
         open.sort_by_key(|record| record.asked);
         for record in open {
             let key = &record.command.key;
             match &record.command.action {
-                Action::RoomStatus { room, status } => self.send_status(key, room, status, out),
-                Action::Service { room, sign } => self.send_status(key, room, sign, out),
-                action => self.desk_send_waiting(key, action, out),
+                Action::RoomStatus { room, status: word } | Action::Service { room, sign: word }
+                    if self.pms.of_room(room) == link =>
+                {
+                    self.send_status(key, room, word, out);
+                }
+                action if self.link_for(action) == *link => self.desk_send_waiting(key, action, out),
+                _ => {}
             }
         }
     }

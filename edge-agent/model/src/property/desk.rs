@@ -12,7 +12,7 @@ mod tests;
 use super::commands::{SIGNS, STATUSES};
 use super::postings::in_words;
 use super::{Applied, Entity, Property};
-use crate::ids::CommandKey;
+use crate::ids::{CommandKey, LinkId};
 use crate::{
     Action, BillItem, Change, CommandOutcome, DeskEvent, FoundGuest, Intent, Message, Money, Personal,
     PmsDescription, PmsFact, PmsRequest, RoomId, StayId, Timestamp,
@@ -105,7 +105,7 @@ impl Property {
         &self.desk.description
     }
 
-    pub(super) fn desk_said(&mut self, at: Timestamp, said: &PmsFact, out: &mut Applied) {
+    pub(super) fn desk_said(&mut self, at: Timestamp, link: &LinkId, said: &PmsFact, out: &mut Applied) {
         match said {
             PmsFact::MessageLeft { room, stay, message } => {
                 self.message_left(room, stay.as_ref(), message, out);
@@ -129,7 +129,7 @@ impl Property {
                     Some(bill) => bill.balance = Some(balance.money(currency)),
                 }
             }
-            PmsFact::KeyAsked { request, served } => self.key_asked(at, request, *served, out),
+            PmsFact::KeyAsked { request, served } => self.key_asked(at, link, request, *served, out),
             PmsFact::RoomStatus { room, status } => self.status_told(room, status, out),
             PmsFact::GuestsFound { key, guests } => {
                 self.found_at_desk(at, key, Found::Guests(guests.clone()));
@@ -258,21 +258,23 @@ impl Property {
         }
     }
 
-    pub(super) fn desk_link_lost(&mut self, at: Timestamp, out: &mut Applied) {
-        self.keys_link_lost(out);
-        self.end_questions(at, "the PMS link broke before the answer", out);
+    pub(super) fn desk_link_lost(&mut self, at: Timestamp, link: &LinkId, out: &mut Applied) {
+        self.keys_link_lost(link, out);
+        self.end_questions(at, Some(link), "the PMS link broke before the answer", out);
     }
 
     pub(super) fn desk_restarted(&mut self, at: Timestamp, out: &mut Applied) {
-        self.end_questions(at, "the gateway restarted before the answer", out);
+        self.end_questions(at, None, "the gateway restarted before the answer", out);
     }
 
-    fn end_questions(&mut self, at: Timestamp, why: &str, out: &mut Applied) {
+    /// Ends what was asked of the PMS `link`, or of any.
+    fn end_questions(&mut self, at: Timestamp, link: Option<&LinkId>, why: &str, out: &mut Applied) {
         let begun: Vec<&CommandKey> = self.desk.leaving.values().map(|(key, _)| key).collect();
         let open: Vec<CommandKey> = self
             .commands
             .values()
             .filter(|record| record.ended.is_none() && asked::is_question(&record.command.action))
+            .filter(|record| link.is_none_or(|link| self.link_for(&record.command.action) == *link))
             .map(|record| record.command.key.clone())
             .filter(|key| !begun.contains(&key))
             .collect();

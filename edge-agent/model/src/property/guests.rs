@@ -20,7 +20,7 @@ impl Property {
             self.count("unknown-room");
             return;
         }
-        if let Some(resync) = &mut self.resync {
+        if let Some(resync) = self.resyncs.get_mut(self.pms.of_room(room)) {
             resync.seen.insert(id.clone());
         }
         match self.stays.get(id).map(|stay| stay.room.clone()) {
@@ -145,7 +145,8 @@ impl Property {
                 // Either the first half of a move that has already been told, or a move that was missed.
                 self.count("gone-from-another-room");
                 if !listed {
-                    self.owe(super::Owed::Contradiction, out);
+                    let link = self.pms.of_room(room).clone();
+                    self.owe(&link, super::Owed::Contradiction, out);
                 }
                 return;
             }
@@ -154,14 +155,16 @@ impl Property {
                 return;
             }
         };
-        if let Some(resync) = &mut self.resync {
+        let resync = self.resyncs.get_mut(self.pms.of_room(room));
+        let within_list = resync.is_some();
+        if let Some(resync) = resync {
             for stay in &leaving {
                 resync.seen.remove(stay);
             }
         }
         if listed {
             // Within a list absence is only proven by its end, and a list without an envelope has no end.
-            if self.resync.is_none() {
+            if !within_list {
                 self.count("listed-vacancy-without-envelope");
             }
             return;

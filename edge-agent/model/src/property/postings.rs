@@ -4,7 +4,7 @@
 //! when the link or the process dies is doubtful: it may be booked, so staff look and nobody guesses.
 
 use super::{Applied, Entity, Property};
-use crate::ids::{CommandKey, PostingNumber};
+use crate::ids::{CommandKey, LinkId, PostingNumber};
 use crate::{AlertKind, Change, CommandOutcome, Intent, Money, PostingDetail, RoomId, StayId, Timestamp};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -166,18 +166,26 @@ impl Property {
         }
     }
 
-    /// Sends the next posting if the PMS can take one now.
+    /// Sends the next posting of each PMS that can take one now.
     pub(super) fn pump_postings(&mut self, at: Timestamp, out: &mut Applied) {
-        if !self.pms_alive() || self.resync.is_some() || self.meta.night_audit {
+        for n in 0..self.pms.count() {
+            if let Some(link) = self.pms.nth(n).filter(|link| self.takes_postings(link)) {
+                self.pump_posting(at, &link, out);
+            }
+        }
+    }
+
+    fn pump_posting(&mut self, at: Timestamp, link: &LinkId, out: &mut Applied) {
+        if self.has_in_flight(link) {
             return;
         }
-        if self.postings.values().any(|posting| posting.state == PostingState::InFlight) {
-            return;
-        }
+        let pms = &self.pms;
+        let of_link = |posting: &Posting| pms.of_room(&posting.room) == link;
         let next = self
             .postings
             .values_mut()
             .filter(|posting| posting.state == PostingState::Pending && posting.not_before <= at)
+            .filter(|posting| of_link(posting))
             .min_by_key(|posting| (posting.asked, posting.number));
         let Some(posting) = next else { return };
         posting.state = PostingState::InFlight;
@@ -195,16 +203,18 @@ impl Property {
         self.tell_posting(number, out);
     }
 
+    fn has_in_flight(&self, link: &LinkId) -> bool {
+        let of_link = |posting: &Posting| self.pms.of_room(&posting.room) == link;
+        self.postings.values().any(|posting| posting.state == PostingState::InFlight && of_link(posting))
+    }
+
     pub(super) fn postings_wake(&self) -> Option<Timestamp> {
-        if !self.pms_alive() || self.meta.night_audit || self.resync.is_some() {
-            return None;
-        }
         // One at a time: what follows is woken by the answer to the one before.
-        if self.postings.values().any(|posting| posting.state == PostingState::InFlight) {
-            return None;
-        }
+        let ready: Vec<&LinkId> =
+            self.pms.all().filter(|link| self.takes_postings(link) && !self.has_in_flight(link)).collect();
         let pending = self.postings.values().filter(|posting| posting.state == PostingState::Pending);
-        pending.map(|posting| posting.not_before).min()
+        let sendable = pending.filter(|posting| ready.contains(&self.pms.of_room(&posting.room)));
+        sendable.map(|posting| posting.not_before).min()
     }
 
     pub(super) fn posting_answered(
@@ -276,25 +286,30 @@ impl Property {
         }
     }
 
-    fn in_flight(&self) -> Vec<PostingNumber> {
+    /// The postings that fly, of one PMS or of all.
+    fn in_flight(&self, link: Option<&LinkId>) -> Vec<PostingNumber> {
         let flying = self.postings.values().filter(|posting| posting.state == PostingState::InFlight);
-        flying.map(|posting| posting.number).collect()
+        flying
+            .filter(|posting| link.is_none_or(|link| self.pms.of_room(&posting.room) == link))
+            .map(|posting| posting.number)
+            .collect()
     }
 
-    pub(super) fn postings_link_lost(&mut self, at: Timestamp, out: &mut Applied) {
-        for number in self.in_flight() {
+    pub(super) fn postings_link_lost(&mut self, at: Timestamp, link: &LinkId, out: &mut Applied) {
+        for number in self.in_flight(Some(link)) {
             self.doubt(at, number, "the PMS link broke before the answer", out);
         }
     }
 
     pub(super) fn postings_restarted(&mut self, at: Timestamp, out: &mut Applied) {
-        for number in self.in_flight() {
+        for number in self.in_flight(None) {
             self.doubt(at, number, "the gateway restarted before the answer", out);
         }
     }
 
-    pub(super) fn postings_after_audit(&mut self, at: Timestamp, out: &mut Applied) {
-        for posting in self.postings.values_mut() {
+    pub(super) fn postings_after_audit(&mut self, at: Timestamp, link: &LinkId, out: &mut Applied) {
+        let pms = &self.pms;
+        for posting in self.postings.values_mut().filter(|posting| pms.of_room(&posting.room) == link) {
             if posting.state == PostingState::Pending && posting.not_before > at {
                 posting.not_before = at;
                 out.touched.insert(Entity::Posting(posting.number));

@@ -1,9 +1,12 @@
 //! The PMS's list of the house (DR, DS, DE), applied as a difference.
 //!
 //! Nobody is turned out while a list is running; who is missing at its end is checked out, once. A list
-//! that was cut proves nobody's absence and is asked for again.
+//! that was cut proves nobody's absence and is asked for again. Each PMS has lists of its own: one proves nothing of the
+//! others' guests.
 
+use super::links::further;
 use super::{Applied, Entity, Property};
+use crate::ids::LinkId;
 use crate::{Change, Intent, StayEnd, StayId, Timestamp};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -42,91 +45,131 @@ pub enum Owed {
 
 impl Property {
     /// A request for a list is owed; a stronger reason is never replaced by a weaker one.
-    pub(super) fn owe(&mut self, reason: Owed, out: &mut Applied) {
-        let keep = matches!(self.meta.owed, Some(Owed::Asked | Owed::Cut)) && reason != Owed::Asked;
-        if !keep && self.meta.owed != Some(reason) {
-            self.meta.owed = Some(reason);
+    pub(super) fn owe(&mut self, link: &LinkId, reason: Owed, out: &mut Applied) {
+        let owed = self.meta.of(link).owed;
+        let keep = matches!(owed, Some(Owed::Asked | Owed::Cut)) && reason != Owed::Asked;
+        if !keep && owed != Some(reason) {
+            self.meta.of_mut(link).owed = Some(reason);
             out.touched.insert(Entity::Meta);
         }
     }
 
-    pub(super) fn pms_link_up(&mut self) {
-        if self.stays.is_empty() && self.meta.owed.is_none() {
-            self.meta.owed = Some(Owed::Empty);
+    /// Staff ask for the lists of all PMS.
+    pub(super) fn owe_all(&mut self, out: &mut Applied) {
+        for link in self.pms.ids() {
+            self.owe(&link, Owed::Asked, out);
+        }
+    }
+
+    pub(super) fn pms_link_up(&mut self, link: &LinkId) {
+        if self.meta.of(link).owed.is_none() && !self.has_guests(link) {
+            self.meta.of_mut(link).owed = Some(Owed::Empty);
         }
     }
 
     /// Since when the owed list may be asked for.
-    fn may_ask(&self) -> Option<Timestamp> {
-        let owed = self.meta.owed?;
-        let Some(asked) = self.meta.resync_asked else { return Some(Timestamp::MIN) };
+    fn may_ask(&self, link: &LinkId) -> Option<Timestamp> {
+        let meta = self.meta.of(link);
+        let owed = meta.owed?;
+        let Some(asked) = meta.resync_asked else { return Some(Timestamp::MIN) };
         match owed {
             Owed::Asked => Some(Timestamp::MIN),
-            Owed::Cut if self.meta.resyncs_cut <= PROMPT_RETRIES => Some(Timestamp::MIN),
+            Owed::Cut if meta.resyncs_cut <= PROMPT_RETRIES => Some(Timestamp::MIN),
             _ => asked.checked_add(SignedDuration::from_secs(i64::from(self.spec.resync_every_s))).ok(),
         }
     }
 
-    pub(super) fn tend_resync(&mut self, at: Timestamp, out: &mut Applied) {
-        if self.resync.as_ref().is_some_and(|resync| at.duration_since(resync.begun) > LONGEST) {
-            self.resync_cut(out);
+    pub(super) fn tend_resyncs(&mut self, at: Timestamp, out: &mut Applied) {
+        for n in 0..self.pms.count() {
+            if let Some(link) = self.pms.nth(n) {
+                self.tend_resync(at, &link, out);
+            }
         }
-        if self.resync.is_some() || !self.pms_alive() || self.may_ask().is_none_or(|since| since > at) {
+    }
+
+    fn tend_resync(&mut self, at: Timestamp, link: &LinkId, out: &mut Applied) {
+        if self.resyncs.get(link).is_some_and(|resync| at.duration_since(resync.begun) > LONGEST) {
+            self.resync_cut(link, out);
+        }
+        if !self.takes_records(link) || self.may_ask(link).is_none_or(|since| since > at) {
             return;
         }
-        if self.meta.owed == Some(Owed::Empty) && !self.stays.is_empty() {
+        if self.meta.of(link).owed == Some(Owed::Empty) && self.has_guests(link) {
             // The PMS's own queue has filled the house meanwhile.
-            self.meta.owed = None;
+            self.meta.of_mut(link).owed = None;
             return;
         }
-        self.meta.owed = None;
-        self.meta.resync_asked = Some(at);
+        let meta = self.meta.of_mut(link);
+        meta.owed = None;
+        meta.resync_asked = Some(at);
         out.touched.insert(Entity::Meta);
-        out.intents.push(Intent::RequestResync);
+        out.intents.push(match further(link) {
+            None => Intent::RequestResync,
+            Some(link) => Intent::AtLink { link, what: Box::new(Intent::RequestResync) },
+        });
     }
 
     pub(super) fn resync_wake(&self) -> Option<Timestamp> {
-        match &self.resync {
+        let wake = |link: &LinkId| match self.resyncs.get(link) {
             Some(resync) => resync.begun.checked_add(LONGEST + SignedDuration::from_millis(1)).ok(),
-            None if self.pms_alive() => self.may_ask(),
+            None if self.is_alive(link) => self.may_ask(link),
             None => None,
+        };
+        self.pms.all().filter_map(wake).min()
+    }
+
+    pub(super) fn resync_begun(&mut self, at: Timestamp, link: &LinkId, out: &mut Applied) {
+        if !self.pms.has(link) {
+            // A link that the configuration no longer has: its last words prove nothing.
+            self.count("list-of-unknown-link");
+            return;
         }
-    }
-
-    pub(super) fn resync_begun(&mut self, at: Timestamp, out: &mut Applied) {
-        self.resync = Some(Resync { begun: at, seen: BTreeSet::new() });
+        self.resyncs.insert(link.clone(), Resync { begun: at, seen: BTreeSet::new() });
         // The list that was asked for has come: only its end pays the debt.
-        self.meta.owed = None;
-        self.meta.resync_asked.get_or_insert(at);
+        let meta = self.meta.of_mut(link);
+        meta.owed = None;
+        meta.resync_asked.get_or_insert(at);
         out.touched.insert(Entity::Meta);
-        out.changes.push(Change::Resync { phase: "begun".to_owned(), listed: None });
+        out.changes.push(Change::Resync {
+            phase: "begun".to_owned(),
+            listed: None,
+            link: self.pms.in_rows(link),
+        });
     }
 
-    pub(super) fn resync_done(&mut self, at: Timestamp, out: &mut Applied) {
-        let Some(resync) = self.resync.take() else {
+    pub(super) fn resync_done(&mut self, at: Timestamp, link: &LinkId, out: &mut Applied) {
+        let Some(resync) = self.resyncs.remove(link) else {
             self.count("list-end-without-begin");
             return;
         };
+        // Only guests in this PMS's rooms can be missing in its list.
+        let of_link = self.stays.values().filter(|stay| self.pms.of_room(&stay.room) == link);
         let missing: Vec<StayId> =
-            self.stays.keys().filter(|stay| !resync.seen.contains(*stay)).cloned().collect();
+            of_link.filter(|stay| !resync.seen.contains(&stay.id)).map(|stay| stay.id.clone()).collect();
         for stay in missing {
             self.check_out(at, &stay, StayEnd::MissingInList, out);
         }
-        self.meta.resyncs_cut = 0;
+        self.meta.of_mut(link).resyncs_cut = 0;
         out.touched.insert(Entity::Meta);
         out.changes.push(Change::Resync {
             phase: "done".to_owned(),
             listed: Some(u32::try_from(resync.seen.len()).unwrap_or(u32::MAX)),
+            link: self.pms.in_rows(link),
         });
-        self.send_waiting_statuses(out);
+        self.send_waiting_statuses(link, out);
     }
 
-    pub(super) fn resync_cut(&mut self, out: &mut Applied) {
-        if self.resync.take().is_some() {
-            self.meta.resyncs_cut = self.meta.resyncs_cut.saturating_add(1);
-            self.owe(Owed::Cut, out);
+    pub(super) fn resync_cut(&mut self, link: &LinkId, out: &mut Applied) {
+        if self.resyncs.remove(link).is_some() {
+            let meta = self.meta.of_mut(link);
+            meta.resyncs_cut = meta.resyncs_cut.saturating_add(1);
+            self.owe(link, Owed::Cut, out);
             out.touched.insert(Entity::Meta);
-            out.changes.push(Change::Resync { phase: "cut".to_owned(), listed: None });
+            out.changes.push(Change::Resync {
+                phase: "cut".to_owned(),
+                listed: None,
+                link: self.pms.in_rows(link),
+            });
         }
     }
 }

@@ -16,8 +16,7 @@ use crate::arbitration::{Asker, Occasion};
 use crate::ids::CommandKey;
 use crate::rules::{Of, Policy, Rule, Setpoint, Sign, Write};
 use crate::{
-    Action, AlertKind, Change, Command, CommandOutcome, CommandSource, Fact, LinkId, PMS_LINK, RoomId,
-    Season, Timestamp, Value,
+    Action, AlertKind, Change, Command, CommandOutcome, CommandSource, Fact, RoomId, Season, Timestamp, Value,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -321,7 +320,7 @@ impl Property {
             status.map(|status| Action::RoomStatus { room: room.clone(), status: status.to_owned() });
         let sign = sign.map(|sign| Action::Service { room: room.clone(), sign: sign.word().to_owned() });
         for action in status.into_iter().chain(sign) {
-            if !self.links.contains_key(&LinkId::from(PMS_LINK)) {
+            if !self.links.contains_key(self.pms.of_room(room)) {
                 self.count("rule-status-without-pms");
                 continue;
             }

@@ -12,7 +12,7 @@ mod book;
 mod tests;
 mod wall;
 
-use super::{Applied, Entity, PMS_LINK, Property};
+use super::{Applied, Entity, Property};
 use crate::ids::LinkId;
 use crate::{Action, AlertKind, Change, DateTime, Intent, RoomId, StayId, Timestamp, WakeId};
 pub(super) use book::Wakes;
@@ -352,7 +352,8 @@ impl Property {
 
     /// The PMS owes itself a word; a house without a PMS has nobody to tell.
     fn tell_wake_up(&mut self, id: WakeId, word: WakeWord, out: &mut Applied) {
-        if !self.links.contains_key(&LinkId::from(PMS_LINK)) {
+        let served = |room: &RoomId| self.links.contains_key(self.pms.of_room(room));
+        if !self.wakes.get(id).is_some_and(|call| served(&call.room)) {
             return;
         }
         self.wakes.change(id, |call| {
@@ -367,13 +368,18 @@ impl Property {
     /// What is to be told of a call, while the PMS can hear it.
     fn word(&self, id: WakeId) -> Option<Intent> {
         let call = self.wakes.get(id)?;
-        let word = call.untold.filter(|_| self.pms_alive() && self.resync.is_none())?;
+        let word = call.untold.filter(|_| self.takes_records(self.pms.of_room(&call.room)))?;
         Some(Intent::TellWakeUp { id, room: call.room.clone(), at: call.at, time: call.time.clone(), word })
     }
 
     /// The PMS can hear again: what waited goes out, the oldest first.
-    pub(super) fn tell_waiting_wake_ups(&self, out: &mut Applied) {
-        out.intents.extend(self.wakes.ids().filter_map(|id| self.word(id)));
+    pub(super) fn tell_waiting_wake_ups(&self, link: &LinkId, out: &mut Applied) {
+        out.intents.extend(
+            self.wakes
+                .ids()
+                .filter(|id| self.wakes.get(*id).is_some_and(|call| self.pms.of_room(&call.room) == link))
+                .filter_map(|id| self.word(id)),
+        );
     }
 
     pub(super) fn wake_up_told(&mut self, id: WakeId, word: WakeWord, out: &mut Applied) {

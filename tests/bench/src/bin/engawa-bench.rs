@@ -6,7 +6,7 @@ use engawa_bench::peers::{Load, Peer, Publish};
 use engawa_bench::report::Report;
 use engawa_bench::run::{self, HELD, Row};
 use engawa_bench::sim::field::Sick;
-use engawa_bench::{floor, idle};
+use engawa_bench::{check_in, floor, idle};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -61,6 +61,8 @@ enum Table {
     Highest,
     /// 200 devices, a message for each at each poll.
     Always,
+    /// From a check-in on the PMS's socket to the set point on the Modbus wire.
+    CheckIn,
 }
 
 #[derive(Subcommand)]
@@ -107,7 +109,7 @@ fn bench(arguments: &Arguments) -> anyhow::Result<()> {
     let report = Report { json: std::env::var("JSON").is_ok_and(|json| json == "1") };
     let bench = Bench { arguments, peers: here.join(&arguments.installed), report };
     let wanted = |table: Table| match (&arguments.only[..], arguments.quick) {
-        ([], true) => table == Table::Small,
+        ([], true) => matches!(table, Table::Small | Table::CheckIn),
         ([], false) => true,
         (only, _) => only.contains(&table),
     };
@@ -116,6 +118,10 @@ fn bench(arguments: &Arguments) -> anyhow::Result<()> {
     } else {
         &[Peer::Engawa, Peer::Floor, Peer::Naive, Peer::NodeRed, Peer::Thingsboard]
     };
+    if wanted(Table::CheckIn) {
+        let count = if arguments.quick { 100 } else { 500 };
+        report.check_in(&check_in::measure(100, count)?);
+    }
     if wanted(Table::Idle) {
         report.idle(200, arguments.registers, &idle::measure(200, arguments.registers, arguments.seconds)?);
     }

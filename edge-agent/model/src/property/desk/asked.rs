@@ -196,10 +196,11 @@ impl Property {
 
     /// Questions can be asked now, or not at all.
     fn question(&mut self, at: Timestamp, action: &Action, out: &mut Applied) -> Result<PmsRequest, String> {
-        if !self.pms_alive() {
+        let link = self.link_for(action);
+        if !self.is_alive(&link) {
             return Err("the PMS link is down: ask again when it is up".to_owned());
         }
-        if self.resync.is_some() {
+        if self.resyncs.contains_key(&link) {
             return Err("the PMS is sending the list of the house: ask again in a minute".to_owned());
         }
         match action {
@@ -261,7 +262,7 @@ impl Property {
         action: &Action,
         out: &mut Applied,
     ) {
-        if !self.pms_alive() || self.resync.is_some() {
+        if !self.takes_records(&self.link_for(action)) {
             return;
         }
         let place = |room: &RoomId, stay: &Option<StayId>| {
@@ -308,7 +309,7 @@ impl Property {
             (Action::ReadMessages { room, stay, message: None, keep_unread: false }, "OK") => {
                 // Each was read with this: the next one, until there is none.
                 if let Ok(stay) = self.inhabitant(room, stay.as_ref())
-                    && self.pms_alive()
+                    && self.is_alive(self.pms.of_room(room))
                     && self.messages(&stay).len() < MOST_FETCHED
                 {
                     let (room, message) = (room.clone(), None);

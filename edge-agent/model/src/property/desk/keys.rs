@@ -2,7 +2,7 @@
 //! encoder's driver through a command, or by the house when it can't be.
 
 use super::{Applied, Change, DeskEvent, Intent, Personal, Property, RoomId, Timestamp};
-use crate::{KeyAnswer, KeyKind, KeyRequest};
+use crate::{KeyAnswer, KeyKind, KeyRequest, LinkId};
 use jiff::SignedDuration;
 
 /// An encoder that has not answered by then is called busy. The PMS waits for 30 seconds.
@@ -16,6 +16,8 @@ const ANSWERS: [&str; 5] = ["OK", "BY", "UR", "NG", "DN"];
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct KeyJob {
     pub(super) request: KeyRequest,
+    /// The PMS that waits.
+    pub(super) link: LinkId,
     pub(super) until: Timestamp,
 }
 
@@ -32,8 +34,16 @@ fn name(coder: &str, workstation: Option<&str>) -> String {
 }
 
 impl Property {
-    pub(super) fn key_asked(&mut self, at: Timestamp, request: &KeyRequest, served: bool, out: &mut Applied) {
+    pub(super) fn key_asked(
+        &mut self,
+        at: Timestamp,
+        link: &LinkId,
+        request: &KeyRequest,
+        served: bool,
+        out: &mut Applied,
+    ) {
         let id = name(&request.coder, request.workstation.as_deref());
+        let link = link.clone();
         let rooms = request.room.iter().chain(&request.suite);
         let unknown = rooms.filter(|room| !self.rooms.contains_key(*room)).map(RoomId::to_string).next();
         let no = if let Some(room) = unknown {
@@ -48,11 +58,11 @@ impl Property {
         match no {
             Some((status, text)) => {
                 let answer = Answer { status, text: Some(&text), card: None, room: None };
-                self.key_answer(request, &answer, out);
+                self.key_answer(request, &link, &answer, out);
             }
             None => {
                 let until = at.checked_add(ENCODER_LASTS).unwrap_or(at);
-                self.desk.keys.insert(id, KeyJob { request: request.clone(), until });
+                self.desk.keys.insert(id, KeyJob { request: request.clone(), link, until });
                 out.changes.push(Change::Desk { what: DeskEvent::KeyAsked { request: request.clone() } });
             }
         }
@@ -80,11 +90,11 @@ impl Property {
                 "no key is wanted at encoder {coder}: the PMS has stopped waiting, or never asked"
             ));
         };
-        self.key_answer(&job.request, answer, out);
+        self.key_answer(&job.request, &job.link, answer, out);
         Ok(())
     }
 
-    fn key_answer(&self, request: &KeyRequest, answer: &Answer<'_>, out: &mut Applied) {
+    fn key_answer(&self, request: &KeyRequest, link: &LinkId, answer: &Answer<'_>, out: &mut Applied) {
         let read = request.kind == KeyKind::Read;
         out.changes.push(Change::Desk {
             what: DeskEvent::KeyAnswered {
@@ -93,7 +103,7 @@ impl Property {
                 status: answer.status.to_owned(),
             },
         });
-        out.intents.push(Intent::AnswerKey {
+        let intent = Intent::AnswerKey {
             answer: KeyAnswer {
                 kind: request.kind,
                 coder: request.coder.clone(),
@@ -104,7 +114,8 @@ impl Property {
                 text: answer.text.map(str::to_owned),
                 card: answer.card.cloned(),
             },
-        });
+        };
+        out.intents.push(Self::at_link(link, intent));
     }
 
     pub(super) fn tend_keys(&mut self, at: Timestamp, out: &mut Applied) {
@@ -114,7 +125,7 @@ impl Property {
             if let Some(job) = self.desk.keys.remove(&id) {
                 let text = format!("encoder {} did not answer", job.request.coder);
                 let answer = Answer { status: "BY", text: Some(&text), card: None, room: None };
-                self.key_answer(&job.request, &answer, out);
+                self.key_answer(&job.request, &job.link, &answer, out);
             }
         }
     }
@@ -124,8 +135,12 @@ impl Property {
     }
 
     /// The PMS no longer waits.
-    pub(super) fn keys_link_lost(&mut self, out: &mut Applied) {
-        for job in std::mem::take(&mut self.desk.keys).into_values() {
+    pub(super) fn keys_link_lost(&mut self, link: &LinkId, out: &mut Applied) {
+        let (lost, kept) =
+            std::mem::take(&mut self.desk.keys).into_iter().partition(|(_, job)| job.link == *link);
+        self.desk.keys = kept;
+        let lost: std::collections::BTreeMap<String, KeyJob> = lost;
+        for job in lost.into_values() {
             out.changes.push(Change::Desk {
                 what: DeskEvent::KeyAnswered {
                     coder: job.request.coder,

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    ClimateDefaults, Command, CommandSource, Currency, Fact, GuestRecord, Observation, Presence, PropertyId,
-    PropertySpec, RoomFlags, RoomSpec, Season,
+    ClimateDefaults, Command, CommandSource, Currency, Fact, GuestRecord, Observation, PMS_LINK, Presence,
+    PropertyId, PropertySpec, RoomFlags, RoomSpec, Season,
 };
 
 struct House {

@@ -127,6 +127,7 @@ impl Talk {
             amount: Money { minor: 100, currency: Currency::new("EUR").unwrap() },
             text: "x".into(),
             outlet: None,
+            detail: engawa_model::PostingDetail::Plain,
         };
         self.machine.on_intent(self.now, &intent);
         self.drain();

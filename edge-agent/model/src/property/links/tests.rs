@@ -1,0 +1,294 @@
+//! A house with two PMS: what one says is nothing to the other's guests.
+
+use crate::{
+    Action, Change, ClimateDefaults, Command, CommandSource, Currency, Date, Entity, Fact, GuestRecord,
+    Intent, LinkId, Money, Observation, PMS_LINK, PostingNumber, PostingState, Presence, Property,
+    PropertyId, PropertySpec, RoomFlags, RoomId, RoomSpec, Season, StayEnd, StayId, Timestamp,
+};
+use std::collections::BTreeMap;
+
+const VILLAS: &str = "pms-villas";
+
+struct House {
+    property: Property,
+    now: Timestamp,
+    changes: Vec<Change>,
+    intents: Vec<Intent>,
+}
+
+fn spec() -> PropertySpec {
+    PropertySpec {
+        id: PropertyId::from("resort"),
+        zone: "Europe/Berlin".into(),
+        currency: Currency::new("EUR").unwrap(),
+        climate: ClimateDefaults {
+            comfort_c: 22.0,
+            eco_heating_c: 17.0,
+            eco_cooling_c: 28.0,
+            season: Season::Heating,
+            guest_hold_s: 7200,
+        },
+        rooms: ["101", "102", "V12", "V13"].map(|id| RoomSpec { id: RoomId::from(id) }).to_vec(),
+        devices: vec![],
+        resync_every_s: 3600,
+        order_ttl_s: 600,
+    }
+}
+
+fn serve(property: &mut Property) {
+    let villas = ["V12", "V13"].map(|room| (RoomId::from(room), LinkId::from(VILLAS)));
+    property.serve(vec![LinkId::from(PMS_LINK), LinkId::from(VILLAS)], villas.into());
+}
+
+impl House {
+    fn new() -> Self {
+        let mut property = Property::new(spec());
+        serve(&mut property);
+        let now = "2026-07-15T10:00:00Z".parse().unwrap();
+        Self { property, now, changes: vec![], intents: vec![] }
+    }
+
+    /// Both links up, both lists asked for and answered with nobody.
+    fn open() -> Self {
+        let mut house = Self::new();
+        for link in [PMS_LINK, VILLAS] {
+            house.up(link, true).at(link, Fact::ResyncBegun).at(link, Fact::ResyncDone);
+        }
+        house.changes.clear();
+        house.intents.clear();
+        house
+    }
+
+    fn fact(&mut self, fact: Fact) -> &mut Self {
+        self.now = self.now.checked_add(jiff::SignedDuration::from_secs(1)).unwrap();
+        let applied = self.property.apply(&Observation::new(self.now, fact));
+        self.changes.extend(applied.changes);
+        self.intents.extend(applied.intents);
+        self
+    }
+
+    /// A fact as the link tells it.
+    fn at(&mut self, link: &str, fact: Fact) -> &mut Self {
+        match link {
+            PMS_LINK => self.fact(fact),
+            link => self.fact(Fact::AtLink { link: link.into(), what: Box::new(fact) }),
+        }
+    }
+
+    fn up(&mut self, link: &str, up: bool) -> &mut Self {
+        self.fact(Fact::Link { link: link.into(), up, detail: "alive".into() })
+    }
+
+    fn seen(&mut self, stay: &str, room: &str) -> &mut Self {
+        let link = self.property.pms_of(&room.into()).to_string();
+        let seen = Fact::GuestSeen {
+            stay: stay.into(),
+            room: room.into(),
+            from: None,
+            presence: Presence::In,
+            listed: true,
+            guest: GuestRecord::default(),
+            flags: RoomFlags::default(),
+        };
+        self.at(&link, seen)
+    }
+
+    fn post(&mut self, key: &str, room: &str) -> &mut Self {
+        let amount = Money { minor: 500, currency: Currency::new("EUR").unwrap() };
+        let action =
+            Action::Post { room: room.into(), stay: None, amount, text: "Water".into(), outlet: None };
+        let command = Command { key: key.into(), source: CommandSource::Local, expires: None, action };
+        self.fact(Fact::Asked { command })
+    }
+
+    fn stays(&self) -> Vec<&str> {
+        self.property.stays().keys().map(StayId::as_str).collect()
+    }
+
+    fn state(&self, number: u32) -> PostingState {
+        self.property.postings()[&PostingNumber(number)].state
+    }
+}
+
+#[test]
+fn a_list_of_one_never_touches_the_others_guests() {
+    let mut house = House::open();
+    house.seen("1", "101").seen("2", "102").seen("villas:1", "V12");
+    house.at(VILLAS, Fact::ResyncBegun).at(PMS_LINK, Fact::ResyncBegun).seen("1", "101");
+    house.at(VILLAS, Fact::ResyncDone);
+    assert_eq!(house.stays(), ["1", "2"], "the villas' list had nobody");
+    house.at(PMS_LINK, Fact::ResyncDone);
+    assert_eq!(house.stays(), ["1"]);
+    let ended = |change: &&Change| matches!(change, Change::CheckedOut { .. });
+    assert_eq!(
+        house.changes.iter().filter(ended).collect::<Vec<_>>(),
+        [
+            &Change::CheckedOut {
+                stay: "villas:1".into(),
+                room: "V12".into(),
+                reason: StayEnd::MissingInList
+            },
+            &Change::CheckedOut { stay: "2".into(), room: "102".into(), reason: StayEnd::MissingInList },
+        ]
+    );
+}
+
+#[test]
+fn each_is_asked_for_its_own_list_and_has_a_limit_of_its_own() {
+    let mut house = House::new();
+    house.up(PMS_LINK, true);
+    assert_eq!(house.intents, [Intent::RequestResync]);
+    house.up(VILLAS, true);
+    let villas = Intent::AtLink { link: VILLAS.into(), what: Box::new(Intent::RequestResync) };
+    assert_eq!((house.intents.len(), house.intents.last()), (2, Some(&villas)));
+    // One is cut and asked for again; the other's debt is none of its.
+    house.at(VILLAS, Fact::ResyncBegun).at(PMS_LINK, Fact::ResyncBegun).at(PMS_LINK, Fact::ResyncDone);
+    house.intents.clear();
+    house.up(VILLAS, false).up(VILLAS, true);
+    assert_eq!(house.intents, [villas]);
+    let command =
+        Command { key: "k".into(), source: CommandSource::Local, expires: None, action: Action::Resync };
+    house.intents.clear();
+    house.at(VILLAS, Fact::ResyncBegun).at(VILLAS, Fact::ResyncDone).fact(Fact::Asked { command });
+    assert_eq!(house.intents.len(), 2, "staff ask all of them");
+}
+
+#[test]
+fn charges_go_to_the_pms_of_their_room_and_wait_for_that_one_alone() {
+    let mut house = House::open();
+    house.at(VILLAS, Fact::NightAuditBegun).post("a", "V12").post("b", "101");
+    assert_eq!((house.state(1), house.state(2)), (PostingState::Pending, PostingState::InFlight));
+    assert!(house.property.night_audit());
+    house.at(VILLAS, Fact::NightAuditDone { date: None, hour: None });
+    assert_eq!(house.state(1), PostingState::InFlight, "both fly at once: each PMS has one");
+    assert!(matches!(
+        house.intents.last(),
+        Some(Intent::AtLink { link, what }) if link.as_str() == VILLAS && matches!(**what, Intent::SendPosting { .. })
+    ));
+    house.up(VILLAS, false);
+    assert_eq!((house.state(1), house.state(2)), (PostingState::Doubtful, PostingState::InFlight));
+}
+
+#[test]
+fn the_business_date_is_the_first_ones() {
+    let mut house = House::open();
+    let date = |text: &str| text.parse::<Date>().unwrap();
+    house.at(VILLAS, Fact::PmsDate { date: date("2026-07-14") });
+    assert_eq!(house.property.business_date(), None);
+    house.at(PMS_LINK, Fact::PmsDate { date: date("2026-07-15") });
+    house.at(VILLAS, Fact::NightAuditBegun);
+    house.at(VILLAS, Fact::NightAuditDone { date: Some(date("2026-07-16")), hour: Some(3) });
+    assert_eq!(house.property.business_date(), Some(date("2026-07-15")));
+    house.at(PMS_LINK, Fact::NightAuditDone { date: Some(date("2026-07-16")), hour: Some(3) });
+    assert_eq!(house.property.business_date(), Some(date("2026-07-16")));
+}
+
+#[test]
+fn what_is_kept_of_one_pms_is_as_it_always_was_and_the_others_come_back_too() {
+    let old =
+        br#"{"business_date":"2026-07-15","night_audit":true,"last_posting":7,"last_order":3,"owed":"cut",
+        "resync_asked":"2026-07-15T09:00:00Z","resyncs_cut":2}"#;
+    let property = Property::restore(spec(), [("meta", "", old.as_slice())]).unwrap();
+    assert!(property.night_audit());
+    let again: serde_json::Value = serde_json::from_slice(&property.save(&Entity::Meta).unwrap()).unwrap();
+    assert_eq!(again, serde_json::from_slice::<serde_json::Value>(old).unwrap());
+
+    let mut house = House::open();
+    house.at(VILLAS, Fact::NightAuditBegun);
+    let saved = house.property.save(&Entity::Meta).unwrap();
+    let mut property = Property::restore(spec(), [("meta", "", saved.as_slice())]).unwrap();
+    serve(&mut property);
+    assert!(property.night_audit());
+    assert_eq!(property.save(&Entity::Meta).unwrap(), saved);
+}
+
+/// xorshift64*: enough to mix days; the same seed plays the same again.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        usize::try_from(self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33).unwrap() % most
+    }
+}
+
+/// A PMS as a map, and a link that loses records: the house agrees after each whole list, and the other PMS's guests
+/// are what they were.
+#[test]
+fn after_every_list_the_house_agrees_with_that_pms_whatever_was_lost() {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(11);
+    let mut dice = Dice(seed);
+    for day in 0..400 {
+        let mut house = House::open();
+        let mut truth: [BTreeMap<String, &str>; 2] = Default::default();
+        let links = [(PMS_LINK, ["101", "102"], ""), (VILLAS, ["V12", "V13"], "villas:")];
+        for step in 0..60 {
+            let which = dice.below(2);
+            let (link, rooms, prefix) = links[which];
+            let stay = format!("{prefix}{}", dice.below(6));
+            let lost = dice.below(4) == 0;
+            match dice.below(8) {
+                0..=3 => {
+                    let room = rooms[dice.below(2)];
+                    truth[which].insert(stay.clone(), room);
+                    if !lost {
+                        house.seen(&stay, room);
+                    }
+                }
+                4..=5 => {
+                    if let Some(room) = truth[which].remove(&stay)
+                        && !lost
+                    {
+                        let gone = Fact::GuestGone {
+                            room: room.into(),
+                            stay: Some(stay.as_str().into()),
+                            listed: false,
+                        };
+                        house.at(link, gone);
+                    }
+                }
+                _ => {
+                    let (other, _, _) = links[1 - which];
+                    let of_other = |house: &House| -> Vec<(String, String)> {
+                        let stays = house.property.stays().values();
+                        let others = stays.filter(|stay| house.property.pms_of(&stay.room).as_str() == other);
+                        others.map(|stay| (stay.id.to_string(), stay.room.to_string())).collect()
+                    };
+                    let before = of_other(&house);
+                    let whole = dice.below(3) > 0;
+                    house.at(link, Fact::ResyncBegun);
+                    let turned_out = house.changes.len();
+                    for (stay, room) in &truth[which] {
+                        house.seen(stay, room);
+                    }
+                    for room in rooms.iter().filter(|room| !truth[which].values().any(|of| of == *room)) {
+                        let vacant = Fact::GuestGone { room: (*room).into(), stay: None, listed: true };
+                        house.at(link, vacant);
+                    }
+                    assert!(
+                        !house.changes[turned_out..].iter().any(|c| matches!(c, Change::CheckedOut { .. })),
+                        "seed {seed}, day {day}, step {step}: somebody was turned out within a list"
+                    );
+                    if whole {
+                        house.at(link, Fact::ResyncDone);
+                        let of_link =
+                            |stay: &&crate::Stay| house.property.pms_of(&stay.room).as_str() == link;
+                        let ours: BTreeMap<String, &str> = house
+                            .property
+                            .stays()
+                            .values()
+                            .filter(of_link)
+                            .map(|stay| (stay.id.to_string(), stay.room.as_str()))
+                            .collect();
+                        assert_eq!(ours, truth[which], "seed {seed}, day {day}, step {step}");
+                    } else {
+                        house.up(link, false).up(link, true);
+                    }
+                    assert_eq!(of_other(&house), before, "seed {seed}, day {day}, step {step}");
+                }
+            }
+        }
+    }
+}

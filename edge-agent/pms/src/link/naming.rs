@@ -1,0 +1,178 @@
+//! Several PMS in one house: whose room 12 is it, and whose reservation 4711?
+//!
+//! Every record is renamed at the link's edge, on its way in and out, so that behind it there are only the house's own
+//! room ids and reservation numbers that no other link has. Nothing else in the gateway knows that the PMS's differ.
+
+use crate::codec::Record;
+use engawa_model::{Fact, LinkId, PMS_LINK};
+use std::collections::BTreeMap;
+
+/// What stands between a link's name and what it names.
+const SEPARATOR: char = ':';
+/// What a stay is called whose PMS sends no reservation numbers (see `facts`); it never goes out.
+const BY_ROOM: &str = "room:";
+
+/// The room numbers of one PMS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoomNumbers {
+    /// The PMS's number of a room, and the house's id.
+    inward: BTreeMap<String, String>,
+    outward: BTreeMap<String, String>,
+    /// True where numbers that are not listed may belong to another PMS's rooms.
+    closed: bool,
+}
+
+impl RoomNumbers {
+    /// The rooms of one of several PMS: its own number and the house's id of each. A number that is not here is no room
+    /// of this PMS, whatever the house calls its others.
+    pub fn of(rooms: impl IntoIterator<Item = (String, String)>) -> Self {
+        let inward: BTreeMap<_, _> = rooms.into_iter().collect();
+        let outward = inward.iter().map(|(number, id)| (id.clone(), number.clone())).collect();
+        Self { inward, outward, closed: true }
+    }
+}
+
+/// A link's name and its rooms.
+#[derive(Clone, Debug)]
+pub(super) struct Naming {
+    link: LinkId,
+    /// Goes before reservation numbers: the name and the separator. `None` for the house's first PMS, whose numbers stay as
+    /// they are.
+    prefix: Option<String>,
+    rooms: RoomNumbers,
+}
+
+/// The id of the PMS link with this name; the link without a name is the house's first.
+pub fn link_id(name: Option<&str>) -> LinkId {
+    name.map_or_else(|| LinkId::from(PMS_LINK), |name| LinkId::new(format!("{PMS_LINK}-{name}")))
+}
+
+impl Naming {
+    pub(super) fn new(name: Option<&str>, rooms: RoomNumbers) -> Self {
+        Self { link: link_id(name), prefix: name.map(|name| format!("{name}{SEPARATOR}")), rooms }
+    }
+
+    pub(super) fn link(&self) -> LinkId {
+        self.link.clone()
+    }
+
+    /// A record of the PMS, in the house's names.
+    pub(super) fn inward(&self, record: Record) -> Record {
+        if self.changes_nothing() {
+            return record;
+        }
+        renamed(&record, |field, value| {
+            Some(match field {
+                "RN" | "RO" => self.room_in(value),
+                "SI" => value.split(';').map(|room| self.room_in(room)).collect::<Vec<_>>().join(";"),
+                "G#" => format!("{}{value}", self.prefix.as_deref().unwrap_or_default()),
+                _ => value.to_owned(),
+            })
+        })
+    }
+
+    /// A record for the PMS, in its own names.
+    pub(super) fn outward(&self, record: Record) -> Record {
+        let made_up = record.get("G#").is_some_and(|stay| self.stay_out(stay).is_none());
+        if self.changes_nothing() && !made_up {
+            return record;
+        }
+        renamed(&record, |field, value| match field {
+            "RN" | "RO" => Some(self.room_out(value)),
+            "SI" => Some(value.split(';').map(|room| self.room_out(room)).collect::<Vec<_>>().join(";")),
+            "G#" => self.stay_out(value),
+            _ => Some(value.to_owned()),
+        })
+    }
+
+    /// What is told to the house: of one of several links it must be known of which.
+    pub(super) fn told(&self, fact: Fact) -> Fact {
+        match fact {
+            Fact::Link { up, detail, .. } => Fact::Link { link: self.link(), up, detail },
+            fact if self.prefix.is_none() => fact,
+            fact => Fact::AtLink { link: self.link(), what: Box::new(fact) },
+        }
+    }
+
+    fn changes_nothing(&self) -> bool {
+        self.prefix.is_none() && !self.rooms.closed
+    }
+
+    fn room_in(&self, number: &str) -> String {
+        match self.rooms.inward.get(number) {
+            Some(id) => id.clone(),
+            // A room of this PMS that the house does not have: named so that it can't be taken for one that it has.
+            None if self.rooms.closed && !number.is_empty() => format!("{}{SEPARATOR}{number}", self.link),
+            None => number.to_owned(),
+        }
+    }
+
+    fn room_out(&self, id: &str) -> String {
+        self.rooms.outward.get(id).cloned().unwrap_or_else(|| id.to_owned())
+    }
+
+    fn stay_out(&self, stay: &str) -> Option<String> {
+        let number = match &self.prefix {
+            Some(prefix) => stay.strip_prefix(prefix.as_str()).unwrap_or(stay),
+            None => stay,
+        };
+        (!number.starts_with(BY_ROOM)).then(|| number.to_owned())
+    }
+}
+
+/// The record with other values; a field without one is left out. Empty values stay: the PMS has said that it knows none.
+fn renamed(record: &Record, mut value: impl FnMut(&str, &str) -> Option<String>) -> Record {
+    record.fields().fold(Record::new(record.id()), |new, (field, old)| match old {
+        "" => new.with(field, ""),
+        old => match value(field, old) {
+            Some(value) => new.with(field, value),
+            None => new,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(record: &Record) -> String {
+        record.fields().fold(format!("{}|", record.id()), |text, (id, value)| format!("{text}{id}{value}|"))
+    }
+
+    fn gi(room: &str) -> Record {
+        Record::new("GI").with("RN", room).with("G#", "4711").with("GN", "Sato").with("GS", "")
+    }
+
+    #[test]
+    fn the_only_pms_keeps_its_own_numbers() {
+        let naming = Naming::new(None, RoomNumbers::default());
+        assert_eq!(shown(&naming.inward(gi("0101"))), "GI|RN0101|G#4711|GNSato|GS|");
+        assert_eq!(naming.told(Fact::ResyncBegun), Fact::ResyncBegun);
+        let made_up = Record::new("PS").with("RN", "101").with("G#", "room:101").with("TA", "100");
+        assert_eq!(shown(&naming.outward(made_up)), "PS|RN101|TA100|", "no PMS knows that reservation");
+    }
+
+    #[test]
+    fn a_second_pms_is_renamed_both_ways_and_never_meets_the_firsts_rooms() {
+        let rooms =
+            RoomNumbers::of([("12".to_owned(), "V12".to_owned()), ("13".to_owned(), "V13".to_owned())]);
+        let naming = Naming::new(Some("villas"), rooms);
+        assert_eq!(shown(&naming.inward(gi("12"))), "GI|RNV12|G#villas:4711|GNSato|GS|");
+        assert_eq!(shown(&naming.inward(gi("101"))), "GI|RNpms-villas:101|G#villas:4711|GNSato|GS|");
+        let suite = Record::new("KR").with("RN", "12").with("SI", "12;13");
+        assert_eq!(shown(&naming.inward(suite)), "KR|RNV12|SIV12;V13|");
+        let posting = Record::new("PS").with("RN", "V12").with("G#", "villas:4711");
+        assert_eq!(shown(&naming.outward(posting)), "PS|RN12|G#4711|");
+        let told = naming.told(Fact::ResyncBegun);
+        assert_eq!(told, Fact::AtLink { link: "pms-villas".into(), what: Box::new(Fact::ResyncBegun) });
+        let up = Fact::Link { link: PMS_LINK.into(), up: true, detail: "alive".into() };
+        assert!(matches!(naming.told(up), Fact::Link { link, .. } if link.as_str() == "pms-villas"));
+    }
+
+    #[test]
+    fn the_first_of_several_does_not_reach_into_the_others_rooms() {
+        let naming = Naming::new(None, RoomNumbers::of([("101".to_owned(), "101".to_owned())]));
+        assert_eq!(shown(&naming.inward(gi("101"))), "GI|RN101|G#4711|GNSato|GS|");
+        assert_eq!(shown(&naming.inward(gi("V12"))), "GI|RNpms:V12|G#4711|GNSato|GS|");
+    }
+}
