@@ -54,7 +54,9 @@ fn configuration(dir: &Path, hosted: &str) -> PathBuf {
 }
 
 fn stays(config: &Path) -> Vec<String> {
-    let text = String::from_utf8(engawa(&["rooms", "--json"], config).stdout).unwrap();
+    let text =
+        String::from_utf8(engawa(&["rooms", "--json", "--as", "test", "--reason", "test"], config).stdout)
+            .unwrap();
     let rooms = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     rooms
         .flat_map(|room| room["stays"].as_array().cloned().unwrap_or_default())

@@ -124,7 +124,9 @@ fn wait_for(what: &str, mut there: impl FnMut() -> Result<(), String>) {
 }
 
 fn stays(config: &Path) -> Vec<(String, Vec<String>)> {
-    let out = engawa(&["rooms", "--json", config.to_str().unwrap()]).output().unwrap();
+    let out = engawa(&["rooms", "--json", "--as", "test", "--reason", "test", config.to_str().unwrap()])
+        .output()
+        .unwrap();
     let rooms = String::from_utf8(out.stdout).unwrap();
     let of = |room: &Value| {
         let stays = room["stays"].as_array().unwrap().iter();

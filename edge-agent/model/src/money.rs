@@ -218,6 +218,19 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_written_without_a_sign() {
+        for (minor, code, text) in [
+            (0, "EUR", "0.00"),
+            (0, "JPY", "0"),
+            (-5, "EUR", "-0.05"),
+            (5, "KWD", "0.005"),
+            (123, "JPY", "123"),
+        ] {
+            assert_eq!(Money { minor, currency: currency(code) }.decimal(), text);
+        }
+    }
+
+    #[test]
     fn fields_of_the_pms_come_in_the_sites_digits() {
         for (field, digits, code, minor) in [
             ("1050", None, "EUR", Ok(1050)),

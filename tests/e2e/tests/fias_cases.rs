@@ -45,7 +45,6 @@ cases! {
     resync_move_vacated_first "28-resync-move-vacated-first",
     list_without_end "29-list-without-end",
     card_number_in_kept_fields "30-card-number-in-kept-fields",
-    wake_up "32-wake-up",
     messages "31-messages",
     bill_and_check_out "32-bill-and-check-out",
     keys "33-keys",
@@ -58,6 +57,8 @@ cases! {
     key_answer_after_the_list "40-key-answer-after-the-list",
     not_configured "41-not-configured",
     card_number_going_out "42-card-number-going-out",
+    wake_up "43-wake-up",
+    wake_up_by_staff "44-wake-up-by-staff",
 }
 
 #[test]

@@ -1,16 +1,18 @@
 //! Blind indexes: a look-up asks for the keyed digest of what it looks for (HMAC-SHA256, cut to 64 bits), so that the
 //! index says nothing without its key. A hit may be another value's: it is compared once its record is open.
 //!
-//! Few tokens a guest keep the index small: names by some lengths of prefix ([`PREFIXES`]), telephone numbers by their
-//! last [`FEWEST_DIGITS`] digits; a longer question looks for the longest that there is. Bound: [`MOST_TOKENS`] a guest.
+//! Names are there by every length of prefix up to [`PREFIXES`], so that a question opens few records that do not answer
+//! it; telephone numbers by their last [`FEWEST_DIGITS`] digits; a longer question looks for the longest that there is.
+//! Bound: [`MOST_TOKENS`] a guest.
 
 use caseless::Caseless;
 use ring::hmac;
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use unicode_normalization::UnicodeNormalization;
 
 /// The lengths of the prefixes of a name that are in the index, characters.
-const PREFIXES: [usize; 5] = [1, 2, 3, 5, 8];
+const PREFIXES: RangeInclusive<usize> = 1..=12;
 /// Words of one name that are found by their own beginning.
 const MOST_WORDS: usize = 5;
 /// Tokens of one guest; what does not fit is not found by that prefix.
@@ -159,10 +161,7 @@ fn last_digits(digits: &str) -> &str {
 /// The prefixes of `name` that are in the index, the longest last.
 fn prefixes(name: &str) -> impl Iterator<Item = String> {
     let length = name.chars().count();
-    PREFIXES
-        .into_iter()
-        .filter(move |prefix| *prefix <= length)
-        .map(|prefix| name.chars().take(prefix).collect())
+    PREFIXES.filter(move |prefix| *prefix <= length).map(|prefix| name.chars().take(prefix).collect())
 }
 
 fn token(key: &hmac::Key, kind: &str, value: &str) -> i64 {

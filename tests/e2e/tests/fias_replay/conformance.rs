@@ -16,11 +16,6 @@ const NOT_SPOKEN: &[(&str, Way, &str)] = &[
     ("VA", Way::Out, "no direct dialling numbers are handed out: EN, ES and EP are never asked for"),
     ("LO", Way::Out, "its fields are in no public source; a locator is asked for with LP"),
     ("LF", Way::Out, "its fields are in no public source; a locator is asked for with LP"),
-    ("WR", Way::In, "wake-up calls"),
-    ("WR", Way::Out, "wake-up calls"),
-    ("WC", Way::In, "wake-up calls"),
-    ("WC", Way::Out, "wake-up calls"),
-    ("WA", Way::Out, "wake-up calls"),
 ];
 
 /// What the conversations play of one record, one way.

@@ -23,7 +23,7 @@ impl Home {
         let rooms = case.site["rooms"].split(',').map(|id| RoomSpec { id: RoomId::from(id) }).collect();
         let spec = PropertySpec {
             id: PropertyId::from("case"),
-            zone: "UTC".into(),
+            zone: case.site.get("zone").cloned().unwrap_or_else(|| "UTC".to_owned()),
             currency: Currency::new(case.site.get("currency").map_or("EUR", String::as_str)).unwrap(),
             climate: ClimateDefaults {
                 comfort_c: 22.0,

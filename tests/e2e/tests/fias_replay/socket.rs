@@ -277,6 +277,12 @@ impl Replay {
 
     async fn advance(&mut self, until: Timestamp) {
         self.barrier().await;
+        // What the house wants to do meanwhile it does at its own time.
+        let wake = |replay: &Self| replay.house.home.lock().unwrap().property().next_wake();
+        while let Some(wake) = wake(self).filter(|wake| (self.clock.now()..until).contains(wake)) {
+            self.clock.advance(wake).await;
+            self.house.observe(&Observation::new(wake, Fact::Tick));
+        }
         self.clock.advance(until).await;
         self.house.observe(&Observation::new(until, Fact::Tick));
     }

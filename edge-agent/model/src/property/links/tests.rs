@@ -187,7 +187,7 @@ fn the_business_date_is_the_first_ones() {
 fn what_is_kept_of_one_pms_is_as_it_always_was_and_the_others_come_back_too() {
     let old =
         br#"{"business_date":"2026-07-15","night_audit":true,"last_posting":7,"last_order":3,"owed":"cut",
-        "resync_asked":"2026-07-15T09:00:00Z","resyncs_cut":2}"#;
+        "resync_asked":"2026-07-15T09:00:00Z","resyncs_cut":2,"last_wake":0,"last_charge":0}"#;
     let property = Property::restore(spec(), [("meta", "", old.as_slice())]).unwrap();
     assert!(property.night_audit());
     let again: serde_json::Value = serde_json::from_slice(&property.save(&Entity::Meta).unwrap()).unwrap();
