@@ -1,15 +1,19 @@
 //! The house: one task that owns the model's and the store's writing side. It takes observations in order, commits
 //! what follows from them, and only then lets intents, publications and acknowledgements out.
 
+mod door;
+
 use crate::config::privacy::PrivacyConfig;
 use crate::outlets::{OutletId, Outlets};
 use crate::pan;
 use crate::publishing::{Published, Publishing};
 use crate::recording::Recording;
-use engawa_field::mqtt::{Publisher, ValueTopics, sparkplug};
+use door::Message;
+pub(crate) use door::{Door, Erasures};
+use engawa_field::mqtt::sparkplug;
 use engawa_model::{
     Change, Command, CommandKey, CommandOutcome, CommandSource, Entity, Erasure, Fact, Intent, Lane, LinkId,
-    Observation, ObservationSink, OrderState, Property, SinkClosed, SinkFuture, Timestamp,
+    Observation, OrderState, Property, Timestamp,
 };
 use engawa_protocol::ports::Row;
 use engawa_store::vault::Target;
@@ -18,14 +22,9 @@ use jiff::SignedDuration;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-/// Messages that may wait; a driver that is faster waits too.
-const QUEUE: usize = 1024;
-/// Observations in messages of many that may wait. At the start every device tells all its points at once: without this
-/// bound a house of 8,000 devices would hold 50 MB of them.
-const ROOM: u32 = 4096;
 /// Messages in one transaction: enough to share one fsync, few enough to keep the first one's wait short.
 const GROUP: usize = 256;
 /// How often acknowledged rows of the journal are swept and old commands forgotten.
@@ -44,118 +43,6 @@ const TELL_AUDIT: Duration = Duration::from_secs(60);
 const MOST_EXPIRED: u32 = 1_000;
 /// The longest key of a command that can be answered though it can't be read, characters.
 const MOST_KEY: usize = 256;
-
-/// What the house takes.
-#[allow(clippy::large_enum_variant, reason = "the largest is the usual one, and the queue is bounded")]
-enum Message {
-    /// An observation, and whom to tell when it is durable.
-    Observed(Observation, Option<oneshot::Sender<()>>),
-    /// What a driver noticed at once, and the room that it takes until then.
-    AllObserved(Vec<Observation>, OwnedSemaphorePermit),
-    /// The cloud has a lane up to a mark.
-    Acknowledged { lane: u8, mark: u64, durable: oneshot::Sender<()> },
-    /// Commands of the cloud; answered with the inbox's mark once they are durable.
-    Accept { commands: Vec<Row>, durable: oneshot::Sender<u64> },
-    /// A driver asks for its intents: at its first start and at each later one.
-    Connect { outlet: OutletId, intents: oneshot::Sender<mpsc::Receiver<Intent>> },
-    /// A broker's task has started: what changes is published there through this from now on.
-    Publish(OutletId, Publisher, ValueTopics),
-    /// An event of the store needn't wait any more.
-    Delivered(u64),
-    /// The same for the Sparkplug node.
-    Update(sparkplug::Updates),
-    /// What is held on guests is to be erased; answered once that is durable.
-    Erase(Target, Option<oneshot::Sender<Erasures>>),
-    /// The end of the audit trail goes to the cloud, where it has grown.
-    TellAudit,
-}
-
-/// What was erased, and whether that is complete on the disk.
-pub(crate) type Erasures = (Vec<Erasure>, bool);
-
-/// The way in.
-#[derive(Clone)]
-pub(crate) struct Door {
-    messages: mpsc::Sender<Message>,
-    room: Arc<Semaphore>,
-}
-
-impl ObservationSink for Door {
-    fn report(&self, observation: Observation) -> SinkFuture<'_> {
-        Box::pin(async move {
-            self.messages.send(Message::Observed(observation, None)).await.map_err(|_| SinkClosed)
-        })
-    }
-
-    fn report_all(&self, observations: Vec<Observation>) -> SinkFuture<'_> {
-        Box::pin(async move {
-            // What is larger than all the room there is waits until there is nothing else.
-            let wanted = u32::try_from(observations.len()).unwrap_or(ROOM).min(ROOM);
-            let room = Arc::clone(&self.room).acquire_many_owned(wanted).await.map_err(|_| SinkClosed)?;
-            self.messages.send(Message::AllObserved(observations, room)).await.map_err(|_| SinkClosed)
-        })
-    }
-
-    fn report_durable(&self, observation: Observation) -> SinkFuture<'_> {
-        Box::pin(async move {
-            let (done, durable) = oneshot::channel();
-            self.messages.send(Message::Observed(observation, Some(done))).await.map_err(|_| SinkClosed)?;
-            durable.await.map_err(|_| SinkClosed)
-        })
-    }
-}
-
-impl Door {
-    /// The cloud has `lane` up to `mark`. Blocks until that is durable.
-    pub(crate) fn acknowledge(&self, lane: u8, mark: u64) -> Result<(), SinkClosed> {
-        let (durable, done) = oneshot::channel();
-        self.messages.blocking_send(Message::Acknowledged { lane, mark, durable }).map_err(|_| SinkClosed)?;
-        done.blocking_recv().map_err(|_| SinkClosed)
-    }
-
-    /// Takes commands of the cloud. Blocks until they are durable; gives the inbox's new mark.
-    pub(crate) fn accept(&self, commands: Vec<Row>) -> Result<u64, SinkClosed> {
-        let (durable, done) = oneshot::channel();
-        self.messages.blocking_send(Message::Accept { commands, durable }).map_err(|_| SinkClosed)?;
-        done.blocking_recv().map_err(|_| SinkClosed)
-    }
-
-    /// The queue of intents for a driver that starts now, with everything that is owed.
-    pub(crate) async fn connect(&self, outlet: OutletId) -> Result<mpsc::Receiver<Intent>, SinkClosed> {
-        let (intents, queue) = oneshot::channel();
-        self.messages.send(Message::Connect { outlet, intents }).await.map_err(|_| SinkClosed)?;
-        queue.await.map_err(|_| SinkClosed)
-    }
-
-    /// From now on what changes is published at `broker` through `publisher`.
-    pub(crate) async fn publish_through(
-        &self,
-        broker: OutletId,
-        publisher: Publisher,
-        values: ValueTopics,
-    ) -> Result<(), SinkClosed> {
-        self.messages.send(Message::Publish(broker, publisher, values)).await.map_err(|_| SinkClosed)
-    }
-}
-
-impl Door {
-    /// The broker has the event `number`.
-    pub(crate) async fn delivered(&self, number: u64) -> Result<(), SinkClosed> {
-        self.messages.send(Message::Delivered(number)).await.map_err(|_| SinkClosed)
-    }
-
-    /// Erases what is held on the guests of a stay; ready when that is durable.
-    pub(crate) async fn erase(&self, target: Target) -> Result<Erasures, SinkClosed> {
-        let (done, erased) = oneshot::channel();
-        self.messages.send(Message::Erase(target, Some(done))).await.map_err(|_| SinkClosed)?;
-        erased.await.map_err(|_| SinkClosed)
-    }
-
-    /// From now on Sparkplug's metrics go through `updates`.
-    pub(crate) async fn update_through(&self, updates: sparkplug::Updates) -> Result<(), SinkClosed> {
-        self.messages.send(Message::Update(updates)).await.map_err(|_| SinkClosed)
-    }
-}
 
 /// What others may see of the house: always the state of the last commit.
 pub(crate) struct Shared {
@@ -241,7 +128,7 @@ impl House {
         publishing: Publishing,
         closing: CancellationToken,
     ) -> (Self, Door, Arc<Shared>) {
-        let (door, messages) = mpsc::channel(QUEUE);
+        let (door, messages) = Door::new();
         let shared = Arc::new(Shared {
             property: Mutex::new(property),
             version: watch::Sender::new(0),
@@ -264,7 +151,7 @@ impl House {
                 retention: SignedDuration::MAX,
                 register_retention: SignedDuration::MAX,
             },
-            Door { messages: door, room: Arc::new(Semaphore::new(ROOM as usize)) },
+            door,
             shared,
         )
     }
