@@ -197,6 +197,19 @@ impl House for Desk {
         .boxed()
     }
 
+    fn named_front_desk(&self, asker: Asker) -> BoxFuture<'_, Result<FrontDeskView, HouseError>> {
+        async move {
+            let view = self.front_desk();
+            let (stays, found) = (view.stays.len(), view.found.len());
+            self.note(
+                &asker,
+                &format!("the front desk: {stays} stays' messages and bills, {found} look-ups"),
+            )?;
+            Ok(view)
+        }
+        .boxed()
+    }
+
     fn erase(&self, asker: Asker, stay: StayId) -> BoxFuture<'_, Result<Erased, HouseError>> {
         async move {
             self.note(&asker, &format!("erasure of reservation {stay}"))?;

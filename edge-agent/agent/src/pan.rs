@@ -6,7 +6,8 @@ use engawa_pms::codec::mask_card_numbers;
 use serde_json::Value;
 
 /// Fields of an action that hold what somebody wrote; the others are names and numbers of the house.
-const TEXTS: &[&str] = &["text", "outlet", "message", "note", "memo", "reason"];
+const TEXTS: &[&str] =
+    &["text", "outlet", "message", "note", "memo", "reason", "remark", "payment", "user", "workstation"];
 /// The fewest digits of a card number.
 const FEWEST_DIGITS: usize = 13;
 

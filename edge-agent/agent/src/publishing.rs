@@ -8,7 +8,7 @@
 use crate::outlets::OutletId;
 use engawa_field::mqtt::documents::device_values;
 use engawa_field::mqtt::{Publication, Publisher, ValueTopics, house};
-use engawa_model::{Change, DeviceId, Intent, LinkId, Property};
+use engawa_model::{Change, DeskEvent, DeviceId, Intent, LinkId, Property};
 use engawa_store::Event;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,7 +91,9 @@ impl Published {
     pub(crate) fn add(&mut self, property: &Property, change: &Change) {
         for (values, form) in &mut self.forms {
             let state = house::publications(property, change, *values);
-            form.publications.extend(state.into_iter().filter(|publication| publication.retain));
+            // A wanted key is void before it could be told late: it is no event that the store keeps.
+            let key = matches!(change, Change::Desk { what: DeskEvent::KeyAsked { .. } });
+            form.publications.extend(state.into_iter().filter(|publication| publication.retain || key));
             if let Change::Reported { point, .. } = change
                 && values.devices()
             {

@@ -114,7 +114,8 @@ fn print(out: &mut impl Write, answer: &Answer) -> anyhow::Result<()> {
     }
     buses(out, traffic)?;
     for alert in alerts.iter().filter(|alert| alert.active) {
-        writeln!(out, "ALERT {} ({} times, last {})", alert.text, alert.count, alert.last)?;
+        let (kind, source) = (alert.kind.word(), &alert.source);
+        writeln!(out, "ALERT {kind}:{source}  {} ({} times, last {})", alert.text, alert.count, alert.last)?;
     }
     if !counters.is_empty() {
         writeln!(out, "\ncounters since the start")?;

@@ -2,7 +2,7 @@
 
 use crate::doors::Door;
 use crate::routes::{Desk, house_problem};
-use crate::{Problem, RoomView};
+use crate::{FrontDeskView, Problem, RoomView};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
@@ -72,6 +72,30 @@ pub(crate) async fn rooms(
             let asker = asker(who.unwrap_or_default(), reason.unwrap_or_default())?;
             let view = desk.house().named_view(asker).await.map_err(|error| house_problem(&error))?;
             Ok(Json(view.rooms.clone()))
+        }
+    }
+}
+
+/// `GET /api/front-desk`: messages, bills and found guests, where `as` and `reason` are given; without them the keys that
+/// are wanted, which whoever drives an encoder asks for.
+pub(crate) async fn front_desk(
+    State(desk): State<Desk>,
+    query: Result<Query<Names>, QueryRejection>,
+) -> Result<Json<FrontDeskView>, Problem> {
+    desk.socket_only("the front desk is read")?;
+    let Query(names) = query.map_err(|rejection| {
+        let detail = format!("{}; use as= and reason= together", rejection.body_text());
+        Problem::new(StatusCode::BAD_REQUEST, "bad-query", detail)
+    })?;
+    match (names.who, names.reason) {
+        (None, None) => Ok(Json(FrontDeskView {
+            keys_wanted: desk.house().front_desk().keys_wanted,
+            ..FrontDeskView::default()
+        })),
+        (who, reason) => {
+            let asker = asker(who.unwrap_or_default(), reason.unwrap_or_default())?;
+            let view = desk.house().named_front_desk(asker).await.map_err(|error| house_problem(&error))?;
+            Ok(Json(view))
         }
     }
 }

@@ -44,10 +44,13 @@ pub trait House: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// What the PMS's front desk has told and wants; personal.
+    /// What the PMS's front desk has told and wants; personal but for the keys.
     fn front_desk(&self) -> FrontDeskView {
         FrontDeskView::default()
     }
+
+    /// The same for somebody. Who asks, and why, is durable in the audit trail before it is given.
+    fn named_front_desk(&self, asker: Asker) -> BoxFuture<'_, Result<FrontDeskView, HouseError>>;
 
     /// Whether the house loop and the store answer. Must not wait for either.
     fn health(&self) -> Health;

@@ -6,7 +6,7 @@
 use crate::board::Board;
 use crate::doors::{Door, MAX_EVENT_STREAMS};
 use crate::house::{CommandError, CommandReport, House, HouseError, LogPage};
-use crate::{Accepted, FrontDeskView, Health, HouseView, Problem, events, guests, metrics, page};
+use crate::{Accepted, Health, HouseView, Problem, events, guests, metrics, page};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -124,7 +124,7 @@ pub(crate) fn router(desk: Desk) -> Router {
             get(|State(desk): State<Desk>| async move { Json(&desk.view().counters).into_response() }),
         )
         .route("/api/log", get(log))
-        .route("/api/front-desk", get(front_desk))
+        .route("/api/front-desk", get(guests::front_desk))
         .route("/api/commands", axum::routing::post(command))
         .route("/api/commands/{key}", get(outcome))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no-such-page", "there is nothing here") })
@@ -185,12 +185,6 @@ struct LogQuery {
     #[serde(default)]
     after: u64,
     limit: Option<usize>,
-}
-
-/// Messages, bills, found guests: personal.
-async fn front_desk(State(desk): State<Desk>) -> Result<Json<FrontDeskView>, Problem> {
-    desk.socket_only("the front desk is read")?;
-    Ok(Json(desk.board.house().front_desk()))
 }
 
 async fn log(

@@ -112,6 +112,11 @@ impl FirewallConfig {
             faults.push((key, format!("{dwell} s can't be meant: expected 0 to 3600")));
         }
         for (role, limits) in &self.role {
+            for (key, value) in [("min", limits.min), ("max", limits.max)] {
+                if value.is_some_and(|value| !value.is_finite()) {
+                    faults.push((format!("role.{}.{key}", word(*role)), "expected a number".to_owned()));
+                }
+            }
             if let (Some(min), Some(max)) = (limits.min, limits.max)
                 && min > max
             {

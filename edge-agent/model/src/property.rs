@@ -323,7 +323,7 @@ impl Property {
             Fact::FoundGone { source } => self.found_gone(source, &mut out),
             Fact::Asked { command } => self.asked(at, command, &mut out),
             Fact::Started { clean } => self.started(at, *clean, &mut out),
-            Fact::GuestErased { erasure } => self.guest_erased(erasure, &mut out),
+            Fact::GuestErased { erasure } => self.guest_erased(at, erasure, &mut out),
             Fact::Tick => self.prune(at, &mut out),
             Fact::WakeUpAsked { room, at: local, time } => {
                 self.wake_up_asked(at, room, *local, time.as_deref(), &mut out);

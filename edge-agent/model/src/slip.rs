@@ -123,6 +123,19 @@ pub enum PostingDetail {
 }
 
 impl PostingDetail {
+    /// Takes out what is personal; true where there was something.
+    pub(crate) fn forget(&mut self) -> bool {
+        match self {
+            Self::Call(call) => call.dialled.take().is_some(),
+            Self::Guest { name } => {
+                let was = !name.reveal().is_empty();
+                *name = Personal::new(String::new());
+                was
+            }
+            Self::Plain | Self::Slip(_) | Self::Minibar(_) => false,
+        }
+    }
+
     /// True for an amount with a text and nothing else.
     pub fn is_plain(&self) -> bool {
         *self == Self::Plain

@@ -7,9 +7,11 @@ pub mod dictionary;
 mod form;
 mod frame;
 mod pan;
+mod plain;
 mod record;
 
 pub use form::{Fault, faults};
 pub use frame::{FrameEvent, Framer, MAX_RECORD_BYTES};
 pub use pan::mask_card_numbers;
+pub(crate) use plain::plain;
 pub use record::Record;

@@ -15,7 +15,7 @@ use super::{Applied, Entity, Property};
 use crate::ids::{CommandKey, LinkId};
 use crate::{
     Action, BillItem, Change, CommandOutcome, DeskEvent, FoundGuest, Intent, Message, Money, Personal,
-    PmsDescription, PmsFact, PmsRequest, RoomId, StayId, Timestamp,
+    PmsDescription, PmsFact, PmsRequest, PostingState, RoomId, StayId, Timestamp,
 };
 use jiff::SignedDuration;
 use keys::KeyJob;
@@ -143,6 +143,10 @@ impl Property {
             PmsFact::Unanswered { key } => self.request_lost(at, key, "the PMS did not answer in time", out),
             PmsFact::Sent { key } => self.request_sent(at, key, out),
             PmsFact::NotSent { key, reason } => {
+                let asked = self.commands.get(key).map(|record| record.command.action.clone());
+                if let Some(Action::AskBill { room, stay }) = asked {
+                    self.forget_bill(&room, stay.as_ref());
+                }
                 self.end_command(at, key, CommandOutcome::Refused { reason: reason.clone() }, out);
             }
             PmsFact::Described { description } => self.desk.description = description.clone(),
@@ -263,6 +267,41 @@ impl Property {
         self.end_questions(at, Some(link), "the PMS link broke before the answer", out);
     }
 
+    /// A guest's data is erased while the guest is in the house. A charge to the guest's name that is still on its way
+    /// keeps the name: the PMS needs it.
+    pub(super) fn desk_forgets(&mut self, at: Timestamp, stay: &StayId, out: &mut Applied) {
+        if self.desk.messages.remove(stay).is_some() {
+            out.touched.insert(Entity::Messages(stay.clone()));
+        }
+        self.desk.bills.remove(stay);
+        // Whoever looked for whom is not known any more: all results of the last minutes go.
+        self.desk.found.clear();
+        let room = self.stays.get(stay).map(|stay| &stay.room);
+        let of_stay = |record: &&super::CommandRecord| match &record.command.action {
+            Action::LeaveMessage { stay: Some(of), .. } => of == stay,
+            Action::LeaveMessage { stay: None, room: of, .. } => Some(of) == room,
+            _ => false,
+        };
+        let messages: Vec<CommandKey> =
+            self.commands.values().filter(of_stay).map(|record| record.command.key.clone()).collect();
+        for key in messages {
+            if self.commands.get(&key).is_some_and(|record| record.ended.is_none()) {
+                let reason = "the guest's data was erased".to_owned();
+                self.end_command(at, &key, CommandOutcome::Refused { reason }, out);
+            }
+            if let Some(record) = self.commands.get_mut(&key) {
+                record.command.action = record.command.action.without_personal();
+                out.touched.insert(Entity::Command(key));
+            }
+        }
+        let settled = |state: PostingState| !matches!(state, PostingState::Pending | PostingState::InFlight);
+        for posting in self.postings.values_mut() {
+            if posting.stay.as_ref() == Some(stay) && settled(posting.state) && posting.detail.forget() {
+                out.touched.insert(Entity::Posting(posting.number));
+            }
+        }
+    }
+
     pub(super) fn desk_restarted(&mut self, at: Timestamp, out: &mut Applied) {
         self.end_questions(at, None, "the gateway restarted before the answer", out);
     }
@@ -313,7 +352,13 @@ impl Property {
         kept.chain(self.desk.leaving.values().map(|(_, until)| *until)).chain(self.keys_wake()).min()
     }
 
-    fn ask_pms(key: &CommandKey, request: PmsRequest, out: &mut Applied) {
-        out.intents.push(Intent::AskPms { key: key.clone(), request });
+    /// What is about a room finds its PMS by that; a look-up goes to the first.
+    fn ask_pms(&self, key: &CommandKey, request: PmsRequest, out: &mut Applied) {
+        let first = request.room().is_none().then(|| self.first_pms());
+        let intent = Intent::AskPms { key: key.clone(), request };
+        out.intents.push(match first {
+            Some(link) => Self::at_link(&link, intent),
+            None => intent,
+        });
     }
 }

@@ -1,10 +1,10 @@
 //! A guest's personal data is erased while the guest may still be in the house: the stay goes on without it.
 
 use super::{Applied, Entity, Property};
-use crate::{Change, Erasure, ErasureReason};
+use crate::{Change, Erasure, ErasureReason, Timestamp};
 
 impl Property {
-    pub(super) fn guest_erased(&mut self, erasure: &Erasure, out: &mut Applied) {
+    pub(super) fn guest_erased(&mut self, at: Timestamp, erasure: &Erasure, out: &mut Applied) {
         // What ends by its time is of somebody who has left; a stay of the same number is another guest's.
         if erasure.reason == ErasureReason::Asked
             && let Some(stay) = self.stays.get_mut(&erasure.stay)
@@ -13,6 +13,7 @@ impl Property {
             (stay.name, stay.first_name, stay.title) = (None, None, None);
             (stay.phone, stay.email) = (None, None);
             out.touched.insert(Entity::Stay(erasure.stay.clone()));
+            self.desk_forgets(at, &erasure.stay, out);
         }
         out.changes.push(Change::Erased { erasure: erasure.clone() });
     }
@@ -91,5 +92,31 @@ mod tests {
         assert!(stay.name.is_none() && stay.phone.is_none());
         let saved = property.save(&Entity::Stay(StayId::from("4711"))).unwrap();
         assert!(!String::from_utf8(saved).unwrap().contains("Sato"));
+    }
+
+    #[test]
+    fn messages_of_an_erased_guest_are_gone_and_one_that_waits_is_not_sent() {
+        let mut property = property();
+        apply(&mut property, seen("101"));
+        let message = Message { id: "903".into(), text: Personal::new("taxi at six".into()), read: false };
+        let told = |message| Fact::Pms {
+            said: PmsFact::MessageLeft { room: "101".into(), stay: Some("4711".into()), message },
+        };
+        apply(&mut property, told(message));
+        assert_eq!(property.messages(&"4711".into()).len(), 1);
+        let action = Action::LeaveMessage {
+            room: "101".into(),
+            stay: None,
+            text: Personal::new("your glasses".into()),
+        };
+        let key = CommandKey::from("k");
+        let command = Command { key: key.clone(), source: CommandSource::Local, expires: None, action };
+        apply(&mut property, Fact::Asked { command });
+        let applied = apply(&mut property, erased(ErasureReason::Asked));
+        assert!(property.messages(&"4711".into()).is_empty());
+        assert!(applied.touched.contains(&Entity::Messages("4711".into())));
+        assert!(matches!(property.commands()[&key].ended, Some((_, CommandOutcome::Refused { .. }))));
+        let saved = property.save(&Entity::Command(key)).unwrap();
+        assert!(!String::from_utf8(saved).unwrap().contains("glasses"));
     }
 }

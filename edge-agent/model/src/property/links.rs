@@ -123,8 +123,13 @@ impl Property {
             | Action::AskBill { room, .. }
             | Action::RemoteCheckOut { room, .. }
             | Action::Locate { room, .. } => self.pms.of_room(room).clone(),
-            _ => self.pms.nth(0).unwrap_or_else(|| self.pms.first_id()),
+            _ => self.first_pms(),
         }
+    }
+
+    /// The PMS that has the rooms which name none.
+    pub(super) fn first_pms(&self) -> LinkId {
+        self.pms.nth(0).unwrap_or_else(|| self.pms.first_id())
     }
 
     /// `intent`, for the PMS `link`.

@@ -69,18 +69,21 @@ impl Property {
         time: Option<&str>,
         out: &mut Applied,
     ) {
-        let known = self.rooms.contains_key(room);
-        let Some(local) = local.filter(|_| known) else {
-            let why = if known { "wake-up-without-time" } else { "unknown-room" };
-            self.count(why);
+        if !self.rooms.contains_key(room) {
+            // Another gateway's, or another system's: nothing here could ever end an alert of it.
+            self.count("unknown-room");
+            return;
+        }
+        let Some(local) = local else {
+            self.count("wake-up-without-time");
             let text =
                 "the PMS asked for a wake-up call that can't be kept: ask at the desk when and for whom";
-            self.raise(at, AlertKind::WakeUp, &place(room), text, out);
+            self.raise(at, AlertKind::WakeUp, &asked_for(room), text, out);
             return;
         };
         if let Err(reason) = self.ask_for(at, room, local, None, time, out) {
             let text = format!("the wake-up call for {} can't be kept: {reason}", shown(local));
-            self.raise(at, AlertKind::WakeUp, &place(room), &text, out);
+            self.raise(at, AlertKind::WakeUp, &asked_for(room), &text, out);
         }
     }
 
@@ -166,6 +169,9 @@ impl Property {
         if ids.is_empty() {
             self.count("wake-up-cleared-unknown");
         }
+        if local.is_none() {
+            self.clear(AlertKind::WakeUp, &asked_for(room), out);
+        }
         for id in ids {
             self.end_wake_up(at, id, WakeState::Cleared, out);
         }
@@ -212,8 +218,10 @@ impl Property {
                     .filter(|call| id.is_none_or(|id| id == call.id))
                     .map(|call| call.id)
                     .collect();
-                let alert = super::alerts::alert_name(AlertKind::WakeUp, &place(room));
-                let alarmed = self.alerts.get(&alert).is_some_and(|alert| alert.active);
+                let alarmed = [place(room), asked_for(room)].iter().any(|source| {
+                    let name = super::alerts::alert_name(AlertKind::WakeUp, source);
+                    self.alerts.get(&name).is_some_and(|alert| alert.active)
+                });
                 if ringing.is_empty() && !alarmed {
                     return Err(format!("no wake-up call rings in room {room}"));
                 }
@@ -222,6 +230,7 @@ impl Property {
                     self.tell_wake_up(id, WakeWord::Answered, out);
                 }
                 self.clear(AlertKind::WakeUp, &place(room), out);
+                self.clear(AlertKind::WakeUp, &asked_for(room), out);
                 Ok(())
             }
             _ => Ok(()),
@@ -312,7 +321,7 @@ impl Property {
             format!("the wake-up call for {} could not be rung in time: ask the guest", shown(call.at));
         let room = call.room.clone();
         self.end_wake_up(at, id, WakeState::Missed, out);
-        self.raise(at, AlertKind::WakeUp, &place(&room), &text, out);
+        self.raise(at, AlertKind::WakeUp, &asked_for(&room), &text, out);
         self.tell_wake_up(id, WakeWord::Missed, out);
     }
 
@@ -450,6 +459,7 @@ impl Property {
         }
         if vacant {
             self.clear(AlertKind::WakeUp, &place(room), out);
+            self.clear(AlertKind::WakeUp, &asked_for(room), out);
         }
     }
 
@@ -481,6 +491,12 @@ impl Property {
 /// What an alert is filed under.
 fn place(room: &RoomId) -> String {
     format!("room {room}")
+}
+
+/// The source of an alert of a call that was asked for and can't be kept. Its own, so that another call of the room
+/// neither takes its text nor ends it.
+fn asked_for(room: &RoomId) -> String {
+    format!("room {room}, as asked for")
 }
 
 /// A time on the wall, for people.

@@ -4,7 +4,8 @@
 const LONGEST_GAP: usize = 3;
 
 fn separates(c: char) -> bool {
-    matches!(c, ' ' | '-' | '\u{a0}' | '\u{3000}' | '\u{2010}'..='\u{2015}' | '\u{ff0d}')
+    // A control character becomes a blank before anybody sees it.
+    c.is_control() || matches!(c, ' ' | '-' | '\u{a0}' | '\u{3000}' | '\u{2010}'..='\u{2015}' | '\u{ff0d}')
 }
 
 /// The value of an ASCII or full-width digit.
@@ -17,8 +18,20 @@ fn digit(c: char) -> Option<u32> {
 
 /// Replaces the digits of whatever looks like a primary account number (13 to 19 digits that pass the Luhn check,
 /// with a few blanks or dashes between them, also full-width as Japanese systems write them) by `*`, but for the last
-/// four.
+/// four. What is left is looked at again, so that masking twice is masking once: the last four of one number and what
+/// follows may be another.
 pub fn mask_card_numbers(text: &str) -> String {
+    let mut text = text.to_owned();
+    loop {
+        let masked = mask_once(&text);
+        if masked == text {
+            return masked;
+        }
+        text = masked;
+    }
+}
+
+fn mask_once(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut masked = chars.clone();
     let mut start = 0;

@@ -1,6 +1,6 @@
 //! Who is in the house by the hosted system, and the facts that follow from what it tells.
 
-use crate::codec::mask_card_numbers;
+use crate::codec::{mask_card_numbers, plain};
 use engawa_model::{Date, Fact, GuestRecord, Personal, Presence, RoomFlags, RoomId, StayId, Timestamp};
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
@@ -87,7 +87,7 @@ impl Guests {
 /// A text about a person, where there is one; card numbers masked.
 pub(super) fn personal(text: Option<&str>) -> Option<Personal<String>> {
     let text = text?.trim();
-    (!text.is_empty()).then(|| Personal::new(mask_card_numbers(text)))
+    (!text.is_empty()).then(|| Personal::new(mask_card_numbers(&plain(text))))
 }
 
 /// A BCP 47 tag, where it looks like one.

@@ -1,7 +1,7 @@
 //! What a data record means to the house.
 
 use super::desk::{self, Reply};
-use crate::codec::Record;
+use crate::codec::{Record, plain};
 use crate::config::PmsConfig;
 use crate::uses::FreeField;
 use engawa_model::{
@@ -93,7 +93,8 @@ fn guest(record: &Record, presence: Presence, config: &PmsConfig) -> Meaning {
         fields.filter_map(|(field, _)| record.filled(field)).map(str::trim).find(|value| !value.is_empty())
     };
     let text = |field| record.filled(field).map(str::to_owned);
-    let personal = |field| record.filled(field).map(|value: &str| Personal::new(value.trim_end().to_owned()));
+    let personal =
+        |field| record.filled(field).map(|value: &str| Personal::new(plain(value).trim_end().to_owned()));
     with_room(record, |room| Fact::GuestSeen {
         // A PMS that sends no reservation numbers has one guest a room.
         stay: record.filled("G#").map_or_else(|| StayId::new(whole_name(&room)), StayId::from),
@@ -109,8 +110,8 @@ fn guest(record: &Record, presence: Presence, config: &PmsConfig) -> Meaning {
             arrival: date(record.get("GA")),
             departure: date(record.get("GD")),
             vip: text("GV"),
-            phone: free(FreeField::Phone).map(|value| Personal::new(value.to_owned())),
-            email: free(FreeField::Email).map(|value| Personal::new(value.to_owned())),
+            phone: free(FreeField::Phone).map(|value| Personal::new(plain(value))),
+            email: free(FreeField::Email).map(|value| Personal::new(plain(value))),
             group: text("GG"),
             no_post: yes(record, "NP"),
         },

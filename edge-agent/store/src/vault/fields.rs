@@ -73,8 +73,7 @@ pub(crate) const KINDS: &[Kind] = &[
             text("/command/action/query"),
             field("/command/action/card"),
             field("/command/action/report/note"),
-            field("/command/action/detail/with/dialled"),
-            text("/command/action/detail/with/name"),
+            field("/command/action/call/dialled"),
         ],
     },
 ];
@@ -129,6 +128,25 @@ pub(crate) fn put_back(document: &mut Value, pointer: &str, value: Value) {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_an_action_hides_from_the_journal_is_taken_from_its_document() {
+        for action in [
+            json!({ "do": "leave-message", "room": "101", "text": "SECRET" }),
+            json!({ "do": "find-guests", "query": "SECRET" }),
+            json!({ "do": "post-call", "room": "101", "call": { "dialled": "SECRET" } }),
+            json!({ "do": "room-report", "room": "101", "report": { "note": "SECRET" } }),
+            json!({ "do": "answer-key", "coder": "1", "status": "OK", "card": "SECRET" }),
+        ] {
+            let action: engawa_model::Action = serde_json::from_value(action).unwrap();
+            assert_ne!(action, action.without_personal(), "it hides something");
+            let mut document = json!({ "command": { "action": action } });
+            assert!(document.to_string().contains("SECRET"));
+            let taken = take(of("command").unwrap(), &mut document);
+            assert!(!document.to_string().contains("SECRET"), "{document}");
+            assert!(!taken.is_empty());
+        }
+    }
 
     #[test]
     fn what_is_taken_out_comes_back() {

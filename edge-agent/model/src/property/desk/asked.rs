@@ -138,7 +138,7 @@ impl Property {
             }
             question => {
                 let request = self.question(at, question, out)?;
-                Self::ask_pms(key, request, out);
+                self.ask_pms(key, request, out);
                 Ok(())
             }
         }
@@ -287,7 +287,7 @@ impl Property {
             _ => None,
         };
         if let Some(request) = request {
-            Self::ask_pms(key, request, out);
+            self.ask_pms(key, request, out);
         }
     }
 
@@ -314,7 +314,7 @@ impl Property {
                 {
                     let (room, message) = (room.clone(), None);
                     let request = PmsRequest::ReadMessage { room, stay, message, keep_unread: false };
-                    Self::ask_pms(key, request, out);
+                    self.ask_pms(key, request, out);
                     return;
                 }
                 CommandOutcome::Done
@@ -347,7 +347,7 @@ impl Property {
         }
     }
 
-    fn forget_bill(&mut self, room: &RoomId, stay: Option<&StayId>) {
+    pub(super) fn forget_bill(&mut self, room: &RoomId, stay: Option<&StayId>) {
         if let Ok(stay) = self.inhabitant(room, stay) {
             self.desk.bills.remove(&stay);
         }

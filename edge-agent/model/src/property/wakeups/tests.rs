@@ -165,8 +165,10 @@ impl House {
     }
 
     fn alert(&self, room: &str) -> Option<&str> {
-        let alert = self.property.alerts().get(&format!("wake_up:room {room}"))?;
-        alert.active.then_some(alert.text.as_str())
+        let of = |source: String| self.property.alerts().get(&source).filter(|alert| alert.active);
+        let alert = of(format!("wake_up:room {room}"))
+            .or_else(|| of(format!("wake_up:room {room}, as asked for")))?;
+        Some(alert.text.as_str())
     }
 }
 
@@ -291,12 +293,24 @@ fn a_room_without_a_bell_is_staffs_business_at_the_minute() {
 }
 
 #[test]
+fn what_can_not_be_kept_stays_an_alert_whatever_rings_meanwhile() {
+    let mut house = House::new("Europe/Berlin", "2026-07-15T20:00:00Z");
+    house.fact(Fact::WakeUpAsked { room: "101".into(), at: None, time: None });
+    // Another call of the room neither takes its words nor ends it.
+    house.wr("101", "2026-07-15T22:05:00").until("2026-07-15T20:05:30Z");
+    house.fact(Fact::WakeUpCleared { room: "101".into(), at: Some("2026-07-15T22:05:00".parse().unwrap()) });
+    assert!(house.alert("101").unwrap().contains("ask at the desk"));
+    house.fact(Fact::WakeUpCleared { room: "101".into(), at: None });
+    assert_eq!(house.alert("101"), None);
+}
+
+#[test]
 fn what_can_not_be_kept_is_an_alert() {
     let mut house = House::new("Europe/Berlin", "2026-07-15T20:00:00Z");
     house.fact(Fact::WakeUpAsked { room: "101".into(), at: None, time: None });
     assert!(house.alert("101").unwrap().contains("ask at the desk"));
     house.wr("999", "2026-07-16T06:30:00");
-    assert!(house.alert("999").is_some());
+    assert_eq!((house.alert("999"), house.property.counters()["unknown-room"]), (None, 1), "not ours");
     assert_eq!(house.property.counters()["wake-up-without-time"], 1);
     // The PMS's queue brings a call too late: within the grace it rings, after it staff ask.
     house.wr("102", "2026-07-15T21:50:00");

@@ -59,7 +59,9 @@ pub(super) fn read(file: &mut File<'_>, text: &str) {
     if !sound {
         return;
     }
+    let mut any = false;
     for record in records {
+        any = true;
         match record {
             Ok(record) => row(file, &names, &record),
             Err(error) => {
@@ -68,12 +70,28 @@ pub(super) fn read(file: &mut File<'_>, text: &str) {
             }
         }
     }
+    if !any {
+        // Taken for the whole house, it would check everybody out.
+        file.wrong(1, 1, "there is no stay below the column names: a list of nobody is not taken");
+    }
 }
 
 fn row(file: &mut File<'_>, names: &[String], record: &csv::StringRecord) {
     let line = record.position().map_or(1, csv::Position::line);
     if record.iter().all(str::is_empty) {
         return;
+    }
+    if let Some(n) = record.iter().position(|field| field.contains(['\n', '\r'])) {
+        // It would swallow the stays that follow.
+        return file.wrong(line, n as u64 + 1, "a line break within a field: is a quotation mark left open?");
+    }
+    if record.len() < names.len() {
+        let what = format!(
+            "there are {} fields for {} columns: is a separator missing, or a quotation mark left open?",
+            record.len(),
+            names.len()
+        );
+        return file.wrong(line, record.len() as u64, what);
     }
     if record.len() > names.len() {
         let column = names.len() as u64 + 1;

@@ -3,7 +3,9 @@
 use super::{Agenda, MOST_BYTES, Mistake, Reading};
 use crate::hosted::Guests;
 use crate::tcp::Clock;
-use engawa_model::{Fact, Intent, LinkId, Observation, ObservationSink, PMS_LINK, SinkClosed, Timestamp};
+use engawa_model::{
+    Fact, Intent, LinkId, Observation, ObservationSink, PMS_LINK, PmsFact, SinkClosed, Timestamp,
+};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -207,6 +209,14 @@ fn answer(intent: &Intent, agenda: &mut Agenda, now: Timestamp, sound: bool) -> 
             key: key.clone(),
             reason: "the house has lists of stays and no PMS that could be told".to_owned(),
         }],
+        Intent::AskPms { key, .. } => vec![Fact::Pms {
+            said: PmsFact::NotSent {
+                key: key.clone(),
+                reason: "the house has lists of stays and no PMS that could be asked".to_owned(),
+            },
+        }],
+        // Nobody is to be told.
+        Intent::TellWakeUp { id, word, .. } => vec![Fact::WakeUpTold { id: *id, word: *word }],
         Intent::RequestResync if sound => {
             let mut facts = vec![Fact::ResyncAsked];
             facts.extend(agenda.list(now));
