@@ -19,7 +19,7 @@ fn digit(c: char) -> Option<u32> {
 /// Replaces the digits of whatever looks like a primary account number (13 to 19 digits that pass the Luhn check,
 /// with a few blanks or dashes between them, also full-width as Japanese systems write them) by `*`, but for the last
 /// four. What is left is looked at again, so that masking twice is masking once: the last four of one number and what
-/// follows may be another.
+/// follows may be another. It ends: each look that changes something leaves fewer digits.
 pub fn mask_card_numbers(text: &str) -> String {
     let mut text = text.to_owned();
     loop {

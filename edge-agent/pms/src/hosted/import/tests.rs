@@ -126,3 +126,13 @@ proptest::proptest! {
         let _ = reading().read([("101.ics", text.as_str()), ("b.csv", text.as_str())]);
     }
 }
+
+#[test]
+fn a_pipe_among_the_lists_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("p.csv");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mistake = super::read_file(&pipe).unwrap_err();
+    assert!(mistake.to_string().contains("this is no file"), "{mistake}");
+    assert!(super::read_folder(dir.path()).is_err());
+}

@@ -55,6 +55,10 @@ pub fn read_folder(folder: &Path) -> Result<Vec<(String, String)>, Mistake> {
 pub fn read_file(path: &Path) -> Result<(String, String), Mistake> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let wrong = |line: u64, what: String| Mistake { file: name.clone(), line, column: 1, what };
+    // A pipe would be waited for, and nothing else would be seen meanwhile.
+    if std::fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+        return Err(wrong(1, "this is no file: remove it from the lists".to_owned()));
+    }
     let mut bytes = Vec::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
