@@ -10,7 +10,7 @@ use crate::{LinkError, Tuning, stream, tls};
 use engawa_protocol::batch;
 use engawa_protocol::cloud::{self as session, CloudSessionError, Greeting, MOST_LANES};
 use engawa_protocol::frame::{Ack, Body, Enrol, Enrolled};
-use engawa_protocol::ports::{CloudStore, Ingested, Refusal, StoreFault};
+use engawa_protocol::ports::{CloudStore, Ingested, Refusal};
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, Endpoint, Incoming, RecvStream, SendStream, VarInt};
 use rustls::pki_types::CertificateDer;
@@ -156,9 +156,9 @@ impl Drop for Presence {
     fn drop(&mut self) {
         let (store, gateway, address) =
             (Arc::clone(&self.shared.store), self.gateway.clone(), self.address.clone());
-        // Off the async threads; where the runtime is ending, the start of the next one says that nobody is connected.
+        // A task of its own; where the runtime is ending, the start of the next one says that nobody is connected.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn_blocking(move || store.seen(&gateway, false, &address));
+            runtime.spawn(async move { store.seen(&gateway, false, &address).await });
         }
     }
 }
@@ -203,7 +203,7 @@ impl Shared {
                 expected: "a request for enrolment",
             }));
         };
-        let enrolled = self.blocking(move |store| Ok(store.enrol(&secret, &csr_pem))).await?;
+        let enrolled = self.store.enrol(&secret, &csr_pem).await;
         let answer = match enrolled {
             Ok(enrolled) => Body::Enrolled(Enrolled {
                 gateway: enrolled.gateway,
@@ -234,15 +234,11 @@ impl Shared {
         let greeted = tokio::time::timeout(self.tuning.handshake, greeting).await;
         let (mut up, down, Greeting { epoch, heads, inbox }) =
             greeted.map_err(|_| LinkError::Silent { address })??;
-        let name = gateway.clone();
-        let welcomed = self
-            .blocking(move |store| {
-                if !store.admitted(&name) {
-                    return Ok(Err(Refusal::Unknown(name)));
-                }
-                Ok(store.hello(&name, epoch, &heads))
-            })
-            .await?;
+        let welcomed = if self.store.admitted(&gateway).await {
+            self.store.hello(&gateway, epoch, &heads).await
+        } else {
+            Err(Refusal::Unknown(gateway.clone()))
+        };
         let marks = match welcomed {
             Ok(marks) => marks,
             Err(refusal) => {
@@ -252,12 +248,7 @@ impl Shared {
                 return Err(LinkError::Refused { reason: refusal.to_string(), retry_after_s: 0 });
             }
         };
-        let (name, from) = (gateway.clone(), address.to_string());
-        self.blocking(move |store| {
-            store.seen(&name, true, &from);
-            Ok(())
-        })
-        .await?;
+        self.store.seen(&gateway, true, &address.to_string()).await;
         let _presence =
             Presence { shared: self.clone(), gateway: gateway.clone(), address: address.to_string() };
         stream::send(&mut up, session::welcome(&marks)).await?;
@@ -297,8 +288,7 @@ impl Shared {
                     Err(error) => return Err(LinkError::Stream(format!("a task of the connection: {error}"))),
                 },
                 _ = admission.tick() => {
-                    let name = gateway.to_owned();
-                    if !self.blocking(move |store| Ok(store.admitted(&name))).await? {
+                    if !self.store.admitted(gateway).await {
                         let reason = Refusal::Unknown(gateway.to_owned()).to_string();
                         // Before the lanes' tasks end: what the gateway sees first must be the reason.
                         connection.close(NOT_ADMITTED, reason.as_bytes());
@@ -319,8 +309,8 @@ impl Shared {
         let lane = session::lane(stream::receive(&mut down).await?).map_err(LinkError::Gateway)?;
         while let Some(body) = stream::receive(&mut down).await? {
             let rows = session::rows(lane, body).map_err(LinkError::Gateway)?;
-            let name = gateway.clone();
-            let answer = match self.blocking(move |store| store.ingest(&name, epoch, lane, rows)).await? {
+            let ingested = self.store.ingest(&gateway, epoch, lane, rows).await;
+            let answer = match ingested.map_err(LinkError::Store)? {
                 Ingested::Upto(mark) => Body::Ack(Ack { mark }),
                 Ingested::Gap(mark) => Body::Gap(Ack { mark }),
             };
@@ -341,8 +331,7 @@ impl Shared {
                     expected: "an acknowledgement of commands",
                 }));
             };
-            let name = gateway.clone();
-            self.blocking(move |store| store.commands_acknowledged(&name, mark)).await?;
+            self.store.commands_acknowledged(&gateway, mark).await.map_err(LinkError::Store)?;
             if acked.send(mark).await.is_err() {
                 break;
             }
@@ -359,12 +348,10 @@ impl Shared {
         mut acks: mpsc::Receiver<u64>,
     ) -> Result<(), LinkError> {
         // What it has acknowledged on an earlier connection may not have reached the database.
-        let name = gateway.clone();
-        self.blocking(move |store| store.commands_acknowledged(&name, mark)).await?;
+        self.store.commands_acknowledged(&gateway, mark).await.map_err(LinkError::Store)?;
         loop {
             self.commands.borrow_and_update();
-            let name = gateway.clone();
-            let rows = self.blocking(move |store| store.commands(&name, mark, COMMANDS)).await?;
+            let rows = self.store.commands(&gateway, mark, COMMANDS).await.map_err(LinkError::Store)?;
             let Some(last) = rows.last().map(|row| row.seq) else {
                 tokio::select! {
                     changed = self.commands.changed() => {
@@ -388,18 +375,6 @@ impl Shared {
                 mark = news;
             }
         }
-    }
-
-    /// Asks the store off the async threads.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        ask: impl FnOnce(&dyn CloudStore) -> Result<T, StoreFault> + Send + 'static,
-    ) -> Result<T, LinkError> {
-        let store = Arc::clone(&self.store);
-        let asked = tokio::task::spawn_blocking(move || ask(store.as_ref())).await;
-        asked
-            .map_err(|error| LinkError::Stream(format!("the store's task: {error}")))?
-            .map_err(LinkError::Store)
     }
 }
 

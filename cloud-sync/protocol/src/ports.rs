@@ -1,11 +1,12 @@
-//! What the session needs from the stores at both ends. All methods may block on disk: the link calls
-//! them off the async threads.
+//! What the session needs from the stores at both ends. The edge's methods may block on disk: the link calls them off the
+//! async threads. The cloud's are futures, since thousands of gateways wait for one database.
 //!
 //! Terms: a *row* is one journal entry, its body frozen when it was written; a *lane* is a row's class of
 //! urgency, with dense sequence numbers from 1; an *epoch* is the random id of one journal's life (new
 //! after a restore or a new disk); a *mark* is the highest sequence number that is durable.
 
 use std::fmt;
+use std::pin::Pin;
 
 /// One journal row or one command, as it travels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,20 +109,39 @@ pub struct Enrolled {
     pub ca_pem: String,
 }
 
+/// An answer of the cloud's store that may take its time.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// The cloud's end. `gateway` always comes from the client certificate, never from a payload.
 pub trait CloudStore: Send + Sync + 'static {
     /// A gateway has connected with this epoch and these heads (lane, head): its marks (lane, mark), or why not.
-    fn hello(&self, gateway: &str, epoch: u64, heads: &[(u8, u64)]) -> Result<Vec<(u8, u64)>, Refusal>;
+    fn hello<'a>(
+        &'a self,
+        gateway: &'a str,
+        epoch: u64,
+        heads: &'a [(u8, u64)],
+    ) -> Later<'a, Result<Vec<(u8, u64)>, Refusal>>;
     /// Stores rows exactly once: rows and mark in one transaction; rows at or below the mark are skipped.
-    fn ingest(&self, gateway: &str, epoch: u64, lane: u8, rows: Vec<Row>) -> Result<Ingested, StoreFault>;
+    fn ingest<'a>(
+        &'a self,
+        gateway: &'a str,
+        epoch: u64,
+        lane: u8,
+        rows: Vec<Row>,
+    ) -> Later<'a, Result<Ingested, StoreFault>>;
     /// Commands for `gateway` after `after`, in order, at most `max`.
-    fn commands(&self, gateway: &str, after: u64, max: usize) -> Result<Vec<Row>, StoreFault>;
+    fn commands<'a>(
+        &'a self,
+        gateway: &'a str,
+        after: u64,
+        max: usize,
+    ) -> Later<'a, Result<Vec<Row>, StoreFault>>;
     /// The gateway has the commands durably up to `mark`.
-    fn commands_acknowledged(&self, gateway: &str, mark: u64) -> Result<(), StoreFault>;
+    fn commands_acknowledged<'a>(&'a self, gateway: &'a str, mark: u64) -> Later<'a, Result<(), StoreFault>>;
     /// Redeems a one-time claim (its secret as it was shown) for a certificate over the CSR (PEM).
-    fn enrol(&self, claim_secret: &str, csr_pem: &str) -> Result<Enrolled, Refusal>;
+    fn enrol<'a>(&'a self, claim_secret: &'a str, csr_pem: &'a str) -> Later<'a, Result<Enrolled, Refusal>>;
     /// True while the gateway may talk.
-    fn admitted(&self, gateway: &str) -> bool;
+    fn admitted<'a>(&'a self, gateway: &'a str) -> Later<'a, bool>;
     /// The gateway was seen now (`true`: connected, `false`: gone), from this address.
-    fn seen(&self, gateway: &str, connected: bool, address: &str);
+    fn seen<'a>(&'a self, gateway: &'a str, connected: bool, address: &'a str) -> Later<'a, ()>;
 }

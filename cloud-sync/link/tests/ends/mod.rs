@@ -3,7 +3,7 @@
 
 use engawa_link::pki::CertificateAuthority;
 use engawa_link::{BoundCloud, CloudEnd, EdgeLink, Identity, LinkError, LinkState, Tuning};
-use engawa_protocol::ports::{CloudStore, EdgeStore, Enrolled, Ingested, Refusal, Row, StoreFault};
+use engawa_protocol::ports::{CloudStore, EdgeStore, Enrolled, Ingested, Later, Refusal, Row, StoreFault};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -148,58 +148,89 @@ impl Cloud {
 }
 
 impl CloudStore for Cloud {
-    fn hello(&self, gateway: &str, epoch: u64, heads: &[(u8, u64)]) -> Result<Vec<(u8, u64)>, Refusal> {
+    fn hello<'a>(
+        &'a self,
+        gateway: &'a str,
+        epoch: u64,
+        heads: &'a [(u8, u64)],
+    ) -> Later<'a, Result<Vec<(u8, u64)>, Refusal>> {
         let rows = self.rows.lock().unwrap();
-        heads
-            .iter()
-            .map(|&(lane, edge)| {
-                let cloud = rows.get(&(gateway.to_owned(), epoch, lane)).map_or(0, |rows| rows.len() as u64);
-                if cloud > edge { Err(Refusal::EdgeBehind { lane, cloud, edge }) } else { Ok((lane, cloud)) }
-            })
-            .collect()
+        let marks = heads.iter().map(|&(lane, edge)| {
+            let cloud = rows.get(&(gateway.to_owned(), epoch, lane)).map_or(0, |rows| rows.len() as u64);
+            if cloud > edge { Err(Refusal::EdgeBehind { lane, cloud, edge }) } else { Ok((lane, cloud)) }
+        });
+        now(marks.collect())
     }
 
-    fn ingest(&self, gateway: &str, epoch: u64, lane: u8, rows: Vec<Row>) -> Result<Ingested, StoreFault> {
+    fn ingest<'a>(
+        &'a self,
+        gateway: &'a str,
+        epoch: u64,
+        lane: u8,
+        rows: Vec<Row>,
+    ) -> Later<'a, Result<Ingested, StoreFault>> {
         let mut all = self.rows.lock().unwrap();
         let stored = all.entry((gateway.to_owned(), epoch, lane)).or_default();
         for row in rows {
             let mark = stored.len() as u64;
             if row.seq > mark + 1 {
-                return Ok(Ingested::Gap(mark));
+                return now(Ok(Ingested::Gap(mark)));
             }
             if row.seq == mark + 1 {
                 stored.push(row);
             }
         }
-        Ok(Ingested::Upto(stored.len() as u64))
+        now(Ok(Ingested::Upto(stored.len() as u64)))
     }
 
-    fn commands(&self, _gateway: &str, after: u64, max: usize) -> Result<Vec<Row>, StoreFault> {
+    fn commands<'a>(
+        &'a self,
+        _gateway: &'a str,
+        after: u64,
+        max: usize,
+    ) -> Later<'a, Result<Vec<Row>, StoreFault>> {
         let commands = self.commands.lock().unwrap();
-        Ok(commands.iter().filter(|row| row.seq > after).take(max).cloned().collect())
+        now(Ok(commands.iter().filter(|row| row.seq > after).take(max).cloned().collect()))
     }
 
-    fn commands_acknowledged(&self, _gateway: &str, mark: u64) -> Result<(), StoreFault> {
+    fn commands_acknowledged<'a>(
+        &'a self,
+        _gateway: &'a str,
+        mark: u64,
+    ) -> Later<'a, Result<(), StoreFault>> {
         let mut acked = self.acked.lock().unwrap();
         *acked = (*acked).max(mark);
-        Ok(())
+        now(Ok(()))
     }
 
-    fn enrol(&self, claim_secret: &str, csr_pem: &str) -> Result<Enrolled, Refusal> {
-        let gateway = self.claims.lock().unwrap().remove(claim_secret).ok_or(Refusal::BadClaim)?;
-        let now = SystemTime::now();
+    fn enrol<'a>(&'a self, claim_secret: &'a str, csr_pem: &'a str) -> Later<'a, Result<Enrolled, Refusal>> {
+        let Some(gateway) = self.claims.lock().unwrap().remove(claim_secret) else {
+            return now(Err(Refusal::BadClaim));
+        };
+        let from = SystemTime::now();
         let certificate_pem = self
             .authority
-            .sign_gateway(&gateway, csr_pem, now, now + Duration::from_secs(3600))
-            .map_err(|error| Refusal::BadRequest(error.to_string()))?;
-        Ok(Enrolled { gateway, certificate_pem, ca_pem: self.authority.pem().to_owned() })
+            .sign_gateway(&gateway, csr_pem, from, from + Duration::from_secs(3600))
+            .map_err(|error| Refusal::BadRequest(error.to_string()));
+        now(certificate_pem.map(|certificate_pem| Enrolled {
+            gateway,
+            certificate_pem,
+            ca_pem: self.authority.pem().to_owned(),
+        }))
     }
 
-    fn admitted(&self, gateway: &str) -> bool {
-        !self.revoked.lock().unwrap().contains(gateway)
+    fn admitted<'a>(&'a self, gateway: &'a str) -> Later<'a, bool> {
+        now(!self.revoked.lock().unwrap().contains(gateway))
     }
 
-    fn seen(&self, _gateway: &str, _connected: bool, _address: &str) {}
+    fn seen<'a>(&'a self, _gateway: &'a str, _connected: bool, _address: &'a str) -> Later<'a, ()> {
+        now(())
+    }
+}
+
+/// An answer that is there at once.
+fn now<'a, T: Send + 'a>(answer: T) -> Later<'a, T> {
+    Box::pin(std::future::ready(answer))
 }
 
 pub fn quick() -> Tuning {
