@@ -32,7 +32,7 @@ pub(crate) const NOT_RUNNING: u8 = 3;
   0  done
   1  failed; the reason is on standard error
   2  the command line or the configuration is wrong
-  3  the agent is not running (status, devices forget, guest erase)
+  3  the agent is not running (status, devices forget, guest erase, pms resync)
 
 Examples:
   engawa check /etc/engawa/engawa.toml        what is wrong with a configuration, all at once
@@ -193,7 +193,7 @@ Example:
         #[command(subcommand)]
         command: rules_cmd::Command,
     },
-    /// Capture what goes over a PMS link, replay it, put it in plain words; take lists of stays
+    /// Capture what goes over a PMS link, replay it, put it in plain words; take lists of stays; ask who is in the house
     Pms {
         #[command(subcommand)]
         command: pms_cmd::Command,

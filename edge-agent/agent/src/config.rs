@@ -23,8 +23,8 @@ use engawa_field::profile::{PointTraits, ProfileHead, Resolved};
 use engawa_model::firewall::FirewallConfig;
 use engawa_model::rules::RuleFile;
 use engawa_model::{
-    ClimateDefaults, Currency, DeviceId, DeviceSpec, LinkId, PointSpec, PropertyId, PropertySpec, RoomId,
-    RoomSpec,
+    ClimateDefaults, Currency, DeviceId, DeviceSpec, LinkId, ListGuard, PointSpec, PropertyId, PropertySpec,
+    RoomId, RoomSpec,
 };
 use engawa_pms::hosted::HostedConfig;
 use pms::PmsTables;
@@ -81,6 +81,9 @@ pub(crate) struct Config {
     /// How long guests' data is kept.
     #[serde(default)]
     pub(crate) privacy: privacy::PrivacyConfig,
+    /// When a list of the PMS is not believed unasked.
+    #[serde(default)]
+    pub(crate) list_guard: ListGuard,
 }
 
 /// Who and where the house is.

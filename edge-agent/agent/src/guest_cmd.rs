@@ -71,10 +71,13 @@ Examples:
         form: Form,
     },
     /// Print all that is held on a reservation's guests, as JSON
-    #[command(after_help = "The answer to a guest who asks what is known of them (GDPR, articles 15 and 20).
+    #[command(
+        after_help = "The answer to a guest who asks what is known of them (GDPR, articles 15 and 20). What the guest register holds is \
+        in it, too, with the day on which its time is over.
 
 Example:
-  engawa guest export 4711 --as ann --reason 'letter of 25 November' > 4711.json")]
+  engawa guest export 4711 --as ann --reason 'letter of 25 November' > 4711.json"
+    )]
     Export {
         /// The reservation number.
         reservation: String,
@@ -87,7 +90,8 @@ Example:
     #[command(
         after_help = "The keys of the guests' data are destroyed: backups that were made before are dark, \
         too. A guest who is in the house stays checked in, without a name, and the PMS does not bring it back. The \
-        cloud is told with a signed tombstone, which is printed. Needs the running agent.
+        cloud is told with a signed tombstone, which is printed. An entry of the guest register stays until its own time \
+        is over, as the law has it: until when is printed. Needs the running agent.
 
 Example:
   engawa guest erase 4711 --as ann --reason 'asked by the guest'"
@@ -188,7 +192,10 @@ pub(crate) fn main(command: &Command, loaded: &Loaded) -> Result<(), Failure> {
         }
         Command::Export { reservation, who, .. } => {
             let stay = StayId::from(reservation.as_str());
-            let all = viewer(loaded)?.export(&who.asker()?, &stay, Timestamp::now())?;
+            let mut all = viewer(loaded)?.export(&who.asker()?, &stay, Timestamp::now())?;
+            if let Some(all) = all.as_object_mut() {
+                all.insert("register".to_owned(), register::export(loaded, &stay)?);
+            }
             let mut out = std::io::stdout().lock();
             serde_json::to_writer_pretty(&mut out, &all)?;
             writeln!(out)?;
@@ -232,7 +239,10 @@ fn erase(loaded: &Loaded, reservation: &str, who: &Who, as_json: bool) -> Result
         },
     )?;
     if erased.tombstones.is_empty() {
-        return Err(Failure::Failed(anyhow!("nothing is held on reservation {reservation}")));
+        register::tell_kept(loaded, &ask.reservation, as_json)?;
+        return Err(Failure::Failed(anyhow!(
+            "nothing is held on reservation {reservation} that can be erased"
+        )));
     }
     let mut out = std::io::stdout().lock();
     for tombstone in &erased.tombstones {
@@ -247,6 +257,8 @@ fn erase(loaded: &Loaded, reservation: &str, who: &Who, as_json: bool) -> Result
             writeln!(out, "        signed by {}: {}", tombstone.signer, tombstone.signature)?;
         }
     }
+    drop(out);
+    register::tell_kept(loaded, &ask.reservation, as_json)?;
     if !erased.complete {
         eprintln!("engawa: somebody reads the keys' file; its log is emptied within the hour");
     }

@@ -12,8 +12,8 @@ use door::Message;
 pub(crate) use door::{Door, Erasures};
 use engawa_field::mqtt::sparkplug;
 use engawa_model::{
-    Change, Command, CommandKey, CommandOutcome, CommandSource, Entity, Erasure, Fact, Intent, Lane, LinkId,
-    Observation, OrderState, Property, Timestamp,
+    Action, Change, Command, CommandKey, CommandOutcome, CommandSource, Entity, Erasure, Fact, Intent, Lane,
+    LinkId, Observation, OrderState, Property, Timestamp,
 };
 use engawa_protocol::ports::Row;
 use engawa_store::vault::Target;
@@ -173,7 +173,11 @@ impl House {
     /// Works until it is told to close, takes what still waits, then closes the store in good order.
     pub(crate) async fn run(mut self) -> Result<(), StoreError> {
         let clean = self.store.was_closed();
-        self.take(vec![observed(Fact::Started { clean })])?;
+        let mut first = vec![observed(Fact::Started { clean })];
+        if self.store.was_restored() {
+            first.push(observed(lists_wanted(Timestamp::now())));
+        }
+        self.take(first)?;
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         let mut tell_audit = tokio::time::interval(TELL_AUDIT);
         loop {
@@ -462,6 +466,14 @@ fn ago(duration: SignedDuration) -> Timestamp {
 
 fn observed(fact: Fact) -> Message {
     Message::Observed(Observation::new(Timestamp::now(), fact), None)
+}
+
+/// Who came and went since a backup was made only the PMS knows.
+fn lists_wanted(now: Timestamp) -> Fact {
+    let key = CommandKey::new(format!("restored-{}", now.as_microsecond()));
+    Fact::Asked {
+        command: Command { key, source: CommandSource::Rule, expires: None, action: Action::Resync },
+    }
 }
 
 /// The key of a command that can't be read otherwise.

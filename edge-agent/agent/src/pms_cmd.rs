@@ -9,9 +9,10 @@ mod import;
 mod play;
 mod record;
 mod replay;
+mod resync;
 mod words;
 
-use crate::cli::{DONE, FAILED, WRONG};
+use crate::cli::{DONE, FAILED, NOT_RUNNING, WRONG};
 use clap::Subcommand;
 
 /// What can be asked of a PMS link.
@@ -78,6 +79,22 @@ Examples:
 
 Exit status: 0 taken, 1 not taken, 2 the configuration is wrong")]
     Import(import::Import),
+    /// Ask the PMS who is in the house, and apply its list as a difference
+    #[command(
+        after_help = "Needs the running agent, which asks at once, or as soon as the link is up. Who is missing at the \
+        end of a complete list is checked out.
+A list that would check out most of the house ([list_guard]) is not acted upon: an alert names it. Look at the PMS; where \
+the list is right, --accept asks for it anew and believes it, within half an hour. That the same list comes again proves \
+nothing: a PMS that lost its data says the same each time.
+
+Examples:
+  engawa pms resync                           every PMS
+  engawa pms resync villas                    one of them
+  engawa pms resync --accept pms              its list is right, although it empties the house
+
+Exit status: 0 asked, 1 failed, 2 the command line or the configuration is wrong, 3 the agent is not running"
+    )]
+    Resync(resync::Resync),
 }
 
 /// How a part of this command fails.
@@ -86,6 +103,8 @@ pub(crate) enum Fault {
     Wrong(String),
     /// It failed.
     Failed(String),
+    /// Nobody answers at the agent's socket.
+    NotRunning(String),
 }
 
 /// Does what is asked; the exit status.
@@ -95,6 +114,7 @@ pub(crate) fn main(command: Command) -> u8 {
         Command::Replay(replay) => replay::replay(&replay),
         Command::Explain(explain) => explain::explain(&explain),
         Command::Import(import) => import::import(&import),
+        Command::Resync(resync) => resync::resync(&resync),
     };
     match done {
         Ok(true) => DONE,
@@ -106,6 +126,10 @@ pub(crate) fn main(command: Command) -> u8 {
         Err(Fault::Failed(why)) => {
             eprintln!("engawa: {why}");
             FAILED
+        }
+        Err(Fault::NotRunning(why)) => {
+            eprintln!("engawa: {why}");
+            NOT_RUNNING
         }
     }
 }

@@ -5,7 +5,7 @@
 //! bound it ends, and a new one begins with the next day. The oldest files beyond the configured number are removed.
 
 use engawa_model::{Observation, Property};
-use engawa_rules::{Header, line, masked};
+use engawa_rules::{Header, InForce, line, masked};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -35,6 +35,7 @@ pub(crate) struct Recording {
     zone: TimeZone,
     day: Option<Date>,
     missed: u64,
+    in_force: Option<InForce>,
 }
 
 impl Recording {
@@ -45,14 +46,23 @@ impl Recording {
         std::thread::Builder::new()
             .name("recording".to_owned())
             .spawn(move || write(&dir, usize::try_from(days).unwrap_or(usize::MAX), most, &messages))?;
-        Ok(Self { lines, zone, day: None, missed: 0 })
+        Ok(Self { lines, zone, day: None, missed: 0, in_force: None })
+    }
+
+    /// Each day keeps the rules that govern the house.
+    pub(crate) fn under(self, in_force: InForce) -> Self {
+        Self { in_force: Some(in_force), ..self }
     }
 
     /// `observation` is about to be taken by `property`.
     pub(crate) fn observed(&mut self, property: &Property, observation: &Observation) {
         let local = self.zone.to_datetime(observation.at);
         if self.day != Some(local.date()) {
-            let first = line(&Header::of(property, observation.at));
+            let header = Header::of(property, observation.at);
+            let first = match &self.in_force {
+                Some(in_force) => line(&header.under(in_force.clone())),
+                None => line(&header),
+            };
             let name = format!("{}.{ENDING}", local.strftime("%Y-%m-%d-%H%M%S"));
             match self.lines.try_send(Message::Begin(name, first)) {
                 Ok(()) => (self.day, self.missed) = (Some(local.date()), 0),

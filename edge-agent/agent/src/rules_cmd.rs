@@ -51,7 +51,7 @@ Examples:
     /// Play a recorded day under other rules, and show what would have been different
     #[command(
         after_help = "Nothing is written to any device. The day is played twice: under the rules of --config (without it \
-        the standard ones), and with the file of --rules on top. A line with - is what only the first did, with + what \
+        those that the day was recorded under), and with the file of --rules on top. A line with - is what only the first did, with + what \
         only the second would have done. Without --rules all that was done is shown. Temperatures and people are as \
         they were recorded.
 
@@ -99,7 +99,7 @@ pub(crate) fn main(command: Command) -> u8 {
         Command::Days { file } => with(&file, |loaded| Ok(days(loaded)?)),
         Command::Charges(charges) => charges.run(),
         Command::Acknowledge { alert, file } => with(&file, |loaded| {
-            charges::ask(loaded, json!({ "do": "acknowledge-alert", "alert": alert }))?;
+            crate::asking::ask(loaded, "rules", json!({ "do": "acknowledge-alert", "alert": alert }))?;
             println!("{alert}: somebody sees to it");
             Ok(())
         }),

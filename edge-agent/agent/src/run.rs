@@ -75,6 +75,7 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     property.serve(pms_links, pms_rooms);
     property.govern(loaded.policy());
     property.ring_with(config.wake_up.spec());
+    property.guard_lists(config.list_guard);
     property.speak(&config.property.language);
     tell_of_the_vault(&store)?;
     if config.privacy.register {
@@ -121,7 +122,7 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
         let (days, most) = (config.rules.record_days, u64::from(config.rules.record_mb) << 20);
         let zone = TimeZone::get(&config.property.zone).unwrap_or(TimeZone::UTC);
         match Recording::start(loaded.days_dir(), zone, days, most) {
-            Ok(recording) => house.record(recording),
+            Ok(recording) => house.record(recording.under(loaded.in_force())),
             // A house that can't be recorded is still a house.
             Err(error) => tracing::warn!(%error, "no day can be recorded"),
         }
@@ -192,12 +193,18 @@ fn tell_of_the_vault(store: &Store) -> anyhow::Result<()> {
             "guests' data has moved from the house's documents into the vault"
         );
     }
+    if store.was_restored() {
+        tracing::warn!(
+            "the database is not the one that was here last (a backup was put back, or vault-keys.db was lost): the PMS is \
+             asked who is in the house"
+        );
+    }
     let dark = store.dark()?;
     if dark > 0 {
         tracing::warn!(
             guests = dark,
             "the data of guests in the house can't be read, because their keys are not in vault-keys.db (a backup was put \
-             back, or that file was lost): the PMS's next list brings it back, ask for one with the command `resync`"
+             back, or that file was lost): the PMS's next list brings it back; `engawa pms resync` asks for one"
         );
     }
     Ok(())

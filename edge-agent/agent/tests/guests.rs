@@ -33,6 +33,11 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With more lines of `[privacy]`.
+    fn with(privacy: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let pms = TcpListener::bind("127.0.0.1:0").unwrap();
         let broker = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -42,7 +47,7 @@ impl Stage {
             "[property]\nid = 'test'\nname = 'Test'\nzone = 'Asia/Tokyo'\ncurrency = 'JPY'\nrooms = ['101', '102']\n\
              [climate]\ncomfort_c = 22.0\neco_heating_c = 17.0\neco_cooling_c = 28.0\n[store]\ndir = '{}'\n\
              [pms]\naddress = '{}'\n[mqtt]\nlisten = '127.0.0.1:{broker}'\n[api]\nlisten = '127.0.0.1:0'\nsocket = '{}'\n\
-             [privacy]\nretention_days = 7\n",
+             [privacy]\nretention_days = 7\n{privacy}",
             at("data"),
             pms.local_addr().unwrap(),
             at("engawa.sock"),
@@ -66,6 +71,11 @@ impl Stage {
     fn engawa(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_engawa"));
         command.args(arguments).arg(&self.config).output().unwrap()
+    }
+
+    /// As it is, without the configuration at the end.
+    fn engawa_with(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_engawa")).args(arguments).output().unwrap()
     }
 
     /// What a command prints, one object a line.
@@ -264,4 +274,100 @@ fn a_vault_key_that_is_not_the_one_is_told_with_what_to_do() {
     assert_eq!((&dark[0]["dark"], dark.len()), (&"key lost".into(), 1));
     line.write_all("\x02GC|RN101|G#4711|GNWiedererkennbar|\x03".as_bytes()).unwrap();
     wait_for("the guest again", || (stage.find(&["--name", "wieder"]).len() == 1).then_some(()));
+}
+
+/// The next record of this kind that the gateway sends.
+fn hear(line: &TcpStream, kind: &[u8]) -> Vec<u8> {
+    let mut reader = BufReader::new(line.try_clone().unwrap());
+    loop {
+        let mut record = Vec::new();
+        assert!(reader.read_until(3, &mut record).unwrap() > 0, "the gateway hung up");
+        if record.get(1..3) == Some(kind) {
+            return record;
+        }
+    }
+}
+
+fn list(line: &mut TcpStream, guests: &[(&str, &str)]) {
+    line.write_all(b"\x02DS|DA260715|TI101500|\x03").unwrap();
+    for (stay, name) in guests {
+        line.write_all(format!("\x02GI|RN101|G#{stay}|GN{name}|SF|\x03").as_bytes()).unwrap();
+    }
+    line.write_all(b"\x02DE|DA260715|TI101600|\x03").unwrap();
+}
+
+#[test]
+fn the_register_is_exported_and_outlives_an_erasure_which_says_so() {
+    let stage = Stage::with("register = true\nregister_days = 1098\n");
+    let _agent = stage.start();
+    let mut line = greet(&stage.pms);
+    line.write_all("\x02GI|RN101|G#4711|GNWiedererkennbar|\x03".as_bytes()).unwrap();
+    wait_for("the guest", || (stage.find(&["--room", "101"]).len() == 1).then_some(()));
+    let export = || {
+        let out = stage.engawa(&["guest", "export", "4711", "--as", "ann", "--reason", "letter"]);
+        let export: Value = serde_json::from_slice(&out.stdout).unwrap();
+        export["register"].clone()
+    };
+    let held = export();
+    assert_eq!(held["entries"][0]["entry"]["name"], "Wiedererkennbar");
+    assert_eq!((&held["entries"][0]["until"], &held["days_after_check_out"]), (&Value::Null, &1098.into()));
+    assert!(held["why"].as_str().unwrap().contains("law"), "{held}");
+    line.write_all(b"\x02GO|RN101|G#4711|\x03").unwrap();
+    let until =
+        wait_for("the end of its time", || export()["entries"][0]["until"].as_str().map(str::to_owned));
+
+    let erase = || stage.engawa(&["guest", "erase", "4711", "--as", "ann", "--reason", "asked"]);
+    let out = erase();
+    let said = String::from_utf8(out.stdout).unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(said.contains("erased  record") && said.contains(&until) && said.contains("law"), "{said}");
+    assert!(!said.contains("Wieder"), "{said}");
+    assert_eq!(export()["entries"][0]["entry"]["name"], "Wiedererkennbar", "it stays, as it was said");
+    let again = erase();
+    let said = String::from_utf8(again.stdout).unwrap();
+    assert!(again.status.code() == Some(1) && said.contains(&until), "{said}");
+}
+
+#[test]
+fn staff_ask_for_a_list_and_a_backup_that_is_put_back_makes_one_due() {
+    let stage = Stage::new();
+    let config = stage.config.to_str().unwrap().to_owned();
+    let resync =
+        |words: &[&str]| stage.engawa_with(&[&["pms", "resync", "--config", &config], words].concat());
+    let stopped = resync(&[]);
+    assert_eq!(stopped.status.code(), Some(3), "{}", String::from_utf8_lossy(&stopped.stderr));
+    let agent = stage.start();
+    let mut line = greet(&stage.pms);
+    hear(&line, b"DR");
+    list(&mut line, &[("4711", "Wiedererkennbar")]);
+    wait_for("the guest", || (stage.find(&["--room", "101"]).len() == 1).then_some(()));
+    let nobody = resync(&["villas"]);
+    let said = String::from_utf8(nobody.stderr).unwrap();
+    assert!(
+        nobody.status.code() == Some(2) && said.contains("no PMS `villas`") && said.contains("`pms`"),
+        "{said}"
+    );
+    assert_eq!(resync(&["--accept"]).status.code(), Some(2), "whose list is right must be said");
+    for words in [&[][..], &["pms"], &["--accept", "pms"]] {
+        let out = resync(words);
+        assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+        hear(&line, b"DR");
+        list(&mut line, &[("4711", "Wiedererkennbar")]);
+    }
+    // A list was asked for a moment ago, so that no other reason than the backup would ask for one now.
+    let backup = stage.dir.path().join("backup.db");
+    assert_eq!(stage.engawa(&["backup", backup.to_str().unwrap()]).status.code(), Some(0));
+    drop(agent);
+    for beside in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(stage.dir.path().join(format!("data/engawa.db{beside}")));
+    }
+    std::fs::copy(&backup, stage.dir.path().join("data/engawa.db")).unwrap();
+    let agent = stage.start();
+    let mut line = greet(&stage.pms);
+    hear(&line, b"DR");
+    list(&mut line, &[("4712", "Unverwechselbar")]);
+    wait_for("who is here now", || (stage.find(&["--reservation", "4712"]).len() == 1).then_some(()));
+    drop(agent);
+    let log = std::fs::read_to_string(stage.dir.path().join("agent.log")).unwrap();
+    assert!(log.contains("is not the one that was here last"), "{log}");
 }

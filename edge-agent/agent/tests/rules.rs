@@ -197,6 +197,10 @@ fn from_a_window_on_the_wire_to_a_set_point_on_the_wire_and_into_a_recorded_day(
     assert_eq!(lines.len(), 5, "two writes, the alert, who saw to it, its end, and nothing instead: {shown}");
     assert!(lines[0].starts_with("- ") && shown.contains("set t/setpoint to 15.5 (window-open)"), "{shown}");
     assert!(shown.contains("5 differences in 1 place\n"), "{shown}");
+    // The day holds the rules that it was recorded under: without the configuration it is the same.
+    let alone = ["rules", "test", "--day", day.to_str().unwrap(), "--rules", other.to_str().unwrap()];
+    let out = engawa(&alone);
+    assert_eq!((text(&out.stdout), text(&out.stderr)), (shown, String::new()));
 }
 
 fn in_tree(path: &str) -> String {

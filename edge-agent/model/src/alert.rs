@@ -25,6 +25,8 @@ pub enum AlertKind {
     WriteBlocked,
     /// A rule of the site's own.
     Rule,
+    /// A complete list of a PMS would check out so much of the house that nobody believes it unasked.
+    ListDoubted,
 }
 
 impl AlertKind {
@@ -40,6 +42,7 @@ impl AlertKind {
             Self::GuestWellBeing => "guest_well_being",
             Self::WriteBlocked => "write_blocked",
             Self::Rule => "rule",
+            Self::ListDoubted => "list_doubted",
         }
     }
 }

@@ -293,9 +293,26 @@ pub enum Action {
         #[serde(default)]
         room: Option<RoomId>,
     },
+    /// Ask one PMS, or all, for the list of the house.
+    AskList {
+        /// Which; all where absent.
+        #[serde(default)]
+        link: Option<crate::LinkId>,
+        /// The list that comes is believed whatever it says, also where it checks out most of the house.
+        #[serde(default)]
+        accept: bool,
+    },
 }
 
 impl Action {
+    /// The stay that news to the front desk is about, where it names one.
+    pub(crate) fn news_of(&self) -> Option<&StayId> {
+        match self {
+            Self::LeaveMessage { stay, .. } | Self::MessageRead { stay, .. } => stay.as_ref(),
+            _ => None,
+        }
+    }
+
     /// The action as the journal may have it: what is personal in it is replaced by a placeholder.
     #[must_use]
     pub fn without_personal(&self) -> Self {

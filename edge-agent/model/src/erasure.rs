@@ -41,6 +41,12 @@ pub struct Erasure {
 }
 
 impl Erasure {
+    /// Kind and key of the stored document where the record is none of a stay, such as a look-up's: it is named by them after
+    /// a control character, which no reservation number has.
+    pub fn of_document(&self) -> Option<(&str, &str)> {
+        self.stay.as_str().strip_prefix('\u{1}')?.split_once(' ')
+    }
+
     /// What is signed. The reservation number stands last, since it may hold anything.
     pub fn message(&self) -> String {
         let at = self.at.as_microsecond();

@@ -51,8 +51,8 @@ pub use port::{ObservationSink, SinkClosed, SinkFuture};
 pub(crate) use property::STATUSES;
 pub use property::{
     Applied, Arrival, Bill, ChargeProposal, ChargeState, ClimateDefaults, CommandRecord, DeviceSpec, Entity,
-    Owed, PMS_LINK, PointSpec, Posting, PostingState, Property, PropertySpec, RestoreError, Resync, Room,
-    RoomRules, RoomSpec, Season, WakeCall, WakeRooms, WakeSpec, WakeState, WakeWord,
+    ListGuard, Owed, PMS_LINK, PointSpec, Posting, PostingState, Property, PropertySpec, RestoreError,
+    Resync, Room, RoomRules, RoomSpec, Season, WakeCall, WakeRooms, WakeSpec, WakeState, WakeWord,
 };
 pub use slip::{Article, Call, MOST_ARTICLES, MOST_SUBTOTALS, PostingDetail, Slip};
 pub use stay::{Stay, StayEnd};

@@ -45,7 +45,7 @@ pub use governed::RoomRules;
 use links::{LinkMeta, PmsLinks};
 pub use persist::{Entity, RestoreError};
 pub use postings::{Posting, PostingState};
-pub use resync::{Owed, Resync};
+pub use resync::{ListGuard, Owed, Resync};
 use serde::{Deserialize, Serialize};
 pub use spec::{ClimateDefaults, DeviceSpec, PointSpec, PropertySpec, RoomSpec, Season};
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,6 +126,8 @@ pub struct Property {
     pms: PmsLinks,
     /// Running lists, one a PMS; lost with the process on purpose: a list that was cut proves nothing.
     resyncs: BTreeMap<LinkId, Resync>,
+    /// When a complete list is not believed unasked.
+    list_guard: ListGuard,
     /// When the last order for a point ended: older samples say nothing about the guest's wish.
     settled: BTreeMap<PointId, Timestamp>,
     /// Counters since the start, by reason.
@@ -170,6 +172,7 @@ impl Property {
             language: None,
             pms: PmsLinks::default(),
             resyncs: BTreeMap::new(),
+            list_guard: ListGuard::default(),
             settled: BTreeMap::new(),
             counters: BTreeMap::new(),
             by_role,

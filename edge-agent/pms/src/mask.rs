@@ -1,20 +1,90 @@
 //! Records without anybody in them: for captures that leave the house.
 //!
-//! What is known to say nothing of a person stays; everything else, also what nobody has heard of yet, becomes a pseudonym
+//! What is known to say nothing of a person, and looks as it should, stays; everything else, also what nobody has heard of
+//! yet and a word where a number belongs, becomes a pseudonym
 //! that is the same for the same value of the same field, so that a guest can be followed through a capture. The key is of
 //! one capture and is thrown away with it: nobody can try names.
 
 use crate::codec::Record;
+use crate::codec::dictionary::pairs;
 use ring::hmac;
 use std::fmt;
 
-/// Fields that say nothing of a person: rooms, reservations, dates, codes, amounts, the link's own.
-const PLAIN: [&str; 62] = [
-    "RN", "RO", "SI", "G#", "GS", "GA", "GD", "GL", "GV", "DA", "TI", "SF", "RS", "AS", "P#", "PT", "TA",
-    "SO", "DN", "ML", "CS", "MR", "TV", "VR", "RI", "FL", "V#", "IF", "RT", "MA", "M#", "WS", "KC", "KT",
-    "K#", "KO", "DT", "DU", "MP", "MI", "F#", "FD", "BA", "BI", "DC", "PM", "MX", "PP", "PU", "VM", "NP",
-    "C#", "CV", "CO", "CL", "LT", "PC", "ST", "SC", "TP", "S1", "T1",
+/// What a plain field may hold; anything else in it is masked, since somebody has put something there that does not belong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    /// Digits, at most twelve, with a sign.
+    Number,
+    /// YYMMDD.
+    Date,
+    /// HHMM or HHMMSS, also with colons.
+    Time,
+    /// One letter or digit.
+    Flag,
+    /// At most four capitals and digits.
+    Code,
+    /// At most ten letters, digits, blanks, `-` and `.`, and a digit among them: a room without one is masked, for it looks
+    /// like a name.
+    Room,
+    /// Rooms with `;` between them.
+    Rooms,
+    /// Letters and digits without a blank, a digit among them, at most twenty.
+    Reservation,
+    /// Ids of records or fields, two characters each.
+    Pairs,
+    /// A version of a program.
+    Version,
+}
+
+/// Fields that say nothing of a person while they hold what they are for: rooms, reservations, dates, codes, amounts, the
+/// link's own. Free texts, such as a VIP code, are none of them.
+const PLAIN: [(Shape, &str); 10] = [
+    (Shape::Room, "RNRO"),
+    (Shape::Rooms, "SI"),
+    (Shape::Reservation, "G#"),
+    (Shape::Date, "GAGDDA"),
+    (Shape::Time, "TIDULTDT"),
+    (Shape::Flag, "GSDNMLNPFDPTKT"),
+    (Shape::Number, "P#TABABICLMPM#MAC#CVCOPCSTSCTPS1T1PPPUMXK#MIRTRS"),
+    (Shape::Code, "GLASSOCSMRTVVRVMIFWSKCKOF#DCPMSF"),
+    (Shape::Pairs, "RIFL"),
+    (Shape::Version, "V#"),
 ];
+
+impl Shape {
+    fn of(field: &str) -> Option<Self> {
+        PLAIN.iter().find(|(_, fields)| pairs(fields).any(|plain| plain == field)).map(|(shape, _)| *shape)
+    }
+
+    fn fits(self, value: &str) -> bool {
+        let length = |least: usize, most: usize| (least..=most).contains(&value.len());
+        let all = |fits: fn(u8) -> bool| value.bytes().all(fits);
+        let digit = || value.bytes().any(|b| b.is_ascii_digit());
+        match self {
+            Self::Number => {
+                let digits = value.strip_prefix(['-', '+']).unwrap_or(value);
+                (1..=12).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
+            }
+            Self::Date => value.len() == 6 && all(|b| b.is_ascii_digit()),
+            Self::Time => length(4, 8) && all(|b| b.is_ascii_digit() || b == b':'),
+            Self::Flag => value.len() == 1 && all(|b| b.is_ascii_alphanumeric()),
+            Self::Code => length(1, 4) && all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()),
+            Self::Room => {
+                length(1, 10) && digit() && all(|b| b.is_ascii_alphanumeric() || b" -.".contains(&b))
+            }
+            Self::Rooms => value.split(';').all(|room| Self::Room.fits(room)),
+            Self::Reservation => length(1, 20) && digit() && all(|b| b.is_ascii_alphanumeric()),
+            Self::Pairs => {
+                value.len().is_multiple_of(2)
+                    && all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"#$+".contains(&b))
+            }
+            Self::Version => {
+                length(1, 40) && digit() && all(|b| b.is_ascii_alphanumeric() || b".-_;,".contains(&b))
+            }
+        }
+    }
+}
+
 /// Letters of a pseudonym; no two that look alike.
 const LETTERS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz23456789_";
 /// How long a pseudonym is: six letters tell a thousand million values apart.
@@ -40,7 +110,8 @@ impl Masker {
         // LC's A fields are versions; everywhere else they are the site's own, and birth dates among them.
         let of_the_link = record.id() == "LC";
         record.fields().fold(Record::new(record.id()), |masked, (field, value)| {
-            let stays = value.is_empty() || PLAIN.contains(&field) || of_the_link;
+            let shape = Shape::of(field).or(of_the_link.then_some(Shape::Version));
+            let stays = value.is_empty() || shape.is_some_and(|shape| shape.fits(value));
             let value = if stays { value.to_owned() } else { self.pseudonym(field, value) };
             masked.with(field, value)
         })
@@ -96,5 +167,57 @@ mod tests {
             assert!(!masked(&masker, text).contains(secret), "{text}");
         }
         assert_eq!(masked(&masker, "LC|A28.10.2.20|RP116|"), "LC|A28.10.2.20|RP116|");
+    }
+
+    #[test]
+    fn a_plain_field_keeps_only_what_it_is_for() {
+        let masker = Masker::new([1; 32]);
+        let plain = "GI|RN2 B|RO0103|SI101;V12|G#4711A|GA260715|GD260718|TI10:15|GSN|NPY|RS3|CS2|MRMU|TVTX|GLJA|PTC|TA-1050|\
+                     P#7|SOBAR|WSFO1|KC1|KO0110|FLRNG#GN$J|V#2.20.1|DT1200|PMROOM|MI12345|ASOK|";
+        assert_eq!(masked(&masker, plain), plain);
+        for odd in [
+            "RNSato",
+            "RNSuite Sato 1234",
+            "RO101|SI101;Sato",
+            "G#SATO",
+            "G#4711 Sato",
+            "GAtomorrow",
+            "TInoon",
+            "GSSato",
+            "NPYes",
+            "RSSato",
+            "GLSato",
+            "GVSATO",
+            "PTSato",
+            "TA10,50 Sato",
+            "P#7a",
+            "SOSato",
+            "SOROOM SERVICE",
+            "WSSATO-PC",
+            "KCSato",
+            "FLSato",
+            "V#Sato",
+            "MISato",
+            "ASSato",
+            "CODr Sato",
+            "DT12 Sato",
+            "VMSato",
+            "PMSATO1",
+            "LTSato",
+            "DCSato",
+            "GA260715x",
+            "C#Sato",
+            "F#Sato",
+            "TA1234567890123",
+        ] {
+            let text = masked(&masker, &format!("GI|{odd}|"));
+            let (field, value) = odd.rsplit('|').next().unwrap().split_at(2);
+            assert!(text.contains(&format!("|{field}~")) && !text.contains(value), "{odd}: {text}");
+        }
+        assert_eq!(
+            masked(&masker, "LC|A3Oracle Sato|PHH1|").matches('~').count(),
+            1,
+            "also of the link itself"
+        );
     }
 }

@@ -5,8 +5,14 @@
 //! and of a guest nothing but stay, room, dates, language and VIP code. What the house itself wrote is not recorded: under
 //! other rules it would not have been written.
 
-use engawa_model::{Action, Fact, Observation, Property, PropertySpec, Stay, Timestamp};
+use engawa_model::firewall::FirewallConfig;
+use engawa_model::rules::RuleFile;
+use engawa_model::{
+    Action, Fact, LinkId, ListGuard, Observation, PMS_LINK, Property, PropertySpec, RoomId, Stay, Timestamp,
+};
+use jiff::civil::Time;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::BufRead;
 
 /// The version of the format.
@@ -25,8 +31,32 @@ pub struct Header {
     pub begun: Timestamp,
     /// The house.
     pub property: PropertySpec,
+    /// Its PMS, where there are several or the only one has a name: the first has the rooms that are not in `pms_rooms`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkId>,
+    /// The rooms of further PMS.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pms_rooms: BTreeMap<RoomId, LinkId>,
+    /// When it does not believe a list.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub list_guard: ListGuard,
+    /// The rules of that day; days of older releases do not say them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_force: Option<InForce>,
     /// Its stored state, without personal data: kind, key, document.
     pub state: Vec<(String, String, serde_json::Value)>,
+}
+
+/// What governed the house on the recorded day.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InForce {
+    /// The rule files, those that count less first.
+    pub files: Vec<RuleFile>,
+    /// What might be written.
+    pub firewall: FirewallConfig,
+    /// When guests arrived of whom only the day was known.
+    #[serde(with = "engawa_model::rules::clock")]
+    pub arrival_time: Time,
 }
 
 /// A recorded day.
@@ -110,8 +140,29 @@ impl Header {
             let document = if entity.kind() == "stay" { without_names(document) } else { document };
             state.push((entity.kind().to_owned(), entity.key(), document));
         }
-        Self { engawa_day: VERSION, begun: now, property: property.spec().clone(), state }
+        let (links, rooms) = property.served();
+        let usual = [LinkId::from(PMS_LINK)];
+        Self {
+            engawa_day: VERSION,
+            begun: now,
+            property: property.spec().clone(),
+            links: if links == usual { Vec::new() } else { links.to_vec() },
+            pms_rooms: rooms.clone(),
+            list_guard: property.list_guard(),
+            in_force: None,
+            state,
+        }
     }
+
+    /// The same, with the rules that govern the house.
+    #[must_use]
+    pub fn under(self, in_force: InForce) -> Self {
+        Self { in_force: Some(in_force), ..self }
+    }
+}
+
+fn is_usual(guard: &ListGuard) -> bool {
+    *guard == ListGuard::default()
 }
 
 /// The document of a stay without what names its guest.
@@ -123,7 +174,15 @@ fn without_names(document: serde_json::Value) -> serde_json::Value {
 
 /// What of an observation is recorded, given the property before it; `None`: nothing.
 pub fn masked(observation: &Observation, property: &Property) -> Option<Observation> {
-    let fact = match &observation.fact {
+    Some(Observation::new(observation.at, masked_fact(&observation.fact, property)?))
+}
+
+fn masked_fact(fact: &Fact, property: &Property) -> Option<Fact> {
+    Some(match fact {
+        // What a further PMS tells is told as it is, of that PMS.
+        Fact::AtLink { link, what } => {
+            Fact::AtLink { link: link.clone(), what: Box::new(masked_fact(what, property)?) }
+        }
         Fact::GuestSeen { stay, room, from, presence, listed, guest, flags } => Fact::GuestSeen {
             stay: stay.clone(),
             room: room.clone(),
@@ -148,7 +207,7 @@ pub fn masked(observation: &Observation, property: &Property) -> Option<Observat
             if echo {
                 return None;
             }
-            observation.fact.clone()
+            fact.clone()
         }
         Fact::Asked { command } => match &command.action {
             Action::SetRole { .. }
@@ -157,7 +216,8 @@ pub fn masked(observation: &Observation, property: &Property) -> Option<Observat
             | Action::Service { .. }
             | Action::ExpectArrival { .. }
             | Action::ForgetArrival { .. }
-            | Action::AcknowledgeAlert { .. } => observation.fact.clone(),
+            | Action::AskList { .. }
+            | Action::AcknowledgeAlert { .. } => fact.clone(),
             _ => return None,
         },
         Fact::GuestGone { .. }
@@ -170,10 +230,9 @@ pub fn masked(observation: &Observation, property: &Property) -> Option<Observat
         | Fact::Link { .. }
         | Fact::Health { .. }
         | Fact::ArrivalExpected { .. }
-        | Fact::ArrivalCancelled { .. } => observation.fact.clone(),
+        | Fact::ArrivalCancelled { .. } => fact.clone(),
         _ => return None,
-    };
-    Some(Observation::new(observation.at, fact))
+    })
 }
 
 /// One line of a day, without its end.

@@ -12,6 +12,6 @@ mod day;
 mod file;
 mod replay;
 
-pub use day::{Day, DayError, Header, MOST_OBSERVATIONS, VERSION, line, masked};
+pub use day::{Day, DayError, Header, InForce, MOST_OBSERVATIONS, VERSION, line, masked};
 pub use file::{load, standard};
 pub use replay::{Act, Difference, Outcome, compare, replay};

@@ -62,7 +62,7 @@ pub struct Difference {
 /// # Errors
 /// A state in the day's first line that this release can't read.
 pub fn replay(day: &Day, policy: Policy) -> Result<Outcome, RestoreError> {
-    let Header { property: spec, state, begun, .. } = &day.header;
+    let Header { property: spec, state, begun, links, pms_rooms, list_guard, .. } = &day.header;
     let rows: Vec<(&str, &str, Vec<u8>)> = state
         .iter()
         .filter(|(kind, ..)| !matches!(kind.as_str(), "writes" | "order"))
@@ -71,6 +71,8 @@ pub fn replay(day: &Day, policy: Policy) -> Result<Outcome, RestoreError> {
     let restored =
         Property::restore(spec.clone(), rows.iter().map(|(kind, key, body)| (*kind, *key, body.as_slice())));
     let mut run = Run { property: restored?, outcome: Outcome::default() };
+    run.property.serve(links.clone(), pms_rooms.clone());
+    run.property.guard_lists(*list_guard);
     run.property.govern(policy);
     let mut now = *begun;
     run.apply(now, Fact::Tick);
@@ -113,6 +115,10 @@ impl Run {
             self.tell(at, change);
         }
         for intent in applied.intents {
+            let intent = match intent {
+                Intent::AtLink { what, .. } => *what,
+                intent => intent,
+            };
             match intent {
                 Intent::WritePoint { key, point, value, .. } => {
                     // The device does as it is told, and says so as a driver does.

@@ -4,8 +4,8 @@
 mod house;
 
 use engawa_model::rules::RuleFile;
-use engawa_model::{Property, Value};
-use engawa_rules::{Day, DayError, Header, Outcome, compare, line, replay};
+use engawa_model::{Fact, Property, Value};
+use engawa_rules::{Day, DayError, Header, InForce, Outcome, compare, line, replay};
 use house::House;
 
 /// A winter's day in two rooms, as a recorder writes it.
@@ -122,4 +122,59 @@ fn the_state_in_a_day_names_nobody() {
     let mut property = Property::new(day.header.property.clone());
     property.govern(house::policy(&day.header.property, &[]));
     assert!(played(&day, &[]).acts.is_empty());
+}
+
+/// A house with a second PMS for room 102, whose guest comes, stays through a list of the first PMS, and leaves.
+#[test]
+fn a_day_of_two_pms_is_played_as_it_was() {
+    let second = engawa_model::LinkId::from("pms-villas");
+    let serve = |house: &mut House| {
+        let rooms = [(engawa_model::RoomId::from("102"), second.clone())];
+        house.property.serve(vec!["pms".into(), second.clone()], rooms.into());
+    };
+    let at = |what: Fact| Fact::AtLink { link: second.clone(), what: Box::new(what) };
+    let mut house = House::standard();
+    serve(&mut house);
+    let in_force = InForce {
+        files: vec![engawa_rules::standard().0],
+        firewall: engawa_model::firewall::FirewallConfig::default(),
+        arrival_time: jiff::civil::time(15, 0, 0, 0),
+    };
+    let header = line(&Header::of(&house.property, house.now).under(in_force.clone()));
+    house.seen.clear();
+    house.acts.clear();
+    house.fact(Fact::Link { link: second.clone(), up: true, detail: "alive".into() });
+    let guest = engawa_model::GuestRecord {
+        name: Some(engawa_model::Personal::new("Sakura".into())),
+        language: Some("ja".into()),
+        ..Default::default()
+    };
+    house.fact(at(Fact::GuestSeen {
+        stay: "villas:1".into(),
+        room: "102".into(),
+        from: None,
+        presence: engawa_model::Presence::In,
+        listed: false,
+        guest,
+        flags: Default::default(),
+    }));
+    house.pass(600).fact(Fact::ResyncBegun).fact(Fact::ResyncDone).pass(600);
+    house
+        .fact(at(Fact::GuestGone { room: "102".into(), stay: Some("villas:1".into()), listed: false }))
+        .pass(600);
+    let lines = house.seen.iter().map(line);
+    let text: String = std::iter::once(header).chain(lines).map(|line| line + "\n").collect();
+    assert!(!text.contains("Sakura"), "{text}");
+
+    let day = Day::read(text.as_bytes()).unwrap();
+    assert_eq!(day.header.in_force.as_ref(), Some(&in_force), "its rules are in it");
+    let files: Vec<&RuleFile> = day.header.in_force.iter().flat_map(|rules| &rules.files).collect();
+    let acts = shown(&played(&day, &files));
+    let of_102: Vec<_> = acts.iter().filter(|act| act.contains("d-102/setpoint")).collect();
+    assert_eq!(
+        of_102.len(),
+        2,
+        "comfort at check-in, eco at check-out, and nothing at the other's list: {acts:?}"
+    );
+    assert!(of_102[0].contains("check-in") && of_102[1].contains("check-out"), "{acts:?}");
 }

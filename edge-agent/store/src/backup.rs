@@ -42,7 +42,7 @@ impl Reader {
         let mut headway = Instant::now();
         loop {
             match backup.step(PAGES).map_err(&doing)? {
-                StepResult::Done => return Ok(()),
+                StepResult::Done => break,
                 StepResult::More => headway = Instant::now(),
                 _ if headway.elapsed() > PATIENCE => {
                     let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
@@ -51,5 +51,10 @@ impl Reader {
                 _ => std::thread::park_timeout(Duration::from_millis(20)),
             }
         }
+        drop(backup);
+        // A stamp of its own: put back at any time, it is known as another database than the one that was there.
+        copy.execute("INSERT OR REPLACE INTO single (name, value) VALUES ('stamp', random())", [])
+            .map(drop)
+            .map_err(&doing)
     }
 }

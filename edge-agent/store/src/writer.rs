@@ -107,6 +107,8 @@ pub struct Store {
     register: Option<Register>,
     /// Guests whose data was in documents of an older release.
     adopted: usize,
+    /// The database is another than the one that was here last.
+    restored: bool,
     limits: Limits,
     epoch: u64,
     clean: bool,
@@ -178,6 +180,7 @@ impl Store {
         };
         // A file that was never started has no crash behind it.
         let clean = single("clean")?.is_none_or(|clean| clean == 1);
+        let restored = single("stamp")? != keyring.stamp()?;
         let inbox = single("inbox")?.unwrap_or(0).cast_unsigned();
         if !clean {
             vault::reindex(&connection, &mut keyring, Timestamp::now())?;
@@ -185,7 +188,9 @@ impl Store {
         connection
             .execute("INSERT OR REPLACE INTO single (name, value) VALUES ('clean', 0)", [])
             .map_err(StoreError::sql("marking the store as in use"))?;
-        // The write above was durable, and with it everything that the last owner had committed.
+        put_stamp(&connection, &keyring)?;
+        vault::start_clocks(&connection, Timestamp::now())?;
+        // The writes above were durable, and with them everything that the last owner had committed.
         let marks: BTreeMap<_, _> =
             crate::reader::marks(&connection)?.into_iter().map(|marks| (marks.lane, marks)).collect();
         Ok(Self {
@@ -197,6 +202,7 @@ impl Store {
             audit,
             register: None,
             adopted,
+            restored,
             limits,
             epoch,
             clean,
@@ -289,6 +295,12 @@ impl Store {
     /// Guests whose data was in documents of an older release, and is in the vault since this start.
     pub fn adopted(&self) -> usize {
         self.adopted
+    }
+
+    /// True where the database is not the one that was here when its writer last opened or closed it: a backup was put back,
+    /// or the keys' file was lost. Who came and went since is not known.
+    pub fn was_restored(&self) -> bool {
+        self.restored
     }
 
     /// Records of guests in the house whose data can't be read, because their keys are not there: after a backup was
@@ -516,6 +528,7 @@ impl Store {
         let late = self.connection.execute("DELETE FROM event WHERE at_us < ?1", [late]).map_err(&doing)?;
         self.events_dropped += late as u64;
         vault::finish(&self.connection, &mut self.keyring, now)?;
+        vault::start_clocks(&self.connection, now)?;
         vault::sweep_tombstones(&self.connection, &mut self.keyring, now, most)?;
         Ok(removed)
     }
@@ -527,9 +540,22 @@ impl Store {
     pub fn close(mut self) -> Result<(), StoreError> {
         self.set_durability(Durability::Now)?;
         let doing = StoreError::sql("closing the store");
+        // A copy of the files that somebody made while we ran is older than what is here now.
+        put_stamp(&self.connection, &self.keyring)?;
         self.connection.execute("UPDATE single SET value = 1 WHERE name = 'clean'", []).map_err(&doing)?;
         self.connection.close().map_err(|(_, source)| StoreError::Sql { doing: "closing the store", source })
     }
+}
+
+/// Gives the database a new stamp, and the keys' file beside it the same: no backup takes that one, so that a database that
+/// was put back is known by its own. After a crash between the two they differ, and a list is asked for in vain.
+fn put_stamp(connection: &Connection, keyring: &Keyring) -> Result<(), StoreError> {
+    let stamp = (rand::rng().next_u64() >> 1).cast_signed();
+    keyring.set_stamp(stamp)?;
+    connection
+        .execute("INSERT OR REPLACE INTO single (name, value) VALUES ('stamp', ?1)", [stamp])
+        .map(drop)
+        .map_err(StoreError::sql("writing the database's stamp"))
 }
 
 /// Adds and removes events; how many did not fit.

@@ -293,6 +293,37 @@ fn lost_keys_leave_the_guests_dark_and_the_next_list_brings_them_back() {
 }
 
 #[test]
+fn a_database_that_was_put_back_is_known_by_its_stamp() {
+    let mut hotel = Hotel::new();
+    assert!(!hotel.store().was_restored(), "a new one");
+    let dir = hotel.dir.path().to_owned();
+    let put_back = |hotel: &mut Hotel, from: &Path| {
+        hotel.store = None;
+        for beside in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(dir.join(format!("{DATABASE_FILE}{beside}")));
+        }
+        std::fs::copy(from, dir.join(DATABASE_FILE)).unwrap();
+        hotel.open().unwrap();
+        hotel.store().was_restored()
+    };
+    // A crash, and an orderly end.
+    hotel.open().unwrap();
+    assert!(!hotel.store().was_restored());
+    hotel.store.take().unwrap().close().unwrap();
+    let copied = dir.join("copied.db");
+    std::fs::copy(dir.join(DATABASE_FILE), &copied).unwrap();
+    hotel.open().unwrap();
+    assert!(!hotel.store().was_restored());
+    // A backup of this very run, and a copy of the closed file from the run before.
+    let backup = dir.join("backup.db");
+    hotel.store().reader().unwrap().backup(&backup, &hotel.key).unwrap();
+    assert!(put_back(&mut hotel, &backup));
+    hotel.open().unwrap();
+    assert!(!hotel.store().was_restored(), "told once");
+    assert!(put_back(&mut hotel, &copied));
+}
+
+#[test]
 fn a_vault_of_another_key_is_refused_with_what_to_do() {
     let mut hotel = Hotel::new();
     hotel.seen("4711", "101", NAME);
@@ -364,9 +395,13 @@ fn the_register_has_its_own_clock_and_an_erasure_does_not_touch_it() {
     let name = entries[0].name.as_ref().map(|name| name.reveal().as_str());
     assert_eq!((entries.len(), name, entries[0].room.as_str()), (1, Some(NAME), "102"));
     assert!(entries[0].left.is_some() && !format!("{entries:?}").contains(NAME));
+    let of: Vec<_> = register.entries_of(&StayId::from("4711")).unwrap();
+    assert_eq!((of.len(), of[0].room.as_str()), (1, "102"));
     assert_eq!(register.sweep(at(0)).unwrap(), 0);
     assert_eq!(register.sweep(at(100)).unwrap(), 1);
     assert!(register.entries(at(0), at(100)).unwrap().is_empty());
+    let of = |stay: &str| register.entries_of(&StayId::from(stay)).unwrap().len();
+    assert_eq!((of("4711"), of("4712")), (0, 0));
     let refused = vault::Register::open(hotel.dir.path(), &hotel.key).err().unwrap();
     assert!(matches!(refused, StoreError::Open { .. }), "a key of its own: {refused}");
 }

@@ -39,6 +39,9 @@ alert-write_blocked-do = ابحث في السجل عن مصدر الأوامر �
 alert-rule = قاعدة المنشأة
 alert-rule-text = أطلقت إحدى قواعد المنشأة تنبيهًا: { $source }.
 alert-rule-do = تحقق من الأمر الذي تراقبه القاعدة.
+alert-list_doubted = قائمة PMS مشكوك فيها
+alert-list_doubted-text = قائمة كاملة من نظام PMS كانت ستسجل مغادرة معظم النزلاء؛ لم تُسجَّل مغادرة أحد: { $source }.
+alert-list_doubted-do = قارن مع نظام PMS. إن كانت القائمة صحيحة فنفّذ `engawa pms resync --accept` مع اسم الوصلة.
 
 ## صفحة الحالة
 

@@ -39,6 +39,9 @@ alert-write_blocked-do = Im Protokoll nachsehen, wer sie stellt, und die Regel o
 alert-rule = Hausregel
 alert-rule-text = Eine Regel des Hauses meldet: { $source }.
 alert-rule-do = Nachsehen, worum es in der Regel geht.
+alert-list_doubted = Liste des PMS bezweifelt
+alert-list_doubted-text = Eine vollständige Liste eines PMS würde das halbe Haus auschecken; niemand wurde ausgecheckt: { $source }.
+alert-list_doubted-do = Mit dem PMS vergleichen. Stimmt die Liste, `engawa pms resync --accept` und den Namen der Verbindung eingeben.
 
 ## Statusseite
 

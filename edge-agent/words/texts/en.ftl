@@ -41,6 +41,9 @@ alert-write_blocked-do = See in the log who asks for it, and correct the rule or
 alert-rule = Rule of the house
 alert-rule-text = A rule of the house has raised an alert: { $source }.
 alert-rule-do = See to what the rule is about.
+alert-list_doubted = List of the PMS doubted
+alert-list_doubted-text = A complete list of a PMS would check out most of the house; nobody was checked out: { $source }.
+alert-list_doubted-do = Compare with the PMS. Where the list is right, say `engawa pms resync --accept` and the link's name.
 
 ## The status page
 

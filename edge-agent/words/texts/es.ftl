@@ -39,6 +39,9 @@ alert-write_blocked-do = Mire en el diario quién las envía y corrija la regla 
 alert-rule = Regla del hotel
 alert-rule-text = Una regla del hotel avisa: { $source }.
 alert-rule-do = Atienda lo que vigila la regla.
+alert-list_doubted = Lista del PMS en duda
+alert-list_doubted-text = Una lista completa de un PMS daría salida a la mayoría de los huéspedes; no se dio salida a nadie: { $source }.
+alert-list_doubted-do = Compare con el PMS. Si la lista es correcta, ejecute `engawa pms resync --accept` con el nombre del enlace.
 
 ## Página de estado
 

@@ -39,6 +39,9 @@ alert-write_blocked-do = Cherchez dans le journal qui les envoie et corrigez la 
 alert-rule = Règle de l’hôtel
 alert-rule-text = Une règle de l’hôtel signale : { $source }.
 alert-rule-do = Occupez-vous de ce que la règle surveille.
+alert-list_doubted = Liste du PMS mise en doute
+alert-list_doubted-text = Une liste complète d’un PMS ferait partir la plupart des clients ; aucun départ n’a été enregistré : { $source }.
+alert-list_doubted-do = Comparez avec le PMS. Si la liste est juste, lancez `engawa pms resync --accept` avec le nom de la liaison.
 
 ## Page d’état
 

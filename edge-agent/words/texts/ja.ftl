@@ -39,6 +39,9 @@ alert-write_blocked-do = ログで指示元を確認し、ルールまたは接�
 alert-rule = 施設のルール
 alert-rule-text = 施設のルールによる警報です：{ $source }
 alert-rule-do = ルールの対象を確認してください。
+alert-list_doubted = PMS のリストに疑い
+alert-list_doubted-text = PMS の完全なリストに従うと大半の宿泊客がチェックアウトになります。誰もチェックアウトしていません：{ $source }
+alert-list_doubted-do = PMS と照合してください。リストが正しければ `engawa pms resync --accept` に接続名を付けて実行してください。
 
 ## 状況画面
 

@@ -39,6 +39,9 @@ alert-write_blocked-do = 请在日志中查看来源，并修正规则或相关�
 alert-rule = 酒店规则
 alert-rule-text = 酒店规则触发警报：{ $source }。
 alert-rule-do = 请处理该规则所涉及的事项。
+alert-list_doubted = PMS 名单存疑
+alert-list_doubted-text = PMS 的完整名单会使大部分住客退房；未对任何人办理退房：{ $source }。
+alert-list_doubted-do = 请与 PMS 核对。名单无误时，请执行 `engawa pms resync --accept` 并加上连接名称。
 
 ## 状态页
 

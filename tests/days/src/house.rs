@@ -93,13 +93,14 @@ impl House {
         self.drain()
     }
 
-    pub(crate) fn ask_for_list(&mut self) -> Result<(), String> {
+    /// Staff ask for the list. `accept`: they have looked, and it is right.
+    pub(crate) fn ask_for_list(&mut self, accept: bool) -> Result<(), String> {
         self.commands += 1;
         let command = Command {
             key: format!("staff-{}-{}", self.now.as_millisecond(), self.commands).as_str().into(),
             source: CommandSource::Local,
             expires: None,
-            action: Action::Resync,
+            action: if accept { Action::AskList { link: None, accept } } else { Action::Resync },
         };
         self.observe(Fact::Asked { command })
     }

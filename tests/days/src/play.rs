@@ -43,6 +43,8 @@ pub struct Tally {
     pub compared: u64,
     /// Stays that came into the house.
     pub stays: u64,
+    /// Complete lists that were not believed unasked.
+    pub doubted: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -52,6 +54,7 @@ impl std::ops::AddAssign for Tally {
         self.kills += other.kills;
         self.compared += other.compared;
         self.stays += other.stays;
+        self.doubted += other.doubted;
     }
 }
 
@@ -64,6 +67,10 @@ struct Day {
     lossy: bool,
     business: Option<Date>,
     last: Option<Said>,
+    /// Staff have said that the list that comes is right.
+    accepted: bool,
+    /// The last list was not believed.
+    doubted: bool,
     tally: Tally,
 }
 
@@ -82,6 +89,8 @@ pub fn play(steps: &[Step], flaw: Option<Flaw>) -> Result<Tally, Fault> {
         lossy: false,
         business: None,
         last: None,
+        accepted: false,
+        doubted: false,
         tally: Tally::default(),
     };
     day.connect().map_err(fault(0))?;
@@ -91,6 +100,11 @@ pub fn play(steps: &[Step], flaw: Option<Flaw>) -> Result<Tally, Fault> {
     }
     day.tally.stays = day.house.auditor.checked_in().values().map(|count| u64::from(*count)).sum();
     Ok(day.tally)
+}
+
+/// An entry of a map, on its own.
+fn clone<K: Clone, V: Clone>((key, value): (&K, &V)) -> (K, V) {
+    (key.clone(), value.clone())
 }
 
 impl Day {
@@ -106,7 +120,7 @@ impl Day {
                 if held { Ok(()) } else { self.settle() }
             }
             Step::Ask => {
-                self.house.ask_for_list()?;
+                self.house.ask_for_list(false)?;
                 self.settle()
             }
             Step::List if self.house.alive() => {
@@ -188,23 +202,40 @@ impl Day {
         }
         self.pms.go_on_with_list();
         let Some(said) = self.pms.queue.pop_front() else { return Ok(()) };
+        let before = matches!(said.effect, Effect::Done(_)).then(|| self.inside());
         for bytes in said.record.encode(Charset::Utf8).chunks(piece) {
             self.house.bytes(bytes)?;
         }
         self.tally.records += 1;
-        self.read(&said.effect)?;
+        self.read(&said.effect, before)?;
         let of_list = said.record.has("SF") || matches!(said.effect, Effect::Begin | Effect::Done(_));
         self.last = Some(said).filter(|_| !of_list);
         Ok(())
     }
 
     /// What the reference makes of a record.
-    fn read(&mut self, effect: &Effect) -> Result<(), String> {
+    /// `before`: who was in the house when a list ended.
+    fn read(&mut self, effect: &Effect, before: Option<Guests>) -> Result<(), String> {
         match effect {
             Effect::Done(guests) => {
                 self.tally.lists += 1;
                 // Nothing is lost within a list that comes to its end: a break would have cut it.
-                self.told = Some(guests.clone());
+                let before = before.unwrap_or_default();
+                let missing: Guests =
+                    before.iter().filter(|(stay, _)| !guests.contains_key(*stay)).map(clone).collect();
+                // More than half of ten and more do not leave in a list that nobody stands up for.
+                self.doubted = !self.accepted && before.len() >= 10 && missing.len() * 2 > before.len();
+                let mut told = guests.clone();
+                if self.doubted {
+                    self.tally.doubted += 1;
+                    told.extend(missing);
+                }
+                self.told = Some(told);
+                self.accepted = false;
+                let alert = self.house.property.alerts().get("list_doubted:pms");
+                if alert.is_some_and(|alert| alert.active) != self.doubted {
+                    return Err(format!("a list of {} for {}: {alert:?}", guests.len(), before.len()));
+                }
                 return self.compare();
             }
             Effect::Audited(date) => {
@@ -287,7 +318,22 @@ impl Day {
     /// The gateway gets everything and a list.
     fn agree(&mut self) -> Result<(), String> {
         self.connect()?;
-        self.house.ask_for_list()?;
+        self.whole_list(false)?;
+        if self.doubted {
+            self.whole_list(true)?;
+        }
+        let told: Vec<_> = self.told.iter().flatten().collect();
+        let truth: Vec<_> = self.pms.guests.iter().collect();
+        if told != truth {
+            return Err(format!("no list brought the truth: told {told:?}, true {truth:?}"));
+        }
+        self.compare()
+    }
+
+    /// Staff ask for the list, and it comes, and all else with it.
+    fn whole_list(&mut self, accept: bool) -> Result<(), String> {
+        self.house.ask_for_list(accept)?;
+        self.accepted |= accept;
         self.settle()?;
         let lists = self.tally.lists;
         for _ in 0..ROUNDS {
@@ -297,12 +343,15 @@ impl Day {
             self.deliver(64)?;
             self.settle()?;
         }
-        let told: Vec<_> = self.told.iter().flatten().collect();
-        let truth: Vec<_> = self.pms.guests.iter().collect();
-        if told != truth {
-            return Err(format!("no list brought the truth: told {told:?}, true {truth:?}"));
-        }
-        self.compare()
+        Ok(())
+    }
+
+    /// Who is in the house by its own picture.
+    fn inside(&self) -> Guests {
+        let stays = self.house.property.stays().values();
+        stays
+            .map(|stay| (stay.id.clone(), (stay.room.clone(), stay.departure.unwrap_or(Date::MIN))))
+            .collect()
     }
 
     /// The house and the reference, wherever nothing is missing.
@@ -325,11 +374,7 @@ impl Day {
         }
         let Some(told) = &self.told else { return Ok(()) };
         self.tally.compared += 1;
-        let house: Guests = property
-            .stays()
-            .values()
-            .map(|stay| (stay.id.clone(), (stay.room.clone(), stay.departure.unwrap_or(Date::MIN))))
-            .collect();
+        let house = self.inside();
         if house != *told {
             return Err(format!("the house has {house:?}, the PMS {told:?}"));
         }

@@ -1,7 +1,7 @@
 //! Random days: a slice in every test run, as many as wanted with `DAYS`, from any `SEED`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "tests")]
 
-use engawa_days::{Flaw, Tally, day, play, shrink};
+use engawa_days::{Flaw, Step, Tally, day, play, shrink};
 use std::time::{Duration, Instant};
 
 /// How many days without `DAYS`, and how long at most.
@@ -45,6 +45,28 @@ fn random_days_agree_with_the_reference() {
         f64::from(u32::try_from(played).unwrap()) / seconds
     );
     assert!(all.lists > played && all.kills > played / 20 && all.stays > played * 2, "{all:?}");
+}
+
+/// A full house whose PMS comes back without its data, and with everybody gone: rare by chance, so it is a day of its own.
+#[test]
+fn a_pms_that_has_lost_its_guests_turns_nobody_out_and_staff_have_the_last_word() {
+    let all = Step::Deliver { records: u8::MAX, piece: 64, held: false };
+    let mut steps: Vec<Step> = (0..14).map(|room| Step::Arrive { room }).collect();
+    steps.extend([all, Step::Agree]);
+    // Nobody tells of their departures.
+    steps.extend([Step::Depart { guest: 0 }; 9]);
+    steps.extend([
+        Step::Break { lose: u8::MAX, torn: 0, again: false },
+        Step::Connect,
+        Step::Ask,
+        all,
+        Step::Ask,
+        all,
+    ]);
+    // Single records go on, and agreeing needs staff's word.
+    steps.extend([Step::Arrive { room: 2 }, all, Step::Agree, Step::Arrive { room: 3 }, all]);
+    let tally = play(&steps, None).unwrap();
+    assert!(tally.doubted >= 2, "{tally:?}");
 }
 
 #[test]

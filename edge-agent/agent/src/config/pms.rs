@@ -75,6 +75,12 @@ impl Config {
         (links, rooms)
     }
 
+    /// The PMS links of the house, hosted ones and lists too.
+    pub(crate) fn pms_link_ids(&self) -> Vec<LinkId> {
+        let hosted = self.hosted.iter().map(|_| link_id(None));
+        self.pms_tables().iter().map(|link| link_id(link.name.as_deref())).chain(hosted).collect()
+    }
+
     fn room_config(&self, room: &str) -> Option<&RoomConfig> {
         self.room.iter().find(|config| config.id == room)
     }
@@ -121,6 +127,26 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
         });
     }
     rooms(config, doc, report);
+}
+
+/// What is wrong with the guard of lists.
+pub(super) fn check_guard(config: &Config, doc: &Doc, report: &mut Report) {
+    let all = Path::root().key("list_guard");
+    let guard = config.list_guard;
+    if !(1..=100).contains(&guard.percent) {
+        report.push(
+            doc.fault(&all.key("percent"), format!("{} percent of the house can't be meant", guard.percent))
+                .label("expected 1 to 100")
+                .help("a list that would check out more than this part waits for staff; 100 believes every list"),
+        );
+    }
+    if guard.at_least == 0 {
+        report.push(
+            doc.fault(&all.key("at_least"), "an empty house has nobody to guard")
+                .label("expected 1 or more")
+                .help("with fewer stays than this every list is believed"),
+        );
+    }
 }
 
 fn rooms(config: &Config, doc: &Doc, report: &mut Report) {

@@ -111,6 +111,15 @@ impl Loaded {
         policy(&files, &rooms, &config.property.zone, config.rules.arrival_time, &config.firewall)
     }
 
+    /// What governs the house, as a recorded day keeps it.
+    pub(crate) fn in_force(&self) -> engawa_rules::InForce {
+        engawa_rules::InForce {
+            files: self.rules.clone(),
+            firewall: self.config.firewall.clone(),
+            arrival_time: self.config.rules.arrival_time,
+        }
+    }
+
     /// The folder of the recorded days.
     pub(crate) fn days_dir(&self) -> PathBuf {
         self.config.store.dir.join("days")

@@ -2,11 +2,61 @@
 
 use crate::config::Loaded;
 use anyhow::{Context, ensure};
-use engawa_model::{Personal, Timestamp};
+use engawa_model::{Personal, StayId, Timestamp};
 use engawa_store::DatabaseKey;
-use engawa_store::vault::{Asker, AuditTrail, Register};
+use engawa_store::vault::{Asker, AuditTrail, REGISTER_FILE, Register, RegisterEntry};
+use jiff::SignedDuration;
 use jiff::civil::Date;
+use serde_json::{Value, json};
 use std::io::{self, Write};
+
+/// Why an entry is not erased with the rest.
+const WHY: &str = "kept under the law that asks this house for a guest register; an erasure does not reach it before its time";
+
+/// What the register holds of a reservation number; nothing where the house never kept one.
+pub(super) fn held(loaded: &Loaded, stay: &StayId) -> anyhow::Result<Vec<RegisterEntry>> {
+    let dir = &loaded.config.store.dir;
+    if !dir.join(REGISTER_FILE).exists() {
+        return Ok(Vec::new());
+    }
+    let key = DatabaseKey::load(&loaded.register_key_file()).context("the register's key")?;
+    Ok(Register::open(dir, &key)?.entries_of(stay)?)
+}
+
+/// When the time of an entry is over; `None` while the guest is in the house.
+fn until(loaded: &Loaded, entry: &RegisterEntry) -> Option<Timestamp> {
+    let days = SignedDuration::from_hours(i64::from(loaded.config.privacy.register_days) * 24);
+    entry.left?.checked_add(days).ok()
+}
+
+/// The register's part of an export: what it holds, why, and how long.
+pub(super) fn export(loaded: &Loaded, stay: &StayId) -> anyhow::Result<Value> {
+    let entries = held(loaded, stay)?.into_iter().map(|entry| {
+        let until = until(loaded, &entry);
+        Ok(json!({ "entry": serde_json::to_value(&entry)?, "until": until }))
+    });
+    let entries: Vec<Value> = entries.collect::<anyhow::Result<_>>()?;
+    let days = loaded.config.privacy.register_days;
+    Ok(json!({ "why": WHY, "days_after_check_out": days, "entries": entries }))
+}
+
+/// Says what an erasure has left, until when, and why. Nobody is named.
+pub(super) fn tell_kept(loaded: &Loaded, stay: &StayId, as_json: bool) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    for entry in held(loaded, stay)? {
+        let until = until(loaded, &entry);
+        if as_json {
+            let kept = json!({ "kept": "register", "reservation": stay, "since": entry.since, "until": until, "why": WHY });
+            writeln!(out, "{kept}")?;
+            continue;
+        }
+        let days = loaded.config.privacy.register_days;
+        let end = until.map_or_else(|| format!("{days} days after check-out"), |until| until.to_string());
+        writeln!(out, "stays   the guest register's entry of {} until {end}:", entry.since)?;
+        writeln!(out, "        {WHY}")?;
+    }
+    Ok(())
+}
 
 /// Prints the entries of guests who came in a time.
 pub(super) fn main(

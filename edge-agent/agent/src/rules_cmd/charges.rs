@@ -1,13 +1,13 @@
 //! `engawa rules charges`: what rules propose to charge, and staff's word on it.
 
-use crate::cli::{Failure, File, Form, with};
+use crate::asking::ask;
+use crate::cli::{File, Form, with};
 use crate::config::Loaded;
 use crate::listing;
 use anyhow::anyhow;
 use clap::Args;
-use engawa_api::{Accepted, Client, ClientError};
-use engawa_model::{ChargeState, Currency, Timestamp};
-use serde_json::{Value, json};
+use engawa_model::{ChargeState, Currency};
+use serde_json::json;
 use std::io::Write as _;
 
 /// Which, and what of it.
@@ -37,12 +37,12 @@ impl Charges {
                 let amount = amount.map(|minor| json!({ "minor": minor, "currency": currency }));
                 let action =
                     json!({ "do": "settle-charge", "charge": number, "accept": true, "amount": amount });
-                ask(loaded, action)?;
+                ask(loaded, "rules", action)?;
                 println!("charge {number} goes to the PMS");
                 Ok(())
             }
             (None, Some(number)) => {
-                ask(loaded, json!({ "do": "settle-charge", "charge": number, "accept": false }))?;
+                ask(loaded, "rules", json!({ "do": "settle-charge", "charge": number, "accept": false }))?;
                 println!("charge {number} is declined");
                 Ok(())
             }
@@ -83,22 +83,6 @@ fn minor(text: &str, currency: Currency) -> anyhow::Result<i64> {
     }
     let minor: i64 = format!("{whole}{part:0<digits$}").parse().map_err(|_| wrong())?;
     if minor == 0 { Err(wrong()) } else { Ok(minor) }
-}
-
-/// Asks the running agent to do something.
-pub(super) fn ask(loaded: &Loaded, mut action: Value) -> Result<(), Failure> {
-    let Some(socket) = &loaded.config.api.socket else {
-        return Err(anyhow!("[api] names no socket, so the agent can't be asked").into());
-    };
-    if let Some(object) = action.as_object_mut() {
-        object.insert("key".to_owned(), json!(format!("rules-{}", Timestamp::now().as_microsecond())));
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let asked = runtime.block_on(Client::new(socket).post::<_, Accepted>("/api/commands", &action));
-    asked.map(drop).map_err(|error| match error {
-        error @ ClientError::NotRunning { .. } => Failure::NotRunning(error.into()),
-        error => Failure::Failed(error.into()),
-    })
 }
 
 #[cfg(test)]

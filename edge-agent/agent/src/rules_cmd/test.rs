@@ -23,7 +23,7 @@ pub(crate) struct Test {
     /// The rules that are tried, on top of the others.
     #[arg(long, value_hint = ValueHint::FilePath)]
     rules: Option<PathBuf>,
-    /// The configuration whose rules and firewall are the present ones; without it the standard rules.
+    /// The configuration whose rules and firewall are the present ones; without it those of the recorded day.
     #[arg(long, value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
     /// Only this room.
@@ -56,12 +56,16 @@ impl Test {
 
     /// What governs the house now, and what is tried.
     fn policies(&self, day: &Day) -> Result<(Policy, Option<Policy>), Vec<engawa_diag::Report>> {
-        let (mut files, arrival, firewall) = match &self.config {
-            Some(path) => {
+        let (mut files, arrival, firewall) = match (&self.config, &day.header.in_force) {
+            (Some(path), _) => {
                 let loaded = config::load(path)?;
                 (loaded.rules, loaded.config.rules.arrival_time, loaded.config.firewall)
             }
-            None => {
+            (None, Some(rules)) => (rules.files.clone(), rules.arrival_time, rules.firewall.clone()),
+            (None, None) => {
+                eprintln!(
+                    "engawa: this day does not say the rules of its house: the standard ones stand for the present ones"
+                );
                 let usual = rules::RulesConfig::default().arrival_time;
                 (vec![engawa_rules::standard().0], usual, FirewallConfig::default())
             }

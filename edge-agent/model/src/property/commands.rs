@@ -122,6 +122,11 @@ impl Property {
                 self.end_command(at, key, CommandOutcome::Done, out);
                 Ok(())
             }
+            Action::AskList { link, accept } => {
+                self.ask_list(at, link.as_ref(), *accept, out)?;
+                self.end_command(at, key, CommandOutcome::Done, out);
+                Ok(())
+            }
             Action::WakeUp { .. } | Action::CancelWakeUp { .. } | Action::WakeAnswered { .. } => {
                 self.wake_up_command(at, &command.action, out)?;
                 self.end_command(at, key, CommandOutcome::Done, out);

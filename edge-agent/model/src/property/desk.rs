@@ -15,7 +15,7 @@ use super::{Applied, Entity, Property};
 use crate::ids::{CommandKey, LinkId};
 use crate::{
     Action, BillItem, Change, CommandOutcome, DeskEvent, FoundGuest, Intent, Message, Money, Personal,
-    PmsDescription, PmsFact, PmsRequest, PostingState, RoomId, StayId, Timestamp,
+    PmsDescription, PmsFact, PmsRequest, RoomId, StayId, Timestamp,
 };
 use jiff::SignedDuration;
 use keys::KeyJob;
@@ -60,9 +60,9 @@ pub(super) struct Desk {
     pub(super) messages: BTreeMap<StayId, Vec<Message>>,
     bills: BTreeMap<StayId, Bill>,
     found: BTreeMap<CommandKey, (Timestamp, Found)>,
-    /// Key requests that wait for their encoder, by coder and workstation. They end with the link: the PMS waits no
+    /// Key requests that wait for their encoder, by PMS, coder and workstation. They end with the link: the PMS waits no
     /// longer.
-    keys: BTreeMap<String, KeyJob>,
+    keys: BTreeMap<keys::Slot, KeyJob>,
     /// Check-outs that the PMS has begun, and until when they are waited for.
     leaving: BTreeMap<StayId, (CommandKey, Timestamp)>,
     description: PmsDescription,
@@ -294,9 +294,8 @@ impl Property {
                 out.touched.insert(Entity::Command(key));
             }
         }
-        let settled = |state: PostingState| !matches!(state, PostingState::Pending | PostingState::InFlight);
         for posting in self.postings.values_mut() {
-            if posting.stay.as_ref() == Some(stay) && settled(posting.state) && posting.detail.forget() {
+            if posting.stay.as_ref() == Some(stay) && posting.state.is_settled() && posting.detail.forget() {
                 out.touched.insert(Entity::Posting(posting.number));
             }
         }
@@ -352,9 +351,12 @@ impl Property {
         kept.chain(self.desk.leaving.values().map(|(_, until)| *until)).chain(self.keys_wake()).min()
     }
 
-    /// What is about a room finds its PMS by that; a look-up goes to the first.
+    /// What is about a room finds its PMS by that; a look-up by what it looks for.
     fn ask_pms(&self, key: &CommandKey, request: PmsRequest, out: &mut Applied) {
-        let first = request.room().is_none().then(|| self.first_pms());
+        let first = match &request {
+            PmsRequest::FindGuests { query, .. } => Some(self.pms_for_query(query)),
+            _ => None,
+        };
         let intent = Intent::AskPms { key: key.clone(), request };
         out.intents.push(match first {
             Some(link) => Self::at_link(&link, intent),

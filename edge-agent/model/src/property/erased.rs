@@ -1,7 +1,8 @@
-//! A guest's personal data is erased while the guest may still be in the house: the stay goes on without it.
+//! A guest's personal data is erased while the guest may still be in the house: the stay goes on without it. What names
+//! somebody outside a stay, such as a look-up, is erased by its own time.
 
 use super::{Applied, Entity, Property};
-use crate::{Change, Erasure, ErasureReason, Timestamp};
+use crate::{Change, CommandOutcome, Erasure, ErasureReason, Timestamp};
 
 impl Property {
     pub(super) fn guest_erased(&mut self, at: Timestamp, erasure: &Erasure, out: &mut Applied) {
@@ -15,7 +16,42 @@ impl Property {
             out.touched.insert(Entity::Stay(erasure.stay.clone()));
             self.desk_forgets(at, &erasure.stay, out);
         }
+        if !self.stays.contains_key(&erasure.stay) {
+            self.forget_what_is_left(at, erasure, out);
+        }
         out.changes.push(Change::Erased { erasure: erasure.clone() });
+    }
+
+    /// Commands and settled charges of nobody in the house lose what names the guest.
+    fn forget_what_is_left(&mut self, at: Timestamp, erasure: &Erasure, out: &mut Applied) {
+        let stay = &erasure.stay;
+        let own = erasure.of_document();
+        let theirs = |record: &&mut super::CommandRecord| match own {
+            Some((kind, key)) => kind == "command" && record.command.key.as_str() == key,
+            None => record.command.action.news_of() == Some(stay),
+        };
+        let mut open = Vec::new();
+        for record in self.commands.values_mut().filter(theirs) {
+            let clean = record.command.action.without_personal();
+            if clean != record.command.action {
+                record.command.action = clean;
+                out.touched.insert(Entity::Command(record.command.key.clone()));
+                open.extend(record.ended.is_none().then(|| record.command.key.clone()));
+            }
+        }
+        for key in open {
+            let reason = "what it says of a guest was erased: its time is over".to_owned();
+            self.end_command(at, &key, CommandOutcome::Refused { reason }, out);
+        }
+        for posting in self.postings.values_mut() {
+            let theirs = match own {
+                Some((kind, key)) => kind == "posting" && posting.number.to_string() == key,
+                None => posting.stay.as_ref() == Some(stay),
+            };
+            if theirs && posting.state.is_settled() && posting.detail.forget() {
+                out.touched.insert(Entity::Posting(posting.number));
+            }
+        }
     }
 }
 
@@ -74,6 +110,36 @@ mod tests {
             signature: String::new(),
         };
         Fact::GuestErased { erasure }
+    }
+
+    #[test]
+    fn what_named_a_guest_outside_a_stay_ends_with_its_record() {
+        let mut property = property();
+        let ask = |key: &str, action| Fact::Asked {
+            command: Command { key: key.into(), source: CommandSource::Local, expires: None, action },
+        };
+        let amount = Some(Money { minor: 100, currency: Currency::new("EUR").unwrap() });
+        let call =
+            Call { dialled: Some(Personal::new("5551234".to_owned())), seconds: Some(60), pulses: None };
+        apply(&mut property, ask("c", Action::PostCall { room: "101".into(), amount, call }));
+        let report = RoomReport { note: Some(Personal::new("for Sato".to_owned())), ..RoomReport::default() };
+        apply(&mut property, ask("r", Action::RoomReport { room: "101".into(), report }));
+        let refused = Fact::PostingAnswered { number: PostingNumber(1), status: "NG".into(), text: None };
+        apply(&mut property, refused);
+        for document in ["command c", "posting 1", "command r"] {
+            let Fact::GuestErased { erasure } = erased(ErasureReason::Retention) else { unreachable!() };
+            let erasure = Erasure { stay: StayId::new(format!("\u{1}{document}")), ..erasure };
+            let applied = apply(&mut property, Fact::GuestErased { erasure });
+            assert!(!applied.touched.is_empty(), "{document}");
+        }
+        for entity in property.entities() {
+            let body = String::from_utf8(property.save(&entity).unwrap()).unwrap();
+            assert!(!body.contains("5551234") && !body.contains("Sato"), "{entity:?}: {body}");
+        }
+        let ended = &property.commands()[&"r".into()].ended;
+        assert!(
+            matches!(ended, Some((_, CommandOutcome::Refused { reason })) if reason.contains("its time is over"))
+        );
     }
 
     #[test]

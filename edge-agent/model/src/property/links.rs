@@ -18,6 +18,9 @@ pub(crate) struct LinkMeta {
     pub(crate) owed: Option<Owed>,
     pub(crate) resync_asked: Option<Timestamp>,
     pub(crate) resyncs_cut: u32,
+    /// Until when staff take a list's word for it, whoever it turns out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) list_accepted: Option<Timestamp>,
 }
 
 impl super::Meta {
@@ -102,6 +105,11 @@ impl Property {
         }
     }
 
+    /// The PMS of the house in order, and the rooms that are not the first one's: what [`Self::serve`] takes.
+    pub fn served(&self) -> (&[LinkId], &BTreeMap<RoomId, LinkId>) {
+        (&self.pms.ids, &self.pms.rooms)
+    }
+
     /// The PMS link that has `room`.
     pub fn pms_of(&self, room: &RoomId) -> &LinkId {
         self.pms.of_room(room)
@@ -112,7 +120,7 @@ impl Property {
         &self.resyncs
     }
 
-    /// The PMS that a request of the front desk goes to: that of its room; guests are looked up at the first.
+    /// The PMS that a request of the front desk goes to: that of its room; a name is looked up at the first.
     pub(super) fn link_for(&self, action: &crate::Action) -> LinkId {
         use crate::Action;
         match action {
@@ -123,8 +131,15 @@ impl Property {
             | Action::AskBill { room, .. }
             | Action::RemoteCheckOut { room, .. }
             | Action::Locate { room, .. } => self.pms.of_room(room).clone(),
+            Action::FindGuests { query, .. } => self.pms_for_query(query),
             _ => self.first_pms(),
         }
+    }
+
+    /// A look-up by one of the house's rooms goes to that room's PMS, any other to the first.
+    pub(super) fn pms_for_query(&self, query: &crate::Personal<String>) -> LinkId {
+        let room = RoomId::from(query.reveal().trim());
+        if self.rooms.contains_key(&room) { self.pms.of_room(&room).clone() } else { self.first_pms() }
     }
 
     /// The PMS that has the rooms which name none.

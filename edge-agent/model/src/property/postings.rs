@@ -38,6 +38,13 @@ pub enum PostingState {
     Doubtful,
 }
 
+impl PostingState {
+    /// True once nothing more of it goes to the PMS by itself.
+    pub fn is_settled(self) -> bool {
+        !matches!(self, Self::Pending | Self::InFlight)
+    }
+}
+
 /// A charge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Posting {

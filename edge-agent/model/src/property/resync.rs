@@ -1,13 +1,15 @@
 //! The PMS's list of the house (DR, DS, DE), applied as a difference.
 //!
 //! Nobody is turned out while a list is running; who is missing at its end is checked out, once. A list
-//! that was cut proves nobody's absence and is asked for again. Each PMS has lists of its own: one proves nothing of the
+//! that was cut proves nobody's absence and is asked for again. One that would empty most of the house ([`ListGuard`]) turns
+//! nobody out until staff say that it is right; that it comes a second time proves nothing, for a PMS that has lost its
+//! data, or is the wrong hotel's, says the same as often as it is asked. Each PMS has lists of its own: one proves nothing of the
 //! others' guests.
 
 use super::links::further;
 use super::{Applied, Entity, Property};
 use crate::ids::LinkId;
-use crate::{Change, Intent, StayEnd, StayId, Timestamp};
+use crate::{AlertKind, Change, Intent, StayEnd, StayId, Timestamp};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -17,6 +19,33 @@ const LONGEST: SignedDuration = SignedDuration::from_mins(15);
 
 /// A list that breaks this often in a row is asked for at the ordinary interval only.
 const PROMPT_RETRIES: u32 = 3;
+
+/// How long staff's word counts for the list that they have asked for.
+const ACCEPTED_FOR: SignedDuration = SignedDuration::from_mins(30);
+
+/// When a complete list of a PMS is not acted upon before staff have said that it is right: where it would check out more
+/// than `percent` of at least `at_least` stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListGuard {
+    /// A house, or a PMS's part of it, with fewer stays is small enough to empty by itself.
+    pub at_least: u32,
+    /// 1 to 100; 100 believes every list.
+    pub percent: u8,
+}
+
+impl Default for ListGuard {
+    fn default() -> Self {
+        Self { at_least: 10, percent: 50 }
+    }
+}
+
+impl ListGuard {
+    /// True where a list that does not name `missing` of `stays` is not to be believed unasked.
+    pub fn doubts(self, missing: usize, stays: usize) -> bool {
+        stays >= self.at_least as usize && missing * 100 > stays * usize::from(self.percent)
+    }
+}
 
 /// A list that is running.
 #[derive(Clone, Debug)]
@@ -59,6 +88,42 @@ impl Property {
         for link in self.pms.ids() {
             self.owe(&link, Owed::Asked, out);
         }
+    }
+
+    /// From now on lists are believed as `guard` says.
+    pub fn guard_lists(&mut self, guard: ListGuard) {
+        self.list_guard = guard;
+    }
+
+    /// How lists are believed.
+    pub fn list_guard(&self) -> ListGuard {
+        self.list_guard
+    }
+
+    /// Staff ask one PMS for its list, or all, and may say beforehand that it is right.
+    pub(super) fn ask_list(
+        &mut self,
+        at: Timestamp,
+        link: Option<&LinkId>,
+        accept: bool,
+        out: &mut Applied,
+    ) -> Result<(), String> {
+        let links = match link {
+            Some(link) if self.pms.has(link) => vec![link.clone()],
+            Some(link) => {
+                let known: Vec<&str> = self.pms.all().map(LinkId::as_str).collect();
+                return Err(format!("there is no PMS link `{link}`, only {}", known.join(", ")));
+            }
+            None => self.pms.ids(),
+        };
+        for link in links {
+            if accept {
+                self.meta.of_mut(&link).list_accepted = at.checked_add(ACCEPTED_FOR).ok();
+                out.touched.insert(Entity::Meta);
+            }
+            self.owe(&link, Owed::Asked, out);
+        }
+        Ok(())
     }
 
     pub(super) fn pms_link_up(&mut self, link: &LinkId) {
@@ -146,13 +211,28 @@ impl Property {
         let of_link = self.stays.values().filter(|stay| self.pms.of_room(&stay.room) == link);
         let missing: Vec<StayId> =
             of_link.filter(|stay| !resync.seen.contains(&stay.id)).map(|stay| stay.id.clone()).collect();
-        for stay in missing {
-            self.check_out(at, &stay, StayEnd::MissingInList, out);
+        let stays = self.stays.values().filter(|stay| self.pms.of_room(&stay.room) == link).count();
+        let accepted = self.meta.of(link).list_accepted.is_some_and(|until| at <= until);
+        let doubted = !accepted && self.list_guard.doubts(missing.len(), stays);
+        if doubted {
+            let text = format!(
+                "the list of {link} would check out {} of {stays} stays: nobody is. Where it is right, say `engawa pms resync \
+                 --accept {link}`",
+                missing.len()
+            );
+            self.raise_once(at, AlertKind::ListDoubted, link.as_str(), &text, out);
+        } else {
+            for stay in missing {
+                self.check_out(at, &stay, StayEnd::MissingInList, out);
+            }
+            self.clear(AlertKind::ListDoubted, link.as_str(), out);
         }
-        self.meta.of_mut(link).resyncs_cut = 0;
+        let meta = self.meta.of_mut(link);
+        meta.resyncs_cut = 0;
+        meta.list_accepted = None;
         out.touched.insert(Entity::Meta);
         out.changes.push(Change::Resync {
-            phase: "done".to_owned(),
+            phase: if doubted { "doubted" } else { "done" }.to_owned(),
             listed: Some(u32::try_from(resync.seen.len()).unwrap_or(u32::MAX)),
             link: self.pms.in_rows(link),
         });

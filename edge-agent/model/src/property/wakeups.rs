@@ -262,7 +262,11 @@ impl Property {
                     self.tell_wake_up(id, WakeWord::Unanswered, out);
                 }
                 _ => {
-                    if self.wakes.get(id).is_some_and(|call| call.untold.is_some()) {
+                    if self
+                        .wakes
+                        .get(id)
+                        .is_some_and(|call| call.untold.is_some_and(|word| word != WakeWord::Asked))
+                    {
                         self.count("wake-up-untold");
                     }
                     self.wakes.forget(id);
@@ -377,7 +381,9 @@ impl Property {
     /// What is to be told of a call, while the PMS can hear it.
     fn word(&self, id: WakeId) -> Option<Intent> {
         let call = self.wakes.get(id)?;
-        let word = call.untold.filter(|_| self.takes_records(self.pms.of_room(&call.room)))?;
+        // A call that has ended before the PMS heard of it is none to it; it is told where the guest comes back in time.
+        let news = |word: &WakeWord| *word != WakeWord::Asked || call.state.is_open();
+        let word = call.untold.filter(news).filter(|_| self.takes_records(self.pms.of_room(&call.room)))?;
         Some(Intent::TellWakeUp { id, room: call.room.clone(), at: call.at, time: call.time.clone(), word })
     }
 
@@ -484,6 +490,7 @@ impl Property {
             });
             self.wakes.schedule(id, due);
             self.tell_change(id, out);
+            out.intents.extend(self.word(id));
         }
     }
 }

@@ -8,7 +8,7 @@
 mod shapes;
 
 use super::config::{ApaleoConfig, OfHouse};
-use super::guests::{self, Known, MOST_STAYS, Present};
+use super::guests::{self, Arrivals, Due, Known, MOST_STAYS, Present};
 use super::request::{basic, segment, with_query};
 use super::{Answer, Fault, HostedPms, Job, Limit, Outcome, Posting, Request, Secret, Step};
 use engawa_model::{Fact, GuestRecord, RoomId, StayId, Timestamp};
@@ -34,6 +34,7 @@ pub struct Apaleo {
     house: OfHouse,
     token: Option<(Secret, Timestamp)>,
     units: BTreeMap<RoomId, String>,
+    arrivals: Arrivals,
     doing: Doing,
 }
 
@@ -54,19 +55,32 @@ struct Gather {
     units: BTreeMap<RoomId, String>,
     found: BTreeMap<String, Reservation>,
     missing: Vec<String>,
+    /// When a reservation begins that is told as expected.
+    due_between: (Timestamp, Timestamp),
+    due: BTreeMap<String, Reservation>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Units,
     Stays,
+    /// Those that are expected; of a list only.
+    Due,
     Missing,
 }
 
 impl Apaleo {
     /// The adapter of one house.
     pub fn new(config: ApaleoConfig, secret: Secret, house: OfHouse) -> Self {
-        Self { config, secret, house, token: None, units: BTreeMap::new(), doing: Doing::Nothing }
+        Self {
+            config,
+            secret,
+            house,
+            token: None,
+            units: BTreeMap::new(),
+            arrivals: Arrivals::default(),
+            doing: Doing::Nothing,
+        }
     }
 
     fn url(&self, path: &str) -> String {
@@ -97,6 +111,15 @@ impl Apaleo {
                 let url = with_query(&self.url("booking/v1/reservations"), &fields);
                 Request::get("booking/reservations", url)
             }
+            Phase::Due => {
+                let (from, to) = gather.due_between;
+                let (from, to) = (from.to_string(), to.to_string());
+                let mut fields = vec![("propertyIds", property), ("status", "Confirmed")];
+                fields.extend([("dateFilter", "Arrival"), ("from", from.as_str()), ("to", to.as_str())]);
+                fields.extend(paged);
+                let url = with_query(&self.url("booking/v1/reservations"), &fields);
+                Request::get("booking/reservations", url)
+            }
             Phase::Missing => {
                 let id = gather.missing.last()?;
                 let url = self.url(&format!("booking/v1/reservations/{}", segment(id)));
@@ -119,6 +142,12 @@ impl Apaleo {
                 gather.found.extend(page.reservations.into_iter().map(|one| (one.id.clone(), one)));
                 ("booking/reservations", count)
             }
+            Phase::Due => {
+                let page: Reservations = list(answer, "booking/reservations")?;
+                let count = page.reservations.len();
+                gather.due.extend(page.reservations.into_iter().map(|one| (one.id.clone(), one)));
+                ("booking/reservations", count)
+            }
             Phase::Missing => {
                 // 404: it is not there at all, so nobody of it is in the house.
                 if answer.status != 404 {
@@ -129,7 +158,7 @@ impl Apaleo {
                 ("booking/reservation", 0)
             }
         };
-        if gather.page > MOST_PAGES || gather.found.len() > MOST_STAYS {
+        if gather.page > MOST_PAGES || gather.found.len() + gather.due.len() > MOST_STAYS {
             return Err(Fault::Senseless { operation, why: "the list has no end" });
         }
         if count >= PAGE {
@@ -138,6 +167,7 @@ impl Apaleo {
             gather.page = 1;
             gather.phase = match (gather.phase, gather.between.is_none()) {
                 (Phase::Units, _) => Phase::Stays,
+                (Phase::Stays, true) => Phase::Due,
                 _ => Phase::Missing,
             };
             if gather.phase == Phase::Missing && gather.between.is_none() {
@@ -175,6 +205,13 @@ impl Apaleo {
         }
         if whole {
             facts.extend(self.house.guests.list(present, &left));
+            let due = gather.due.into_values().filter_map(|one| {
+                let room = RoomId::new(one.unit?.name);
+                let date = guests::day(one.arrival, &self.house.zone);
+                Some((StayId::new(one.id), Due { room, date, eta: one.arrival, vip: None }))
+            });
+            let due: BTreeMap<StayId, Due> = due.collect();
+            facts.extend(self.arrivals.replace(due, &self.house.guests));
         } else {
             for stay in &left {
                 facts.extend(self.house.guests.gone(stay));
@@ -299,7 +336,7 @@ impl HostedPms for Apaleo {
         }
     }
 
-    fn start(&mut self, _: Timestamp, job: &Job) -> Result<Step, Fault> {
+    fn start(&mut self, now: Timestamp, job: &Job) -> Result<Step, Fault> {
         let (doing, request) = match job {
             Job::Open => {
                 let path = format!("inventory/v1/properties/{}", segment(&self.config.property));
@@ -320,6 +357,11 @@ impl HostedPms for Apaleo {
                     units: BTreeMap::new(),
                     found: BTreeMap::new(),
                     missing: Vec::new(),
+                    due_between: (
+                        now.checked_sub(guests::LATE).unwrap_or(now),
+                        now.checked_add(guests::AHEAD).unwrap_or(now),
+                    ),
+                    due: BTreeMap::new(),
                 };
                 // The first phase always asks.
                 let Some(request) = self.gather_next(&gather) else {

@@ -2,6 +2,7 @@
 
 use crate::codec::{mask_card_numbers, plain};
 use engawa_model::{Date, Fact, GuestRecord, Personal, Presence, RoomFlags, RoomId, StayId, Timestamp};
+use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 
@@ -40,13 +41,21 @@ impl Guests {
         self.0.get(stay)
     }
 
-    /// The only stay in `room`; `None` where there is none, or several.
+    /// The only reservation in `room`; `None` where there is none, or several. Who accompanies somebody is none.
     pub fn only_in(&self, room: &RoomId) -> Option<&StayId> {
-        let mut in_room = self.0.iter().filter(|(_, known)| known.room == *room);
+        let mut in_room = self.0.iter().filter(|(stay, known)| known.room == *room && !is_companion(stay));
         match (in_room.next(), in_room.next()) {
             (Some((stay, _)), None) => Some(stay),
             _ => None,
         }
+    }
+
+    /// Those who accompany the guest of `stay`.
+    pub(super) fn companions(&self, stay: &StayId) -> Vec<StayId> {
+        let theirs = |one: &&StayId| {
+            one.as_str().strip_prefix(stay.as_str()).is_some_and(|rest| rest.starts_with(COMPANION))
+        };
+        self.0.keys().filter(theirs).cloned().collect()
     }
 
     /// Those of which `listed` says nothing.
@@ -81,6 +90,66 @@ impl Guests {
     pub(super) fn gone(&mut self, stay: &StayId) -> Option<Fact> {
         let known = self.0.remove(stay)?;
         Some(Fact::GuestGone { room: known.room, stay: Some(stay.clone()), listed: false })
+    }
+}
+
+/// Between a reservation's number and that of whoever accompanies its guest: a stay of its own in the same room.
+const COMPANION: char = '+';
+
+/// The stay of somebody who accompanies the guest of `reservation`.
+pub(super) fn companion(reservation: &str, person: &str) -> StayId {
+    StayId::new(format!("{reservation}{COMPANION}{person}"))
+}
+
+/// The reservation of a stay, also of somebody who accompanies its guest.
+pub(super) fn reservation(stay: &StayId) -> &str {
+    stay.as_str().split_once(COMPANION).map_or(stay.as_str(), |(reservation, _)| reservation)
+}
+
+fn is_companion(stay: &StayId) -> bool {
+    reservation(stay) != stay.as_str()
+}
+
+/// How far ahead reservations are told as expected: today's and tomorrow's guests, in any zone.
+pub(super) const AHEAD: SignedDuration = SignedDuration::from_hours(48);
+/// A guest whose time is over is still expected this long: guests are late.
+pub(super) const LATE: SignedDuration = SignedDuration::from_hours(12);
+
+/// A reservation that is due and has a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) room: RoomId,
+    pub(super) date: Option<Date>,
+    /// When, where the system tells a time.
+    pub(super) eta: Option<Timestamp>,
+    pub(super) vip: Option<String>,
+}
+
+/// Who is expected, as it was last told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Arrivals(BTreeMap<StayId, Due>);
+
+impl Arrivals {
+    /// `due` are all that are expected now: what differs is told, but of who is in the house the house knows by itself. No
+    /// name is among it: nobody is here yet.
+    pub(super) fn replace(&mut self, due: BTreeMap<StayId, Due>, guests: &Guests) -> Vec<Fact> {
+        let mut facts: Vec<Fact> = self
+            .0
+            .keys()
+            .filter(|stay| !due.contains_key(*stay) && guests.get(stay).is_none())
+            .map(|stay| Fact::ArrivalCancelled { stay: stay.clone() })
+            .collect();
+        for (stay, one) in due.iter().filter(|(stay, one)| self.0.get(*stay) != Some(*one)) {
+            facts.push(Fact::ArrivalExpected {
+                stay: stay.clone(),
+                room: one.room.clone(),
+                date: one.date,
+                eta: one.eta,
+                vip: one.vip.clone(),
+            });
+        }
+        self.0 = due;
+        facts
     }
 }
 
@@ -125,6 +194,31 @@ mod tests {
             let money = Money { minor, currency: Currency::new(code).unwrap() };
             assert_eq!(serde_json::json!(decimal(&money)).to_string(), want);
         }
+    }
+
+    #[test]
+    fn what_is_expected_is_told_where_it_differs() {
+        let due = |room: &str| Due { room: RoomId::from(room), date: None, eta: None, vip: None };
+        let mut arrivals = Arrivals::default();
+        let both = [(StayId::from("a"), due("101")), (StayId::from("b"), due("102"))];
+        assert_eq!(arrivals.replace(both.clone().into(), &Guests::default()).len(), 2);
+        assert_eq!(arrivals.replace(both.into(), &Guests::default()), []);
+        let facts = arrivals.replace([(StayId::from("b"), due("103"))].into(), &Guests::default());
+        assert_eq!(facts[0], Fact::ArrivalCancelled { stay: "a".into() });
+        assert!(matches!(&facts[1], Fact::ArrivalExpected { room, .. } if room.as_str() == "103"));
+        assert_eq!(facts.len(), 2);
+        let here = Guests::remembered([(StayId::from("b"), RoomId::from("103"))]);
+        assert_eq!(arrivals.replace(BTreeMap::new(), &here), [], "who has come is not cancelled");
+    }
+
+    #[test]
+    fn a_companion_is_found_by_the_reservation_and_is_not_who_is_charged() {
+        let with = companion("a", "k");
+        let rooms = [(StayId::from("a"), "101"), (with.clone(), "101"), (StayId::from("ab"), "102")];
+        let guests = Guests::remembered(rooms.map(|(stay, room)| (stay, RoomId::from(room))));
+        assert_eq!(guests.companions(&"a".into()), vec![with.clone()]);
+        assert_eq!((reservation(&with), reservation(&"ab".into())), ("a", "ab"));
+        assert_eq!(guests.only_in(&RoomId::from("101")), Some(&StayId::from("a")));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct Listed {
     pub from: Timestamp,
     /// ... until here.
     pub until: Timestamp,
+    /// True where the list names the time of arrival, and not its day alone.
+    pub timed: bool,
     /// The guest.
     pub guest: GuestRecord,
 }
@@ -163,6 +165,10 @@ enum When {
 }
 
 impl When {
+    fn is_timed(self) -> bool {
+        !matches!(self, Self::Day(_))
+    }
+
     fn instant(self, reading: &Reading, usual: Time) -> Option<Timestamp> {
         match self {
             Self::Day(day) => reading.instant(day.to_datetime(usual)),

@@ -302,7 +302,10 @@ impl Machine {
                 });
             }
             Intent::SendRoomStatus { key, room, status } if self.up => {
-                if self.statuses.len() >= MOST_STATUSES {
+                let current = self.current.as_ref().and_then(|current| current.key.as_ref());
+                if current == Some(key) || self.statuses.iter().any(|(waits, ..)| waits == key) {
+                    // After each list the house tells again what has not ended: it is on its way.
+                } else if self.statuses.len() >= MOST_STATUSES {
                     let reason = "too many statuses wait for the PMS".to_owned();
                     self.observe(Fact::StatusRefused { key: key.clone(), reason });
                 } else {

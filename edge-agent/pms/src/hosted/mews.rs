@@ -1,7 +1,8 @@
 //! Mews, by its Connector API (docs.mews.com/connector-api).
 //!
 //! Tokens go in each request's body. Lists have cursors. A stay is a reservation that is `Started` and has a room; its
-//! name is that of the account which owns it. Charges are orders whose item carries our identifier
+//! name is that of the account which owns it. Each companion is a stay of its own in the same room, `reservation+customer`.
+//! Confirmed reservations with a room are told as expected. Charges are orders whose item carries our identifier
 //! (`ExternalIdentifier`), by which it is found among the order items of its service. The WebSocket's events are hints.
 //!
 //! Never: `Processed` read as "in the house" (it is "checked out"); a list believed whose missing guests were not asked
@@ -37,6 +38,7 @@ pub struct Mews {
     house: OfHouse,
     rooms: BTreeMap<String, RoomId>,
     gross: bool,
+    arrivals: guests::Arrivals,
     doing: Doing,
 }
 
@@ -53,7 +55,16 @@ enum Doing {
 impl Mews {
     /// The adapter of one house.
     pub fn new(config: MewsConfig, client: Secret, access: Secret, house: OfHouse) -> Self {
-        Self { config, client, access, house, rooms: BTreeMap::new(), gross: true, doing: Doing::Nothing }
+        Self {
+            config,
+            client,
+            access,
+            house,
+            rooms: BTreeMap::new(),
+            gross: true,
+            arrivals: guests::Arrivals::default(),
+            doing: Doing::Nothing,
+        }
     }
 
     fn call(&self, operation: &'static str, mut body: Value) -> Request {
@@ -96,7 +107,7 @@ impl Mews {
         let mut body = json!({
             "ServiceId": service,
             "AccountId": account,
-            "LinkedReservationId": stay,
+            "LinkedReservationId": guests::reservation(stay),
             "Items": [item],
         });
         if let Some(enterprise) = &self.config.enterprise {
@@ -156,7 +167,7 @@ impl HostedPms for Mews {
         Limit { requests: 150, seconds: 30 }
     }
 
-    fn start(&mut self, _: Timestamp, job: &Job) -> Result<Step, Fault> {
+    fn start(&mut self, now: Timestamp, job: &Job) -> Result<Step, Fault> {
         let (doing, request) = match job {
             Job::Open => {
                 let mut body = json!({});
@@ -181,6 +192,12 @@ impl HostedPms for Mews {
                     pages: 0,
                     cursor: None,
                     rooms: BTreeMap::new(),
+                    due_between: (
+                        now.checked_sub(guests::LATE).unwrap_or(now),
+                        now.checked_add(guests::AHEAD).unwrap_or(now),
+                    ),
+                    due: BTreeMap::new(),
+                    companions: BTreeMap::new(),
                     found: BTreeMap::new(),
                     ids: Vec::new(),
                     customers: BTreeMap::new(),

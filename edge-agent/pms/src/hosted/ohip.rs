@@ -12,10 +12,10 @@ mod shapes;
 mod stream;
 
 use super::config::{OfHouse, OhipConfig};
-use super::guests::{self, Known, MOST_STAYS, Present};
+use super::guests::{self, Arrivals, Due, Known, MOST_STAYS, Present};
 use super::request::{basic, segment, with_query};
 use super::{Answer, Fault, Feed, Heard, HostedPms, Job, Limit, Outcome, Posting, Request, Secret, Step};
-use engawa_model::{Fact, GuestRecord, RoomId, StayId, Timestamp};
+use engawa_model::{Date, Fact, GuestRecord, RoomId, StayId, Timestamp};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use shapes::{Guest, Page, Reservation, Reservations, Token};
@@ -35,6 +35,7 @@ pub struct Ohip {
     house: OfHouse,
     token: Option<(Secret, Timestamp)>,
     stream: Option<Stream>,
+    arrivals: Arrivals,
     doing: Doing,
 }
 
@@ -54,13 +55,26 @@ struct Gather {
     pages: u32,
     missing: Option<Vec<String>>,
     found: BTreeMap<String, Reservation>,
+    /// Arrivals of these days come last, where the whole house is told; then none.
+    due_days: Option<(Date, Date)>,
+    /// True once they are asked for.
+    asks_due: bool,
+    due: BTreeMap<String, Reservation>,
 }
 
 impl Ohip {
     /// The adapter of one house.
     pub fn new(config: OhipConfig, secret: Secret, house: OfHouse) -> Self {
         let stream = config.chain.as_deref().map(|chain| Stream::new(chain, &config.hotel));
-        Self { config, secret, house, token: None, stream, doing: Doing::Nothing }
+        Self {
+            config,
+            secret,
+            house,
+            token: None,
+            stream,
+            arrivals: Arrivals::default(),
+            doing: Doing::Nothing,
+        }
     }
 
     fn url(&self, module: &str, path: &str) -> String {
@@ -71,10 +85,15 @@ impl Ohip {
     fn gather_next(&self, gather: &Gather) -> Option<Request> {
         let offset = gather.offset.to_string();
         let limit = PAGE.to_string();
+        let days;
         let mut fields = vec![("limit", limit.as_str()), ("offset", offset.as_str())];
         match &gather.missing {
             None => fields.push(("searchType", "InHouse")),
-            Some(ids) if ids.is_empty() => return None,
+            Some(ids) if ids.is_empty() => {
+                let (from, to) = gather.due_days.filter(|_| gather.asks_due)?;
+                days = (from.to_string(), to.to_string());
+                fields.extend([("arrivalStartDate", days.0.as_str()), ("arrivalEndDate", days.1.as_str())]);
+            }
             Some(ids) => {
                 fields.extend(ids.iter().take(CHUNK).map(|id| ("reservationIdList", id.as_str())));
             }
@@ -97,9 +116,16 @@ impl Ohip {
             let Some(number) = one.number().map(str::to_owned) else {
                 return Err(Fault::Senseless { operation, why: "a reservation has no number" });
             };
-            gather.found.insert(number, one);
+            if gather.asks_due {
+                gather.due.insert(number, one)
+            } else {
+                gather.found.insert(number, one)
+            };
         }
-        if gather.pages > MOST_PAGES || gather.found.len() > MOST_STAYS || (page.has_more && count == 0) {
+        if gather.pages > MOST_PAGES
+            || gather.found.len() + gather.due.len() > MOST_STAYS
+            || (page.has_more && count == 0)
+        {
             return Err(Fault::Senseless { operation, why: "the list has no end" });
         }
         if page.has_more {
@@ -107,6 +133,7 @@ impl Ohip {
         } else {
             gather.offset = 0;
             match &mut gather.missing {
+                _ if gather.asks_due => gather.due_days = None,
                 Some(ids) => drop(ids.drain(..ids.len().min(CHUNK))),
                 None => {
                     let listed: Vec<StayId> =
@@ -118,6 +145,8 @@ impl Ohip {
                 }
             }
         }
+        let none_missing = gather.missing.as_ref().is_some_and(Vec::is_empty);
+        gather.asks_due |= gather.whole && none_missing;
         match self.gather_next(&gather) {
             Some(request) => {
                 self.doing = Doing::Gathering(gather);
@@ -143,6 +172,14 @@ impl Ohip {
         }
         if gather.whole {
             facts.extend(self.house.guests.list(present, &left));
+            let due =
+                gather.due.into_iter().filter(|(_, one)| one.is_expected()).filter_map(|(number, one)| {
+                    let stay = one.room_stay?;
+                    let room = RoomId::new(stay.room_id?);
+                    Some((StayId::new(number), Due { room, date: stay.arrival_date, eta: None, vip: None }))
+                });
+            let due: BTreeMap<StayId, Due> = due.collect();
+            facts.extend(self.arrivals.replace(due, &self.house.guests));
         } else {
             for stay in &left {
                 facts.extend(self.house.guests.gone(stay));
@@ -270,7 +307,7 @@ impl HostedPms for Ohip {
         }
     }
 
-    fn start(&mut self, _: Timestamp, job: &Job) -> Result<Step, Fault> {
+    fn start(&mut self, now: Timestamp, job: &Job) -> Result<Step, Fault> {
         let refused = |status, reason| Ok(Step::Done(Outcome::Refused { status, reason }));
         let (doing, request) = match job {
             Job::Open => {
@@ -281,7 +318,18 @@ impl HostedPms for Ohip {
             }
             Job::List | Job::Changes { .. } => {
                 let whole = *job == Job::List;
-                let gather = Gather { whole, offset: 0, pages: 0, missing: None, found: BTreeMap::new() };
+                let day = |at: Option<Timestamp>| guests::day(at, &self.house.zone);
+                let days = day(Some(now)).zip(day(now.checked_add(SignedDuration::from_hours(24)).ok()));
+                let gather = Gather {
+                    whole,
+                    offset: 0,
+                    pages: 0,
+                    missing: None,
+                    found: BTreeMap::new(),
+                    due_days: days.filter(|_| whole),
+                    asks_due: false,
+                    due: BTreeMap::new(),
+                };
                 // The first phase always asks.
                 let Some(request) = self.gather_next(&gather) else {
                     return Ok(Step::Done(Outcome::Told(Vec::new())));

@@ -158,7 +158,8 @@ pub(super) fn meaning(record: &Record, config: &PmsConfig) -> Option<Meaning> {
         }
         "KR" | "KM" | "KD" | "KZ" => match key_request(record) {
             Ok(request) => {
-                let served = config.encoders.contains(&request.coder);
+                let own = super::naming::own_encoder(config.name.as_deref(), &request.coder);
+                let served = config.encoders.contains(own);
                 told(PmsFact::KeyAsked { request, served })
             }
             Err(why) => Meaning::Refused(why),

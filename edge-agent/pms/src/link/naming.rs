@@ -47,6 +47,12 @@ pub fn link_id(name: Option<&str>) -> LinkId {
     name.map_or_else(|| LinkId::from(PMS_LINK), |name| LinkId::new(format!("{PMS_LINK}-{name}")))
 }
 
+/// The encoder as the PMS calls it, of what it is called in the house.
+pub(super) fn own_encoder<'a>(name: Option<&str>, coder: &'a str) -> &'a str {
+    let own = name.and_then(|name| coder.strip_prefix(name)).and_then(|rest| rest.strip_prefix(SEPARATOR));
+    own.unwrap_or(coder)
+}
+
 impl Naming {
     pub(super) fn new(name: Option<&str>, rooms: RoomNumbers) -> Self {
         Self { link: link_id(name), prefix: name.map(|name| format!("{name}{SEPARATOR}")), rooms }
@@ -65,7 +71,8 @@ impl Naming {
             Some(match field {
                 "RN" | "RO" => self.room_in(value),
                 "SI" => value.split(';').map(|room| self.room_in(room)).collect::<Vec<_>>().join(";"),
-                "G#" => format!("{}{value}", self.prefix.as_deref().unwrap_or_default()),
+                // Encoders as reservations: two PMS may call one of theirs alike.
+                "G#" | "KC" => format!("{}{value}", self.prefix.as_deref().unwrap_or_default()),
                 _ => value.to_owned(),
             })
         })
@@ -78,9 +85,11 @@ impl Naming {
             return record;
         }
         renamed(&record, |field, value| match field {
-            "RN" | "RO" => Some(self.room_out(value)),
+            // What is searched for (PI) may be a room, by the house's name of it.
+            "RN" | "RO" | "PI" => Some(self.room_out(value)),
             "SI" => Some(value.split(';').map(|room| self.room_out(room)).collect::<Vec<_>>().join(";")),
             "G#" => self.stay_out(value),
+            "KC" => Some(self.own(value).to_owned()),
             _ => Some(value.to_owned()),
         })
     }
@@ -111,11 +120,13 @@ impl Naming {
         self.rooms.outward.get(id).cloned().unwrap_or_else(|| id.to_owned())
     }
 
+    /// The PMS's own name of what the house calls by the link's name and it.
+    fn own<'a>(&self, name: &'a str) -> &'a str {
+        self.prefix.as_deref().and_then(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
+    }
+
     fn stay_out(&self, stay: &str) -> Option<String> {
-        let number = match &self.prefix {
-            Some(prefix) => stay.strip_prefix(prefix.as_str()).unwrap_or(stay),
-            None => stay,
-        };
+        let number = self.own(stay);
         (!number.starts_with(BY_ROOM)).then(|| number.to_owned())
     }
 }
@@ -163,6 +174,21 @@ mod tests {
         assert_eq!(shown(&naming.inward(suite)), "KR|RNV12|SIV12;V13|");
         let posting = Record::new("PS").with("RN", "V12").with("G#", "villas:4711");
         assert_eq!(shown(&naming.outward(posting)), "PS|RN12|G#4711|");
+        // A look-up by the house's room, by a name, and an encoder: the record goes out as the PMS has it.
+        for (query, want) in [("V12", "12"), ("Sato", "Sato"), ("101", "101")] {
+            assert_eq!(shown(&naming.outward(Record::new("PR").with("PI", query))), format!("PR|PI{want}|"));
+        }
+        let key = naming.inward(Record::new("KR").with("KC", "1").with("RN", "12"));
+        assert_eq!(shown(&key), "KR|KCvillas:1|RNV12|");
+        assert_eq!(shown(&naming.outward(key)), "KR|KC1|RN12|");
+        assert_eq!(
+            (
+                own_encoder(Some("villas"), "villas:1"),
+                own_encoder(Some("villas"), "1"),
+                own_encoder(None, "1")
+            ),
+            ("1", "1", "1")
+        );
         let told = naming.told(Fact::ResyncBegun);
         assert_eq!(told, Fact::AtLink { link: "pms-villas".into(), what: Box::new(Fact::ResyncBegun) });
         let up = Fact::Link { link: PMS_LINK.into(), up: true, detail: "alive".into() };

@@ -86,8 +86,12 @@ impl Hotel for Apaleo {
                 let wanted = |one: &&Value| match asked.field("dateFilter") {
                     None => one["status"] == asked.field("status").unwrap(),
                     Some(filter) => {
-                        assert_eq!(filter, "Modification");
-                        let at = time(one["modified"].as_str().unwrap());
+                        let at = match filter {
+                            "Modification" => time(one["modified"].as_str().unwrap()),
+                            "Arrival" if one["status"] != asked.field("status").unwrap() => return false,
+                            "Arrival" => time(one["arrival"].as_str().unwrap()),
+                            other => panic!("{other}"),
+                        };
                         time(asked.field("from").unwrap()) <= at && at <= time(asked.field("to").unwrap())
                     }
                 };
@@ -198,5 +202,38 @@ async fn a_lost_answer_to_a_charge_is_never_a_second_charge() {
     assert_eq!(house.until("told", |house| house.outcome("s")).await, CommandOutcome::Done);
     let patch = json!([{ "op": "replace", "path": "/condition", "value": "CleanToBeInspected" }]);
     assert_eq!(vendor.hotel(|hotel| hotel.patches.clone()), [("MUC-0".to_owned(), patch)]);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn who_comes_tomorrow_is_expected_until_it_is_cancelled() {
+    let vendor = hotel(3).await;
+    let mut house = house(&vendor, 3, 120);
+    let now = house.clock.start_time();
+    vendor.hotel(|hotel| {
+        hotel.check_in(0, 0, "Sato", now);
+        for (n, arrival) in [(1, "2026-07-16T16:00:00+02:00"), (2, "2026-07-20T16:00:00+02:00")] {
+            hotel.check_in(n, n, "Mori", now);
+            hotel.state(n, "Confirmed", now);
+            hotel.reservations.last_mut().unwrap()["arrival"] = json!(arrival);
+        }
+    });
+    house.start();
+    house.up().await;
+    house.look(|property| {
+        let expected: Vec<_> = property.arrivals().values().collect();
+        let [arrival] = expected.as_slice() else { panic!("{expected:?}") };
+        assert_eq!(
+            (arrival.room.as_str(), arrival.eta.unwrap().to_string().as_str()),
+            ("102", "2026-07-16T14:00:00Z")
+        );
+    });
+    vendor.hotel(|hotel| hotel.state(1, "Canceled", house.clock_now()));
+    house.ask("list", Action::Resync);
+    house
+        .until("nobody is expected", |house| {
+            house.look(|property| property.arrivals().is_empty()).then_some(())
+        })
+        .await;
     house.stop().await;
 }

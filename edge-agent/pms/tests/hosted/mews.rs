@@ -15,6 +15,7 @@ const SECRET: &str = "client-E0D4\naccess-C66E\n";
 pub(crate) struct Mews {
     reservations: Vec<Value>,
     customers: Vec<Value>,
+    companionships: Vec<Value>,
     resources: Vec<Value>,
     orders: Vec<Value>,
     updates: Vec<Value>,
@@ -118,10 +119,18 @@ impl Hotel for Mews {
                     among(&body["States"], &one["State"])
                         && among(&body["ReservationIds"], &one["Id"])
                         && between(&body["UpdatedUtc"], &one["UpdatedUtc"])
+                        && between(&body["ScheduledStartUtc"], &one["ScheduledStartUtc"])
                 };
                 let all: Vec<Value> = self.reservations.iter().filter(wanted).cloned().collect();
                 let (page, cursor) = Self::page(&all, &body["Limitation"]);
                 (200, json!({ "Reservations": page, "Cursor": cursor }))
+            }
+            "companionships/getAll" => {
+                let ids = &body["ReservationIds"];
+                let ours = |one: &&Value| among(ids, &one["ReservationId"]);
+                let all: Vec<Value> = self.companionships.iter().filter(ours).cloned().collect();
+                let (page, cursor) = Self::page(&all, &body["Limitation"]);
+                (200, json!({ "Companionships": page, "Customers": null, "Cursor": cursor }))
             }
             "customers/getAll" => {
                 let ids = &body["CustomerIds"];
@@ -212,6 +221,64 @@ async fn a_house_of_three_pages_is_listed_moved_and_checked_out() {
     assert!(
         changes.iter().any(|change| matches!(change, Change::Moved { to, .. } if *to == RoomId::from("106")))
     );
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn who_accompanies_a_guest_lives_there_and_who_comes_tomorrow_is_expected() {
+    let vendor = hotel(4).await;
+    let mut house = house(&vendor, 4, 200);
+    let now = house.clock.start_time();
+    vendor.hotel(|hotel| {
+        hotel.check_in(0, 0, "Sato", now);
+        hotel.check_in(1, 1, "Mori", now);
+        // Two with Sato, of whom one is Sato; and somebody of a group without a reservation of it.
+        hotel.customers.push(json!({ "Id": id(3, 7), "LastName": "Sato", "FirstName": "Ken", "LanguageCode": "ja-JP" }));
+        for (n, customer) in [(0, 7), (0, 0)] {
+            let companionship = json!({ "Id": id(6, customer), "CustomerId": id(3, customer), "ReservationId": id(2, n),
+                "ReservationGroupId": id(7, 0) });
+            hotel.companionships.push(companionship);
+        }
+        hotel.companionships.push(json!({ "Id": id(6, 9), "CustomerId": id(3, 9), "ReservationId": null,
+            "ReservationGroupId": id(7, 0) }));
+        // Tomorrow, next week, and one without a room.
+        for (n, room, start) in [(8, json!(id(1, 2)), "2026-07-16T12:30:00Z"), (9, json!(id(1, 3)), "2026-07-22T13:00:00Z"),
+            (10, Value::Null, "2026-07-16T13:00:00Z")] {
+            hotel.reservations.push(json!({ "Id": id(2, n), "AccountId": id(3, n), "AccountType": "Customer",
+                "State": "Confirmed", "AssignedResourceId": room, "UpdatedUtc": "2026-07-01T00:00:00Z",
+                "ScheduledStartUtc": start, "ScheduledEndUtc": "2026-07-24T09:00:00Z" }));
+        }
+    });
+    house.start();
+    house.up().await;
+    assert_eq!(house.stays(), ["101 Sato", "101 Sato", "102 Mori"]);
+    house.look(|property| {
+        let with = engawa_model::StayId::new(format!("{}+{}", id(2, 0), id(3, 7)));
+        assert_eq!(property.stays()[&with].language.as_deref(), Some("ja-JP"));
+        let expected: Vec<_> = property.arrivals().iter().map(|(stay, one)| (stay.as_str(), one)).collect();
+        let [(stay, arrival)] = expected.as_slice() else { panic!("{expected:?}") };
+        assert_eq!((*stay, arrival.room.as_str()), (id(2, 8).as_str(), "103"));
+        assert_eq!(arrival.eta.unwrap().to_string(), "2026-07-16T12:30:00Z");
+    });
+    // The room is charged to who made the reservation, as before.
+    house.charge("c1", "101", 500);
+    house.until("booked", |house| (house.outcome("c1") == Some(CommandOutcome::Done)).then_some(())).await;
+    vendor.hotel(|hotel| assert_eq!(hotel.orders[0]["AccountId"], id(3, 0)));
+    // Both leave together; tomorrow's guest cancels.
+    vendor.hotel(|hotel| {
+        hotel.state(0, "Processed", house.clock_now());
+        hotel.state(8, "Canceled", house.clock_now());
+    });
+    house.until("they have left", |house| (house.stays() == ["102 Mori"]).then_some(())).await;
+    house.ask("list", Action::Resync);
+    house
+        .until("nobody is expected", |house| {
+            house.look(|property| property.arrivals().is_empty()).then_some(())
+        })
+        .await;
+    let changes = house.changes();
+    let left = |change: &&Change| matches!(change, Change::CheckedOut { reason: StayEnd::CheckedOut, .. });
+    assert_eq!(changes.iter().filter(left).count(), 2, "each with its reason");
     house.stop().await;
 }
 

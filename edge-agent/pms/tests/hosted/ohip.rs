@@ -61,6 +61,11 @@ impl Hotel for Opera {
                     Some("InHouse") => {
                         matches!(one["computedReservationStatus"].as_str(), Some("InHouse" | "DueOut"))
                     }
+                    _ if asked.field("arrivalStartDate").is_some() => {
+                        let day = one["roomStay"]["arrivalDate"].as_str().unwrap();
+                        asked.field("arrivalStartDate").unwrap() <= day
+                            && day <= asked.field("arrivalEndDate").unwrap()
+                    }
                     _ => numbers.contains(&one["reservationIdList"][0]["id"].as_str().unwrap()),
                 };
                 let all: Vec<Value> = self.reservations.iter().filter(wanted).cloned().collect();
@@ -234,4 +239,34 @@ async fn text(socket: &mut Socket) -> Value {
 
 async fn say(socket: &mut Socket, value: Value) {
     socket.send(Message::text(value.to_string())).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_comes_today_or_tomorrow_is_expected() {
+    let vendor = Vendor::start(Opera::default()).await;
+    let mut house = House::new(config(&vendor.url), "s3cret", &rooms(4), 120);
+    vendor.hotel(|hotel| {
+        hotel.check_in(7, "101", "Hopper");
+        for (n, room, arrival, status) in [
+            (8, "102", "2026-07-16", "Reserved"),
+            (9, "103", "2026-07-19", "Reserved"),
+            (10, "104", "2026-07-15", "Cancelled"),
+        ] {
+            hotel.check_in(n, room, "Turing");
+            hotel.state(n, status);
+            hotel.reservations.last_mut().unwrap()["roomStay"]["arrivalDate"] = json!(arrival);
+        }
+    });
+    house.start();
+    house.up().await;
+    assert_eq!(house.stays(), ["101 Hopper"]);
+    house.look(|property| {
+        let expected: Vec<_> = property.arrivals().values().collect();
+        let [arrival] = expected.as_slice() else { panic!("{expected:?}") };
+        assert_eq!(
+            (arrival.room.as_str(), arrival.date.unwrap().to_string().as_str()),
+            ("102", "2026-07-16")
+        );
+    });
+    house.stop().await;
 }

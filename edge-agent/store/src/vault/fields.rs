@@ -94,7 +94,8 @@ pub(crate) fn take(kind: &Kind, document: &mut Value) -> BTreeMap<&'static str, 
         let Some(value) = document.pointer_mut(pointer) else { continue };
         // The constants above are JSON.
         let instead: Option<Value> = instead.and_then(|instead| serde_json::from_str(instead).ok());
-        if value.is_null() || instead.as_ref() == Some(value) {
+        // What the model has put in place of an erased text names nobody.
+        if value.is_null() || instead.as_ref() == Some(value) || value == "[personal]" {
             continue;
         }
         let value = value.take();

@@ -38,7 +38,7 @@ pub(crate) use erasure::{erase_in, finish, plan, sweep_tombstones};
 pub(crate) use fields::of as personal_kind;
 pub(crate) use keyring::Keyring;
 pub(crate) use records::{dark, unseal};
-pub(crate) use stage::{Stage, adopt, reindex};
+pub(crate) use stage::{Stage, adopt, reindex, start_clocks};
 
 /// The file of the vault's key in the store's folder, where nothing else is configured.
 pub const KEY_FILE: &str = "vault.key";

@@ -137,6 +137,19 @@ impl Register {
     /// # Errors
     /// SQLite's.
     pub fn entries(&self, from: Timestamp, to: Timestamp) -> Result<Vec<RegisterEntry>, StoreError> {
+        let (from, to) = (from.as_microsecond(), to.as_microsecond());
+        self.read("since_us >= ?1 AND since_us < ?2", params![from, to])
+    }
+
+    /// The entries of a reservation number, the oldest first.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn entries_of(&self, stay: &StayId) -> Result<Vec<RegisterEntry>, StoreError> {
+        self.read("stay = ?1", params![stay.as_str()])
+    }
+
+    fn read(&self, which: &str, of: impl rusqlite::Params) -> Result<Vec<RegisterEntry>, StoreError> {
         let doing = StoreError::sql("reading the guest register");
         let time = |micros| Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH);
         let entry = |row: &rusqlite::Row<'_>| {
@@ -157,14 +170,12 @@ impl Register {
         };
         let mut statement = self
             .connection
-            .prepare(
+            .prepare(&format!(
                 "SELECT stay, since_us, left_us, room, arrival, departure, title, first_name, name, phone, email
-                 FROM entry WHERE since_us >= ?1 AND since_us < ?2 ORDER BY since_us",
-            )
+                 FROM entry WHERE {which} ORDER BY since_us"
+            ))
             .map_err(&doing)?;
-        let rows = statement
-            .query_map(params![from.as_microsecond(), to.as_microsecond()], entry)
-            .map_err(&doing)?;
+        let rows = statement.query_map(of, entry).map_err(&doing)?;
         rows.collect::<Result<_, _>>().map_err(&doing)
     }
 }

@@ -18,13 +18,22 @@ const MOST_ROOMS: usize = 16;
 #[derive(Default)]
 pub(crate) struct Stage {
     keys: KeyWrites,
-    new: Vec<(RecordId, String, i64)>,
+    new: Vec<New>,
     rows: Vec<SealedRow>,
     gone: Vec<(RecordId, String, String, String)>,
     documents_gone: Vec<(String, String)>,
     left: Vec<(RecordId, i64)>,
     /// Records whose key is lost, and whose stay has a new one now.
     replaced: Vec<RecordId>,
+}
+
+/// A record that is made.
+struct New {
+    id: RecordId,
+    stay: String,
+    since_us: i64,
+    /// Since when its time runs: at once where nobody in the house has it.
+    left_us: Option<i64>,
 }
 
 struct SealedRow {
@@ -68,7 +77,11 @@ impl Stage {
         }
         let stay = records::owner(kind, key, &document);
         let since = if itself { since(&document) } else { None };
-        let open = self.record(main, keyring, &stay, since, now)?;
+        let open = if itself {
+            self.record(main, keyring, &stay, since, now)?
+        } else {
+            self.record_of_document(main, keyring, &stay, now)?
+        };
         let mut fresh: BTreeMap<_, _> =
             taken.iter().map(|(field, value)| (slot(kind.kind, key, field), value.clone())).collect();
         if itself {
@@ -102,12 +115,38 @@ impl Stage {
             }
             fields::Owner::Key | fields::Owner::Field(_) => {
                 self.documents_gone.push((kind.kind.to_owned(), key.to_owned()));
-                if let Some(record) = records::present(main, &records::own(kind, key))? {
-                    self.left.push((record.id, now.as_microsecond()));
-                }
             }
         }
         Ok(())
+    }
+
+    /// The record that a document of a guest lies under: the stay's. Where the guest has left, or there never was a stay,
+    /// nothing will end the document's time later, so it lies under a record whose time runs already.
+    fn record_of_document(
+        &mut self,
+        main: &Connection,
+        keyring: &Keyring,
+        stay: &str,
+        now: Timestamp,
+    ) -> Result<Open, StoreError> {
+        let made_now = self.new.iter().any(|new| new.stay == stay);
+        if made_now || records::present(main, stay)?.is_some() {
+            return self.record(main, keyring, stay, None, now);
+        }
+        if let Some(record) = records::of_stay(main, stay)?.into_iter().next()
+            && let Some(key) = keyring.data_key(&record.id)?
+        {
+            let opened = records::open_all(main, &key, &record.id)?;
+            return Ok(Open { id: record.id, key, opened, is_new: false });
+        }
+        self.make(stay, now.as_microsecond(), Some(now.as_microsecond()))
+    }
+
+    fn make(&mut self, stay: &str, since_us: i64, left_us: Option<i64>) -> Result<Open, StoreError> {
+        let (id, key) = (seal::random()?, seal::new_key()?);
+        self.keys.keys.push((id, key.clone()));
+        self.new.push(New { id, stay: stay.to_owned(), since_us, left_us });
+        Ok(Open { id, key, opened: Opened::new(), is_new: true })
     }
 
     /// The record of a stay, opened; a new one where there is none, or where the reservation number has come again.
@@ -119,7 +158,7 @@ impl Stage {
         since: Option<i64>,
         now: Timestamp,
     ) -> Result<Open, StoreError> {
-        if let Some((id, ..)) = self.new.iter().find(|(_, of, _)| of == stay) {
+        if let Some(New { id, .. }) = self.new.iter().find(|new| new.stay == stay) {
             // Another document of the same guest in the same commit.
             let key = self.keys.keys.iter().find(|(of, _)| of == id).map(|(_, key)| key.clone());
             if let Some(key) = key {
@@ -136,10 +175,7 @@ impl Stage {
                 None => self.replaced.push(record.id),
             }
         }
-        let (id, key) = (seal::random()?, seal::new_key()?);
-        self.keys.keys.push((id, key.clone()));
-        self.new.push((id, stay.to_owned(), since.unwrap_or(now.as_microsecond())));
-        Ok(Open { id, key, opened: Opened::new(), is_new: true })
+        self.make(stay, since.unwrap_or(now.as_microsecond()), None)
     }
 
     /// Seals what has changed of one document, and drops what it no longer has.
@@ -187,10 +223,12 @@ impl Stage {
                 .prepare_cached("UPDATE vault_subject SET left_us = ?2 WHERE subject = ?1")?
                 .execute(params![id, left_us])?;
         }
-        for (id, stay, since_us) in &self.new {
+        for New { id, stay, since_us, left_us } in &self.new {
             transaction
-                .prepare_cached("INSERT INTO vault_subject (subject, stay, since_us) VALUES (?1, ?2, ?3)")?
-                .execute(params![id, stay, since_us])?;
+                .prepare_cached(
+                    "INSERT INTO vault_subject (subject, stay, since_us, left_us) VALUES (?1, ?2, ?3, ?4)",
+                )?
+                .execute(params![id, stay, since_us, left_us])?;
         }
         for (id, kind, key, field) in &self.gone {
             transaction
@@ -302,6 +340,17 @@ pub(crate) fn adopt(main: &mut Connection, keyring: &mut Keyring) -> Result<usiz
     Ok(clean.len())
 }
 
+/// Starts the clock of every record that nobody in the house has: what older releases left without one, or a fault of
+/// this one would. How many there were.
+pub(crate) fn start_clocks(main: &Connection, now: Timestamp) -> Result<usize, StoreError> {
+    main.execute(
+        "UPDATE vault_subject SET left_us = ?1
+         WHERE left_us IS NULL AND stay NOT IN (SELECT key FROM state WHERE kind = 'stay')",
+        [now.as_microsecond()],
+    )
+    .map_err(StoreError::sql("starting the clocks of guests' records"))
+}
+
 /// Makes the indexes of who is in the house anew: after a crash the keys' file may be ahead of the database.
 pub(crate) fn reindex(main: &Connection, keyring: &mut Keyring, now: Timestamp) -> Result<(), StoreError> {
     let mut writes = KeyWrites::default();
@@ -408,6 +457,15 @@ mod tests {
         let command = json!({ "command": { "action": { "do": "find-guests", "query": "Sato" } } });
         let stored = files.commit(&[("command", "k", Some(command.clone()))]);
         assert_eq!(stored[0]["command"]["action"]["query"], "");
+        let timed = "SELECT count(*) FROM vault_subject WHERE left_us IS NOT NULL";
+        assert_eq!(files.count(timed), 1, "nobody checks out who would end its time: it runs at once");
+        let again = files.commit(&[("command", "k", Some(command.clone()))]);
+        assert_eq!(files.load("command", "k", &again[0]), command);
+        assert_eq!(
+            files.count("SELECT count(*) FROM vault_subject"),
+            1,
+            "one record however often it is written"
+        );
         assert_eq!(files.load("command", "k", &stored[0]), command);
         files.commit(&[("command", "k", None)]);
         assert_eq!(files.count("SELECT count(*) FROM vault_subject WHERE left_us IS NOT NULL"), 1);
@@ -416,5 +474,45 @@ mod tests {
         let plain = json!({ "command": { "action": { "do": "resync" } } });
         assert_eq!(files.commit(&[("command", "p", Some(plain.clone()))]), [plain]);
         assert_eq!(files.count("SELECT count(*) FROM vault_subject"), 1);
+    }
+
+    #[test]
+    fn what_comes_after_the_check_out_ends_with_the_stay() {
+        let mut files = Files::new();
+        let stay = json!({ "id": "1", "room": "101", "name": "Sato", "since": "2026-07-15T10:00:00Z" });
+        let call = json!({ "stay": "1", "detail": { "of": "call", "with": { "dialled": "5551234" } } });
+        files.commit(&[("stay", "1", Some(stay))]);
+        files.commit(&[("stay", "1", None)]);
+        let stored = files.commit(&[("posting", "7", Some(call.clone()))]);
+        assert_eq!(files.load("posting", "7", &stored[0]), call);
+        assert_eq!(
+            files.count("SELECT count(*) FROM vault_subject"),
+            1,
+            "under the key of the guest who has left"
+        );
+        // A guest of whom nothing is held any more: a record of its own, whose time runs.
+        let late = json!({ "stay": "gone", "detail": { "of": "guest", "with": { "name": "Suzuki" } } });
+        let stored = files.commit(&[("posting", "8", Some(late.clone()))]);
+        assert_eq!(files.load("posting", "8", &stored[0]), late);
+        assert_eq!(files.count("SELECT count(*) FROM vault_subject WHERE left_us IS NULL"), 0);
+    }
+
+    #[test]
+    fn records_of_an_older_release_without_a_clock_get_one() {
+        let mut files = Files::new();
+        let stay = json!({ "id": "1", "room": "101", "name": "Sato", "since": "2026-07-15T10:00:00Z" });
+        files.commit(&[("stay", "1", Some(stay.clone()))]);
+        files.main.execute("INSERT INTO state VALUES ('stay', '1', '{}', 0)", []).unwrap();
+        for (id, stay) in [([1_u8; 16], "left"), ([2; 16], "\u{1}command k")] {
+            let sql = "INSERT INTO vault_subject (subject, stay, since_us) VALUES (?1, ?2, 0)";
+            files.main.execute(sql, params![id, stay]).unwrap();
+        }
+        let now = Timestamp::from_second(1_784_000_000).unwrap();
+        assert_eq!(
+            (start_clocks(&files.main, now).unwrap(), start_clocks(&files.main, now).unwrap()),
+            (2, 0)
+        );
+        let present = "SELECT count(*) FROM vault_subject WHERE left_us IS NULL AND stay = '1'";
+        assert_eq!(files.count(present), 1, "who is in the house has none");
     }
 }

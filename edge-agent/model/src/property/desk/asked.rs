@@ -105,17 +105,21 @@ impl Property {
                 self.post(at, key, room, Some(&stay), *amount, text, outlet.as_deref(), detail, out)
             }
             Action::MessageRead { room, stay, message } => {
-                self.inhabitant(room, stay.as_ref())?;
+                let stay = self.inhabitant(room, stay.as_ref())?;
                 text_of(message, 8, "the message's number")?;
                 self.may_wait()?;
-                self.desk_send_waiting(key, action, out);
+                let action =
+                    Action::MessageRead { room: room.clone(), stay: Some(stay), message: message.clone() };
+                self.bind_and_send(key, action, out);
                 Ok(())
             }
             Action::LeaveMessage { room, stay, text } => {
-                self.inhabitant(room, stay.as_ref())?;
+                let stay = self.inhabitant(room, stay.as_ref())?;
                 text_of(text.reveal(), MOST_TEXT, "the text")?;
                 self.may_wait()?;
-                self.desk_send_waiting(key, action, out);
+                let action =
+                    Action::LeaveMessage { room: room.clone(), stay: Some(stay), text: text.clone() };
+                self.bind_and_send(key, action, out);
                 Ok(())
             }
             Action::RoomReport { room, report } => {
@@ -141,6 +145,15 @@ impl Property {
                 self.ask_pms(key, request, out);
                 Ok(())
             }
+        }
+    }
+
+    /// News of a guest is that guest's from the moment when it was asked: it goes along on a move, and ends with the stay,
+    /// so that the room's next guest never gets it.
+    fn bind_and_send(&mut self, key: &CommandKey, action: Action, out: &mut Applied) {
+        self.desk_send_waiting(key, &action, out);
+        if let Some(record) = self.commands.get_mut(key) {
+            record.command.action = action;
         }
     }
 
@@ -379,6 +392,8 @@ impl Property {
                 }
             }
             Action::MessageRead { room, stay, message } => {
+                let of = stay.as_ref().and_then(|stay| self.stays.get(stay));
+                let room = of.map_or(room, |stay| stay.room.clone());
                 self.message_gone(&room, stay.as_ref(), &message, out);
             }
             _ => {}

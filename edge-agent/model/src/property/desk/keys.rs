@@ -29,8 +29,22 @@ pub(super) struct Answer<'a> {
     pub(super) room: Option<&'a RoomId>,
 }
 
-fn name(coder: &str, workstation: Option<&str>) -> String {
-    format!("{coder}@{}", workstation.unwrap_or(""))
+/// Where a request waits: two PMS may call an encoder of theirs alike.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Slot {
+    link: LinkId,
+    coder: String,
+    workstation: String,
+}
+
+impl Slot {
+    fn of(link: &LinkId, coder: &str, workstation: Option<&str>) -> Self {
+        Self {
+            link: link.clone(),
+            coder: coder.to_owned(),
+            workstation: workstation.unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 impl Property {
@@ -42,7 +56,7 @@ impl Property {
         served: bool,
         out: &mut Applied,
     ) {
-        let id = name(&request.coder, request.workstation.as_deref());
+        let id = Slot::of(link, &request.coder, request.workstation.as_deref());
         let link = link.clone();
         let rooms = request.room.iter().chain(&request.suite);
         let unknown = rooms.filter(|room| !self.rooms.contains_key(*room)).map(RoomId::to_string).next();
@@ -85,11 +99,23 @@ impl Property {
         {
             return Err("the card's number has 1 to 19 hexadecimal digits".to_owned());
         }
-        let Some(job) = self.desk.keys.remove(&name(coder, workstation)) else {
-            return Err(format!(
-                "no key is wanted at encoder {coder}: the PMS has stopped waiting, or never asked"
-            ));
+        let here = |slot: &&Slot| slot.coder == coder && slot.workstation == workstation.unwrap_or_default();
+        let mut slots = self.desk.keys.keys().filter(here);
+        let slot = match (slots.next().cloned(), slots.next()) {
+            (Some(slot), None) => slot,
+            (None, _) => {
+                return Err(format!(
+                    "no key is wanted at encoder {coder}: the PMS has stopped waiting, or never asked"
+                ));
+            }
+            // The links tell encoders of several PMS apart by name; where none did, a guess would open a wrong door.
+            (Some(_), Some(_)) => {
+                return Err(format!(
+                    "several PMS want a key at an encoder {coder}: name it as it was asked for, with its PMS before it"
+                ));
+            }
         };
+        let Some(job) = self.desk.keys.remove(&slot) else { return Ok(()) };
         self.key_answer(&job.request, &job.link, answer, out);
         Ok(())
     }
@@ -119,7 +145,7 @@ impl Property {
     }
 
     pub(super) fn tend_keys(&mut self, at: Timestamp, out: &mut Applied) {
-        let late: Vec<String> =
+        let late: Vec<Slot> =
             self.desk.keys.iter().filter(|(_, job)| job.until <= at).map(|(id, _)| id.clone()).collect();
         for id in late {
             if let Some(job) = self.desk.keys.remove(&id) {
@@ -139,7 +165,7 @@ impl Property {
         let (lost, kept) =
             std::mem::take(&mut self.desk.keys).into_iter().partition(|(_, job)| job.link == *link);
         self.desk.keys = kept;
-        let lost: std::collections::BTreeMap<String, KeyJob> = lost;
+        let lost: std::collections::BTreeMap<Slot, KeyJob> = lost;
         for job in lost.into_values() {
             out.changes.push(Change::Desk {
                 what: DeskEvent::KeyAnswered {

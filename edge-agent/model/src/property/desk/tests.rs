@@ -525,3 +525,47 @@ fn a_restart_ends_questions_and_keeps_news() {
     house.link(true);
     assert_eq!(house.requests().len(), 1, "the news goes out after the restart");
 }
+
+#[test]
+fn a_message_without_a_stay_is_for_whoever_was_there() {
+    let leave = || Action::LeaveMessage {
+        room: "101".into(),
+        stay: None,
+        text: Personal::new("Your parcel is here".into()),
+    };
+    let told = |house: &mut House| -> Vec<(String, String)> {
+        let requests = house.requests().into_iter();
+        let told = requests.filter_map(|request| match request {
+            PmsRequest::LeaveMessage { room, stay, .. } => Some((room.to_string(), stay.to_string())),
+            _ => None,
+        });
+        told.collect()
+    };
+    // The guest moves, and somebody else gets the room: the message goes along.
+    let mut house = House::new();
+    house.seen("1", "101").link(false).asks("m", leave());
+    house.seen("1", "102").seen("2", "101");
+    house.property = house.restored();
+    house.fact(Fact::Started { clean: true }).link(true);
+    assert_eq!(told(&mut house), [("102".to_owned(), "1".to_owned())]);
+
+    // The guest leaves after a move, while the next one of the old room stays: it is told to nobody, with the reason.
+    let mut house = House::new();
+    house.seen("1", "101").link(false).asks("m", leave());
+    house.seen("1", "102").seen("2", "101").gone(Some("1"), "102");
+    house.refused("m", "stay 1 has left");
+    house.link(true);
+    assert_eq!(told(&mut house), []);
+}
+
+#[test]
+fn a_message_that_was_read_goes_with_the_guest_who_has_moved() {
+    let mut house = House::new();
+    house.seen("1", "101");
+    let left =
+        PmsFact::MessageLeft { room: "101".into(), stay: Some("1".into()), message: message("7", "taxi") };
+    house.says(left).link(false);
+    house.asks("r", Action::MessageRead { room: "101".into(), stay: None, message: "7".into() });
+    house.seen("1", "102").link(true).says(PmsFact::Sent { key: "r".into() });
+    assert!(house.property.messages(&"1".into()).is_empty());
+}

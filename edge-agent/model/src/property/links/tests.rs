@@ -292,3 +292,161 @@ fn after_every_list_the_house_agrees_with_that_pms_whatever_was_lost() {
         }
     }
 }
+
+fn wants_key(house: &mut House, link: &str, coder: &str, room: &str) {
+    let request = crate::KeyRequest {
+        kind: crate::KeyKind::New,
+        coder: coder.into(),
+        workstation: None,
+        room: Some(room.into()),
+        stay: None,
+        from: None,
+        arrival: None,
+        departure: None,
+        until: None,
+        areas: None,
+        suite: vec![],
+    };
+    house.at(link, Fact::Pms { said: crate::PmsFact::KeyAsked { request, served: true } });
+}
+
+fn answers_key(house: &mut House, key: &str, coder: &str) -> Option<crate::CommandOutcome> {
+    let action = Action::AnswerKey {
+        coder: coder.into(),
+        workstation: None,
+        status: "OK".into(),
+        text: None,
+        card: None,
+        room: None,
+    };
+    let command = Command { key: key.into(), source: CommandSource::Mqtt, expires: None, action };
+    house.fact(Fact::Asked { command });
+    house.property.commands()[&key.into()].ended.clone().map(|(_, outcome)| outcome)
+}
+
+#[test]
+fn encoders_of_two_pms_that_are_called_alike_are_two() {
+    let mut house = House::open();
+    wants_key(&mut house, PMS_LINK, "1", "101");
+    wants_key(&mut house, VILLAS, "1", "V12");
+    assert_eq!(house.intents, [], "neither is busy");
+    assert_eq!(house.property.keys_wanted().count(), 2);
+    let unclear = answers_key(&mut house, "a", "1");
+    assert!(
+        matches!(&unclear, Some(crate::CommandOutcome::Refused { reason }) if reason.contains("several PMS")),
+        "{unclear:?}"
+    );
+    house.up(VILLAS, false);
+    assert_eq!(answers_key(&mut house, "b", "1"), Some(crate::CommandOutcome::Done));
+    assert!(
+        matches!(house.intents.last(), Some(Intent::AnswerKey { answer }) if answer.room == Some("101".into()))
+    );
+}
+
+#[test]
+fn a_room_is_looked_up_at_its_own_pms() {
+    let mut house = House::open();
+    let find = |query: &str| Action::FindGuests {
+        query: crate::Personal::new(query.to_owned()),
+        outlet: None,
+        most: None,
+    };
+    for (key, query) in [("a", "V12"), ("b", "101"), ("c", "Sato")] {
+        let command =
+            Command { key: key.into(), source: CommandSource::Local, expires: None, action: find(query) };
+        house.fact(Fact::Asked { command });
+    }
+    let at = |intent: &Intent| match intent {
+        Intent::AtLink { link, .. } => link.to_string(),
+        _ => PMS_LINK.to_owned(),
+    };
+    assert_eq!(house.intents.iter().map(at).collect::<Vec<_>>(), [VILLAS, PMS_LINK, PMS_LINK]);
+    // Each ends with the link that it was asked on.
+    house.up(VILLAS, false);
+    let ended = |house: &House, key: &str| house.property.commands()[&key.into()].ended.is_some();
+    assert_eq!(["a", "b", "c"].map(|key| ended(&house, key)), [true, false, false]);
+}
+
+/// Twelve guests in two rooms, and a list of the first PMS that names only `listed` of them.
+fn twelve(house: &mut House, listed: &[&str]) {
+    house.at(PMS_LINK, Fact::ResyncBegun);
+    for stay in listed {
+        house.seen(stay, "101");
+    }
+    house.at(PMS_LINK, Fact::ResyncDone);
+}
+
+#[test]
+fn a_list_that_would_empty_the_house_turns_nobody_out_until_staff_say_so() {
+    let names: Vec<String> = (1..=12).map(|n| n.to_string()).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let doubt = |house: &House| {
+        let alert = house.property.alerts().get("list_doubted:pms");
+        alert.filter(|alert| alert.active).map(|alert| alert.text.clone())
+    };
+    let mut house = House::open();
+    twelve(&mut house, &all);
+    house.seen("villas:1", "V12");
+    // As many as half may leave in one list.
+    twelve(&mut house, &all[..6]);
+    assert_eq!((house.stays().len(), doubt(&house)), (7, None));
+    twelve(&mut house, &all);
+
+    for listed in [&all[..0], &all[..5], &all[..5]] {
+        house.changes.clear();
+        twelve(&mut house, listed);
+        assert_eq!(house.stays().len(), 13, "nobody is turned out, also the second time");
+        assert!(doubt(&house).is_some_and(|text| text.contains("--accept pms")), "{:?}", doubt(&house));
+        assert!(
+            house
+                .changes
+                .iter()
+                .any(|change| matches!(change, Change::Resync { phase, .. } if phase == "doubted"))
+        );
+    }
+    // Records of single guests go on meanwhile, and a list that says less is acted upon.
+    let gone = Fact::GuestGone { room: "101".into(), stay: Some("12".into()), listed: false };
+    house.at(PMS_LINK, gone);
+    twelve(&mut house, &all[..10]);
+    assert_eq!((house.stays().len(), doubt(&house)), (11, None), "the doubt is over");
+
+    // Staff's word is for the list that is asked for now, of that PMS, over a restart, and for a while only.
+    let accept = |house: &mut House, key: &str, link: &str| {
+        let action = Action::AskList { link: Some(link.into()), accept: true };
+        let command = Command { key: key.into(), source: CommandSource::Local, expires: None, action };
+        house.fact(Fact::Asked { command });
+        house.property.commands()[&key.into()].ended.clone().map(|(_, outcome)| outcome)
+    };
+    house.intents.clear();
+    let none = accept(&mut house, "x", "pms-nobody");
+    assert!(matches!(none, Some(crate::CommandOutcome::Refused { reason }) if reason.contains("pms-villas")));
+    accept(&mut house, "a", VILLAS);
+    twelve(&mut house, &all[..1]);
+    assert_eq!(house.stays().len(), 11, "the other PMS's list was accepted");
+    accept(&mut house, "b", PMS_LINK);
+    assert!(house.intents.contains(&Intent::RequestResync), "a new list is asked for: the old one is old");
+    house.now = house.now.checked_add(jiff::SignedDuration::from_mins(31)).unwrap();
+    twelve(&mut house, &all[..1]);
+    assert_eq!(house.stays().len(), 11, "too late");
+    accept(&mut house, "c", PMS_LINK);
+    house.property = {
+        let rows: Vec<_> = house
+            .property
+            .entities()
+            .into_iter()
+            .map(|entity| (entity.kind(), entity.key(), house.property.save(&entity).unwrap()))
+            .collect();
+        let rows = rows.iter().map(|(kind, key, body)| (*kind, key.as_str(), body.as_slice()));
+        Property::restore(spec(), rows).unwrap()
+    };
+    serve(&mut house.property);
+    twelve(&mut house, &all[..1]);
+    assert_eq!((house.stays(), doubt(&house)), (vec!["1", "villas:1"], None));
+
+    // A house may believe every list.
+    let mut house = House::open();
+    house.property.guard_lists(crate::ListGuard { percent: 100, ..crate::ListGuard::default() });
+    twelve(&mut house, &all);
+    twelve(&mut house, &[]);
+    assert_eq!(house.stays(), Vec::<&str>::new());
+}

@@ -500,3 +500,17 @@ fn the_business_date_turns_at_night_audit_and_a_call_stays_on_the_wall() {
     let turns = house.changes.iter().filter(|change| change.kind() == "business_date").count();
     assert_eq!((turns, house.property.business_date()), (2, Some("2026-10-25".parse().unwrap())));
 }
+
+#[test]
+fn a_call_that_ended_before_the_pms_heard_of_it_is_never_told() {
+    let mut house = House::new("Europe/Berlin", "2026-07-15T20:00:00Z");
+    let ask = Action::WakeUp { room: "101".into(), at: local("2026-07-16T06:30:00"), stay: Some("1".into()) };
+    house.link(false);
+    house.ask("a", ask.clone());
+    house.gone("1", "101").link(true);
+    assert_eq!((house.states().last(), house.told()), (Some(&WakeState::GuestLeft), vec![]));
+    // The guest was not gone at all: the call goes on, and the PMS hears of it.
+    house.seen("1", "101");
+    assert_eq!(house.states().last(), Some(&WakeState::Waiting));
+    assert_eq!(house.told(), [("101", None, WakeWord::Asked)]);
+}

@@ -142,6 +142,7 @@ fn row(file: &mut File<'_>, names: &[String], record: &csv::StringRecord) {
         stay: StayId::new(field("id").map_or_else(made, str::to_owned)),
         from,
         until,
+        timed: field("arrival").and_then(when).is_some_and(When::is_timed),
         guest: GuestRecord {
             name: personal(field("name")),
             first_name: personal(field("first_name")),

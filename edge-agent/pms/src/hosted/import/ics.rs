@@ -141,7 +141,7 @@ fn finish(file: &mut File<'_>, event: Event, of_file: Option<&RoomId>) {
     let at = file.at(event.line, 1);
     // Two rooms' calendars may use the same identifiers.
     let stay = StayId::new(format!("calendar:{room}:{uid}"));
-    file.stays.push((at, Listed { stay, room, from, until, guest }));
+    file.stays.push((at, Listed { stay, room, from, until, timed: start.is_timed(), guest }));
 }
 
 /// Content lines: a line that begins with a blank goes on with the one before (RFC 5545, 3.1).

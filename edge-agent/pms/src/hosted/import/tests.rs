@@ -136,3 +136,33 @@ fn a_pipe_among_the_lists_is_not_waited_for() {
     assert!(mistake.to_string().contains("this is no file"), "{mistake}");
     assert!(super::read_folder(dir.path()).is_err());
 }
+
+#[test]
+fn who_comes_within_two_days_is_expected_with_the_time_where_the_list_has_one() {
+    let text = "room,arrival,departure,name,id\n101,2026-07-14,2026-07-18,Sato,1\n102,2026-07-16T18:30,2026-07-18,Mori,2\n\
+                0103,2026-07-17,2026-07-19,Abe,3\n101,2026-07-20,2026-07-22,Ito,4\n";
+    let mut agenda = Agenda::default();
+    agenda.replace(reading().read([("stays.csv", text)]).unwrap());
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let told = |facts: Vec<engawa_model::Fact>| -> Vec<String> {
+        let word = |fact| match fact {
+            engawa_model::Fact::ArrivalExpected { stay, room, date, eta, .. } => {
+                let eta = eta.map_or("some time".to_owned(), |eta| eta.to_string());
+                Some(format!("{stay} to {room} on {} at {eta}", date.unwrap()))
+            }
+            engawa_model::Fact::ArrivalCancelled { stay } => Some(format!("not {stay}")),
+            _ => None,
+        };
+        facts.into_iter().filter_map(word).collect()
+    };
+    let now = at("2026-07-15T10:00:00Z");
+    assert_eq!(told(agenda.list(now)), ["2 to 102 on 2026-07-16 at 2026-07-16T16:30:00Z"]);
+    assert_eq!(told(agenda.list(now)), [] as [&str; 0], "told once");
+    // The next one is told when its time comes near, without a new list.
+    let next = agenda.next_change(now).unwrap();
+    assert_eq!(next, at("2026-07-15T13:00:00Z"));
+    assert_eq!(told(agenda.pass(next)), ["3 to 0103 on 2026-07-17 at some time"]);
+    let less = text.replace("0103,2026-07-17,2026-07-19,Abe,3\n", "");
+    agenda.replace(reading().read([("stays.csv", less.as_str())]).unwrap());
+    assert_eq!(told(agenda.list(next)), ["not 3"]);
+}

@@ -1,8 +1,8 @@
 //! A list, or changes, page by page: rooms, reservations, those that are missing, and who they belong to.
 
-use super::super::guests::{self, Known, MOST_STAYS, Present};
+use super::super::guests::{self, Due, Known, MOST_STAYS, Present};
 use super::super::{Answer, Fault, Outcome, Request, Step};
-use super::shapes::{Customer, Customers, Reservation, Reservations, Resources};
+use super::shapes::{Companionships, Customer, Customers, Reservation, Reservations, Resources};
 use super::{CHUNK, Doing, MOST_PAGES, Mews, PAGE};
 use engawa_model::{Fact, GuestRecord, RoomId, StayId, Timestamp};
 use serde_json::json;
@@ -19,6 +19,12 @@ pub(super) struct Gather {
     pub(super) cursor: Option<String>,
     pub(super) rooms: BTreeMap<String, RoomId>,
     pub(super) found: BTreeMap<String, Reservation>,
+    /// When a reservation begins that is told as expected.
+    pub(super) due_between: (Timestamp, Timestamp),
+    /// Those that do.
+    pub(super) due: BTreeMap<String, Reservation>,
+    /// Who accompanies whom: reservation and customer.
+    pub(super) companions: BTreeMap<String, BTreeSet<String>>,
     /// Identifiers that are still to be asked for in this phase.
     pub(super) ids: Vec<String>,
     pub(super) customers: BTreeMap<String, Customer>,
@@ -30,6 +36,9 @@ pub(super) enum Phase {
     Stays,
     /// Those that the house knows and the list did not have.
     Missing,
+    /// Those that are expected.
+    Due,
+    Companions,
     Customers,
 }
 
@@ -68,6 +77,21 @@ impl Mews {
                     "reservations/getAll/2023-06-06",
                     json!({ "ReservationIds": chunk, "Limitation": limit }),
                 )),
+                Phase::Due => {
+                    let (start, end) = gather.due_between;
+                    let mut body = json!({
+                        "States": ["Confirmed"],
+                        "ScheduledStartUtc": { "StartUtc": start, "EndUtc": end },
+                        "Limitation": limit,
+                    });
+                    if !self.config.services.is_empty() {
+                        body["ServiceIds"] = json!(self.config.services);
+                    }
+                    Some(("reservations/getAll/2023-06-06", body))
+                }
+                Phase::Companions if !chunk.is_empty() => {
+                    Some(("companionships/getAll", json!({ "ReservationIds": chunk, "Limitation": limit })))
+                }
                 Phase::Customers if !chunk.is_empty() => Some((
                     "customers/getAll",
                     json!({ "CustomerIds": chunk, "Extent": { "Customers": true }, "Limitation": limit }),
@@ -105,11 +129,17 @@ impl Mews {
                 gather.ids = used.into_iter().filter(|id| !self.rooms.contains_key(*id)).cloned().collect();
                 Phase::Rooms
             }
-            (Phase::Missing, _) | (Phase::Rooms, false) => {
-                let owners: BTreeSet<&String> = started(&gather.found)
+            (Phase::Missing, _) => Phase::Due,
+            (Phase::Due, _) | (Phase::Rooms, false) => {
+                gather.ids = started(&gather.found).map(|one| one.id.clone()).collect();
+                Phase::Companions
+            }
+            (Phase::Companions, _) => {
+                let mut owners: BTreeSet<&String> = started(&gather.found)
                     .filter(|one| one.account_type.as_deref().is_none_or(|kind| kind == "Customer"))
                     .filter_map(|one| one.account_id.as_ref())
                     .collect();
+                owners.extend(gather.companions.values().flatten());
                 gather.ids = owners.into_iter().cloned().collect();
                 Phase::Customers
             }
@@ -135,6 +165,22 @@ impl Mews {
                 gather.found.extend(page.reservations.into_iter().map(|one| (one.id.clone(), one)));
                 ("reservations/getAll", count, page.cursor)
             }
+            Phase::Due => {
+                let page: Reservations = answer.read("reservations/getAll")?;
+                let count = page.reservations.len();
+                gather.due.extend(page.reservations.into_iter().map(|one| (one.id.clone(), one)));
+                ("reservations/getAll", count, page.cursor)
+            }
+            Phase::Companions => {
+                let page: Companionships = answer.read("companionships/getAll")?;
+                let count = page.companionships.len();
+                for one in page.companionships {
+                    if let Some(reservation) = one.reservation_id {
+                        gather.companions.entry(reservation).or_default().insert(one.customer_id);
+                    }
+                }
+                ("companionships/getAll", count, page.cursor)
+            }
             Phase::Customers => {
                 let page: Customers = answer.read("customers/getAll")?;
                 let count = page.customers.len();
@@ -142,7 +188,7 @@ impl Mews {
                 ("customers/getAll", count, page.cursor)
             }
         };
-        if gather.pages > MOST_PAGES || gather.found.len() > MOST_STAYS {
+        if gather.pages > MOST_PAGES || gather.found.len() + gather.due.len() > MOST_STAYS {
             return Err(Fault::Senseless { operation, why: "the list has no end" });
         }
         // The cursor comes with the last page, too: a page that is not full is the last.
@@ -177,8 +223,9 @@ impl Mews {
         }
         let (mut present, mut left, mut facts) = (Vec::new(), Vec::new(), Vec::new());
         for (id, one) in gather.found {
-            let stay = StayId::new(id);
+            let stay = StayId::new(id.clone());
             if one.state != "Started" {
+                left.extend(self.house.guests.companions(&stay));
                 left.push(stay);
                 continue;
             }
@@ -188,6 +235,19 @@ impl Mews {
             };
             let customer = one.account_id.as_ref().and_then(|id| gather.customers.get(id));
             let guest = self.guest(&one, customer);
+            // Who travels alone is their own companion in some hotels.
+            let owner = one.account_id.clone();
+            let with = gather.companions.get(&id).into_iter().flatten();
+            let with: Vec<&String> = with.filter(|person| Some(*person) != owner.as_ref()).collect();
+            for person in &with {
+                present.push(Present {
+                    stay: guests::companion(&id, person),
+                    known: Known { room: room.clone(), account: Some((*person).clone()) },
+                    guest: self.guest(&one, gather.customers.get(*person)),
+                });
+            }
+            let here: BTreeSet<StayId> = with.iter().map(|person| guests::companion(&id, person)).collect();
+            left.extend(self.house.guests.companions(&stay).into_iter().filter(|one| !here.contains(one)));
             present.push(Present {
                 stay,
                 known: Known { room: room.clone(), account: one.account_id },
@@ -196,6 +256,16 @@ impl Mews {
         }
         if gather.whole {
             facts.extend(self.house.guests.list(present, &left));
+            let due = gather.due.into_values().filter_map(|one| {
+                let room = self.rooms.get(room_of(&one)?)?.clone();
+                let eta = one.scheduled_start_utc;
+                Some((
+                    StayId::new(one.id),
+                    Due { room, date: guests::day(eta, &self.house.zone), eta, vip: None },
+                ))
+            });
+            let due: BTreeMap<StayId, Due> = due.collect();
+            facts.extend(self.arrivals.replace(due, &self.house.guests));
         } else {
             for stay in &left {
                 facts.extend(self.house.guests.gone(stay));

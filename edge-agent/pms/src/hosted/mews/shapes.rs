@@ -66,6 +66,22 @@ pub(super) struct Reservation {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+pub(super) struct Companionships {
+    #[serde(default)]
+    pub(super) companionships: Vec<Companionship>,
+    pub(super) cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Companionship {
+    pub(super) customer_id: String,
+    /// None where the person accompanies a group and no reservation of it.
+    pub(super) reservation_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 pub(super) struct Customers {
     #[serde(default)]
     pub(super) customers: Vec<Customer>,

@@ -64,6 +64,12 @@ impl Reservation {
         self.reservation_id_list.iter().find(|id| id.kind == "Reservation").map(|id| id.id.as_str())
     }
 
+    /// True for a reservation whose guest has not come yet.
+    pub(super) fn is_expected(&self) -> bool {
+        let status = self.computed_reservation_status.as_ref().or(self.reservation_status.as_ref());
+        status.is_some_and(|status| matches!(status.as_str(), "Reserved" | "DueIn"))
+    }
+
     pub(super) fn is_in_house(&self) -> bool {
         let status = self.computed_reservation_status.as_ref().or(self.reservation_status.as_ref());
         status.is_some_and(|status| matches!(status.as_str(), "InHouse" | "DueOut" | "Walkin"))
