@@ -84,7 +84,7 @@ enum Command {
         #[command(flatten)]
         file: File,
     },
-    /// Check a configuration, and the profiles it uses, without starting anything
+    /// Check a configuration, the profiles it uses and the files it names, without starting anything
     Check {
         #[command(flatten)]
         file: File,
@@ -247,7 +247,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Rules { command } => rules_cmd::main(command),
         Command::Pms { command } => pms_cmd::main(command),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "engawa", &mut std::io::stdout());
+            clap_complete::generate(shell, &mut Cli::command(), "engawa", &mut crate::answer::lock());
             DONE
         }
     };
@@ -291,7 +291,8 @@ pub(crate) fn show(reports: &[engawa_diag::Report]) {
 }
 
 fn check(path: &Path, as_json: bool) -> ExitCode {
-    match config::load(path) {
+    let checked = config::load(path);
+    match checked.and_then(|loaded| config::check_named_files(path).map(|()| loaded)) {
         Ok(loaded) => {
             let summary = loaded.summary();
             if as_json {

@@ -6,6 +6,7 @@
 mod brokers;
 mod check;
 pub(crate) mod files;
+mod named_files;
 mod pms;
 pub(crate) mod privacy;
 mod profiles;
@@ -209,6 +210,21 @@ pub(crate) struct Loaded {
 pub(crate) fn load(path: &Path) -> Result<Loaded, Vec<Report>> {
     let text = files::read(path).map_err(|report| vec![report])?;
     load_text(path, &text)
+}
+
+/// What is wrong with the files that the sound configuration at `path` names: keys, certificates, secrets.
+///
+/// # Errors
+/// A report with each file that can't be read.
+pub(crate) fn check_named_files(path: &Path) -> Result<(), Vec<Report>> {
+    let text = files::read(path).map_err(|report| vec![report])?;
+    let parsed = engawa_diag::read::<Config>(&path.display().to_string(), &text);
+    let (doc, mut report) = (parsed.doc, parsed.report);
+    if let Some(config) = parsed.value {
+        named_files::check(&config, path.parent().unwrap_or(Path::new("")), &doc, &mut report);
+    }
+    report.sort();
+    if report.is_empty() { Ok(()) } else { Err(vec![report]) }
 }
 
 /// Checks `text` as if it were the file at `path`.

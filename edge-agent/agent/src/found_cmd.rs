@@ -66,7 +66,7 @@ fn failed(error: &anyhow::Error) -> u8 {
 }
 
 fn print(loaded: &Loaded, property: &Property, as_json: bool) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = crate::answer::lock();
     for (id, found) in property.found() {
         if as_json {
             let entities: Vec<_> = found

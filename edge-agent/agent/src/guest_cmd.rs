@@ -111,10 +111,10 @@ Example:
   engawa guest register --from 2026-11-01 --to 2026-12-01 --as ann --reason 'asked by the prefecture'")]
     Register {
         /// The first day of check-in.
-        #[arg(long)]
+        #[arg(long, value_parser = register::day)]
         from: jiff::civil::Date,
         /// The day after the last.
-        #[arg(long)]
+        #[arg(long, value_parser = register::day)]
         to: jiff::civil::Date,
         #[command(flatten)]
         who: Who,
@@ -196,7 +196,7 @@ pub(crate) fn main(command: &Command, loaded: &Loaded) -> Result<(), Failure> {
             if let Some(all) = all.as_object_mut() {
                 all.insert("register".to_owned(), register::export(loaded, &stay)?);
             }
-            let mut out = std::io::stdout().lock();
+            let mut out = crate::answer::lock();
             serde_json::to_writer_pretty(&mut out, &all)?;
             writeln!(out)?;
             Ok(())
@@ -244,7 +244,7 @@ fn erase(loaded: &Loaded, reservation: &str, who: &Who, as_json: bool) -> Result
             "nothing is held on reservation {reservation} that can be erased"
         )));
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::answer::lock();
     for tombstone in &erased.tombstones {
         if as_json {
             writeln!(out, "{}", serde_json::to_string(tombstone)?)?;

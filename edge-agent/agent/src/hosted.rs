@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// The systemd credential that goes before the secret's file.
-const CREDENTIAL: &str = "engawa-hosted";
+pub(crate) const CREDENTIAL: &str = "engawa-hosted";
 
 /// What every start of the task needs.
 #[derive(Clone)]

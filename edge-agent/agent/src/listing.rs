@@ -5,9 +5,10 @@ use crate::guest_cmd::{self, Who};
 use engawa_api::{BusTraffic, Client, UnitTraffic};
 use engawa_model::{DeviceId, DeviceState, PointId, Property, Quality, Stay};
 use engawa_store::{DATABASE_FILE, DatabaseKey, Reader};
+use engawa_words::{Language, Words};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::Write;
 
 fn reader(loaded: &Loaded) -> anyhow::Result<Reader> {
     let key = DatabaseKey::load(&loaded.key_file())?;
@@ -36,7 +37,7 @@ pub(crate) fn rooms(loaded: &Loaded, who: Option<&Who>, as_json: bool) -> anyhow
         )??,
         None => stored(loaded)?,
     };
-    let mut out = io::stdout().lock();
+    let mut out = crate::answer::lock();
     for (id, room) in property.rooms() {
         let stays: Vec<&Stay> = property.stays_in(id).collect();
         let devices = property.spec().devices.iter().filter(|device| device.room.as_ref() == Some(id));
@@ -97,7 +98,7 @@ fn stay_json(stay: &Stay) -> Value {
 pub(crate) fn devices(loaded: &Loaded, as_json: bool) -> anyhow::Result<()> {
     let property = stored(loaded)?;
     let traffic = traffic(loaded);
-    let mut out = io::stdout().lock();
+    let mut out = crate::answer::lock();
     for spec in &property.spec().devices {
         let counts = traffic.get(&spec.id);
         let health = property.devices().get(&spec.id).cloned().unwrap_or_default();
@@ -161,7 +162,8 @@ fn in_numbers(unit: &UnitTraffic) -> String {
 
 /// `engawa log`.
 pub(crate) fn log(loaded: &Loaded, limit: usize, as_json: bool) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = crate::answer::lock();
+    let words = Words::of([Some(loaded.config.property.language.as_str())]);
     for row in reader(loaded)?.latest(i64::MAX, limit)? {
         let body: Value = serde_json::from_slice(&row.body)?;
         let at = jiff::Timestamp::from_microsecond(row.at_micros)?;
@@ -173,6 +175,12 @@ pub(crate) fn log(loaded: &Loaded, limit: usize, as_json: bool) -> anyhow::Resul
             )?;
         } else {
             writeln!(out, "{at}  {}/{}  {}  {body}", row.lane, row.seq, row.kind)?;
+            // The row is as it was written; what an alert says is told in the house's language below it.
+            if let Some(text) = body["alert"]["text"].as_str().filter(|_| row.kind == "alert")
+                && words.language() != Language::En
+            {
+                writeln!(out, "    {}", words.detail(text))?;
+            }
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! `engawa`: the agent that runs in the hotel, and its command line.
 
+mod answer;
 mod asking;
 mod backup_cmd;
 mod broker_cmd;

@@ -119,14 +119,14 @@ impl Outlets {
             | Intent::AskPms { .. }
             | Intent::AnswerKey { .. } => self.pms.get(&LinkId::from(PMS_LINK)).copied(),
             // On the house's own topics: see `publishing.rs`.
-            Intent::Wake { .. } | Intent::EndWake { .. } => None,
+            Intent::Wake { .. } | Intent::EndWake { .. } | Intent::TellGuest { .. } => None,
             Intent::AtLink { link, .. } => self.pms.get(link).copied(),
         }
     }
 
     /// Hands `intent` to its driver; never waits.
     pub(crate) fn give(&mut self, intent: Intent) {
-        if matches!(intent, Intent::Wake { .. } | Intent::EndWake { .. }) {
+        if matches!(intent, Intent::Wake { .. } | Intent::EndWake { .. } | Intent::TellGuest { .. }) {
             return;
         }
         match self.outlet_of(&intent).and_then(|id| self.outlets.get_mut(id)) {

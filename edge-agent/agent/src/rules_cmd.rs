@@ -124,7 +124,7 @@ fn list(loaded: &Loaded, room: Option<&str>, as_json: bool) -> anyhow::Result<()
         }
     }
     found.sort_by_key(|(rule, _)| (std::cmp::Reverse(rule.priority), rule.name.clone()));
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::answer::lock();
     for (rule, rooms) in found {
         if as_json {
             writeln!(out, "{}", json!({ "rule": &*rule, "rooms": rooms }))?;

@@ -77,6 +77,7 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     property.ring_with(config.wake_up.spec());
     property.guard_lists(config.list_guard);
     property.speak(&config.property.language);
+    property.welcome_to(&config.property.name);
     tell_of_the_vault(&store)?;
     if config.privacy.register {
         let key = DatabaseKey::load_or_create(&loaded.register_key_file()).context("the register's key")?;

@@ -5,6 +5,7 @@ use crate::config::Loaded;
 use anyhow::{Context, anyhow};
 use engawa_api::{BusTraffic, Client, ClientError, DeviceView, PostingView, Status};
 use engawa_model::{Alert, DeviceState, PostingState};
+use engawa_words::Words;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -26,7 +27,7 @@ pub(crate) fn status(loaded: &Loaded, as_json: bool) -> Result<(), Failure> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(ask(&Client::new(socket)))?;
-    let mut out = io::stdout().lock();
+    let mut out = crate::answer::lock();
     if as_json {
         let Answer { status, devices, postings, alerts, counters, traffic } = answer;
         let mut all = serde_json::to_value(status)?;
@@ -40,7 +41,7 @@ pub(crate) fn status(loaded: &Loaded, as_json: bool) -> Result<(), Failure> {
         writeln!(out, "{all}")?;
         return Ok(());
     }
-    print(&mut out, &answer)?;
+    print(&mut out, &answer, &Words::of([Some(loaded.config.property.language.as_str())]))?;
     Ok(())
 }
 
@@ -59,7 +60,7 @@ async fn ask(client: &Client) -> Result<Answer, Failure> {
     })
 }
 
-fn print(out: &mut impl Write, answer: &Answer) -> anyhow::Result<()> {
+fn print(out: &mut impl Write, answer: &Answer, words: &Words) -> anyhow::Result<()> {
     let Answer { status, devices, postings, alerts, counters, traffic } = answer;
     let date = status.business_date.map_or_else(|| "not known yet".to_owned(), |date| date.to_string());
     let audit = if status.night_audit { ", night audit runs" } else { "" };
@@ -115,7 +116,13 @@ fn print(out: &mut impl Write, answer: &Answer) -> anyhow::Result<()> {
     buses(out, traffic)?;
     for alert in alerts.iter().filter(|alert| alert.active) {
         let (kind, source) = (alert.kind.word(), &alert.source);
-        writeln!(out, "ALERT {kind}:{source}  {} ({} times, last {})", alert.text, alert.count, alert.last)?;
+        writeln!(
+            out,
+            "ALERT {kind}:{source}  {} ({} times, last {})",
+            words.detail(&alert.text),
+            alert.count,
+            alert.last
+        )?;
     }
     if !counters.is_empty() {
         writeln!(out, "\ncounters since the start")?;
@@ -157,4 +164,29 @@ fn buses(out: &mut impl Write, traffic: &[BusTraffic]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use engawa_model::alert_text::ALERT_TEXTS;
+    use engawa_words::{Language, Words};
+
+    #[test]
+    fn every_alert_of_the_house_and_of_the_standard_rules_is_told_in_every_language() {
+        let mut all: Vec<String> = ALERT_TEXTS.iter().map(|sentence| sentence.replace("{}", "17")).collect();
+        let rules = engawa_rules::standard().0.rule;
+        let alerts = rules.into_iter().filter_map(|rule| rule.then.alert);
+        for alert in alerts {
+            all.push(alert.text);
+            all.extend(alert.escalate.into_iter().map(|step| step.text));
+        }
+        assert!(all.len() >= 20, "{all:?}");
+        for text in &all {
+            assert!(Words::has_detail(text), "no catalogue has `{text}`");
+            for language in Language::ALL.into_iter().filter(|language| *language != Language::En) {
+                assert_ne!(&Words::in_language(language).detail(text), text, "{language:?}");
+            }
+        }
+    }
 }

@@ -80,3 +80,31 @@ fn a_sound_configuration_is_told_in_one_line() {
         "Grand Hotel (grand): 1 rooms, 0 devices, 0 Modbus buses, no PMS, no cloud\n"
     );
 }
+
+#[test]
+fn files_that_are_named_and_not_there_are_found_at_their_places() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("engawa.toml");
+    let text_of_file = "[property]\nid = 'grand'\nname = 'Grand Hotel'\nzone = 'Asia/Tokyo'\ncurrency = 'JPY'\nrooms = ['101']\n\
+        [climate]\ncomfort_c = 22\neco_heating_c = 18\neco_cooling_c = 26\n[store]\ndir = 'data'\n\
+        [pms]\naddress = 'pms.example:5010'\nauth_key_file = 'auth.key'\n\
+        tls = { ca_file = 'ca.pem', cert_file = 'cert.pem', key_file = 'folder' }\n";
+    std::fs::write(&path, text_of_file).unwrap();
+    std::fs::create_dir(dir.path().join("folder")).unwrap();
+    std::fs::write(dir.path().join("cert.pem"), "").unwrap();
+    let check = || engawa(&["check", "--json", path.to_str().unwrap()]);
+    let output = check();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+    let faults: Vec<serde_json::Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let at = |line: u64, word: &str| {
+        faults.iter().any(|fault| fault["line"] == line && fault.to_string().contains(word))
+    };
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    assert!(at(15, "auth.key") && at(16, "ca.pem") && at(16, "this is a folder"), "{faults:?}");
+    std::fs::remove_dir(dir.path().join("folder")).unwrap();
+    for name in ["auth.key", "ca.pem", "folder"] {
+        std::fs::write(dir.path().join(name), "").unwrap();
+    }
+    assert_eq!(check().status.code(), Some(0), "{}", text(&check().stdout));
+}

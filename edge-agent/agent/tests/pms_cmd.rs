@@ -243,3 +243,26 @@ fn a_capture_plays_the_pms_for_a_running_agent() {
     stage.until("the gateway has said good-bye");
     assert!(stage.child.wait().unwrap().success());
 }
+
+#[test]
+fn what_happens_at_the_desk_is_told_in_plain_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("engawa.toml");
+    // Rooms with numbers of their own: the PMS's 777 is not one of them.
+    let text_of_file = "[property]\nid = 'grand'\nname = 'Grand'\nzone = 'UTC'\ncurrency = 'EUR'\nrooms = ['101']\n\
+        [climate]\ncomfort_c = 22\neco_heating_c = 18\neco_cooling_c = 26\n[store]\ndir = 'data'\n\
+        [pms]\naddress = 'pms:1'\nuses = ['guests', 'keys']\nencoders = ['1']\n[[room]]\nid = '101'\npms_room = '101'\n";
+    std::fs::write(&config, text_of_file).unwrap();
+    let out = run(&["replay", "--config", config.to_str().unwrap(), "desk.fias"]);
+    let said = text(&out.stdout);
+    assert_eq!(out.status.code(), Some(0), "{said}{}", text(&out.stderr));
+    for words in [
+        "a key is wanted (new) for room 101 at encoder 1",
+        "key for room 101 at encoder 1: not made, the encoder is busy or does not answer (BY)",
+        "key for room 777 (not a room of this house) at encoder 1: not made",
+        "the house has no room 777",
+    ] {
+        assert!(said.contains(words), "no `{words}` in {said}");
+    }
+    assert!(!said.contains("pms:777") && !said.contains('{'), "{said}");
+}

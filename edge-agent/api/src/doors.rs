@@ -1,17 +1,18 @@
 //! The two doors: binding them, serving each connection within bounds, closing them.
 //!
-//! Bounds: connections a door ([`MAX_CONNECTIONS`]; more wait in the kernel's backlog), event streams
+//! Bounds: connections a door and of one peer (see [`crate::crowd`]: who has asked nothing makes room), event streams
 //! ([`MAX_EVENT_STREAMS`]; more are answered 503), body ([`MAX_BODY`]; 413), a request's head (hyper's
 //! buffer and header limits; 431), the time for its head and its answer ([`REQUEST_TIMEOUT`]).
 
 use crate::board::Board;
+use crate::crowd::{Crowd, MAX_CONNECTIONS, Peer};
 use crate::guard::{self, Hosts};
 use crate::listen::{self, SocketDoor};
 use crate::routes::{self, Desk};
 use crate::{ApiConfig, ApiConfigError, House};
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{Next, from_fn};
 use futures::future::BoxFuture;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -35,8 +36,6 @@ pub const MAX_BODY: usize = 64 * 1024;
 /// How long a request's head may take to come in, and its answer to begin.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections that a door serves at once.
-const MAX_CONNECTIONS: usize = 128;
 /// The largest head of a request, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 /// Header lines of a request.
@@ -168,10 +167,12 @@ fn guarded(router: Router) -> Router {
 async fn accept_all<S, F>(accept: impl Fn() -> F, app: Router, cancel: &CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Future<Output = io::Result<S>>,
+    F: Future<Output = io::Result<(S, Peer)>>,
 {
     let tasks = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let crowd = Arc::new(Crowd::new());
+    // Those who are closed for another's sake end at once: this bounds what still goes.
+    let places = Arc::new(Semaphore::new(2 * MAX_CONNECTIONS));
     // Cancelled when the connections have had their time.
     let cut = CancellationToken::new();
     let accepting = async {
@@ -179,12 +180,24 @@ where
             // Never closed, so this only waits.
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match accept().await {
-                Ok(stream) => {
-                    let connection = connection(stream, app.clone(), cancel.clone());
+                Ok((stream, peer)) => {
+                    // No place for it: its peer has as many as it may, and all of them are being served.
+                    let Some(seat) = crowd.enter(peer) else { continue };
+                    let (closed, asked) = (seat.closed(), seat.asked());
+                    // A request that has come whole: from now on the connection is not closed for another's sake.
+                    let app = app.clone().layer(from_fn(move |request: Request, next: Next| {
+                        asked.set();
+                        next.run(request)
+                    }));
+                    let connection = connection(stream, app, cancel.clone());
                     let cut = cut.clone();
                     tasks.spawn(async move {
-                        cut.run_until_cancelled(connection).await;
-                        drop(place);
+                        tokio::select! {
+                            () = connection => {}
+                            () = cut.cancelled() => {}
+                            () = closed.cancelled() => {}
+                        }
+                        drop((seat, place));
                     });
                 }
                 Err(error) => {

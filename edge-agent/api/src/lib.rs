@@ -16,6 +16,7 @@
 mod board;
 mod client;
 mod config;
+mod crowd;
 mod doors;
 mod events;
 mod front_desk;

@@ -5,6 +5,7 @@
 //! is replaced; one that answers is another agent's and is left alone.
 
 use crate::ServeError;
+use crate::crowd::Peer;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
@@ -12,11 +13,11 @@ use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// Takes a connection of the TCP door.
-pub(crate) async fn accept_tcp(listener: &TcpListener) -> io::Result<TcpStream> {
-    let (stream, _) = listener.accept().await?;
+pub(crate) async fn accept_tcp(listener: &TcpListener) -> io::Result<(TcpStream, Peer)> {
+    let (stream, peer) = listener.accept().await?;
     // Events are small and wanted at once.
     stream.set_nodelay(true)?;
-    Ok(stream)
+    Ok((stream, Some(peer.ip().to_canonical())))
 }
 
 /// The socket door; its file goes when it is dropped.
@@ -47,9 +48,9 @@ impl SocketDoor {
         bind_private(path).map_err(failed)
     }
 
-    /// Takes a connection.
-    pub(crate) async fn accept(&self) -> io::Result<UnixStream> {
-        self.listener.accept().await.map(|(stream, _)| stream)
+    /// Takes a connection. Whoever may open the socket is one peer.
+    pub(crate) async fn accept(&self) -> io::Result<(UnixStream, Peer)> {
+        self.listener.accept().await.map(|(stream, _)| (stream, None))
     }
 }
 

@@ -453,3 +453,41 @@ async fn the_socket_is_the_owners_and_there_is_one_agent() {
     assert!(!left.exists(), "an orderly stop removes it");
     assert!(matches!(Client::new(left).get::<Health>("/healthz").await, Err(ClientError::NotRunning { .. })));
 }
+
+#[tokio::test]
+async fn three_hundred_half_open_requests_keep_nobody_from_the_page() {
+    let open = open().await;
+    let mut silent = Vec::new();
+    for n in 0..300 {
+        let mut stream = TcpStream::connect(open.tcp).await.unwrap();
+        // Some say nothing at all, the others half a head.
+        if n % 2 == 0 {
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: local").await.unwrap();
+        }
+        silent.push(stream);
+    }
+    let began = tokio::time::Instant::now();
+    for _ in 0..3 {
+        let page = get(open.tcp, "/").await;
+        assert!(page.starts_with("HTTP/1.1 200") && page.contains("Grand Hotel"), "{page}");
+    }
+    let took = began.elapsed();
+    assert!(
+        took < engawa_api::REQUEST_TIMEOUT / 2,
+        "the page came after {took:?}, when the others had timed out"
+    );
+    // Those that are too many were closed; none of the rest is kept for longer than a head may take.
+    let mut closed = 0;
+    for stream in &mut silent {
+        let mut byte = [0];
+        match tokio::time::timeout(Duration::from_millis(1), stream.read(&mut byte)).await {
+            Ok(Ok(0) | Err(_)) => closed += 1,
+            _ => break,
+        }
+    }
+    assert!(closed >= 200, "{closed}");
+    let deadline = engawa_api::REQUEST_TIMEOUT + PATIENCE;
+    let mut last = silent.pop().unwrap();
+    let rest = tokio::time::timeout(deadline, last.read_to_end(&mut Vec::new())).await;
+    assert!(rest.is_ok(), "a connection without a request is held open");
+}

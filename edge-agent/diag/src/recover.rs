@@ -146,7 +146,8 @@ fn step(root: &mut Node, error: Error, found: &mut Vec<Found>) -> bool {
         ErrorKind::Unknown { field, expected } => unknown(root, &path, &field, &expected, found),
         ErrorKind::Variant { found: word, expected } => {
             let leaf = find(node, &path, &|node| matches!(&node.kind, Kind::Str(text) if *text == word));
-            let Some(leaf) = leaf else { return hide(root, &path, found) };
+            // No value has this word: it is a key of a table whose keys are words of a list.
+            let Some(leaf) = leaf else { return unknown(root, &path, &word, &expected, found) };
             let span = root.at(&leaf).map_or(0..0, |node| node.span.clone());
             let (fault, known) = words::unknown_variant(span, &name_of(root, &leaf), &word, &expected);
             found.push(Found { fault, missing: false });

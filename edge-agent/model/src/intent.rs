@@ -114,6 +114,11 @@ pub enum Intent {
         /// What.
         what: Box<Intent>,
     },
+    /// Tell the guests of a room something, where there is anything that can show it. Not answered.
+    TellGuest {
+        /// What, where, in which language.
+        told: crate::ToldGuest,
+    },
 }
 
 impl Intent {
@@ -132,6 +137,7 @@ impl Intent {
             | Self::EndWake { .. }
             // Goes to the PMS that asked: the house says so itself.
             | Self::AnswerKey { .. }
+            | Self::TellGuest { .. }
             | Self::AtLink { .. } => None,
         }
     }

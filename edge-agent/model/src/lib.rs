@@ -10,6 +10,7 @@
 //! Never: sockets, files, tokio, the wall clock, randomness. Time comes in with each observation.
 
 mod alert;
+pub mod alert_text;
 pub mod arbitration;
 mod change;
 mod command;
@@ -18,6 +19,7 @@ mod erasure;
 pub mod firewall;
 mod found;
 mod front_desk;
+mod guest_text;
 mod ids;
 mod intent;
 mod money;
@@ -40,6 +42,7 @@ pub use front_desk::{
     BillItem, DeskEvent, FoundGuest, KeyAnswer, KeyKind, KeyRequest, Message, PmsAmount, PmsDescription,
     PmsFact, PmsRequest, RoomReport, VoiceMail,
 };
+pub use guest_text::{GuestError, GuestText, ToldGuest};
 pub use ids::{
     CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber, PropertyId, RoomId, StayId, WakeId,
 };

@@ -14,6 +14,7 @@ mod desk;
 mod erased;
 mod found;
 mod governed;
+mod guest_texts;
 mod guests;
 mod holds;
 mod links;
@@ -122,6 +123,10 @@ pub struct Property {
     wakes: wakeups::Wakes,
     /// The language of the house, BCP 47.
     language: Option<String>,
+    /// The hotel's name, where guests are told things.
+    hotel: Option<String>,
+    /// The charges that wait or fly, by number: what is due is found without a walk through those that have ended.
+    open_postings: BTreeSet<PostingNumber>,
     /// Which PMS has which rooms.
     pms: PmsLinks,
     /// Running lists, one a PMS; lost with the process on purpose: a list that was cut proves nothing.
@@ -170,6 +175,8 @@ impl Property {
             meta: Meta::default(),
             wakes: wakeups::Wakes::in_zone(&spec.zone),
             language: None,
+            hotel: None,
+            open_postings: BTreeSet::new(),
             pms: PmsLinks::default(),
             resyncs: BTreeMap::new(),
             list_guard: ListGuard::default(),
@@ -351,6 +358,7 @@ impl Property {
         self.tend_desk(at, &mut out);
         self.pump_postings(at, &mut out);
         self.tend_wake_ups(at, &mut out);
+        self.tell_guests(at, &mut out);
         self.address(&mut out);
         out
     }

@@ -79,6 +79,8 @@ pub struct Link {
     naming: Naming,
     /// The site's key, a nonce of this connection, and how many proofs were made with it.
     auth: Option<(AuthKey, [u8; 16], u32)>,
+    /// What is told while a link that failed is tried again.
+    trying: Option<String>,
     /// The digits of the last LS's date and time.
     stamp: String,
     /// What is to be done; drained after every input, so its length is bounded by one input's records.
@@ -91,6 +93,7 @@ impl Link {
         Self {
             naming: Naming::new(config.name.as_deref(), config.rooms.clone()),
             auth: None,
+            trying: None,
             stamp: String::new(),
             config,
             zone,
@@ -137,7 +140,13 @@ impl Link {
         self.framer = Framer::new();
         self.heard = now;
         self.state = State::Greeting { until: after(now, self.config.greet_s), spoke: false };
-        self.observe(down("starting"));
+        let told = down(self.trying.as_deref().unwrap_or("starting"));
+        self.observe(told);
+    }
+
+    /// The last attempt has failed: what is told of the link while the next one runs, instead of `starting`.
+    pub fn trying_again(&mut self, told: String) {
+        self.trying = Some(told);
     }
 
     /// The connection is gone, or could not be made.
@@ -269,6 +278,7 @@ impl Link {
             | Intent::AtLink { .. }
             | Intent::WritePoint { .. }
             | Intent::WithdrawWrite { .. }
+            | Intent::TellGuest { .. }
             | Intent::ForgetNote { .. } => {}
         }
     }
@@ -313,6 +323,7 @@ impl Link {
             "LA" => match self.state {
                 State::Describing { .. } => {
                     self.state = State::Alive;
+                    self.trying = None;
                     self.observe(up("alive"));
                 }
                 // It knows us from before; it may have missed our descriptions since.

@@ -86,6 +86,7 @@ impl<C: Clock> Shell<C> {
         let mut link = Link::new(self.config.clone(), self.zone.clone());
         let mut backoff = Backoff::new(self.config.reconnect_max_s, self.seed);
         let mut contested = 0;
+        let mut failing: Option<Timestamp> = None;
         loop {
             let connected = tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
@@ -115,12 +116,24 @@ impl<C: Clock> Shell<C> {
                 why
             };
             tracing::warn!(pms = %self.config.place(), %why, "the PMS link is down");
-            link.on_closed(&why);
+            if alive_since.is_some() {
+                failing = None;
+            }
+            let (since, pause) = (*failing.get_or_insert(now), backoff.pause());
+            let until = now.checked_add(pause).unwrap_or(Timestamp::MAX);
+            let (since, next) = (self.wall(since), self.wall(until));
+            link.trying_again(format!("trying again; down since {since}: {why}"));
+            link.on_closed(&format!("{why}; down since {since}, tried again at {next}"));
             self.drain(&mut link, None).await?;
-            if !self.pause(&mut link, &cancel, backoff.pause()).await? {
+            if !self.pause(&mut link, &cancel, until).await? {
                 return Ok(());
             }
         }
+    }
+
+    /// An instant on the clocks of the property, for people.
+    fn wall(&self, at: Timestamp) -> String {
+        self.zone.to_datetime(at).strftime("%Y-%m-%d %H:%M:%S").to_string()
     }
 
     async fn connect(&self, link: &mut Link) -> Result<Carrier, String> {
@@ -139,9 +152,8 @@ impl<C: Clock> Shell<C> {
         &mut self,
         link: &mut Link,
         cancel: &CancellationToken,
-        pause: SignedDuration,
+        until: Timestamp,
     ) -> Result<bool, SinkClosed> {
-        let until = self.clock.now().checked_add(pause).unwrap_or(Timestamp::MAX);
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return Ok(false),

@@ -1,7 +1,7 @@
 //! The TCP shell against a scripted PMS on a loopback socket: how it stops, and how it comes back.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use engawa_model::{Observation, ObservationSink, SinkFuture, Timestamp};
+use engawa_model::{Fact, Observation, ObservationSink, SinkFuture, Timestamp};
 use engawa_pms::PmsConfig;
 use engawa_pms::tcp::{Clock, Shell};
 use jiff::SignedDuration;
@@ -130,6 +130,71 @@ async fn a_pms_that_greets_and_hangs_up_is_not_hammered() {
         assert!(pauses[3] >= SignedDuration::from_secs(1), "the pauses grow: {pauses:?}");
         gateway.cancel.cancel();
         gateway.task.await.unwrap();
+    };
+    tokio::time::timeout(DEADLINE, story).await.unwrap();
+}
+
+/// Keeps what is told of the link.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<(bool, String)>>>);
+
+impl ObservationSink for Told {
+    fn report(&self, observation: Observation) -> SinkFuture<'_> {
+        if let Fact::Link { up, detail, .. } = observation.fact {
+            self.0.lock().unwrap().push((up, detail));
+        }
+        Box::pin(async { Ok(()) })
+    }
+
+    fn report_durable(&self, observation: Observation) -> SinkFuture<'_> {
+        self.report(observation)
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_fails_again_and_again_says_since_when_why_and_when_it_is_tried_next() {
+    let story = async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (_intents, receiver) = mpsc::channel(8);
+        let (clock, cancel, told) = (Pauses::new(), CancellationToken::new(), Told::default());
+        let zone = TimeZone::get("Asia/Tokyo").unwrap();
+        let since = zone.to_datetime(clock.now()).strftime("down since %Y-%m-%d %H:%M:%S").to_string();
+        let shell = Shell {
+            config: PmsConfig::new(listener.local_addr().unwrap().to_string()),
+            zone,
+            sink: Arc::new(told.clone()),
+            intents: receiver,
+            clock,
+            seed: 7,
+        };
+        let stop = cancel.clone();
+        let task = tokio::spawn(async move { shell.run(stop).await.unwrap() });
+        for _ in 0..4 {
+            // It takes the call and hangs up.
+            drop(listener.accept().await.unwrap());
+        }
+        let (mut pms, _) = listener.accept().await.unwrap();
+        pms.write_all(b"\x02LS|DA260715|TI101500|\x03").await.unwrap();
+        hear(&mut pms, "LA|").await;
+        pms.write_all(b"\x02LA|DA260715|TI101501|\x03").await.unwrap();
+        while !told.0.lock().unwrap().iter().any(|(up, _)| *up) {
+            tokio::task::yield_now().await;
+        }
+        cancel.cancel();
+        hear(&mut pms, "LE|").await;
+        drop(pms);
+        task.await.unwrap();
+        let told = told.0.lock().unwrap().clone();
+        let starting = told.iter().filter(|(_, detail)| detail == "starting").count();
+        assert_eq!(starting, 1, "only before it is known that it fails: {told:?}");
+        let failed: Vec<_> =
+            told.iter().filter(|(_, detail)| detail.contains("tried again at 2026-07-15 17:1")).collect();
+        assert_eq!(failed.len(), 4, "{told:?}");
+        for (_, detail) in &failed {
+            assert!(detail.contains("the PMS") && detail.contains(&since), "{detail}");
+        }
+        let trying = told.iter().filter(|(_, detail)| detail.starts_with("trying again; ")).count();
+        assert_eq!(trying, 4, "{told:?}");
     };
     tokio::time::timeout(DEADLINE, story).await.unwrap();
 }

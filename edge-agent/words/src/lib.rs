@@ -6,15 +6,18 @@
 //!
 //! Never: files, personal data kept; a key that some language lacks.
 
+mod date;
+mod detail;
 mod language;
 mod money;
 
+pub use date::day;
 pub use language::{Direction, Language};
 pub use money::amount;
 
 use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 use unic_langid::LanguageIdentifier;
 
 /// A value that goes into a text.
@@ -22,10 +25,11 @@ pub type Arg<'a> = FluentValue<'a>;
 
 type Bundle = FluentBundle<FluentResource>;
 
-/// Read at the first use, in the order of [`Language::ALL`].
-static CATALOGUES: LazyLock<Vec<Bundle>> = LazyLock::new(|| Language::ALL.iter().map(catalogue).collect());
+/// Each read at its first use, in the order of [`Language::ALL`]: a house speaks two or three of them, and each takes a
+/// quarter of a megabyte.
+static CATALOGUES: [OnceLock<Bundle>; Language::ALL.len()] = [const { OnceLock::new() }; Language::ALL.len()];
 
-fn catalogue(language: &Language) -> Bundle {
+fn catalogue(language: Language) -> Bundle {
     // The tags are constants of this crate; a test parses each.
     let id: LanguageIdentifier = language.tag().parse().unwrap_or_default();
     let mut bundle = Bundle::new_concurrent(vec![id]);
@@ -90,7 +94,7 @@ impl Words {
     pub fn find(&self, key: &str, args: &[(&str, Arg<'_>)]) -> Option<String> {
         let args: FluentArgs<'_> = args.iter().map(|(name, value)| (*name, value.clone())).collect();
         self.chain.iter().find_map(|language| {
-            let bundle = CATALOGUES.get(language.place())?;
+            let bundle = CATALOGUES.get(language.place())?.get_or_init(|| catalogue(*language));
             let pattern = bundle.get_message(key)?.value()?;
             let mut faults = Vec::new();
             Some(bundle.format_pattern(pattern, Some(&args), &mut faults).into_owned())

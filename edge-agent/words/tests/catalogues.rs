@@ -126,3 +126,34 @@ fn what_runs_left_to_right_is_isolated_in_arabic_alone() {
     let count = [("count", Arg::from(1_u32))];
     assert_eq!(Words::of([]).text("counts-rooms", &count), "1 room");
 }
+
+#[test]
+fn every_detail_is_found_by_its_english_sentence_and_is_not_english_elsewhere() {
+    let details: Vec<_> =
+        texts(Language::En).into_iter().filter(|(key, _)| key.starts_with("detail-")).collect();
+    assert!(details.len() > 15, "{}", details.len());
+    for (key, variables) in details {
+        let values: Vec<(String, String)> =
+            variables.iter().map(|name| (name.clone(), format!("<{name} 1>"))).collect();
+        let args: Vec<(&str, Arg<'_>)> =
+            values.iter().map(|(name, value)| (name.as_str(), Arg::from(value.as_str()))).collect();
+        let english = Words::of([]).text(&key, &args);
+        assert!(Words::has_detail(&english), "{english}");
+        assert_eq!(Words::of([]).detail(&english), english);
+        for language in Language::ALL.into_iter().filter(|language| *language != Language::En) {
+            let words = Words::in_language(language);
+            let shown = words.detail(&english);
+            assert_eq!(shown, words.text(&key, &args), "{language:?}: another sentence was found");
+            assert_ne!(shown, english, "{language:?} `{key}` is English");
+            for (_, value) in &values {
+                assert!(shown.contains(value.as_str()), "{language:?} `{key}` hides {value}: {shown}");
+            }
+        }
+    }
+    assert_eq!(
+        Words::in_language(Language::De).detail("Pool zu kalt"),
+        "Pool zu kalt",
+        "a house's own words"
+    );
+    assert!(!Words::has_detail("") && !Words::has_detail("water on the floor, says Ann"));
+}

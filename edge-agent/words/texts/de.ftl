@@ -1,7 +1,6 @@
 ## Gäste
 
 welcome = Willkommen im { $hotel }.
-welcome-name = Willkommen im { $hotel }, { $name }.
 goodbye = Vielen Dank für Ihren Aufenthalt. Wir wünschen Ihnen eine gute Reise.
 wake-up-call = Guten Morgen. Dies ist Ihr Weckruf: Es ist { $time } Uhr.
 wake-up-set = Wir wecken Sie am { $date } um { $time } Uhr.
@@ -9,6 +8,7 @@ wake-up-cleared = Ihr Weckruf um { $time } Uhr wurde gelöscht.
 guest-error-later = Das ist im Moment leider nicht möglich. Bitte versuchen Sie es in einigen Minuten noch einmal oder rufen Sie die Rezeption an.
 guest-error-refused = Das ist vom Zimmer aus leider nicht möglich. Bitte rufen Sie die Rezeption an.
 guest-error-time = Diese Uhrzeit ist schon vorbei. Bitte wählen Sie eine andere.
+guest-message = Für Sie liegt eine Nachricht vor. Bitte rufen Sie die Rezeption an.
 
 ## Meldungen
 
@@ -42,6 +42,30 @@ alert-rule-do = Nachsehen, worum es in der Regel geht.
 alert-list_doubted = Liste des PMS bezweifelt
 alert-list_doubted-text = Eine vollständige Liste eines PMS würde das halbe Haus auschecken; niemand wurde ausgecheckt: { $source }.
 alert-list_doubted-do = Mit dem PMS vergleichen. Stimmt die Liste, `engawa pms resync --accept` und den Namen der Verbindung eingeben.
+
+## Einzelheiten der Meldungen
+
+detail-wake-without-time = das PMS hat einen Weckruf verlangt, der nicht ausgeführt werden kann: am Empfang nachfragen, wann und für wen
+detail-wake-not-kept = der Weckruf für { $time } kann nicht ausgeführt werden: { $why }
+detail-wake-unanswered = der Weckruf für { $time } wurde nicht beantwortet: jemand muss zum Zimmer gehen
+detail-wake-by-hand = Weckruf für { $time }: im Zimmer läutet kein Gerät, bitte persönlich wecken
+detail-wake-missed = der Weckruf für { $time } konnte nicht rechtzeitig geläutet werden: den Gast fragen
+detail-not-set = { $point } ließ sich nicht auf { $value } stellen: { $why }
+detail-writes-refused = Schreibaufträge an { $point } werden wiederholt abgelehnt; { $why }
+detail-water = Wasser auf dem Boden
+detail-smoke = ein Rauchmelder löst aus
+detail-doubt-no-answer = das PMS hat nicht rechtzeitig geantwortet: P# { $number } auf der Rechnung von Zimmer { $room } suchen
+detail-doubt-link-broke = die Verbindung zum PMS brach vor der Antwort ab: P# { $number } auf der Rechnung von Zimmer { $room } suchen
+detail-doubt-restarted = das Gateway wurde vor der Antwort neu gestartet: P# { $number } auf der Rechnung von Zimmer { $room } suchen
+detail-frost = das Zimmer ist kälter als 7 °C
+detail-water-5 = seit 5 Minuten Wasser auf dem Boden, und niemand kümmert sich darum
+detail-water-15 = seit 15 Minuten Wasser auf dem Boden: die diensthabende Technik rufen
+detail-smoke-1 = ein Rauchmelder löst seit einer Minute aus, und niemand kümmert sich darum
+detail-smoke-3 = ein Rauchmelder löst seit 3 Minuten aus: die Feuerwehr rufen
+detail-battery = die Batterie eines Schlosses oder Sensors ist unter 15 %
+detail-battery-3 = eine Batterie ist seit drei Tagen unter 15 %
+detail-still = seit einem Tag keine Bewegung in einem belegten Zimmer
+detail-still-1 = seit einem Tag keine Bewegung in einem belegten Zimmer, und seit einer Stunde hat niemand nachgesehen
 
 ## Statusseite
 

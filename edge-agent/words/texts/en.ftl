@@ -3,7 +3,6 @@
 ## Guests
 
 welcome = Welcome to { $hotel }.
-welcome-name = Welcome to { $hotel }, { $name }.
 goodbye = Thank you for staying with us. Have a safe journey.
 wake-up-call = Good morning. This is your wake-up call: it is { $time }.
 wake-up-set = We will wake you on { $date } at { $time }.
@@ -11,6 +10,7 @@ wake-up-cleared = Your wake-up call at { $time } has been cancelled.
 guest-error-later = This can't be done at the moment. Please try again in a few minutes, or call reception.
 guest-error-refused = We are sorry, this can't be done from the room. Please call reception.
 guest-error-time = This time has passed. Please choose another one.
+guest-message = A message is waiting for you. Please call reception.
 
 ## Alerts: what it is called, what has happened, what to do
 
@@ -44,6 +44,30 @@ alert-rule-do = See to what the rule is about.
 alert-list_doubted = List of the PMS doubted
 alert-list_doubted-text = A complete list of a PMS would check out most of the house; nobody was checked out: { $source }.
 alert-list_doubted-do = Compare with the PMS. Where the list is right, say `engawa pms resync --accept` and the link's name.
+
+## Details of alerts. The English texts are the sentences by which alerts are stored: a changed one is not found again.
+
+detail-wake-without-time = the PMS asked for a wake-up call that can't be kept: ask at the desk when and for whom
+detail-wake-not-kept = the wake-up call for { $time } can't be kept: { $why }
+detail-wake-unanswered = the wake-up call for { $time } was not answered: somebody must go to the room
+detail-wake-by-hand = wake-up call for { $time }: no device rings in the room, wake by hand
+detail-wake-missed = the wake-up call for { $time } could not be rung in time: ask the guest
+detail-not-set = { $point } could not be set to { $value }: { $why }
+detail-writes-refused = writes to { $point } are refused again and again; { $why }
+detail-water = water on the floor
+detail-smoke = a smoke detector sounds
+detail-doubt-no-answer = the PMS did not answer in time: look for P# { $number } on the bill of room { $room }
+detail-doubt-link-broke = the PMS link broke before the answer: look for P# { $number } on the bill of room { $room }
+detail-doubt-restarted = the gateway restarted before the answer: look for P# { $number } on the bill of room { $room }
+detail-frost = the room is below 7 °C
+detail-water-5 = water on the floor for 5 minutes, and nobody sees to it
+detail-water-15 = water on the floor for 15 minutes: call the engineer on duty
+detail-smoke-1 = a smoke detector has sounded for a minute, and nobody sees to it
+detail-smoke-3 = a smoke detector has sounded for 3 minutes: alarm the fire brigade
+detail-battery = a lock's or sensor's battery is below 15 %
+detail-battery-3 = a battery has been below 15 % for three days
+detail-still = no motion for a day in an occupied room
+detail-still-1 = no motion for a day in an occupied room, and nobody has looked for an hour
 
 ## The status page
 

@@ -1,7 +1,6 @@
 ## Huéspedes
 
 welcome = Bienvenido al hotel { $hotel }.
-welcome-name = Le damos la bienvenida al hotel { $hotel }, { $name }.
 goodbye = Gracias por alojarse con nosotros. Le deseamos un buen viaje.
 wake-up-call = Buenos días. Este es su servicio de despertador: son las { $time }.
 wake-up-set = Le despertaremos el { $date } a las { $time }.
@@ -9,6 +8,7 @@ wake-up-cleared = Se ha anulado su despertador de las { $time }.
 guest-error-later = No es posible en este momento. Inténtelo de nuevo dentro de unos minutos o llame a recepción.
 guest-error-refused = Lo sentimos, no es posible desde la habitación. Llame a recepción, por favor.
 guest-error-time = Esa hora ya ha pasado. Elija otra, por favor.
+guest-message = Tiene un mensaje. Llame a recepción, por favor.
 
 ## Avisos
 
@@ -42,6 +42,30 @@ alert-rule-do = Atienda lo que vigila la regla.
 alert-list_doubted = Lista del PMS en duda
 alert-list_doubted-text = Una lista completa de un PMS daría salida a la mayoría de los huéspedes; no se dio salida a nadie: { $source }.
 alert-list_doubted-do = Compare con el PMS. Si la lista es correcta, ejecute `engawa pms resync --accept` con el nombre del enlace.
+
+## Detalles de los avisos
+
+detail-wake-without-time = el PMS pidió un despertador que no se puede atender: pregunte en recepción cuándo y para quién
+detail-wake-not-kept = el despertador de las { $time } no se puede atender: { $why }
+detail-wake-unanswered = nadie contestó al despertador de las { $time }: alguien debe ir a la habitación
+detail-wake-by-hand = despertador de las { $time }: ningún aparato suena en la habitación, despierte al huésped en persona
+detail-wake-missed = el despertador de las { $time } no sonó a tiempo: pregunte al huésped
+detail-not-set = no se pudo poner { $point } a { $value }: { $why }
+detail-writes-refused = las escrituras en { $point } se rechazan una y otra vez; { $why }
+detail-water = agua en el suelo
+detail-smoke = se ha activado un detector de humo
+detail-doubt-no-answer = el PMS no respondió a tiempo: busque P# { $number } en la cuenta de la habitación { $room }
+detail-doubt-link-broke = el enlace con el PMS se cortó antes de la respuesta: busque P# { $number } en la cuenta de la habitación { $room }
+detail-doubt-restarted = la pasarela se reinició antes de la respuesta: busque P# { $number } en la cuenta de la habitación { $room }
+detail-frost = la habitación está por debajo de 7 °C
+detail-water-5 = agua en el suelo desde hace 5 minutos y nadie lo atiende
+detail-water-15 = agua en el suelo desde hace 15 minutos: llame al técnico de guardia
+detail-smoke-1 = un detector de humo suena desde hace un minuto y nadie lo atiende
+detail-smoke-3 = un detector de humo suena desde hace 3 minutos: avise a los bomberos
+detail-battery = la batería de una cerradura o de un sensor está por debajo del 15 %
+detail-battery-3 = una batería lleva tres días por debajo del 15 %
+detail-still = sin movimiento desde hace un día en una habitación ocupada
+detail-still-1 = sin movimiento desde hace un día en una habitación ocupada, y nadie ha mirado en una hora
 
 ## Página de estado
 

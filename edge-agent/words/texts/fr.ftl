@@ -1,7 +1,6 @@
 ## Clients
 
 welcome = Bienvenue à l’hôtel { $hotel }.
-welcome-name = Bienvenue à l’hôtel { $hotel }, { $name }.
 goodbye = Merci de votre séjour parmi nous. Nous vous souhaitons un bon voyage.
 wake-up-call = Bonjour. Voici votre réveil : il est { $time }.
 wake-up-set = Nous vous réveillerons le { $date } à { $time }.
@@ -9,6 +8,7 @@ wake-up-cleared = Votre réveil de { $time } a été annulé.
 guest-error-later = Cette demande ne peut pas aboutir pour le moment. Veuillez réessayer dans quelques minutes ou appeler la réception.
 guest-error-refused = Nous sommes désolés, cela n’est pas possible depuis la chambre. Veuillez appeler la réception.
 guest-error-time = Cette heure est déjà passée. Veuillez en choisir une autre.
+guest-message = Un message vous attend. Veuillez appeler la réception.
 
 ## Alertes
 
@@ -42,6 +42,30 @@ alert-rule-do = Occupez-vous de ce que la règle surveille.
 alert-list_doubted = Liste du PMS mise en doute
 alert-list_doubted-text = Une liste complète d’un PMS ferait partir la plupart des clients ; aucun départ n’a été enregistré : { $source }.
 alert-list_doubted-do = Comparez avec le PMS. Si la liste est juste, lancez `engawa pms resync --accept` avec le nom de la liaison.
+
+## Détails des alertes
+
+detail-wake-without-time = le PMS a demandé un réveil qui ne peut pas être assuré : demandez à la réception quand et pour qui
+detail-wake-not-kept = le réveil de { $time } ne peut pas être assuré : { $why }
+detail-wake-unanswered = le réveil de { $time } est resté sans réponse : quelqu’un doit aller à la chambre
+detail-wake-by-hand = réveil de { $time } : aucun appareil ne sonne dans la chambre, réveillez le client en personne
+detail-wake-missed = le réveil de { $time } n’a pas pu sonner à l’heure : demandez au client
+detail-not-set = { $point } n’a pas pu être réglé sur { $value } : { $why }
+detail-writes-refused = les écritures vers { $point } sont refusées à répétition ; { $why }
+detail-water = eau au sol
+detail-smoke = un détecteur de fumée s’est déclenché
+detail-doubt-no-answer = le PMS n’a pas répondu à temps : cherchez P# { $number } sur la note de la chambre { $room }
+detail-doubt-link-broke = la liaison avec le PMS s’est rompue avant la réponse : cherchez P# { $number } sur la note de la chambre { $room }
+detail-doubt-restarted = la passerelle a redémarré avant la réponse : cherchez P# { $number } sur la note de la chambre { $room }
+detail-frost = la chambre est à moins de 7 °C
+detail-water-5 = eau au sol depuis 5 minutes, et personne ne s’en occupe
+detail-water-15 = eau au sol depuis 15 minutes : appelez le technicien de garde
+detail-smoke-1 = un détecteur de fumée sonne depuis une minute, et personne ne s’en occupe
+detail-smoke-3 = un détecteur de fumée sonne depuis 3 minutes : alertez les pompiers
+detail-battery = la pile d’une serrure ou d’un capteur est sous 15 %
+detail-battery-3 = une pile est sous 15 % depuis trois jours
+detail-still = aucun mouvement depuis un jour dans une chambre occupée
+detail-still-1 = aucun mouvement depuis un jour dans une chambre occupée, et personne n’a vérifié depuis une heure
 
 ## Page d’état
 

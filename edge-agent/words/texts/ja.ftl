@@ -1,7 +1,6 @@
 ## お客様
 
 welcome = { $hotel }へようこそお越しくださいました。
-welcome-name = { $name }様、{ $hotel }へようこそお越しくださいました。
 goodbye = このたびはご宿泊いただき、誠にありがとうございました。どうぞお気をつけてお帰りくださいませ。
 wake-up-call = おはようございます。モーニングコールのお時間でございます。ただいま{ $time }でございます。
 wake-up-set = { $date } { $time }にモーニングコールを承りました。
@@ -9,6 +8,7 @@ wake-up-cleared = { $time }のモーニングコールを取り消しいたし�
 guest-error-later = 申し訳ございません。ただいま承ることができません。数分後にもう一度お試しいただくか、フロントまでお電話くださいませ。
 guest-error-refused = 申し訳ございません。お部屋からは承ることができません。フロントまでお電話くださいませ。
 guest-error-time = ご指定の時刻は過ぎております。別の時刻をお選びくださいませ。
+guest-message = 伝言をお預かりしております。フロントまでお電話くださいませ。
 
 ## 警報
 
@@ -42,6 +42,30 @@ alert-rule-do = ルールの対象を確認してください。
 alert-list_doubted = PMS のリストに疑い
 alert-list_doubted-text = PMS の完全なリストに従うと大半の宿泊客がチェックアウトになります。誰もチェックアウトしていません：{ $source }
 alert-list_doubted-do = PMS と照合してください。リストが正しければ `engawa pms resync --accept` に接続名を付けて実行してください。
+
+## 警報の詳細
+
+detail-wake-without-time = PMSから受けたモーニングコールは実行できません：時刻と対象をフロントで確認してください
+detail-wake-not-kept = { $time }のモーニングコールは実行できません：{ $why }
+detail-wake-unanswered = { $time }のモーニングコールに応答がありません：係員が客室へ伺ってください
+detail-wake-by-hand = { $time }のモーニングコール：客室に鳴らす機器がないため、係員が起こしてください
+detail-wake-missed = { $time }のモーニングコールを時間どおりに鳴らせませんでした：お客様に確認してください
+detail-not-set = { $point }を{ $value }に設定できませんでした：{ $why }
+detail-writes-refused = { $point }への書き込みが繰り返し拒否されています：{ $why }
+detail-water = 床に水があります
+detail-smoke = 煙感知器が作動しています
+detail-doubt-no-answer = PMSから時間内に応答がありません：{ $room }号室の請求明細でP# { $number }を確認してください
+detail-doubt-link-broke = 応答の前にPMSとの接続が切れました：{ $room }号室の請求明細でP# { $number }を確認してください
+detail-doubt-restarted = 応答の前にゲートウェイが再起動しました：{ $room }号室の請求明細でP# { $number }を確認してください
+detail-frost = 室温が7 °Cを下回っています
+detail-water-5 = 床の水が5分間続いていますが、対応者がいません
+detail-water-15 = 床の水が15分間続いています：当直の設備担当に連絡してください
+detail-smoke-1 = 煙感知器が1分間作動していますが、対応者がいません
+detail-smoke-3 = 煙感知器が3分間作動しています：消防に通報してください
+detail-battery = ドアロックまたはセンサーの電池残量が15 %を下回っています
+detail-battery-3 = 電池残量が3日間15 %を下回っています
+detail-still = 在室中の客室で1日動きがありません
+detail-still-1 = 在室中の客室で1日動きがなく、1時間確認されていません
 
 ## 状況画面
 

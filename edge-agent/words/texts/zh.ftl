@@ -1,7 +1,6 @@
 ## 客人
 
 welcome = 欢迎光临{ $hotel }。
-welcome-name = { $name }，您好！欢迎光临{ $hotel }。
 goodbye = 感谢您的入住，祝您一路平安。
 wake-up-call = 早上好，这是您预订的叫醒服务，现在是{ $time }。
 wake-up-set = 我们将于{ $date } { $time }为您提供叫醒服务。
@@ -9,6 +8,7 @@ wake-up-cleared = 您{ $time }的叫醒服务已取消。
 guest-error-later = 很抱歉，目前无法办理。请您几分钟后再试，或致电前台。
 guest-error-refused = 很抱歉，无法在客房内办理。请您致电前台。
 guest-error-time = 该时间已过，请您另选时间。
+guest-message = 您有一条留言，请致电前台。
 
 ## 警报
 
@@ -42,6 +42,30 @@ alert-rule-do = 请处理该规则所涉及的事项。
 alert-list_doubted = PMS 名单存疑
 alert-list_doubted-text = PMS 的完整名单会使大部分住客退房；未对任何人办理退房：{ $source }。
 alert-list_doubted-do = 请与 PMS 核对。名单无误时，请执行 `engawa pms resync --accept` 并加上连接名称。
+
+## 警报详情
+
+detail-wake-without-time = PMS要求的叫醒服务无法执行：请向前台确认时间和客人
+detail-wake-not-kept = { $time }的叫醒服务无法执行：{ $why }
+detail-wake-unanswered = { $time }的叫醒服务无人应答：请派人前往客房
+detail-wake-by-hand = { $time }的叫醒服务：客房内没有可响铃的设备，请人工叫醒
+detail-wake-missed = { $time }的叫醒服务未能按时响铃：请询问客人
+detail-not-set = 无法将{ $point }设为{ $value }：{ $why }
+detail-writes-refused = 对{ $point }的写入反复被拒绝：{ $why }
+detail-water = 地面有水
+detail-smoke = 烟雾探测器报警
+detail-doubt-no-answer = PMS未及时回复：请在{ $room }房的账单上查找P# { $number }
+detail-doubt-link-broke = 收到回复前PMS连接中断：请在{ $room }房的账单上查找P# { $number }
+detail-doubt-restarted = 收到回复前网关重启：请在{ $room }房的账单上查找P# { $number }
+detail-frost = 室温低于7 °C
+detail-water-5 = 地面有水已5分钟，无人处理
+detail-water-15 = 地面有水已15分钟：请联系值班工程师
+detail-smoke-1 = 烟雾探测器已报警1分钟，无人处理
+detail-smoke-3 = 烟雾探测器已报警3分钟：请报火警
+detail-battery = 门锁或传感器的电量低于15 %
+detail-battery-3 = 电池电量低于15 %已三天
+detail-still = 有人入住的房间一天没有动静
+detail-still-1 = 有人入住的房间一天没有动静，且一小时内无人查看
 
 ## 状态页
 

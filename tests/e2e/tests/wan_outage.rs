@@ -313,6 +313,7 @@ impl World {
                     | Intent::SendRoomStatus { .. }
                     | Intent::RequestResync
                     | Intent::AskPms { .. }
+                    | Intent::TellGuest { .. }
                     | Intent::AnswerKey { .. } => {
                         self.link.on_intent(self.now, &intent);
                     }

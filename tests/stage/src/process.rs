@@ -155,6 +155,8 @@ fn spawn(program: &Path, arguments: &[OsString], log: &Path) -> anyhow::Result<C
     let (out, error) = (open()?, open()?);
     Command::new(program)
         .args(arguments)
+        // As in deploy/systemd/engawa.service: what is measured here is what a hotel runs.
+        .env("GLIBC_TUNABLES", "glibc.malloc.arena_max=1")
         .stdin(Stdio::null())
         .stdout(out)
         .stderr(error)

@@ -26,6 +26,13 @@ impl<'de> Deserialize<'de> for PmsTables {
     }
 }
 
+impl PmsTables {
+    /// True for `[[pms]]`.
+    pub(super) fn is_many(&self) -> bool {
+        self.many
+    }
+}
+
 struct Tables;
 
 impl<'de> Visitor<'de> for Tables {
@@ -103,7 +110,7 @@ impl Config {
 pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
     let all = Path::root().key("pms");
     let many = config.pms.as_ref().is_some_and(|tables| tables.many);
-    let mut names = BTreeMap::new();
+    let (mut names, mut places) = (BTreeMap::new(), BTreeMap::new());
     for (n, link) in config.pms_tables().iter().enumerate() {
         let here = if many { all.index(n) } else { all.clone() };
         for (field, fault) in link.validate() {
@@ -112,6 +119,23 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
             if !doc.is_hole(&place) {
                 report.push(doc.fault(&place, fault));
             }
+        }
+        let (key, address) = match &link.serial {
+            Some(serial) => ("serial", serial.port.clone()),
+            None => ("address", link.address.to_lowercase()),
+        };
+        if let Some((first, first_key)) = places.insert(address, (n, key))
+            && many
+        {
+            let place = here.key(key);
+            let of_first = all.index(first).key(first_key);
+            let fault = match &link.serial {
+                Some(serial) => doc.fault_at_key(&place, format!("two PMS at {}", serial.port)),
+                None => doc.fault(&place, format!("two PMS at {}", link.address)),
+            };
+            report.push(fault.related(doc.span_of(&of_first), "the first is here").help(
+                "a PMS's port has one client: the two links would take it from each other; each PMS has its own",
+            ));
         }
         let Some(first) = names.insert(link.name.as_deref(), n) else { continue };
         let related = "first here";

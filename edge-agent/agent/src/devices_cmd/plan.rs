@@ -44,7 +44,7 @@ impl Plan {
             let names = buses.iter().map(|(bus, _)| bus.id.as_str()).collect::<Vec<_>>().join(", ");
             return Err(anyhow!("there is no bus `{wanted}`; there is: {names}").into());
         }
-        let mut out = io::stdout().lock();
+        let mut out = crate::answer::lock();
         let mut overloaded = Vec::new();
         for (bus, devices) in buses.iter().filter(|(bus, _)| self.bus.as_ref().is_none_or(|id| bus.id == *id))
         {

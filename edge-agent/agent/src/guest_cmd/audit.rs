@@ -4,7 +4,7 @@ use crate::config::Loaded;
 use engawa_store::vault::AuditTrail;
 use engawa_store::{DATABASE_FILE, DatabaseKey, Reader};
 use serde_json::json;
-use std::io::{self, Write};
+use std::io::Write;
 
 /// Shows or verifies the trail.
 pub(super) fn main(loaded: &Loaded, verify: bool, limit: u32, as_json: bool) -> anyhow::Result<()> {
@@ -12,7 +12,7 @@ pub(super) fn main(loaded: &Loaded, verify: bool, limit: u32, as_json: bool) -> 
     let key = DatabaseKey::load(&loaded.key_file())?;
     let told = Reader::open(&dir.join(DATABASE_FILE), &key)?.audit_told()?;
     let trail = AuditTrail::open(dir, &key)?;
-    let mut out = io::stdout().lock();
+    let mut out = crate::answer::lock();
     if verify {
         let head = trail.verify(told.as_ref())??;
         let told = told.map_or(0, |told| told.rows);

@@ -8,7 +8,18 @@ use engawa_store::vault::{Asker, AuditTrail, REGISTER_FILE, Register, RegisterEn
 use jiff::SignedDuration;
 use jiff::civil::Date;
 use serde_json::{Value, json};
-use std::io::{self, Write};
+use std::io::Write;
+
+/// The years that a register can be asked for: further ones can't be meant, and the last of them end in no zone.
+const YEARS: std::ops::RangeInclusive<i16> = 1900..=2999;
+
+/// A day, as people write it in a command.
+pub(super) fn day(text: &str) -> Result<Date, String> {
+    let day: Option<Date> = text.trim().parse().ok();
+    day.filter(|day| YEARS.contains(&day.year())).ok_or_else(|| {
+        format!("this is no day between {} and {}; write it as 2026-11-01", YEARS.start(), YEARS.end())
+    })
+}
 
 /// Why an entry is not erased with the rest.
 const WHY: &str = "kept under the law that asks this house for a guest register; an erasure does not reach it before its time";
@@ -42,7 +53,7 @@ pub(super) fn export(loaded: &Loaded, stay: &StayId) -> anyhow::Result<Value> {
 
 /// Says what an erasure has left, until when, and why. Nobody is named.
 pub(super) fn tell_kept(loaded: &Loaded, stay: &StayId, as_json: bool) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = crate::answer::lock();
     for entry in held(loaded, stay)? {
         let until = until(loaded, &entry);
         if as_json {
@@ -78,7 +89,7 @@ pub(super) fn main(
     let what = format!("the guest register from {from} to {to}: {} entries", entries.len());
     let key = DatabaseKey::load(&loaded.key_file())?;
     AuditTrail::open(dir, &key)?.append(Timestamp::now(), asker.who(), asker.why(), &what)?;
-    let mut out = io::stdout().lock();
+    let mut out = crate::answer::lock();
     for entry in entries {
         if as_json {
             writeln!(out, "{}", serde_json::to_string(&entry)?)?;

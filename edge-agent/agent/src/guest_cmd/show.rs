@@ -1,11 +1,11 @@
 //! Guests as they are printed.
 
 use engawa_store::vault::GuestFile;
-use std::io::{self, Write};
+use std::io::Write;
 
 /// Prints what was found.
 pub(super) fn files(found: &[GuestFile], as_json: bool) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = crate::answer::lock();
     for file in found {
         if as_json {
             writeln!(out, "{}", serde_json::to_string(file)?)?;

@@ -23,7 +23,7 @@ pub(crate) struct Explain {
 
 /// True where nothing is wrong.
 pub(super) fn explain(arguments: &Explain) -> Result<bool, Fault> {
-    let mut out = io::stdout().lock();
+    let mut out = crate::answer::lock();
     let mut sound = true;
     let mut show = |entry: &Entry, fields: bool| -> Result<(), Fault> {
         // Whatever was typed in: a card number is shown nowhere.

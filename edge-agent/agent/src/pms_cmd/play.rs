@@ -40,7 +40,7 @@ pub(super) fn play(entries: &[Entry], address: &str, speed: f64, charset: Charse
 }
 
 fn say(text: &str) -> Result<(), Fault> {
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::answer::lock();
     writeln!(out, "{text}")
         .and_then(|()| out.flush())
         .map_err(|error| Fault::Failed(format!("writing: {error}")))

@@ -70,7 +70,7 @@ pub(super) fn replay(arguments: &Replay) -> Result<bool, Fault> {
         })?),
     };
     let house = House::new(&entries, loaded.as_ref(), arguments.link.as_deref())?;
-    let mut out = io::stdout().lock();
+    let mut out = crate::answer::lock();
     house.play(&entries, &mut out).map_err(|error| Fault::Failed(format!("writing: {error}")))?;
     Ok(true)
 }

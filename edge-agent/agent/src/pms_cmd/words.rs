@@ -1,6 +1,6 @@
 //! What the house makes of a record, in plain words.
 
-use engawa_model::{Change, PostingState, StayEnd};
+use engawa_model::{Change, DeskEvent, KeyKind, KeyRequest, PostingState, RoomId, StayEnd, WakeState};
 
 /// One change; the rest is shown as it would be in the journal.
 pub(super) fn of(change: &Change) -> String {
@@ -53,9 +53,76 @@ pub(super) fn of(change: &Change) -> String {
             .collect();
             format!("room {room}: {}", told.join(", "))
         }
+        Change::Desk { what } => of_desk(what),
+        Change::RoomStatus { room, status } => format!("room {room} is {status}"),
+        Change::WakeUp { room, at, state, .. } => {
+            let state = match state {
+                WakeState::Waiting => "is noted",
+                WakeState::Ringing => "rings",
+                WakeState::Answered => "is answered",
+                WakeState::Unanswered => "is not answered",
+                WakeState::Cleared => "is taken back",
+                WakeState::GuestLeft => "ends: the guest has left",
+                WakeState::Missed => "was missed",
+            };
+            format!("wake-up call in room {room} at {at} {state}")
+        }
+        Change::ArrivalExpected { stay, room, eta: Some(eta) } => {
+            format!("stay {stay} is expected in room {room} at {eta}")
+        }
+        Change::ArrivalExpected { stay, eta: None, .. } => format!("stay {stay} is not expected any more"),
+        Change::Alert { alert } => {
+            let state = if alert.active { "alert" } else { "alert is over" };
+            format!("{state} ({}): {}", alert.source, alert.text)
+        }
         other => match serde_json::to_string(other) {
             Ok(json) => json,
             Err(_) => other.kind().to_owned(),
         },
+    }
+}
+
+fn of_desk(what: &DeskEvent) -> String {
+    match what {
+        DeskEvent::MessageLeft { stay, message } => format!("message {message} waits for stay {stay}"),
+        DeskEvent::MessageGone { stay, message } => {
+            format!("message {message} for stay {stay} is read or deleted")
+        }
+        DeskEvent::KeyAsked { request } => format!("{} at encoder {}", key_of(request), request.coder),
+        DeskEvent::KeyAnswered { coder, room, status } => {
+            let room = room.as_ref().map_or_else(String::new, |room| format!(" for {}", room_of(room)));
+            let status = match status.as_str() {
+                "OK" => "made",
+                "BY" => "not made, the encoder is busy or does not answer (BY)",
+                "UR" => "not possible here (UR)",
+                "NG" => "not made, the house has no such room (NG)",
+                "DN" => "denied (DN)",
+                "link-lost" => "void: the PMS link was lost",
+                other => other,
+            };
+            format!("key{room} at encoder {coder}: {status}")
+        }
+    }
+}
+
+fn key_of(request: &KeyRequest) -> String {
+    let room = request.room.as_ref().map_or_else(String::new, |room| format!(" for {}", room_of(room)));
+    match request.kind {
+        KeyKind::Read => "a card is to be read".to_owned(),
+        kind => {
+            let kind = serde_json::to_value(kind).ok();
+            let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or("key").replace('_', " ");
+            format!("a key is wanted ({kind}){room}")
+        }
+    }
+}
+
+/// A room as people call it: one that is not the house's has its link before its number.
+fn room_of(room: &RoomId) -> String {
+    match room.as_str().split_once(':') {
+        Some((link, number)) if link.starts_with(engawa_model::PMS_LINK) => {
+            format!("room {number} (not a room of this house)")
+        }
+        _ => format!("room {room}"),
     }
 }

@@ -53,7 +53,7 @@ impl Charges {
 
 fn list(loaded: &Loaded, as_json: bool) -> anyhow::Result<()> {
     let property = listing::stored(loaded)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::answer::lock();
     for charge in property.charges().values() {
         if as_json {
             writeln!(out, "{}", json!(charge))?;

@@ -87,7 +87,7 @@ impl Test {
     fn play(&self, day: &Day, now: Policy, tried: Option<Policy>) -> anyhow::Result<()> {
         let zone = now.zone.clone();
         let present = replay(day, now)?;
-        let mut out = std::io::stdout().lock();
+        let mut out = crate::answer::lock();
         if day.gaps > 0 {
             eprintln!("engawa: {} observations of this day could not be recorded", day.gaps);
         }

@@ -56,7 +56,7 @@ fn alert_line(alert: &Alert, look: &Look) -> Markup {
     let kind = format!("alert-{}", alert.kind.word());
     let source = [("source", Arg::from(alert.source.as_str()))];
     let title = look.words.find(&kind, &[]).unwrap_or_else(|| alert.kind.word().replace('_', " "));
-    // What happened in the reader's language; in the house's own words beside it, which may say more.
+    // What happened, and its detail; a rule of the house's own is shown in the words that the house gave it.
     let text = look.words.find(&format!("{kind}-text"), &source);
     let todo = look.words.find(&format!("{kind}-do"), &[]).filter(|_| alert.active);
     html! {
@@ -64,7 +64,7 @@ fn alert_line(alert: &Alert, look: &Look) -> Markup {
             strong { (title) @if !alert.active { " (" (look.say("alerts-over")) ")" } }
             " " @if let Some(text) = text { (text) " " }
             @if let Some(todo) = todo { span class="do" { (todo) } " " }
-            span class="source" { (alert.source) ": " bdi { (alert.text) } } " "
+            span class="source" { (alert.source) ": " bdi { (look.words.detail(&alert.text)) } } " "
             span class="source" {
                 (look.time(alert.last))
                 @if alert.count > 1 { ", " (look.count("alerts-times", alert.count as usize)) " " (look.time(alert.first)) }

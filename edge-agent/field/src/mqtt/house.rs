@@ -8,6 +8,7 @@
 //!
 //! Never: guests' names or any other personal data; a room says how many stays it has, not whose.
 
+mod guest;
 mod wake;
 
 use super::documents::{ValueTopics, device_values};
@@ -70,6 +71,7 @@ pub fn snapshot(property: &Property, values: ValueTopics) -> Vec<Publication> {
     all.extend(property.rooms().keys().map(|room| room_state(&topics, property, room)));
     let bells = property.rooms().keys().filter(|room| property.rings_in(room));
     all.extend(bells.map(|room| wake::state(&topics, property, room)));
+    all.extend(property.rooms().keys().filter_map(|room| guest::state(&topics, property, room)));
     if values.points() {
         all.extend(property.points().filter_map(|(point, _)| point_state(&topics, property, &point)));
     }
@@ -88,7 +90,7 @@ pub fn snapshot(property: &Property, values: ValueTopics) -> Vec<Publication> {
 pub fn publications(property: &Property, change: &Change, values: ValueTopics) -> Vec<Publication> {
     let topics = HouseTopics::new(&property.spec().id);
     let room = |room: &RoomId| room_state(&topics, property, room);
-    match change {
+    let mut said = match change {
         Change::CheckedIn { room: at, .. }
         | Change::StayChanged { room: at, .. }
         | Change::CheckedOut { room: at, .. }
@@ -142,6 +144,7 @@ pub fn publications(property: &Property, change: &Change, values: ValueTopics) -
                 "kind": request.kind, "coder": request.coder, "workstation": request.workstation,
                 "room": request.room, "from": request.from, "suite": request.suite, "areas": request.areas,
                 "arrival": request.arrival, "departure": request.departure, "until": request.until,
+                "answer_by": property.key_answer_by(request),
             });
             vec![Publication::event(topics.key(&request.coder), payload)]
         }
@@ -158,7 +161,9 @@ pub fn publications(property: &Property, change: &Change, values: ValueTopics) -
         | Change::AuditHead { .. }
         | Change::ArrivalExpected { .. }
         | Change::ChargeProposed { .. } => vec![],
-    }
+    };
+    said.extend(guest::rooms_of(change).into_iter().filter_map(|room| guest::state(&topics, property, room)));
+    said
 }
 
 /// What carries out `intent` on the house's own topics; `None` for what a driver does.
@@ -167,6 +172,7 @@ pub fn carried_out(property: &Property, intent: &Intent) -> Option<Publication> 
         Intent::Wake { room, .. } | Intent::EndWake { room, .. } => {
             Some(wake::state(&HouseTopics::new(&property.spec().id), property, room))
         }
+        Intent::TellGuest { told } => guest::told(&HouseTopics::new(&property.spec().id), property, told),
         _ => None,
     }
 }
@@ -259,6 +265,7 @@ fn alert_state(topics: &HouseTopics, property: &Property, alert: &Alert) -> Publ
         "active": alert.active, "count": alert.count, "first": alert.first, "last": alert.last, "text": alert.text,
         "language": words.language().tag(), "title": words.find(&kind, &[]),
         "what": words.find(&format!("{kind}-text"), &source), "do": words.find(&format!("{kind}-do"), &[]),
+        "detail": words.detail(&alert.text),
     });
     Publication::state(topics.alert(alert.kind, &alert.source), payload)
 }

@@ -107,6 +107,8 @@ pub fn covers(wider: &str, filter: &str) -> bool {
 /// | `business` | JSON: business date, night audit | yes |
 /// | `room/<room>/state` | JSON: occupied, stays, signs, climate, ... | yes |
 /// | `room/<room>/wake` | JSON: ringing, and for a call that rings its id, at, ring, language, text | yes |
+/// | `room/<room>/guest` | JSON: what a screen in the room shows its guests, in their language | yes |
+/// | `room/<room>/guest/message` | JSON: what guests are told now | no |
 /// | `room/<room>/point/<device>/<point>` | JSON: value, quality, at, unit | yes |
 /// | `point/<device>/<point>` | the same, for a device that is in no room | yes |
 /// | `device/<device>/health` | JSON: state, reason, since | yes |
@@ -178,6 +180,16 @@ impl HouseTopics {
         format!("{}/room/{}/wake", self.root, escape(room.as_str()))
     }
 
+    /// What a screen in a room shows its guests.
+    pub fn guest(&self, room: &RoomId) -> String {
+        format!("{}/room/{}/guest", self.root, escape(room.as_str()))
+    }
+
+    /// What the guests of a room are told now; an event.
+    pub fn guest_message(&self, room: &RoomId) -> String {
+        format!("{}/message", self.guest(room))
+    }
+
     /// A point's last report.
     pub fn point(&self, room: Option<&RoomId>, point: &PointId) -> String {
         let place = room.map_or_else(String::new, |room| format!("room/{}/", escape(room.as_str())));
@@ -238,6 +250,7 @@ impl HouseTopics {
             "business",
             "room/+/state",
             "room/+/wake",
+            "room/+/guest",
             "room/+/point/+/+",
             "point/+/+",
             "device/+/health",
@@ -403,6 +416,7 @@ mod tests {
             topics.business(),
             topics.room(&room),
             topics.wake(&room),
+            topics.guest(&room),
             topics.point(Some(&room), &point),
             topics.point(None, &point),
             topics.device(&DeviceId::from("d")),
@@ -413,7 +427,14 @@ mod tests {
         ] {
             assert!(surveyed(&topic), "{topic}");
         }
-        for topic in ["h/cmd", "h/cmd/k/result", "h/cmd/error", "h/room/1/setpoint/set", "h/status"] {
+        for topic in [
+            "h/room/1/guest/message",
+            "h/cmd",
+            "h/cmd/k/result",
+            "h/cmd/error",
+            "h/room/1/setpoint/set",
+            "h/status",
+        ] {
             assert!(!surveyed(&format!("engawa/{topic}")), "{topic}");
         }
     }

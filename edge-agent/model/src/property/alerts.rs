@@ -1,6 +1,7 @@
 //! Alerts: raised, escalated, acknowledged, over; and the two that never wait for a rule.
 
 use super::{Applied, Entity, Property};
+use crate::alert_text;
 use crate::ids::PointId;
 use crate::{Alert, AlertKind, Change, Role, RoomId, Timestamp, Value};
 
@@ -116,8 +117,8 @@ impl Property {
     ) {
         let place = room.map_or_else(|| point.device.to_string(), place_of);
         let (kind, text) = match role {
-            Role::Smoke => (AlertKind::Smoke, "a smoke detector sounds"),
-            _ => (AlertKind::Leak, "water on the floor"),
+            Role::Smoke => (AlertKind::Smoke, alert_text::SMOKE),
+            _ => (AlertKind::Leak, alert_text::WATER),
         };
         if value.and_then(Value::as_bool).unwrap_or(false) {
             self.raise(at, kind, &place, text, out);

@@ -5,6 +5,7 @@
 
 use super::conditions::sooner;
 use super::{Applied, Entity, Property, Season};
+use crate::alert_text::{self, filled};
 use crate::arbitration::{Asker, Holder, Occasion};
 use crate::firewall::Refusal;
 use crate::ids::{CommandKey, PointId};
@@ -232,7 +233,7 @@ impl Property {
         match outcome {
             CommandOutcome::Done => self.clear(AlertKind::WriteFailed, &place, out),
             CommandOutcome::Refused { reason } | CommandOutcome::Doubtful { reason } => {
-                let text = format!("{} could not be set to {}: {reason}", order.point, order.value);
+                let text = filled(alert_text::NOT_SET, &[&order.point, &order.value, reason]);
                 self.raise(at, AlertKind::WriteFailed, &place, &text, out);
             }
             CommandOutcome::Superseded | CommandOutcome::Expired => {}

@@ -100,6 +100,12 @@ impl Property {
         self.desk.keys.values().map(|job| &job.request)
     }
 
+    /// Until when a key request waits for its encoder's answer; then the PMS is told that it failed.
+    pub fn key_answer_by(&self, request: &crate::KeyRequest) -> Option<Timestamp> {
+        let job = self.desk.keys.values().find(|job| job.request == *request);
+        job.map(|job| job.until)
+    }
+
     /// What the PMS says of itself.
     pub fn pms_description(&self) -> &PmsDescription {
         &self.desk.description

@@ -184,6 +184,9 @@ impl Property {
         self.guests_changed(at, &stay.room, vacant, out);
         if vacant {
             self.vacated(at, &stay.room, "check-out", out);
+            if reason != StayEnd::MissingInList {
+                self.say_goodbye(&stay, out);
+            }
         }
         self.wake_ups_end(at, id, &stay.room, vacant, out);
     }

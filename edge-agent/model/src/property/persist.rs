@@ -185,7 +185,7 @@ impl Property {
             }
             "posting" => {
                 if let Ok(number) = key.parse() {
-                    self.postings.insert(PostingNumber(number), parse(body)?);
+                    self.keep_posting(PostingNumber(number), parse(body)?);
                 }
             }
             "order" => {

@@ -4,6 +4,7 @@
 //! when the link or the process dies is doubtful: it may be booked, so staff look and nobody guesses.
 
 use super::{Applied, Entity, Property};
+use crate::alert_text::{self, filled};
 use crate::ids::{CommandKey, LinkId, PostingNumber};
 use crate::{AlertKind, Change, CommandOutcome, Intent, Money, PostingDetail, RoomId, StayId, Timestamp};
 use jiff::SignedDuration;
@@ -116,7 +117,7 @@ impl Property {
         if amount.minor.unsigned_abs() > MOST_AMOUNT {
             return Err(format!("{} {} is more than a posting can carry", amount.currency, amount.decimal()));
         }
-        let waiting = self.postings.values().filter(|posting| posting.state == PostingState::Pending).count();
+        let waiting = self.open_postings().filter(|posting| posting.state == PostingState::Pending).count();
         if waiting >= MOST_WAITING {
             return Err(format!("{waiting} postings wait already: is the PMS link up?"));
         }
@@ -136,7 +137,7 @@ impl Property {
             tries: 0,
             detail,
         };
-        self.postings.insert(number, posting);
+        self.keep_posting(number, posting);
         self.tell_posting(number, out);
         Ok(())
     }
@@ -149,7 +150,30 @@ impl Property {
         PostingNumber(self.meta.last_posting)
     }
 
-    fn tell_posting(&self, number: PostingNumber, out: &mut Applied) {
+    /// Takes a posting into the picture.
+    pub(super) fn keep_posting(&mut self, number: PostingNumber, posting: Posting) {
+        self.postings.insert(number, posting);
+        self.note_open(number);
+    }
+
+    /// Keeps the set of open postings true to their states.
+    fn note_open(&mut self, number: PostingNumber) {
+        let open =
+            |posting: &Posting| matches!(posting.state, PostingState::Pending | PostingState::InFlight);
+        if self.postings.get(&number).is_some_and(open) {
+            self.open_postings.insert(number);
+        } else {
+            self.open_postings.remove(&number);
+        }
+    }
+
+    /// The postings that wait or fly.
+    fn open_postings(&self) -> impl Iterator<Item = &Posting> {
+        self.open_postings.iter().filter_map(|number| self.postings.get(number))
+    }
+
+    fn tell_posting(&mut self, number: PostingNumber, out: &mut Applied) {
+        self.note_open(number);
         if let Some(posting) = self.postings.get(&number) {
             out.touched.insert(Entity::Posting(number));
             out.changes.push(Change::Posting {
@@ -186,15 +210,13 @@ impl Property {
         if self.has_in_flight(link) {
             return;
         }
-        let pms = &self.pms;
-        let of_link = |posting: &Posting| pms.of_room(&posting.room) == link;
         let next = self
-            .postings
-            .values_mut()
+            .open_postings()
             .filter(|posting| posting.state == PostingState::Pending && posting.not_before <= at)
-            .filter(|posting| of_link(posting))
-            .min_by_key(|posting| (posting.asked, posting.number));
-        let Some(posting) = next else { return };
+            .filter(|posting| self.pms.of_room(&posting.room) == link)
+            .min_by_key(|posting| (posting.asked, posting.number))
+            .map(|posting| posting.number);
+        let Some(posting) = next.and_then(|number| self.postings.get_mut(&number)) else { return };
         posting.state = PostingState::InFlight;
         posting.tries += 1;
         out.intents.push(Intent::SendPosting {
@@ -212,16 +234,21 @@ impl Property {
 
     fn has_in_flight(&self, link: &LinkId) -> bool {
         let of_link = |posting: &Posting| self.pms.of_room(&posting.room) == link;
-        self.postings.values().any(|posting| posting.state == PostingState::InFlight && of_link(posting))
+        self.open_postings().any(|posting| posting.state == PostingState::InFlight && of_link(posting))
     }
 
     pub(super) fn postings_wake(&self) -> Option<Timestamp> {
         // One at a time: what follows is woken by the answer to the one before.
-        let ready: Vec<&LinkId> =
-            self.pms.all().filter(|link| self.takes_postings(link) && !self.has_in_flight(link)).collect();
-        let pending = self.postings.values().filter(|posting| posting.state == PostingState::Pending);
-        let sendable = pending.filter(|posting| ready.contains(&self.pms.of_room(&posting.room)));
-        sendable.map(|posting| posting.not_before).min()
+        let ready = |link: &&LinkId| self.takes_postings(link) && !self.has_in_flight(link);
+        let of_link = |link| {
+            let pending = self.open_postings().filter(|posting| posting.state == PostingState::Pending);
+            let of_it = pending.filter(move |posting| self.pms.of_room(&posting.room) == link);
+            of_it.map(|posting| posting.not_before).min()
+        };
+        if self.open_postings.is_empty() {
+            return None;
+        }
+        self.pms.all().filter(ready).filter_map(of_link).min()
     }
 
     pub(super) fn posting_answered(
@@ -267,14 +294,14 @@ impl Property {
         let Some(posting) = self.postings.get(&number) else { return };
         let (key, room) = (posting.key.clone(), posting.room.clone());
         self.set_posting(number, PostingState::Doubtful, out);
-        let reason = format!("{why}: look for P# {number} on the bill of room {room}");
+        let reason = filled(why, &[&number, &room]);
         self.raise(at, AlertKind::PostingDoubtful, &number.to_string(), &reason, out);
         self.end_command(at, &key, CommandOutcome::Doubtful { reason }, out);
     }
 
     pub(super) fn posting_unanswered(&mut self, at: Timestamp, number: PostingNumber, out: &mut Applied) {
         if self.postings.get(&number).is_some_and(|posting| posting.state == PostingState::InFlight) {
-            self.doubt(at, number, "the PMS did not answer in time", out);
+            self.doubt(at, number, alert_text::DOUBT_NO_ANSWER, out);
         }
     }
 
@@ -295,7 +322,7 @@ impl Property {
 
     /// The postings that fly, of one PMS or of all.
     fn in_flight(&self, link: Option<&LinkId>) -> Vec<PostingNumber> {
-        let flying = self.postings.values().filter(|posting| posting.state == PostingState::InFlight);
+        let flying = self.open_postings().filter(|posting| posting.state == PostingState::InFlight);
         flying
             .filter(|posting| link.is_none_or(|link| self.pms.of_room(&posting.room) == link))
             .map(|posting| posting.number)
@@ -304,13 +331,13 @@ impl Property {
 
     pub(super) fn postings_link_lost(&mut self, at: Timestamp, link: &LinkId, out: &mut Applied) {
         for number in self.in_flight(Some(link)) {
-            self.doubt(at, number, "the PMS link broke before the answer", out);
+            self.doubt(at, number, alert_text::DOUBT_LINK_BROKE, out);
         }
     }
 
     pub(super) fn postings_restarted(&mut self, at: Timestamp, out: &mut Applied) {
         for number in self.in_flight(None) {
-            self.doubt(at, number, "the gateway restarted before the answer", out);
+            self.doubt(at, number, alert_text::DOUBT_RESTARTED, out);
         }
     }
 
@@ -333,6 +360,7 @@ impl Property {
             .collect();
         for number in ended.iter().take(ended.len().saturating_sub(KEPT_ENDED)) {
             self.postings.remove(number);
+            self.open_postings.remove(number);
             out.touched.insert(Entity::Posting(*number));
         }
     }

@@ -13,6 +13,7 @@ mod tests;
 mod wall;
 
 use super::{Applied, Entity, Property};
+use crate::alert_text::{self, filled};
 use crate::ids::LinkId;
 use crate::{Action, AlertKind, Change, DateTime, Intent, RoomId, StayId, Timestamp, WakeId};
 pub(super) use book::Wakes;
@@ -76,13 +77,11 @@ impl Property {
         }
         let Some(local) = local else {
             self.count("wake-up-without-time");
-            let text =
-                "the PMS asked for a wake-up call that can't be kept: ask at the desk when and for whom";
-            self.raise(at, AlertKind::WakeUp, &asked_for(room), text, out);
+            self.raise(at, AlertKind::WakeUp, &asked_for(room), alert_text::WAKE_WITHOUT_TIME, out);
             return;
         };
         if let Err(reason) = self.ask_for(at, room, local, None, time, out) {
-            let text = format!("the wake-up call for {} can't be kept: {reason}", shown(local));
+            let text = filled(alert_text::WAKE_NOT_KEPT, &[&shown(local), &reason]);
             self.raise(at, AlertKind::WakeUp, &asked_for(room), &text, out);
         }
     }
@@ -252,10 +251,7 @@ impl Property {
                 }
                 WakeState::Ringing if call.rings < self.wakes.spec.rings => self.ring(at, id, out),
                 WakeState::Ringing => {
-                    let text = format!(
-                        "the wake-up call for {} was not answered: somebody must go to the room",
-                        shown(call.at)
-                    );
+                    let text = filled(alert_text::WAKE_UNANSWERED, &[&shown(call.at)]);
                     let room = call.room.clone();
                     self.end_wake_up(at, id, WakeState::Unanswered, out);
                     self.raise(at, AlertKind::WakeUp, &place(&room), &text, out);
@@ -296,7 +292,7 @@ impl Property {
 
     fn wake_by_hand(&mut self, at: Timestamp, id: WakeId, out: &mut Applied) {
         let Some(call) = self.wakes.get(id) else { return };
-        let text = format!("wake-up call for {}: no device rings in the room, wake by hand", shown(call.at));
+        let text = filled(alert_text::WAKE_BY_HAND, &[&shown(call.at)]);
         let room = call.room.clone();
         self.raise(at, AlertKind::WakeUp, &place(&room), &text, out);
     }
@@ -321,8 +317,7 @@ impl Property {
 
     fn miss(&mut self, at: Timestamp, id: WakeId, out: &mut Applied) {
         let Some(call) = self.wakes.get(id) else { return };
-        let text =
-            format!("the wake-up call for {} could not be rung in time: ask the guest", shown(call.at));
+        let text = filled(alert_text::WAKE_MISSED, &[&shown(call.at)]);
         let room = call.room.clone();
         self.end_wake_up(at, id, WakeState::Missed, out);
         self.raise(at, AlertKind::WakeUp, &asked_for(&room), &text, out);

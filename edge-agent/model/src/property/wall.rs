@@ -4,6 +4,7 @@
 //! to its driver again (after a restart) is the same write, and is not judged twice.
 
 use super::{Applied, Entity, Property};
+use crate::alert_text::{self, filled};
 use crate::firewall::{Attempt, Refusal, judge};
 use crate::ids::PointId;
 use crate::{AlertKind, CommandSource, DeviceId, Timestamp, Value};
@@ -49,7 +50,7 @@ impl Property {
         let device = self.governed.writes.entry(point.device.clone()).or_default();
         if device.refused(at, policy.firewall.alarm_after) {
             self.governed.alarmed.insert(point.device.clone());
-            let text = format!("writes to {point} are refused again and again; {refusal}");
+            let text = filled(alert_text::WRITES_REFUSED, &[point, refusal]);
             self.raise(at, AlertKind::WriteBlocked, point.device.as_str(), &text, out);
         }
         out.touched.insert(Entity::Writes(point.device.clone()));

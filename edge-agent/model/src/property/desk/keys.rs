@@ -57,9 +57,13 @@ impl Property {
         out: &mut Applied,
     ) {
         let id = Slot::of(link, &request.coder, request.workstation.as_deref());
-        let link = link.clone();
         let rooms = request.room.iter().chain(&request.suite);
-        let unknown = rooms.filter(|room| !self.rooms.contains_key(*room)).map(RoomId::to_string).next();
+        let unknown = rooms.filter(|room| !self.rooms.contains_key(*room)).map(|room| {
+            // What the link put before a number that is not the house's means nothing to a clerk.
+            let own = room.as_str().strip_prefix(link.as_str()).and_then(|rest| rest.strip_prefix(':'));
+            own.unwrap_or(room.as_str()).to_owned()
+        });
+        let unknown = unknown.into_iter().next();
         let no = if let Some(room) = unknown {
             Some(("NG", format!("the house has no room {room}")))
         } else if !served {
@@ -72,11 +76,11 @@ impl Property {
         match no {
             Some((status, text)) => {
                 let answer = Answer { status, text: Some(&text), card: None, room: None };
-                self.key_answer(request, &link, &answer, out);
+                self.key_answer(request, link, &answer, out);
             }
             None => {
                 let until = at.checked_add(ENCODER_LASTS).unwrap_or(at);
-                self.desk.keys.insert(id, KeyJob { request: request.clone(), link, until });
+                self.desk.keys.insert(id, KeyJob { request: request.clone(), link: link.clone(), until });
                 out.changes.push(Change::Desk { what: DeskEvent::KeyAsked { request: request.clone() } });
             }
         }
