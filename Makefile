@@ -70,7 +70,8 @@ soak: setup-test ## Fuzzing (FUZZ_SECONDS, 600 a target), random PMS days (DAYS,
 	$(CARGO) build --locked --workspace --bins
 	@CARGO=$(CARGO) FUZZ_KEEP=1 FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$${FUZZ_SEED:-$$RANDOM} bash tests/fuzz/run.sh
 	@DAYS=$${DAYS:-100000} SEED=$${SEED:-1} $(CARGO) test --release --locked -p engawa-days --test days -- --nocapture
-	@if [ "$${MUTANTS:-1}" != 0 ]; then CARGO=$(CARGO) bash tests/mutants.sh; fi
+	@if [ "$${MUTANTS:-1}" != 0 ]; then command -v cargo-mutants >/dev/null || $(CARGO) install cargo-mutants --locked; \
+	  $(CARGO) run -q --locked -p engawa-mutants -- $(MUTANTS_ARGS); fi
 	RULES_CASES=$${RULES_CASES:-20000} $(CARGO) test -q --locked -p engawa-model --test rules
 	@for seed in $$(seq 1 $${SEEDS:-20}); do echo "== seed $$seed"; \
 	  SEED=$$seed $(CARGO) test -q --locked -p engawa-stage --test kills || exit 1; \

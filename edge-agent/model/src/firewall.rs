@@ -411,6 +411,21 @@ mod tests {
     }
 
     #[test]
+    fn compressors_and_locks_rest_between_writes_unless_the_house_says_otherwise() {
+        let mut device = DeviceWrites::default();
+        for (role, dwell) in [(Role::ClimateMode, 10), (Role::Lock, 2), (Role::Light, 0)] {
+            let point = format!("{role:?}");
+            device.wrote(at(0), &point.as_str().into());
+            let until = |seconds| tried(&device, Source::Staff, &point, role, 1.0, seconds);
+            assert_eq!(until(dwell), Ok(()), "{role:?}");
+            if dwell > 0 {
+                assert_eq!(until(dwell - 1), Err(Refusal::Dwell { until: at(dwell) }));
+            }
+            device = DeviceWrites::default();
+        }
+    }
+
+    #[test]
     fn refusals_that_repeat_are_one_alert() {
         let mut device = DeviceWrites::default();
         let alarms: Vec<bool> = (0..5).map(|n| device.refused(at(n), 3)).collect();

@@ -91,15 +91,10 @@ impl Money {
         }
         let most = usize::from(currency.minor_digits());
         // Zeros beyond the currency's decimals say nothing: `12.500` euro.
-        let decimals = if decimals.len() > most {
-            let (kept, beyond) = decimals.split_at(most);
-            if beyond.bytes().any(|byte| byte != b'0') {
-                return Err(MoneyError::TooFine { currency, digits: currency.minor_digits() });
-            }
-            kept
-        } else {
-            decimals
-        };
+        let (decimals, beyond) = decimals.split_at(decimals.len().min(most));
+        if beyond.bytes().any(|byte| byte != b'0') {
+            return Err(MoneyError::TooFine { currency, digits: currency.minor_digits() });
+        }
         let text = format!("{}{whole}{decimals:0<most$}", if negative { "-" } else { "" });
         let minor = text.parse().map_err(|_| MoneyError::TooLarge)?;
         Ok(Self { minor, currency })

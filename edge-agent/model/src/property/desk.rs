@@ -282,10 +282,25 @@ impl Property {
         self.desk.bills.remove(stay);
         // Whoever looked for whom is not known any more: all results of the last minutes go.
         self.desk.found.clear();
-        let room = self.stays.get(stay).map(|stay| &stay.room);
+        let room = self.stays.get(stay).map(|stay| stay.room.clone());
+        // A call is the room's: whose of several guests it was nobody knows.
+        let calls: Vec<CommandKey> = self
+            .commands
+            .values()
+            .filter(|record| {
+                matches!(&record.command.action, Action::PostCall { room: of, .. } if Some(of) == room.as_ref())
+            })
+            .map(|record| record.command.key.clone())
+            .collect();
+        for key in calls {
+            if let Some(record) = self.commands.get_mut(&key) {
+                record.command.action = record.command.action.without_personal();
+                out.touched.insert(Entity::Command(key));
+            }
+        }
         let of_stay = |record: &&super::CommandRecord| match &record.command.action {
             Action::LeaveMessage { stay: Some(of), .. } => of == stay,
-            Action::LeaveMessage { stay: None, room: of, .. } => Some(of) == room,
+            Action::LeaveMessage { stay: None, room: of, .. } => Some(of) == room.as_ref(),
             _ => false,
         };
         let messages: Vec<CommandKey> =
@@ -301,7 +316,11 @@ impl Property {
             }
         }
         for posting in self.postings.values_mut() {
-            if posting.stay.as_ref() == Some(stay) && posting.state.is_settled() && posting.detail.forget() {
+            let theirs = match &posting.stay {
+                Some(of) => of == stay,
+                None => Some(&posting.room) == room.as_ref(),
+            };
+            if theirs && posting.state.is_settled() && posting.detail.forget() {
                 out.touched.insert(Entity::Posting(posting.number));
             }
         }
