@@ -11,7 +11,7 @@ DEMO := $(BUILD) sqlite3
 BENCH := $(BUILD) mosquitto python3-venv
 TEST := $(DEMO) mosquitto mosquitto-clients libmodbus-dev mbpoll openssl python3-venv socat systemd
 
-.PHONY: help demo test lint bench bench-guests soak setup-demo setup-test setup-packages setup-bench purity install uninstall
+.PHONY: help demo test lint bench bench-guests bench-journal soak setup-demo setup-test setup-packages setup-bench purity install uninstall
 
 help: ## What can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,15 +63,19 @@ bench: setup-bench ## The agent beside its peers, in 15 minutes (QUICK=1: one mi
 	@$(CARGO) build --profile $(if $(filter 1,$(QUICK)),release,dist) --locked -p engawa $(if $(filter 1,$(JSON)),-q)
 	@ENGAWA=$${ENGAWA:-target/$(if $(filter 1,$(QUICK)),release,dist)/engawa} JSON=$(JSON) target/release/engawa-bench $(if $(filter 1,$(QUICK)),--quick) $(BENCH_ARGS)
 
+bench-journal: ## The gateway's outbox: rows a second, bytes a row, and a month without the cloud (ROOMS=, DAYS=)
+	@$(CARGO) bench -q --locked -p engawa-store --bench journal
+
 bench-guests: ## How fast a guest is found among 100,000 past and present ones (GUESTS=, LOOKUPS=)
 	@$(CARGO) bench -q --locked -p engawa-store --bench vault
 
-soak: setup-test ## Fuzzing (FUZZ_SECONDS, 600 a target), random PMS days (DAYS, 100000), mutants (MUTANTS=0: none), then days with kills (SEEDS, 20)
+soak: setup-test ## Fuzzing (FUZZ_SECONDS, 600 a target), random PMS days (DAYS, 100000), power cuts (CUTS, 1000), mutants (MUTANTS=0: none), then days with kills (SEEDS, 20)
 	$(CARGO) build --locked --workspace --bins
 	@CARGO=$(CARGO) FUZZ_KEEP=1 FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$${FUZZ_SEED:-$$RANDOM} bash tests/fuzz/run.sh
 	@DAYS=$${DAYS:-100000} SEED=$${SEED:-1} $(CARGO) test --release --locked -p engawa-days --test days -- --nocapture
 	@if [ "$${MUTANTS:-1}" != 0 ]; then command -v cargo-mutants >/dev/null || $(CARGO) install cargo-mutants --locked; \
 	  $(CARGO) run -q --locked -p engawa-mutants -- $(MUTANTS_ARGS); fi
+	@CUTS=$${CUTS:-1000} SEED=$${SEED:-1} $(CARGO) test --release --locked -p engawa-power --test cuts -- --nocapture
 	RULES_CASES=$${RULES_CASES:-20000} $(CARGO) test -q --locked -p engawa-model --test rules
 	@for seed in $$(seq 1 $${SEEDS:-20}); do echo "== seed $$seed"; \
 	  SEED=$$seed $(CARGO) test -q --locked -p engawa-stage --test kills || exit 1; \

@@ -52,6 +52,12 @@ pub trait EdgeStore: Send + Sync + 'static {
     fn read(&self, lane: u8, after: u64, max_rows: usize, max_bytes: usize) -> Result<Vec<Row>, StoreFault>;
     /// The highest sequence number written in `lane` (0: none).
     fn head(&self, lane: u8) -> Result<u64, StoreFault>;
+    /// The first number of `lane` that [`Self::read`] can give, for a cloud that was restored to an earlier point: rows before
+    /// it were acknowledged and have gone; they are missing for good, and both ends are to say so.
+    fn oldest(&self, lane: u8) -> Result<u64, StoreFault> {
+        let _ = lane;
+        Ok(1)
+    }
     /// The cloud has `lane` durably up to `mark`.
     fn acknowledged(&self, lane: u8, mark: u64) -> Result<(), StoreFault>;
     /// The mark of the command inbox.

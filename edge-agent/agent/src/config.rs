@@ -6,6 +6,7 @@
 mod brokers;
 mod check;
 pub(crate) mod files;
+mod journal;
 mod named_files;
 mod pms;
 pub(crate) mod privacy;
@@ -85,6 +86,9 @@ pub(crate) struct Config {
     /// When a list of the PMS is not believed unasked.
     #[serde(default)]
     pub(crate) list_guard: ListGuard,
+    /// The journal's share of the disk.
+    #[serde(default)]
+    pub(crate) journal: journal::JournalConfig,
 }
 
 /// Who and where the house is.

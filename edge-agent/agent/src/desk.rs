@@ -13,7 +13,6 @@ use engawa_link::LinkState;
 use engawa_model::{
     Command, CommandKey, CommandOutcome, Fact, Lane, LinkId, Observation, ObservationSink, StayId, Timestamp,
 };
-use engawa_protocol::ports::EdgeStore;
 use engawa_store::vault::{AuditTrail, Target};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -90,9 +89,8 @@ impl Desk {
         if written <= acknowledged {
             return None;
         }
-        let rows =
-            tokio::task::block_in_place(|| self.journal.read(lane.number(), acknowledged, 1, 1)).ok()?;
-        Timestamp::from_microsecond(rows.first()?.at_micros).ok()
+        let at = tokio::task::block_in_place(|| self.journal.first_after(lane.number(), acknowledged))?;
+        Timestamp::from_microsecond(at).ok()
     }
 
     /// Leaves a row in the audit trail; nothing is shown or done without it.
@@ -117,6 +115,10 @@ impl Desk {
             Some(_) => return Err(CommandError::KeyReused),
             None => {}
         }
+        if let Some(reason) = self.shared.refusal(&command) {
+            return Err(CommandError::Refused { reason: reason.to_owned() });
+        }
+        let asked = command.clone();
         let observation = Observation::new(Timestamp::now(), Fact::Asked { command });
         self.door.report_durable(observation).await.map_err(|_| CommandError::Stopping)?;
         // Another door may have used the key in the same moment; and what can't be done at all is known at once.
@@ -127,7 +129,11 @@ impl Desk {
                 Some((_, CommandOutcome::Refused { reason })) => Err(CommandError::Refused { reason }),
                 _ => Ok(Accepted { key, duplicate: false }),
             },
-            None => Ok(Accepted { key, duplicate: false }),
+            // Refused in the meantime, for want of room to write; else it has ended and is forgotten already.
+            None => match self.shared.refusal(&asked) {
+                Some(reason) => Err(CommandError::Refused { reason: reason.to_owned() }),
+                None => Ok(Accepted { key, duplicate: false }),
+            },
         }
     }
 }

@@ -2,6 +2,7 @@
 //! what follows from them, and only then lets intents, publications and acknowledgements out.
 
 mod door;
+pub(crate) mod shortage;
 
 use crate::config::privacy::PrivacyConfig;
 use crate::outlets::{OutletId, Outlets};
@@ -17,9 +18,10 @@ use engawa_model::{
 };
 use engawa_protocol::ports::Row;
 use engawa_store::vault::Target;
-use engawa_store::{Batch, Durability, LaneMarks, Store, StoreError};
+use engawa_store::{Batch, Durability, LaneMarks, Pressure, Store, StoreError};
 use jiff::SignedDuration;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use shortage::Owed;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -37,6 +39,8 @@ const SETTLE: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Journal rows removed in one sweep.
 const SWEEP_ROWS: u32 = 10_000;
+/// How often a full disk is asked whether the room set aside can be had again.
+const REFILL: Duration = Duration::from_secs(10);
 /// How often the end of the audit trail is told, where it has grown.
 const TELL_AUDIT: Duration = Duration::from_secs(60);
 /// Records of guests that are erased in one sweep because their time is over; the rest goes with the next.
@@ -51,6 +55,8 @@ pub(crate) struct Shared {
     marks: Mutex<Vec<LaneMarks>>,
     inbox: AtomicU64,
     beat_s: AtomicI64,
+    pressure: Mutex<Pressure>,
+    stuck: AtomicBool,
     /// Told after each commit that wrote to the journal.
     pub(crate) written: Arc<Notify>,
 }
@@ -77,6 +83,17 @@ impl Shared {
         self.marks.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Why `command` is not to be taken now, for want of room to write.
+    pub(crate) fn refusal(&self, command: &Command) -> Option<&'static str> {
+        let pressure = *self.pressure.lock().unwrap_or_else(PoisonError::into_inner);
+        shortage::refusal(command, pressure, self.is_stuck())
+    }
+
+    /// True while the disk takes nothing.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::Acquire)
+    }
+
     /// The mark of the command inbox.
     pub(crate) fn inbox(&self) -> u64 {
         self.inbox.load(Ordering::Acquire)
@@ -98,6 +115,12 @@ pub(crate) struct House {
     publishing: Publishing,
     updates: Option<sparkplug::Updates>,
     closing: CancellationToken,
+    /// What the disk has not taken yet.
+    owed: Owed,
+    /// How disk and journal were told to be; `None`: nothing was told yet.
+    told: Option<(Pressure, bool, bool)>,
+    /// When a full disk is asked again.
+    refill_at: tokio::time::Instant,
     /// When what was committed must survive a power cut.
     settle_by: Option<tokio::time::Instant>,
     /// Where days are recorded.
@@ -115,8 +138,26 @@ struct Effects {
     published: Published,
     updates: Vec<sparkplug::Update>,
     observed: Vec<oneshot::Sender<()>>,
+    /// The same for commands, whose answer is a promise.
+    asked: Vec<oneshot::Sender<()>>,
+    /// Who waits to hand telemetry out.
+    sent: Vec<oneshot::Sender<()>>,
     accepted: Vec<oneshot::Sender<u64>>,
     erased: Vec<(oneshot::Sender<Erasures>, Vec<Erasure>)>,
+}
+
+impl Effects {
+    /// Adds `next`; what was published before has gone out.
+    fn join(&mut self, next: Self) {
+        self.intents.extend(next.intents);
+        self.published = next.published;
+        self.updates.extend(next.updates);
+        self.observed.extend(next.observed);
+        self.asked.extend(next.asked);
+        self.sent.extend(next.sent);
+        self.accepted.extend(next.accepted);
+        self.erased.extend(next.erased);
+    }
 }
 
 impl House {
@@ -135,6 +176,8 @@ impl House {
             marks: Mutex::new(store.marks().collect()),
             inbox: AtomicU64::new(store.inbox_mark()),
             beat_s: AtomicI64::new(Timestamp::now().as_second()),
+            pressure: Mutex::new(store.pressure()),
+            stuck: AtomicBool::new(false),
             written: Arc::new(Notify::new()),
         });
         (
@@ -146,6 +189,9 @@ impl House {
                 publishing,
                 updates: None,
                 closing,
+                owed: Owed::default(),
+                told: None,
+                refill_at: tokio::time::Instant::now(),
                 settle_by: None,
                 recording: None,
                 retention: SignedDuration::MAX,
@@ -183,36 +229,55 @@ impl House {
         loop {
             let mut group = Vec::new();
             let wake = self.until_wake();
-            let settle_by = self.settle_by;
+            let (settle_by, retry) = (self.settle_by, self.owed.due());
+            if self.messages.is_closed() && self.owed.is_full() {
+                break;
+            }
             tokio::select! {
                 () = self.closing.cancelled(), if !self.messages.is_closed() => {
                     self.messages.close();
                     continue;
                 }
-                count = self.messages.recv_many(&mut group, GROUP) => {
+                count = self.messages.recv_many(&mut group, GROUP), if !self.owed.is_full() => {
                     if count == 0 {
                         break;
                     }
                 }
                 () = tokio::time::sleep(wake) => group.push(observed(Fact::Tick)),
                 () = until(settle_by), if settle_by.is_some() => {
-                    tokio::task::block_in_place(|| self.store.settle(Timestamp::now()))?;
-                    self.settled();
+                    let settled = tokio::task::block_in_place(|| self.store.settle());
+                    match unless_of_disk("forcing values to the disk", settled)? {
+                        Some(()) => self.settled(),
+                        None => self.settle_by = Some(tokio::time::Instant::now() + REFILL),
+                    }
                     continue;
                 }
+                () = until(retry), if retry.is_some() => group.push(observed(Fact::Tick)),
                 _ = housekeeping.tick() => {
-                    tokio::task::block_in_place(|| self.store.sweep(Timestamp::now(), SWEEP_ROWS))?;
+                    let swept = tokio::task::block_in_place(|| self.store.sweep(Timestamp::now(), SWEEP_ROWS));
+                    unless_of_disk("sweeping the journal", swept)?;
                     group.push(observed(Fact::Tick));
                     let before = ago(self.register_retention);
-                    tokio::task::block_in_place(|| {
+                    let swept = tokio::task::block_in_place(|| {
                         self.store.register().map_or(Ok(0), |register| register.sweep(before))
-                    })?;
+                    });
+                    unless_of_disk("sweeping the guest register", swept)?;
                     let before = ago(self.retention);
                     group.push(Message::Erase(Target::LeftBefore(before, MOST_EXPIRED), None));
                 }
                 _ = tell_audit.tick() => group.push(Message::TellAudit),
             }
             self.take(group)?;
+        }
+        if self.owed.is_stuck() {
+            self.owed.hurry();
+            self.take(vec![observed(Fact::Tick)])?;
+            if self.owed.is_stuck() {
+                tracing::error!(
+                    changes = self.owed.len(),
+                    "the disk took nothing to the end: these are lost"
+                );
+            }
         }
         self.store.close()
     }
@@ -222,22 +287,26 @@ impl House {
         let waiting = self.outlets.flush();
         let wake = self.shared.lock().next_wake().map(|at| at.duration_since(Timestamp::now()));
         let wake = wake.map_or(HEARTBEAT, |left| Duration::try_from(left).unwrap_or_default());
-        wake.min(if waiting { FLUSH } else { HEARTBEAT })
+        wake.min(if waiting || self.store.wants_relief() { FLUSH } else { HEARTBEAT })
     }
 
     /// Applies a group, commits it in one transaction, then lets its effects out.
     fn take(&mut self, group: Vec<Message>) -> Result<(), StoreError> {
         let now = Timestamp::now();
         self.shared.beat_s.store(now.as_second(), Ordering::Relaxed);
+        self.refill();
         let mut batch = Batch::default();
         let mut effects = Effects { published: self.publishing.begin(), ..Effects::default() };
         let shared = Arc::clone(&self.shared);
         let mut property = shared.lock();
+        self.tell_storage(&mut property, now, &mut batch, &mut effects);
         for message in group {
             match message {
                 Message::Observed(observation, done) => {
+                    let promise = matches!(&observation.fact, Fact::Asked { command }
+                        if !shortage::is_needed(&command.action));
                     self.apply(&mut property, &pan::masked(observation), &mut batch, &mut effects);
-                    effects.observed.extend(done);
+                    if promise { &mut effects.asked } else { &mut effects.observed }.extend(done);
                 }
                 Message::AllObserved(observations, _room) => {
                     for observation in observations {
@@ -248,6 +317,10 @@ impl House {
                     let upto = batch.acknowledged.entry(lane).or_default();
                     *upto = (*upto).max(mark);
                     effects.observed.push(durable);
+                }
+                Message::Sent { upto, durable } => {
+                    batch.sent = batch.sent.max(Some(upto));
+                    effects.sent.push(durable);
                 }
                 Message::Accept { commands, durable } => {
                     self.accept(&mut property, now, commands, &mut batch, &mut effects);
@@ -264,18 +337,43 @@ impl House {
                 Message::Delivered(number) => batch.delivered.push(number),
                 Message::Update(updates) => self.updates = Some(updates),
                 Message::Erase(target, done) => {
-                    let erasures = self.erase(&mut property, &target, now, &mut batch, &mut effects)?;
+                    let erasures = self.erase(&mut property, &target, now, &mut batch, &mut effects);
+                    // Whoever asked is told that it was not done.
+                    let Some(erasures) = unless_of_disk("erasing a guest's data", erasures)? else {
+                        continue;
+                    };
                     effects.erased.extend(done.map(|done| (done, erasures)));
                 }
-                Message::TellAudit => self.tell_audit(now, &mut batch)?,
+                Message::TellAudit => {
+                    let told = self.tell_audit(now, &mut batch);
+                    unless_of_disk("telling the end of the audit trail", told)?;
+                }
             }
         }
         effects.published.complete(&property);
+        let due = self.owed.is_due();
+        let (batch, effects) = self.owed.join(batch, effects);
+        if !due {
+            drop(property);
+            self.wait_for_disk(batch, effects);
+            return Ok(());
+        }
         let durability = durability(&batch, &effects);
         let store = &mut self.store;
         // The commit waits for the disk; other tasks of the runtime move to another thread meanwhile.
-        tokio::task::block_in_place(|| store.commit(&property, &batch, now, durability))?;
+        let committed = tokio::task::block_in_place(|| store.commit(&property, &batch, now, durability));
         drop(property);
+        match committed {
+            Ok(()) => self.owed.done(),
+            Err(error) if error.is_of_disk() => {
+                self.owed.refused(&error);
+                self.wait_for_disk(batch, effects);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        self.shared.stuck.store(false, Ordering::Release);
+        self.relieve(now)?;
         if self.store.is_unsettled() {
             self.settle_by.get_or_insert_with(|| tokio::time::Instant::now() + SETTLE);
         } else if !batch.is_empty() {
@@ -287,6 +385,66 @@ impl House {
         }
         if !batch.changes.is_empty() || !batch.touched.is_empty() {
             self.shared.version.send_modify(|version| *version += 1);
+        }
+        Ok(())
+    }
+
+    /// The disk takes nothing: what may goes out, the rest waits with what is not stored.
+    fn wait_for_disk(&mut self, batch: Batch, mut effects: Effects) {
+        self.shared.stuck.store(true, Ordering::Release);
+        let changed = !batch.changes.is_empty() || !batch.touched.is_empty();
+        let (now, later) =
+            std::mem::take(&mut effects.intents).into_iter().partition(shortage::goes_out_anyway);
+        effects.intents = later;
+        // The cloud's commands count as not taken until they are stored; telemetry is not handed out meanwhile.
+        self.let_out(Effects {
+            intents: now,
+            published: std::mem::take(&mut effects.published),
+            updates: std::mem::take(&mut effects.updates),
+            observed: std::mem::take(&mut effects.observed),
+            accepted: std::mem::take(&mut effects.accepted),
+            ..Effects::default()
+        });
+        effects.sent.clear();
+        self.owed.keep(batch, effects, &mut self.store);
+        if changed {
+            self.shared.version.send_modify(|version| *version += 1);
+        }
+    }
+
+    /// Tells the model how the storage is, where that is news.
+    fn tell_storage(
+        &mut self,
+        property: &mut Property,
+        now: Timestamp,
+        batch: &mut Batch,
+        effects: &mut Effects,
+    ) {
+        *self.shared.pressure.lock().unwrap_or_else(PoisonError::into_inner) = self.store.pressure();
+        let state = (self.store.pressure(), self.owed.is_stuck(), self.store.is_low());
+        if self.told != Some(state) {
+            self.told = Some(state);
+            for observation in &self.owed.facts(&self.store, now) {
+                self.apply(property, observation, batch, effects);
+            }
+        }
+    }
+
+    /// Sets room aside again, once a full disk has some.
+    fn refill(&mut self) {
+        if self.store.is_low() && self.refill_at <= tokio::time::Instant::now() {
+            self.refill_at = tokio::time::Instant::now() + REFILL;
+            if tokio::task::block_in_place(|| self.store.refill()) {
+                tracing::info!("there is room on the disk again");
+            }
+        }
+    }
+
+    /// Makes room in the journal, one step at a time.
+    fn relieve(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        if self.store.wants_relief() {
+            let relieved = tokio::task::block_in_place(|| self.store.relieve(now));
+            unless_of_disk("making room in the journal", relieved)?;
         }
         Ok(())
     }
@@ -346,6 +504,19 @@ impl House {
         batch: &mut Batch,
         effects: &mut Effects,
     ) {
+        if let Fact::Asked { command } = &observation.fact
+            && !property.commands().contains_key(&command.key)
+            && let Some(reason) = shortage::refusal(command, self.store.pressure(), self.owed.is_stuck())
+        {
+            let ended = shortage::ended(command, reason);
+            match command.source {
+                CommandSource::Mqtt => batch.events.extend(self.publishing.answer(property, &ended)),
+                // The cloud asks while it takes rows: there is room for its answer.
+                CommandSource::Cloud => batch.changes.push((observation.at, ended)),
+                CommandSource::Local | CommandSource::Rule => {}
+            }
+            return;
+        }
         if let Some(recording) = &self.recording {
             recording.lock().unwrap_or_else(PoisonError::into_inner).observed(property, observation);
         }
@@ -377,7 +548,7 @@ impl House {
         effects: &mut Effects,
     ) {
         for row in commands {
-            let mark = batch.inbox.unwrap_or_else(|| self.store.inbox_mark());
+            let mark = batch.inbox.or(self.owed.inbox()).unwrap_or_else(|| self.store.inbox_mark());
             if row.seq <= mark {
                 continue;
             }
@@ -418,7 +589,7 @@ impl House {
     }
 
     fn let_out(&mut self, effects: Effects) {
-        for done in effects.observed {
+        for done in effects.observed.into_iter().chain(effects.asked).chain(effects.sent) {
             // Whoever asked may have gone.
             let _ = done.send(());
         }
@@ -450,6 +621,8 @@ fn durability(batch: &Batch, effects: &Effects) -> Durability {
         && batch.acknowledged.is_empty()
         && effects.intents.is_empty()
         && effects.observed.is_empty()
+        && effects.asked.is_empty()
+        && effects.sent.is_empty()
         && effects.accepted.is_empty();
     if measured { Durability::Soon } else { Durability::Now }
 }
@@ -457,6 +630,18 @@ fn durability(batch: &Batch, effects: &Effects) -> Durability {
 async fn until(instant: Option<tokio::time::Instant>) {
     if let Some(instant) = instant {
         tokio::time::sleep_until(instant).await;
+    }
+}
+
+/// What a disk that takes nothing has not done, is done later.
+fn unless_of_disk<T>(doing: &str, done: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if error.is_of_disk() => {
+            tracing::warn!(%error, "{doing} waits: the disk takes nothing");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::house::{Door, Shared};
 use engawa_field::mqtt::{EventStore, StoredEvent};
 use engawa_model::Lane;
 use engawa_protocol::ports::{EdgeStore, Row, StoreFault};
-use engawa_store::{DATABASE_FILE, DatabaseKey, Reader, WaitingEvent};
+use engawa_store::{DATABASE_FILE, DatabaseKey, LaneMarks, Reader, WaitingEvent};
 use futures::future::BoxFuture;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -51,6 +51,18 @@ impl Journal {
     }
 }
 
+impl Journal {
+    fn marks(&self, lane: u8) -> LaneMarks {
+        self.shared.marks().into_iter().find(|marks| marks.lane == lane).unwrap_or_default()
+    }
+
+    /// When the first row of `lane` after `after` was written: for looking, not for sending.
+    pub(crate) fn first_after(&self, lane: u8, after: u64) -> Option<i64> {
+        let rows = self.read_with(|reader| reader.journal(lane, after, 1, 1)).ok()?;
+        rows.first().map(|row| row.at_micros)
+    }
+}
+
 impl EdgeStore for Journal {
     fn epoch(&self) -> u64 {
         self.epoch
@@ -62,9 +74,19 @@ impl EdgeStore for Journal {
 
     fn read(&self, lane: u8, after: u64, max_rows: usize, max_bytes: usize) -> Result<Vec<Row>, StoreFault> {
         // What a power cut could still take is not sent: the cloud would know rows that the house has lost.
-        let settled = self.head(lane)?;
+        let mut most = self.head(lane)?;
+        if lane == Lane::Telemetry.number() {
+            // Nor what could still be thinned.
+            let wanted = most.min(after.saturating_add(max_rows as u64));
+            if wanted > self.marks(lane).sent && !self.shared.is_stuck() {
+                self.door
+                    .hand_out(wanted)
+                    .map_err(|source| StoreFault::new("noting what is handed out", source))?;
+            }
+            most = most.min(self.marks(lane).sent);
+        }
         let mut rows = self.read_with(|reader| reader.journal(lane, after, max_rows, max_bytes))?;
-        rows.retain(|row| row.seq <= settled);
+        rows.retain(|row| row.seq <= most);
         let row = |row: engawa_store::JournalRow| Row {
             seq: row.seq,
             at_micros: row.at_micros,
@@ -75,7 +97,15 @@ impl EdgeStore for Journal {
     }
 
     fn head(&self, lane: u8) -> Result<u64, StoreFault> {
-        Ok(self.shared.marks().iter().find(|marks| marks.lane == lane).map_or(0, |marks| marks.head))
+        let marks = self.marks(lane);
+        // While the disk takes nothing, no more can be handed out than was noted before.
+        let bound = lane == Lane::Telemetry.number() && self.shared.is_stuck();
+        Ok(if bound { marks.head.min(marks.sent) } else { marks.head })
+    }
+
+    fn oldest(&self, lane: u8) -> Result<u64, StoreFault> {
+        let oldest = self.read_with(|reader| reader.oldest(lane))?;
+        Ok(oldest.unwrap_or_else(|| self.marks(lane).head + 1))
     }
 
     fn acknowledged(&self, lane: u8, mark: u64) -> Result<(), StoreFault> {

@@ -56,6 +56,17 @@ impl Publishing {
         .collect()
     }
 
+    /// The answer to a command of MQTT that was refused before the house took it, for each broker.
+    pub(crate) fn answer(&self, property: &Property, ended: &Change) -> Vec<Event> {
+        let Some(Publication { topic, payload, .. }) = house::answer(property, ended) else { return vec![] };
+        let event = |link: &LinkId| Event {
+            broker: link.to_string(),
+            topic: topic.clone(),
+            payload: payload.clone(),
+        };
+        self.links.iter().map(event).collect()
+    }
+
     /// There are new events in the store.
     pub(crate) fn remind(&self) {
         self.brokers.values().for_each(|(publisher, _)| publisher.remind());

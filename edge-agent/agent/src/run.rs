@@ -21,11 +21,11 @@ use engawa_field::mqtt::{
     self, BrokerConfig, EventStore, MQTT_LINK, MqttConfig, MqttDevice, MqttParts, User, house,
 };
 use engawa_link::{EdgeLink, Identity, IdentityError, LinkState, Tuning};
-use engawa_model::{LinkId, ObservationSink, Property, PropertyId, Timestamp};
+use engawa_model::{EpochReason, LinkId, ObservationSink, Property, PropertyId, Timestamp};
 use engawa_pms::link::link_id;
 use engawa_pms::shell::{Shell, SystemClock};
 use engawa_store::vault::{AuditTrail, Register, VaultKey};
-use engawa_store::{DatabaseKey, Limits, Store};
+use engawa_store::{DatabaseKey, Store};
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -69,7 +69,7 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
         .with_context(|| format!("making the folder {}", config.store.dir.display()))?;
     let key = DatabaseKey::load_or_create(&loaded.key_file())?;
     let vault_key = VaultKey::load_or_create(&loaded.vault_key_file()).context("the guest vault's key")?;
-    let mut store = Store::open_with(&config.store.dir, &key, &vault_key, Limits::default())?;
+    let mut store = Store::open_with(&config.store.dir, &key, &vault_key, config.journal.limits())?;
     let mut property = store.load(loaded.property_spec())??;
     let (pms_links, pms_rooms) = config.pms_of_rooms();
     property.serve(pms_links, pms_rooms);
@@ -79,6 +79,7 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     property.speak(&config.property.language);
     property.welcome_to(&config.property.name);
     tell_of_the_vault(&store)?;
+    tell_of_the_journal(&store);
     if config.privacy.register {
         let key = DatabaseKey::load_or_create(&loaded.register_key_file()).context("the register's key")?;
         store.keep_register(Register::open(&config.store.dir, &key)?);
@@ -184,6 +185,26 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     }
     tracing::info!("the house is closed");
     Ok(())
+}
+
+/// What whoever looks into the log should know of the journal.
+fn tell_of_the_journal(store: &Store) {
+    match store.began_anew() {
+        None => {}
+        Some(EpochReason::Restored) => tracing::warn!(
+            epoch = store.epoch(),
+            "the database is not the one that was last in use here (a backup was put back, or engawa.stamp was lost): its \
+             journal begins a new epoch, so that no number is used twice, and the PMS is asked who is in the house"
+        ),
+        Some(EpochReason::Moved) => tracing::warn!(
+            epoch = store.epoch(),
+            "the database was made on another machine: its journal begins a new epoch. Only one of the two may go on under \
+             this gateway's identity"
+        ),
+    }
+    if store.is_low() {
+        tracing::error!("the disk is full: measured values are not kept until there is room");
+    }
 }
 
 /// What whoever looks into the log should know of the guests' data.

@@ -27,6 +27,8 @@ pub enum AlertKind {
     Rule,
     /// A complete list of a PMS would check out so much of the house that nobody believes it unasked.
     ListDoubted,
+    /// The disk, or the journal's share of it, is full.
+    Storage,
 }
 
 impl AlertKind {
@@ -43,6 +45,7 @@ impl AlertKind {
             Self::WriteBlocked => "write_blocked",
             Self::Rule => "rule",
             Self::ListDoubted => "list_doubted",
+            Self::Storage => "storage",
         }
     }
 }

@@ -323,6 +323,66 @@ pub enum Change {
         /// What.
         what: crate::DeskEvent,
     },
+    /// What a point told in a minute or an hour, where the journal was too full for every value.
+    Summary {
+        /// Which.
+        point: PointId,
+        /// The room.
+        room: Option<RoomId>,
+        /// What the point is to its room.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<Role>,
+        /// When the device had the first value.
+        since: Timestamp,
+        /// When the device had the last one.
+        until: Timestamp,
+        /// How many values there were.
+        count: u32,
+        /// How many of them were good numbers (on/off counts as 1/0): of these are the next three.
+        good: u32,
+        /// The least.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min: Option<f64>,
+        /// The greatest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max: Option<f64>,
+        /// Their mean, each counted once however long it stood, to thousandths.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mean: Option<f64>,
+        /// The last value.
+        last: Option<Value>,
+        /// How far the last value can be trusted.
+        quality: Quality,
+    },
+    /// A gap record: numbers of this lane right before this row's own no longer have rows, and why.
+    Thinned {
+        /// How many numbers before this row's own are without a row.
+        numbers: u64,
+        /// Measured values that the rows right after this one stand for.
+        values: u64,
+        /// How many rows these are.
+        into: u64,
+        /// Measured values that nothing stands for any more.
+        lost: u64,
+        /// The first of all of them was written then.
+        since: Timestamp,
+        /// The last one then.
+        until: Timestamp,
+        /// What has become of them; where several things, the gravest.
+        how: crate::Thinning,
+    },
+    /// A number without a row: the next [`Change::Thinned`] of its lane says why. It is sent in the place of the row, and
+    /// stored nowhere.
+    Absent {},
+    /// The journal has begun a new life, with numbers from 1.
+    EpochBegan {
+        /// The id of the life before.
+        previous: u64,
+        /// Why.
+        reason: crate::EpochReason,
+        /// How far its lanes were, as far as this copy knows.
+        lanes: Vec<crate::LaneEnd>,
+    },
 }
 
 impl Change {
@@ -335,9 +395,12 @@ impl Change {
             | Self::DeviceHealth { .. }
             | Self::DeviceFound { .. }
             | Self::DeviceFoundGone { .. }
-            | Self::Started { .. } => Lane::Alarms,
+            | Self::Started { .. }
+            | Self::EpochBegan { .. } => Lane::Alarms,
             Self::CommandAccepted { .. } | Self::AuditHead { .. } => Lane::Audit,
-            Self::Reported { .. } => Lane::Telemetry,
+            Self::Reported { .. } | Self::Summary { .. } | Self::Thinned { .. } | Self::Absent {} => {
+                Lane::Telemetry
+            }
             _ => Lane::Stays,
         }
     }
@@ -373,6 +436,10 @@ impl Change {
             Self::ArrivalExpected { .. } => "arrival_expected",
             Self::ChargeProposed { .. } => "charge_proposed",
             Self::Desk { .. } => "desk",
+            Self::Summary { .. } => "summary",
+            Self::Thinned { .. } => "thinned",
+            Self::Absent {} => "absent",
+            Self::EpochBegan { .. } => "epoch_began",
         }
     }
 }

@@ -22,6 +22,7 @@ mod front_desk;
 mod guest_text;
 mod ids;
 mod intent;
+mod journal;
 mod money;
 mod observation;
 mod personal;
@@ -47,6 +48,7 @@ pub use ids::{
     CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber, PropertyId, RoomId, StayId, WakeId,
 };
 pub use intent::{Intent, Order, OrderState};
+pub use journal::{EpochReason, LaneEnd, StoragePart, Thinning};
 pub use money::{Currency, Money, MoneyError};
 pub use observation::{Fact, GuestRecord, Observation, Presence, RoomFlags};
 pub use personal::Personal;

@@ -319,4 +319,11 @@ pub enum Fact {
         /// What.
         what: Box<Fact>,
     },
+    /// The room that the house has to write in.
+    Storage {
+        /// Of what.
+        part: crate::StoragePart,
+        /// What is wrong, in plain words; `None`: nothing any more.
+        trouble: Option<String>,
+    },
 }

@@ -25,6 +25,7 @@ mod postings;
 mod resync;
 mod rules;
 mod spec;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod wakeups;
@@ -351,6 +352,7 @@ impl Property {
                 self.end_command(at, key, outcome, &mut out);
             }
             Fact::AtLink { .. } => self.count("fact-within-a-fact"),
+            Fact::Storage { part, trouble } => self.storage_told(at, *part, trouble.as_deref(), &mut out),
         }
         self.expire_orders(at, &mut out);
         self.tend_rules(at, &observation.fact, &mut out);

@@ -52,9 +52,11 @@ impl Reader {
             }
         }
         drop(backup);
-        // A stamp of its own: put back at any time, it is known as another database than the one that was there.
-        copy.execute("INSERT OR REPLACE INTO single (name, value) VALUES ('stamp', random())", [])
-            .map(drop)
-            .map_err(&doing)
+        // An opening that no stamp fits: whenever the copy is put back, it is known as one.
+        for name in ["opening", "opening_before"] {
+            copy.execute("INSERT OR REPLACE INTO single (name, value) VALUES (?1, random())", [name])
+                .map_err(&doing)?;
+        }
+        Ok(())
     }
 }

@@ -92,6 +92,35 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// True where the disk has no room left.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Folder { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+            _ => self.sqlite() == Some(rusqlite::ErrorCode::DiskFull),
+        }
+    }
+
+    /// True where the disk did not take a write: it is full, read-only, or fails. It may take the same write later.
+    pub fn is_of_disk(&self) -> bool {
+        use rusqlite::ErrorCode::{CannotOpen, DiskFull, ReadOnly, SystemIoFailure};
+        match self {
+            Self::Folder { source, .. } => matches!(
+                source.kind(),
+                std::io::ErrorKind::StorageFull
+                    | std::io::ErrorKind::ReadOnlyFilesystem
+                    | std::io::ErrorKind::QuotaExceeded
+            ),
+            _ => matches!(self.sqlite(), Some(CannotOpen | DiskFull | ReadOnly | SystemIoFailure)),
+        }
+    }
+
+    fn sqlite(&self) -> Option<rusqlite::ErrorCode> {
+        match self {
+            Self::Sql { source, .. } => source.sqlite_error_code(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn sql(doing: &'static str) -> impl Fn(rusqlite::Error) -> Self {
         move |source| Self::Sql { doing, source }
     }

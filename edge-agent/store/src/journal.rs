@@ -24,4 +24,9 @@ pub struct LaneMarks {
     pub head: u64,
     /// The last row that the cloud has.
     pub acked: u64,
+    /// Rows up to this number may have been handed out, and are never changed. Kept for telemetry, the only lane whose
+    /// rows are changed at all; may be above `head`.
+    pub sent: u64,
+    /// What its rows take on the disk, the acknowledged ones included, bytes.
+    pub bytes: u64,
 }

@@ -8,19 +8,26 @@
 //!
 //! Personal data is sealed under a key for each stay before it reaches this file: see [`vault`].
 //!
-//! Never: a second writer; an effect before its commit; a journal row changed after it was written.
+//! Never: a second writer; an effect before its commit; a journal row changed after it may have been handed out.
 
 mod backup;
+mod ballast;
+mod budget;
+mod epoch;
 mod error;
 mod journal;
 mod key;
 mod migrations;
 mod reader;
+mod relief;
+mod stamp;
 #[doc(hidden)]
 pub mod testing;
+mod thin;
 pub mod vault;
 mod writer;
 
+pub use budget::{Budget, Pressure};
 pub use error::StoreError;
 pub use journal::{JournalRow, LaneMarks};
 pub use key::{DatabaseKey, KeyError};

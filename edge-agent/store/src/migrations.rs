@@ -9,6 +9,7 @@ const STEPS: &[M<'_>] = &[
     M::up(include_str!("migrations/002_inbox.sql")),
     M::up(include_str!("migrations/003_events.sql")),
     M::up(include_str!("migrations/004_vault.sql")),
+    M::up(include_str!("migrations/005_budget.sql")),
 ];
 
 /// The schema version of this release.

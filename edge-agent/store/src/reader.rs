@@ -1,5 +1,6 @@
 //! Read-only connections: they see the last commit, and never make the writer wait.
 
+use crate::thin::numbers_before;
 use crate::vault::{self, AuditHead, Keyring};
 use crate::{DatabaseKey, JournalRow, LaneMarks, StoreError};
 use data_encoding::HEXLOWER;
@@ -27,6 +28,8 @@ pub struct Reader {
 
 /// Rows of the journal that an export holds at most, the newest ones.
 const MOST_EXPORTED: u32 = 10_000;
+/// The body of [`engawa_model::Change::Absent`].
+const ABSENT: &[u8] = br#"{"kind":"absent"}"#;
 
 impl Reader {
     /// Opens `path` for reading.
@@ -38,7 +41,8 @@ impl Reader {
     }
 
     /// Rows of `lane` after `after`, in order; at most `max_rows`, and but for the first no more than
-    /// `max_bytes` of bodies.
+    /// `max_bytes` of bodies. A number whose row was thinned away has a stand-in ([`Change::Absent`]), so that numbers are
+    /// dense; rows that were swept away at the beginning have none ([`Self::oldest`]).
     ///
     /// # Errors
     /// SQLite's.
@@ -61,17 +65,28 @@ impl Reader {
         let (mut found, mut bytes) = (Vec::new(), 0);
         while let Some(row) = rows.next().map_err(&doing)? {
             let body: Vec<u8> = row.get(3).map_err(&doing)?;
-            bytes += body.len();
-            if bytes > max_bytes && !found.is_empty() {
+            let kind: String = row.get(2).map_err(&doing)?;
+            let seq = row.get::<_, i64>(0).map_err(&doing)?.cast_unsigned();
+            let at_micros = row.get(1).map_err(&doing)?;
+            let expected = found.last().map_or(after, |row: &JournalRow| row.seq) + 1;
+            let explained = seq.saturating_sub(numbers_before(&kind, &body)) <= expected;
+            if seq > expected && !explained && !found.is_empty() {
+                // A hole that nothing explains is not passed over: whoever goes on after it will see it.
                 break;
             }
-            found.push(JournalRow {
-                lane,
-                seq: row.get::<_, i64>(0).map_err(&doing)?.cast_unsigned(),
-                at_micros: row.get(1).map_err(&doing)?,
-                kind: row.get(2).map_err(&doing)?,
-                body,
-            });
+            for seq in (expected..seq).take_while(|_| explained) {
+                bytes += ABSENT.len();
+                if found.len() >= max_rows || (bytes > max_bytes && !found.is_empty()) {
+                    return Ok(found);
+                }
+                let (kind, body) = ("absent".to_owned(), ABSENT.to_vec());
+                found.push(JournalRow { lane, seq, at_micros, kind, body });
+            }
+            bytes += body.len();
+            if found.len() >= max_rows || (bytes > max_bytes && !found.is_empty()) {
+                break;
+            }
+            found.push(JournalRow { lane, seq, at_micros, kind, body });
         }
         Ok(found)
     }
@@ -215,6 +230,15 @@ impl Reader {
         Ok(found)
     }
 
+    /// The first number of `lane` that [`Self::journal`] can give; `None` where the lane has no rows. What is before it
+    /// was acknowledged, and swept away when its time was over.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn oldest(&self, lane: u8) -> Result<Option<u64>, StoreError> {
+        crate::relief::oldest(&self.connection, lane)
+    }
+
     /// How far each lane is.
     ///
     /// # Errors
@@ -271,13 +295,16 @@ pub(crate) fn audit_told(connection: &Connection) -> Result<Option<AuditHead>, S
 
 pub(crate) fn marks(connection: &Connection) -> Result<Vec<LaneMarks>, StoreError> {
     let doing = StoreError::sql("reading the lanes' marks");
-    let mut statement = connection.prepare_cached("SELECT lane, head, acked FROM lane").map_err(&doing)?;
+    let mut statement =
+        connection.prepare_cached("SELECT lane, head, acked, sent, bytes FROM lane").map_err(&doing)?;
     statement
         .query_map([], |row| {
             Ok(LaneMarks {
                 lane: row.get(0)?,
                 head: row.get::<_, i64>(1)?.cast_unsigned(),
                 acked: row.get::<_, i64>(2)?.cast_unsigned(),
+                sent: row.get::<_, i64>(3)?.cast_unsigned(),
+                bytes: row.get::<_, i64>(4)?.cast_unsigned(),
             })
         })
         .and_then(Iterator::collect)

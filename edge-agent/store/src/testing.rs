@@ -94,3 +94,19 @@ pub fn swap_names(dir: &Path, key: &DatabaseKey, from: &str, to: &str) {
                WHERE key = ?2 AND field = '/name'";
     assert_eq!(connection.execute(sql, [from, to]).expect("writes"), 1);
 }
+
+/// What SQLite finds wrong with the store's files in `dir`; nothing: all is well.
+///
+/// # Panics
+/// If one can't be opened.
+pub fn faults(dir: &Path, key: &DatabaseKey, vault_key: &VaultKey) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (file, key) in [(DATABASE_FILE, key), (AUDIT_FILE, key), (KEYS_FILE, vault_key.file())] {
+        let connection = connect(&dir.join(file), key).expect("opens");
+        let mut check = connection.prepare("PRAGMA integrity_check").expect("prepares");
+        let found = check.query_map([], |row| row.get::<_, String>(0)).expect("checks");
+        let found = found.map(|fault| fault.unwrap_or_else(|error| error.to_string()));
+        faults.extend(found.filter(|fault| fault != "ok").map(|fault| format!("{file}: {fault}")));
+    }
+    faults
+}

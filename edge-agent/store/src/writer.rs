@@ -1,23 +1,32 @@
 //! The one writer. It is not shared: whoever owns the [`Store`] owns the only writing connection.
 
+use crate::ballast::Ballast;
+use crate::budget::row_bytes;
+use crate::relief::{Thinned, put_mark};
+use crate::thin::json;
 use crate::vault::{self, AuditHead, AuditTrail, Keyring, Register, Stage, VaultKey};
-use crate::{DATABASE_FILE, DatabaseKey, LaneMarks, Reader, StoreError, migrations};
+use crate::{Budget, DATABASE_FILE, DatabaseKey, LaneMarks, Pressure, Reader, StoreError, epoch, migrations};
 use data_encoding::HEXLOWER;
-use engawa_model::{Change, Entity, Erasure, Lane, Property, PropertySpec, Timestamp};
-use rand::RngCore;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use engawa_model::{Change, Entity, EpochReason, Erasure, Lane, Property, PropertySpec, Thinning, Timestamp};
+use rusqlite::{CachedStatement, Connection, Transaction, params};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// Beside the database; its lock tells that there is a writer.
 const LOCK_FILE: &str = "engawa.lock";
+/// How many further numbers may be handed out before the next durable word of it.
+const SENT_AHEAD: u64 = 16_384;
 
 /// Bounds of the store.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Telemetry rows that may wait for the cloud. Past it, values are no longer journalled (the state still
-    /// has the newest) and are counted; every other lane goes on.
+    /// Bytes that the rows of each lane may take.
+    pub budget: Budget,
+    /// Bytes that are set aside on the disk, so that a full one still takes deletions, acknowledgements and alarms.
+    pub ballast: u64,
+    /// Numbers of telemetry that may wait for the cloud, beside its budget. Past either, values are no longer journalled
+    /// (the state still has the newest) and are counted; every other lane goes on.
     pub telemetry_backlog: u64,
     /// How long acknowledged rows are kept, so that a cloud restored to an earlier point can ask again, seconds.
     pub keep_acknowledged_s: u32,
@@ -30,7 +39,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            telemetry_backlog: 4_000_000,
+            budget: Budget::default(),
+            ballast: 8 << 20,
+            telemetry_backlog: u64::MAX,
             keep_acknowledged_s: 86_400,
             events: 10_000,
             keep_events_s: 86_400,
@@ -68,6 +79,9 @@ pub struct Batch {
     pub erased: Vec<Erasure>,
     /// The end of the audit trail, where it goes to the cloud.
     pub audit: Option<AuditHead>,
+    /// Telemetry up to this number is about to be handed out: it, and some numbers after it, will not be changed any more
+    /// ([`LaneMarks::sent`]).
+    pub sent: Option<u64>,
 }
 
 impl Batch {
@@ -81,6 +95,7 @@ impl Batch {
             && self.delivered.is_empty()
             && self.erased.is_empty()
             && self.audit.is_none()
+            && self.sent.is_none()
     }
 }
 
@@ -94,9 +109,17 @@ pub enum Durability {
     Soon,
 }
 
+/// Measured values that got no row.
+#[derive(Clone, Copy, Debug)]
+struct Missed {
+    values: u64,
+    since: Timestamp,
+    until: Timestamp,
+}
+
 /// The database, open for writing.
 pub struct Store {
-    connection: Connection,
+    pub(crate) connection: Connection,
     /// Held as long as this is the one writer; the system lets go of it when the process ends, however it ends.
     _lock: File,
     path: PathBuf,
@@ -107,12 +130,21 @@ pub struct Store {
     register: Option<Register>,
     /// Guests whose data was in documents of an older release.
     adopted: usize,
-    /// The database is another than the one that was here last.
+    /// What has happened since the database was written is not known.
     restored: bool,
-    limits: Limits,
+    pub(crate) limits: Limits,
+    pub(crate) ballast: Ballast,
+    /// The room set aside is in use.
+    pub(crate) low: bool,
+    pub(crate) pressure: Pressure,
+    pub(crate) thinned: Thinned,
+    /// What the next row of telemetry has before it: a record of these.
+    missed: Option<Missed>,
     epoch: u64,
+    /// Why this is a new life of the journal.
+    began: Option<EpochReason>,
     clean: bool,
-    marks: BTreeMap<u8, LaneMarks>,
+    pub(crate) marks: BTreeMap<u8, LaneMarks>,
     /// The marks as a power cut would leave them.
     settled: BTreeMap<u8, LaneMarks>,
     /// What the connection is set to.
@@ -147,6 +179,22 @@ impl Store {
         vault_key: &VaultKey,
         limits: Limits,
     ) -> Result<Self, StoreError> {
+        let ballast = Ballast::new(dir, limits.ballast);
+        loop {
+            match Self::open_once(dir, key, vault_key, limits) {
+                // On a full disk opening is done with the room that was set aside.
+                Err(error) if error.is_disk_full() && ballast.release() => {}
+                opened => return opened,
+            }
+        }
+    }
+
+    fn open_once(
+        dir: &Path,
+        key: &DatabaseKey,
+        vault_key: &VaultKey,
+        limits: Limits,
+    ) -> Result<Self, StoreError> {
         std::fs::create_dir_all(dir).map_err(|source| StoreError::Folder {
             doing: "making the store's folder",
             path: dir.to_owned(),
@@ -161,40 +209,33 @@ impl Store {
         // Erasures that the last owner could not end come before anything is read.
         vault::finish(&connection, &mut keyring, Timestamp::now())?;
         let adopted = vault::adopt(&mut connection, &mut keyring)?;
-        let single = |name: &'static str| {
-            connection
-                .query_row("SELECT value FROM single WHERE name = ?1", [name], |row| row.get::<_, i64>(0))
-                .optional()
-                .map_err(StoreError::sql("reading the journal's epoch and marks"))
-        };
-        let epoch = match single("epoch")? {
-            Some(epoch) => epoch.cast_unsigned(),
-            None => {
-                // Bit 63 stays clear, so that the id is the same number everywhere it is shown.
-                let epoch = rand::rng().next_u64() >> 1;
-                connection
-                    .execute("INSERT INTO single (name, value) VALUES ('epoch', ?1)", [epoch.cast_signed()])
-                    .map_err(StoreError::sql("writing the journal's epoch"))?;
-                epoch
-            }
-        };
-        // A file that was never started has no crash behind it.
-        let clean = single("clean")?.is_none_or(|clean| clean == 1);
-        let restored = single("stamp")? != keyring.stamp()?;
-        let inbox = single("inbox")?.unwrap_or(0).cast_unsigned();
+        let (epoch, began) = epoch::open(&mut connection, dir, Timestamp::now())?;
+        // A file that was never started has no crash behind it; a copy of an earlier time knows no better than one.
+        let clean = epoch::single(&connection, "clean")?.is_none_or(|clean| clean == 1) && began.is_none();
+        let inbox = epoch::single(&connection, "inbox")?.unwrap_or(0).cast_unsigned();
         if !clean {
             vault::reindex(&connection, &mut keyring, Timestamp::now())?;
         }
         connection
             .execute("INSERT OR REPLACE INTO single (name, value) VALUES ('clean', 0)", [])
             .map_err(StoreError::sql("marking the store as in use"))?;
-        put_stamp(&connection, &keyring)?;
+        let restored = began.is_some() || vault::dark(&connection, &keyring)? > 0;
         vault::start_clocks(&connection, Timestamp::now())?;
         // The writes above were durable, and with them everything that the last owner had committed.
         let marks: BTreeMap<_, _> =
             crate::reader::marks(&connection)?.into_iter().map(|marks| (marks.lane, marks)).collect();
+        let ballast = Ballast::new(dir, limits.ballast);
+        let low = !ballast.keep();
+        let pressure = limits.budget.pressure(&marks, Pressure::Free);
+        let thinned = Thinned::read(&connection)?;
         Ok(Self {
             connection,
+            ballast,
+            low,
+            pressure,
+            thinned,
+            missed: None,
+            began,
             _lock: lock,
             path,
             key: key.clone(),
@@ -220,7 +261,13 @@ impl Store {
         self.epoch
     }
 
-    /// False if the last owner did not [`Store::close`]: it crashed, or the power went.
+    /// Why the journal has begun a new life with this opening, where it has: the database is a copy of an earlier time.
+    pub fn began_anew(&self) -> Option<EpochReason> {
+        self.began
+    }
+
+    /// False if the last owner did not [`Store::close`] (it crashed, or the power went), or the database is a copy of an
+    /// earlier time: what has happened since it was written is not known.
     pub fn was_closed(&self) -> bool {
         self.clean
     }
@@ -254,23 +301,20 @@ impl Store {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn settle(&mut self, now: Timestamp) -> Result<(), StoreError> {
+    pub fn settle(&mut self) -> Result<(), StoreError> {
         if !self.is_unsettled() {
             return Ok(());
         }
-        self.set_durability(Durability::Now)?;
-        // A durable write forces the whole log to the disk, and what was committed before it.
-        self.connection
-            .execute(
-                "INSERT OR REPLACE INTO single (name, value) VALUES ('settled_us', ?1)",
-                [now.as_microsecond()],
-            )
-            .map_err(StoreError::sql("forcing the journal to the disk"))?;
+        self.with_room(|store| {
+            store.set_durability(Durability::Now)?;
+            // A durable write forces the whole log to the disk, and what was committed before it.
+            force(&store.connection).map_err(StoreError::sql("forcing the journal to the disk"))
+        })?;
         self.settled.clone_from(&self.marks);
         Ok(())
     }
 
-    fn set_durability(&mut self, durability: Durability) -> Result<(), StoreError> {
+    pub(crate) fn set_durability(&mut self, durability: Durability) -> Result<(), StoreError> {
         if self.durability != durability {
             let synchronous = match durability {
                 Durability::Now => "FULL",
@@ -282,6 +326,21 @@ impl Store {
             self.durability = durability;
         }
         Ok(())
+    }
+
+    /// A lane is now as in `mark`; with everything committed durable where `settled`.
+    pub(crate) fn set_mark(&mut self, mark: LaneMarks, settled: bool) {
+        self.marks.insert(mark.lane, mark);
+        if settled {
+            self.settled.clone_from(&self.marks);
+        }
+        self.pressure = self.limits.budget.pressure(&self.marks, self.pressure);
+    }
+
+    /// Counts measured values that are not to be journalled, because there is nowhere to write them.
+    pub fn miss(&mut self, values: u64, at: Timestamp) {
+        self.dropped += values;
+        note_missed(&mut self.missed, values, at);
     }
 
     /// A read-only connection of its own.
@@ -297,8 +356,8 @@ impl Store {
         self.adopted
     }
 
-    /// True where the database is not the one that was here when its writer last opened or closed it: a backup was put back,
-    /// or the keys' file was lost. Who came and went since is not known.
+    /// True where nobody knows who came and went since: the database is a copy of an earlier time ([`Self::began_anew`]), or
+    /// the keys of guests in the house are lost.
     pub fn was_restored(&self) -> bool {
         self.restored
     }
@@ -365,7 +424,8 @@ impl Store {
     /// Writes `batch` and the entities it names, as they now are in `property`, in one transaction.
     ///
     /// # Errors
-    /// SQLite's: a full disk, a damaged file. Nothing of the batch is then written.
+    /// SQLite's: a full disk, a damaged file. Nothing of the batch is then written. On a full disk the room that was set
+    /// aside is given up first ([`Self::is_low`]), and the write tried again.
     pub fn commit(
         &mut self,
         property: &Property,
@@ -376,9 +436,36 @@ impl Store {
         if batch.is_empty() {
             return Ok(());
         }
+        self.with_room(|store| store.write(property, batch, now, durability))
+    }
+
+    /// Tries again with what was set aside, slice by slice, where the disk is full.
+    pub(crate) fn with_room<T>(
+        &mut self,
+        mut write: impl FnMut(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        loop {
+            match write(self) {
+                Err(error) if error.is_disk_full() && self.ballast.release() => self.low = true,
+                done => return done,
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        property: &Property,
+        batch: &Batch,
+        now: Timestamp,
+        durability: Durability,
+    ) -> Result<(), StoreError> {
         self.set_durability(durability)?;
         let mut marks = self.marks.clone();
         let mut dropped = 0;
+        let mut missed = self.missed;
+        // Thinning begins at half of it: this is met where more comes than it can keep up with.
+        let left = self.limits.budget.telemetry_left(&marks);
+        let most = left + left / 16;
         let events_dropped;
         let doing = StoreError::sql("writing state and journal");
         let mut stage = Stage::default();
@@ -430,45 +517,30 @@ impl Store {
                 .map_err(&doing)?;
             for (at, change) in &batch.changes {
                 let lane = change.lane();
-                let mark = marks.entry(lane.number()).or_insert(LaneMarks {
-                    lane: lane.number(),
-                    head: 0,
-                    acked: 0,
-                });
-                if lane == Lane::Telemetry && mark.head - mark.acked >= self.limits.telemetry_backlog {
-                    dropped += 1;
-                    continue;
+                let mark = mark_of(&mut marks, lane.number());
+                if lane == Lane::Telemetry {
+                    let waiting = mark.head - mark.acked;
+                    if self.low || waiting >= self.limits.telemetry_backlog || mark.bytes >= most {
+                        dropped += 1;
+                        note_missed(&mut missed, 1, *at);
+                        continue;
+                    }
+                    if let Some(missed) = missed.take() {
+                        put_row(&mut append, mark, missed.until, &missed.record()).map_err(&doing)?;
+                    }
                 }
-                mark.head += 1;
-                // A change of our own plain types always has a JSON form.
-                let body = serde_json::to_vec(change).unwrap_or_default();
-                append
-                    .execute(params![
-                        lane.number(),
-                        mark.head.cast_signed(),
-                        at.as_microsecond(),
-                        change.kind(),
-                        body
-                    ])
-                    .map_err(&doing)?;
+                put_row(&mut append, mark, *at, change).map_err(&doing)?;
             }
             for (lane, upto) in &batch.acknowledged {
-                let mark = marks.entry(*lane).or_insert(LaneMarks { lane: *lane, head: 0, acked: 0 });
+                let mark = mark_of(&mut marks, *lane);
                 mark.acked = mark.acked.max((*upto).min(mark.head));
             }
-            let mut set = transaction
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO lane (lane, head, acked, acked_us) VALUES (?1, ?2, ?3, ?4)",
-                )
-                .map_err(&doing)?;
-            for (lane, mark) in marks.iter().filter(|(lane, mark)| self.marks.get(lane) != Some(mark)) {
-                set.execute(params![
-                    lane,
-                    mark.head.cast_signed(),
-                    mark.acked.cast_signed(),
-                    now.as_microsecond()
-                ])
-                .map_err(&doing)?;
+            if let Some(upto) = batch.sent {
+                let mark = mark_of(&mut marks, Lane::Telemetry.number());
+                mark.sent = mark.sent.max(upto.saturating_add(SENT_AHEAD));
+            }
+            for (_, mark) in marks.iter().filter(|(lane, mark)| self.marks.get(lane) != Some(mark)) {
+                put_mark(&transaction, *mark, now).map_err(&doing)?;
             }
             events_dropped = put_events(&transaction, batch, now, self.limits.events).map_err(&doing)?;
             if let Some(AuditHead { rows, hash }) = &batch.audit {
@@ -489,11 +561,18 @@ impl Store {
                     .map_err(&doing)?;
             }
         }
+        if durability == Durability::Now && self.settled != self.marks {
+            // A transaction that writes nothing forces nothing to the disk, and what was committed before it would still
+            // be a power cut's.
+            force(&transaction).map_err(&doing)?;
+        }
         transaction.commit().map_err(&doing)?;
         self.marks = marks;
         if durability == Durability::Now {
             self.settled.clone_from(&self.marks);
         }
+        self.missed = missed;
+        self.pressure = self.limits.budget.pressure(&self.marks, self.pressure);
         self.dropped += dropped;
         self.events_dropped += events_dropped;
         self.inbox = batch.inbox.unwrap_or(self.inbox);
@@ -510,19 +589,15 @@ impl Store {
     /// # Errors
     /// SQLite's.
     pub fn sweep(&mut self, now: Timestamp, most: u32) -> Result<usize, StoreError> {
+        self.with_room(|store| store.sweep_once(now, most))
+    }
+
+    fn sweep_once(&mut self, now: Timestamp, most: u32) -> Result<usize, StoreError> {
         let before = now.as_microsecond() - i64::from(self.limits.keep_acknowledged_s) * 1_000_000;
         let doing = StoreError::sql("removing old rows of the journal");
         let mut removed = 0;
-        for mark in self.marks.values() {
-            let lane = params![mark.lane, mark.acked.cast_signed(), before, most];
-            removed += self
-                .connection
-                .execute(
-                    "DELETE FROM journal WHERE lane = ?1 AND seq IN (SELECT seq FROM journal
-                     WHERE lane = ?1 AND seq <= ?2 AND at_us < ?3 ORDER BY seq LIMIT ?4)",
-                    lane,
-                )
-                .map_err(&doing)?;
+        for lane in self.marks.keys().copied().collect::<Vec<_>>() {
+            removed += self.remove_acknowledged(lane, before, most, now)?;
         }
         let late = now.as_microsecond() - i64::from(self.limits.keep_events_s) * 1_000_000;
         let late = self.connection.execute("DELETE FROM event WHERE at_us < ?1", [late]).map_err(&doing)?;
@@ -540,22 +615,54 @@ impl Store {
     pub fn close(mut self) -> Result<(), StoreError> {
         self.set_durability(Durability::Now)?;
         let doing = StoreError::sql("closing the store");
-        // A copy of the files that somebody made while we ran is older than what is here now.
-        put_stamp(&self.connection, &self.keyring)?;
+        // The database lies in a folder.
+        epoch::close(&mut self.connection, self.path.parent().unwrap_or(Path::new(".")))?;
         self.connection.execute("UPDATE single SET value = 1 WHERE name = 'clean'", []).map_err(&doing)?;
         self.connection.close().map_err(|(_, source)| StoreError::Sql { doing: "closing the store", source })
     }
 }
 
-/// Gives the database a new stamp, and the keys' file beside it the same: no backup takes that one, so that a database that
-/// was put back is known by its own. After a crash between the two they differ, and a list is asked for in vain.
-fn put_stamp(connection: &Connection, keyring: &Keyring) -> Result<(), StoreError> {
-    let stamp = (rand::rng().next_u64() >> 1).cast_signed();
-    keyring.set_stamp(stamp)?;
-    connection
-        .execute("INSERT OR REPLACE INTO single (name, value) VALUES ('stamp', ?1)", [stamp])
-        .map(drop)
-        .map_err(StoreError::sql("writing the database's stamp"))
+impl Missed {
+    fn record(&self) -> Change {
+        Change::Thinned {
+            numbers: 0,
+            values: 0,
+            into: 0,
+            lost: self.values,
+            since: self.since,
+            until: self.until,
+            how: Thinning::NotWritten,
+        }
+    }
+}
+
+/// A write that makes its commit reach the disk. What it writes is new each time: SQLite leaves a page alone that would not
+/// change.
+fn force(connection: &Connection) -> rusqlite::Result<()> {
+    epoch::set_single(connection, "settled", epoch::id().cast_signed())
+}
+
+fn note_missed(missed: &mut Option<Missed>, values: u64, at: Timestamp) {
+    let before = missed.get_or_insert(Missed { values: 0, since: at, until: at });
+    before.values += values;
+    before.until = before.until.max(at);
+}
+
+fn mark_of(marks: &mut BTreeMap<u8, LaneMarks>, lane: u8) -> &mut LaneMarks {
+    marks.entry(lane).or_insert(LaneMarks { lane, ..LaneMarks::default() })
+}
+
+fn put_row(
+    append: &mut CachedStatement<'_>,
+    mark: &mut LaneMarks,
+    at: Timestamp,
+    change: &Change,
+) -> rusqlite::Result<()> {
+    let body = json(change);
+    mark.head += 1;
+    mark.bytes += row_bytes(change.kind(), &body);
+    let row = params![mark.lane, mark.head.cast_signed(), at.as_microsecond(), change.kind(), body];
+    append.execute(row).map(drop)
 }
 
 /// Adds and removes events; how many did not fit.

@@ -255,11 +255,19 @@ fn what_a_power_cut_could_take_is_not_shown_as_written() {
     let mut store = Store::open(dir.path(), &key, Limits::default()).unwrap();
     assert_eq!((head(&store), store.is_unsettled()), (1, false));
     commit(&mut store, Durability::Soon);
-    store.settle(now()).unwrap();
+    store.settle().unwrap();
     assert_eq!((head(&store), store.is_unsettled()), (2, false), "settled by itself");
     commit(&mut store, Durability::Soon);
     commit(&mut store, Durability::Now);
     assert_eq!((head(&store), store.is_unsettled()), (4, false), "settled with a durable commit");
+    // Also with one that has nothing to write: it must force what was committed before it.
+    commit(&mut store, Durability::Soon);
+    let wal = || std::fs::read(dir.path().join("engawa.db-wal")).unwrap();
+    let before = wal();
+    let batch = Batch { acknowledged: [(2, 0)].into(), ..Batch::default() };
+    store.commit(&property, &batch, now(), Durability::Now).unwrap();
+    assert_eq!(head(&store), 5);
+    assert!(wal() != before, "something was written, and forced");
 }
 
 #[test]

@@ -66,6 +66,13 @@ detail-battery = die Batterie eines Schlosses oder Sensors ist unter 15 %
 detail-battery-3 = eine Batterie ist seit drei Tagen unter 15 %
 detail-still = seit einem Tag keine Bewegung in einem belegten Zimmer
 detail-still-1 = seit einem Tag keine Bewegung in einem belegten Zimmer, und seit einer Stunde hat niemand nachgesehen
+detail-disk-full = die Festplatte ist voll: Messwerte werden nicht aufgehoben
+detail-disk-stuck = die Festplatte nimmt nichts an: { $why }
+detail-journal-tight = das Journal ist fast voll: was warten kann, wird abgelehnt
+detail-journal-full = das Journal ist voll: nur was Gäste brauchen, wird angenommen
+alert-storage = Speicher
+alert-storage-text = Dem Gateway fehlt Platz zum Schreiben: { $source }.
+alert-storage-do = Auf der Festplatte Platz schaffen und nachsehen, warum die Cloud nichts abnimmt. Gäste können weiter einchecken; Buchungen von Geräten werden abgelehnt.
 
 ## Statusseite
 

@@ -68,6 +68,13 @@ detail-battery = a lock's or sensor's battery is below 15 %
 detail-battery-3 = a battery has been below 15 % for three days
 detail-still = no motion for a day in an occupied room
 detail-still-1 = no motion for a day in an occupied room, and nobody has looked for an hour
+detail-disk-full = the disk is full: measured values are not kept
+detail-disk-stuck = the disk takes nothing: { $why }
+detail-journal-tight = the journal is nearly full: what can wait is refused
+detail-journal-full = the journal is full: only what guests need is taken
+alert-storage = Storage
+alert-storage-text = The gateway is short of room to write: { $source }.
+alert-storage-do = Free space on the disk and see why the cloud takes nothing. Guests can still check in; devices' charges are refused.
 
 ## The status page
 

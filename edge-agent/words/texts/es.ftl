@@ -66,6 +66,13 @@ detail-battery = la batería de una cerradura o de un sensor está por debajo de
 detail-battery-3 = una batería lleva tres días por debajo del 15 %
 detail-still = sin movimiento desde hace un día en una habitación ocupada
 detail-still-1 = sin movimiento desde hace un día en una habitación ocupada, y nadie ha mirado en una hora
+detail-disk-full = el disco está lleno: no se guardan las mediciones
+detail-disk-stuck = el disco no acepta nada: { $why }
+detail-journal-tight = el diario está casi lleno: lo que puede esperar se rechaza
+detail-journal-full = el diario está lleno: solo se acepta lo que necesitan los huéspedes
+alert-storage = Almacenamiento
+alert-storage-text = A la pasarela le falta espacio para escribir: { $source }.
+alert-storage-do = Libere espacio en el disco y vea por qué la nube no recibe nada. Los huéspedes pueden seguir registrándose; los cargos de aparatos se rechazan.
 
 ## Página de estado
 

@@ -66,6 +66,13 @@ detail-battery = la pile d’une serrure ou d’un capteur est sous 15 %
 detail-battery-3 = une pile est sous 15 % depuis trois jours
 detail-still = aucun mouvement depuis un jour dans une chambre occupée
 detail-still-1 = aucun mouvement depuis un jour dans une chambre occupée, et personne n’a vérifié depuis une heure
+detail-disk-full = le disque est plein : les mesures ne sont pas conservées
+detail-disk-stuck = le disque n’accepte rien : { $why }
+detail-journal-tight = le journal est presque plein : ce qui peut attendre est refusé
+detail-journal-full = le journal est plein : seul ce dont les clients ont besoin est accepté
+alert-storage = Stockage
+alert-storage-text = La passerelle manque de place pour écrire : { $source }.
+alert-storage-do = Libérez de la place sur le disque et voyez pourquoi le cloud ne prend rien. Les arrivées restent possibles ; les débits des appareils sont refusés.
 
 ## Page d’état
 

@@ -66,6 +66,13 @@ detail-battery = ドアロックまたはセンサーの電池残量が15 %を�
 detail-battery-3 = 電池残量が3日間15 %を下回っています
 detail-still = 在室中の客室で1日動きがありません
 detail-still-1 = 在室中の客室で1日動きがなく、1時間確認されていません
+detail-disk-full = ディスクがいっぱいです：測定値は保存されません
+detail-disk-stuck = ディスクに書き込めません：{ $why }
+detail-journal-tight = ジャーナルがほぼいっぱいです：急がないものは拒否されます
+detail-journal-full = ジャーナルがいっぱいです：お客様に必要なものだけ受け付けます
+alert-storage = ストレージ
+alert-storage-text = ゲートウェイの書き込み領域が足りません：{ $source }。
+alert-storage-do = ディスクの空きを増やし、クラウドが受け取らない理由を確認してください。チェックインは続けられますが、機器からの課金は拒否されます。
 
 ## 状況画面
 

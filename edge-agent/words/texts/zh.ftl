@@ -66,6 +66,13 @@ detail-battery = 门锁或传感器的电量低于15 %
 detail-battery-3 = 电池电量低于15 %已三天
 detail-still = 有人入住的房间一天没有动静
 detail-still-1 = 有人入住的房间一天没有动静，且一小时内无人查看
+detail-disk-full = 磁盘已满：测量值不再保存
+detail-disk-stuck = 磁盘无法写入：{ $why }
+detail-journal-tight = 日志将满：可等待的请求会被拒绝
+detail-journal-full = 日志已满：只接受客人所需的请求
+alert-storage = 存储
+alert-storage-text = 网关的写入空间不足：{ $source }。
+alert-storage-do = 请清理磁盘空间，并查明云端为何不接收数据。客人仍可入住；设备发起的入账会被拒绝。
 
 ## 状态页
 

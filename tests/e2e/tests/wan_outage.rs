@@ -193,7 +193,7 @@ struct World {
 }
 
 fn limits() -> Limits {
-    Limits { telemetry_backlog: BACKLOG, keep_acknowledged_s: 3_600, ..Limits::default() }
+    Limits { telemetry_backlog: BACKLOG, keep_acknowledged_s: 3_600, ballast: 0, ..Limits::default() }
 }
 
 impl World {
@@ -406,7 +406,7 @@ impl World {
 
     /// The cloud takes what is there.
     fn take(&mut self) {
-        self.store.settle(self.now).unwrap();
+        self.store.settle().unwrap();
         let reader = self.store.reader().unwrap();
         let mut batch = Batch::default();
         for mark in self.store.marks().collect::<Vec<_>>() {
@@ -497,7 +497,7 @@ fn play(cloud_is_there: bool) -> Played {
         }
     }
     world.now = end;
-    world.store.settle(end).unwrap();
+    world.store.settle().unwrap();
     let (waiting, dropped, on_disk) = (world.waiting(), world.store.telemetry_dropped(), world.on_disk());
     // The process ends without a word, and what is on the disk is what there was.
     let in_memory = state(&world.property);

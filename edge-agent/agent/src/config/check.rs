@@ -107,6 +107,7 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
     buses(config, doc, report);
     super::privacy::check(config, doc, report);
     super::pms::check_guard(config, doc, report);
+    super::journal::check(config, doc, report);
 }
 
 /// True where the device's bus is Modbus TCP.

@@ -23,6 +23,8 @@ pub(super) enum Message {
     AllObserved(Vec<Observation>, OwnedSemaphorePermit),
     /// The cloud has a lane up to a mark.
     Acknowledged { lane: u8, mark: u64, durable: oneshot::Sender<()> },
+    /// Telemetry up to a number is about to be handed out.
+    Sent { upto: u64, durable: oneshot::Sender<()> },
     /// Commands of the cloud; answered with the inbox's mark once they are durable.
     Accept { commands: Vec<Row>, durable: oneshot::Sender<u64> },
     /// A driver asks for its intents: at its first start and at each later one.
@@ -85,6 +87,13 @@ impl Door {
     pub(crate) fn acknowledge(&self, lane: u8, mark: u64) -> Result<(), SinkClosed> {
         let (durable, done) = oneshot::channel();
         self.messages.blocking_send(Message::Acknowledged { lane, mark, durable }).map_err(|_| SinkClosed)?;
+        done.blocking_recv().map_err(|_| SinkClosed)
+    }
+
+    /// Telemetry up to `upto` is about to be handed out. Blocks until it is durable that its rows are not changed any more.
+    pub(crate) fn hand_out(&self, upto: u64) -> Result<(), SinkClosed> {
+        let (durable, done) = oneshot::channel();
+        self.messages.blocking_send(Message::Sent { upto, durable }).map_err(|_| SinkClosed)?;
         done.blocking_recv().map_err(|_| SinkClosed)
     }
 

@@ -160,10 +160,21 @@ pub fn publications(property: &Property, change: &Change, values: ValueTopics) -
         | Change::Erased { .. }
         | Change::AuditHead { .. }
         | Change::ArrivalExpected { .. }
-        | Change::ChargeProposed { .. } => vec![],
+        | Change::ChargeProposed { .. }
+        | Change::Summary { .. }
+        | Change::Thinned { .. }
+        | Change::Absent {}
+        | Change::EpochBegan { .. } => vec![],
     };
     said.extend(guest::rooms_of(change).into_iter().filter_map(|room| guest::state(&topics, property, room)));
     said
+}
+
+/// The result of a command that the house has not taken; `None` for other changes.
+pub fn answer(property: &Property, ended: &Change) -> Option<Publication> {
+    let Change::CommandEnded { key, outcome } = ended else { return None };
+    let topics = HouseTopics::new(&property.spec().id);
+    Some(Publication::event(topics.result(key), result(key.as_str(), outcome)))
 }
 
 /// What carries out `intent` on the house's own topics; `None` for what a driver does.

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 /// The file of the stays' keys in the store's folder. No backup takes it.
 pub const KEYS_FILE: &str = "vault-keys.db";
 
-/// Each statement does nothing where it is done already, so that an older file gets what it lacks.
+/// Written once, so a step of its own is not needed yet; `user_version` is there for the next one.
 const SCHEMA: &str = "
     BEGIN IMMEDIATE;
     CREATE TABLE IF NOT EXISTS subject (
@@ -32,12 +32,8 @@ const SCHEMA: &str = "
         id    BLOB PRIMARY KEY,
         at_us INTEGER NOT NULL
     ) WITHOUT ROWID, STRICT;
-    CREATE TABLE IF NOT EXISTS single (
-        name  TEXT PRIMARY KEY,
-        value INTEGER NOT NULL
-    ) WITHOUT ROWID, STRICT;
     COMMIT;";
-const VERSION: i64 = 2;
+const VERSION: i64 = 1;
 
 /// The stays' keys.
 pub(crate) struct Keyring {
@@ -101,22 +97,6 @@ impl Keyring {
         let opened = seal::open(self.key.wrap(), &place(id), &wrapped).ok_or_else(damaged)?;
         let key: [u8; 32] = opened.as_slice().try_into().map_err(|_| damaged())?;
         Ok(Some(Zeroizing::new(key)))
-    }
-
-    /// The stamp that the database beside had when it was last opened or closed by its writer.
-    pub(crate) fn stamp(&self) -> Result<Option<i64>, StoreError> {
-        self.connection
-            .query_row("SELECT value FROM single WHERE name = 'stamp'", [], |row| row.get(0))
-            .optional()
-            .map_err(StoreError::sql("reading the stamp of the guests' keys"))
-    }
-
-    /// Keeps the database's new stamp.
-    pub(crate) fn set_stamp(&self, stamp: i64) -> Result<(), StoreError> {
-        self.connection
-            .execute("INSERT OR REPLACE INTO single (name, value) VALUES ('stamp', ?1)", [stamp])
-            .map(drop)
-            .map_err(StoreError::sql("writing the stamp of the guests' keys"))
     }
 
     /// True where the key of a record was destroyed on purpose.

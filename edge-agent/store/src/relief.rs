@@ -1,0 +1,312 @@
+//! Making room: acknowledged rows go early, measured values are thinned, in steps that are short enough to stand between
+//! two commits.
+//!
+//! Never: a row changed that may have been handed out. Up to where that may be is durable before the rows go
+//! ([`crate::Batch::sent`]), with some numbers ahead, so that it costs an fsync for thousands of rows.
+
+use crate::budget::row_bytes;
+use crate::epoch::{set_single, single};
+use crate::thin::{self, Raw, Thin, json, thin, whole_slots};
+use crate::writer::Store;
+use crate::{Durability, LaneMarks, Pressure, StoreError};
+use engawa_model::{Lane, Thinning, Timestamp};
+use rusqlite::{Connection, Transaction, params};
+
+/// Rows of one step: with the default budget some hours of a large house, so that its hours are whole; with a small one,
+/// less than a sixteenth of it.
+const MOST_ROWS: u64 = 16_384;
+const LEAST_ROWS: u64 = 1024;
+/// Rows stay as they are until lanes have grown by so much since nothing could be done, bytes; less with a small budget.
+const AGAIN: u64 = 256 << 10;
+/// Free pages within the database that a full disk is met with: until there are so many, telemetry gives up more.
+const FREE_PAGES: i64 = 256;
+
+/// How far the thinning has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Thinned {
+    /// Everything up to this number is in rows of a minute at least.
+    minute: u64,
+    /// Everything up to this number is in rows of an hour.
+    hour: u64,
+    /// The bytes of the lanes, and what was acknowledged, when nothing could be done.
+    idle: Option<(u64, u64)>,
+}
+
+impl Thinned {
+    pub(crate) fn read(connection: &Connection) -> Result<Self, StoreError> {
+        let pointer = |name| Ok::<_, StoreError>(single(connection, name)?.unwrap_or(0).cast_unsigned());
+        Ok(Self { minute: pointer("thin_minute")?, hour: pointer("thin_hour")?, idle: None })
+    }
+}
+
+impl Store {
+    /// How short the lanes are that never drop a row.
+    pub fn pressure(&self) -> Pressure {
+        self.pressure
+    }
+
+    /// True while the disk is so full that the room set aside is in use.
+    pub fn is_low(&self) -> bool {
+        self.low
+    }
+
+    /// Sets room aside again, where the disk now has it. True where all is well.
+    pub fn refill(&mut self) -> bool {
+        self.low = !self.ballast.keep();
+        !self.low
+    }
+
+    /// True where [`Self::relieve`] may have something to do. Costs nothing.
+    pub fn wants_relief(&self) -> bool {
+        let state = self.fill();
+        let again = match self.thinned.idle {
+            Some((bytes, acked)) => {
+                let grown = AGAIN.min(self.limits.budget.telemetry / 32);
+                state.0 > bytes + grown || state.1 != acked
+            }
+            None => true,
+        };
+        again && (self.low || Lane::ALL.into_iter().any(|lane| self.lane_bytes(lane) > self.early(lane)))
+    }
+
+    fn fill(&self) -> (u64, u64) {
+        (self.marks.values().map(|mark| mark.bytes).sum(), self.marks.values().map(|mark| mark.acked).sum())
+    }
+
+    fn block_rows(&self) -> u32 {
+        let rows = self.limits.budget.telemetry / 16 / 256;
+        u32::try_from(rows.clamp(LEAST_ROWS, MOST_ROWS)).unwrap_or(u32::MAX)
+    }
+
+    fn lane_bytes(&self, lane: Lane) -> u64 {
+        self.marks.get(&lane.number()).map_or(0, |mark| mark.bytes)
+    }
+
+    /// From how many bytes on something is done.
+    fn early(&self, lane: Lane) -> u64 {
+        match lane {
+            Lane::Telemetry => self.limits.budget.telemetry_left(&self.marks) / 2,
+            lane => self.limits.budget.of(lane) / 4 * 3,
+        }
+    }
+
+    /// Makes some room where a lane is short of it: one step, some thousand rows at most. True where something was done,
+    /// and there may be more to do.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn relieve(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+        if !self.wants_relief() {
+            return Ok(false);
+        }
+        let done =
+            self.with_room(|store| Ok(store.clear_acknowledged(now)? || store.thin_telemetry(now)?))?;
+        self.thinned.idle = (!done).then(|| self.fill());
+        Ok(done)
+    }
+
+    /// Acknowledged rows go before their time, the oldest first: the cloud has them, and asks for them again only after a
+    /// restore of its own.
+    fn clear_acknowledged(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+        let rows = self.block_rows();
+        for lane in Lane::ALL {
+            if self.lane_bytes(lane) > self.early(lane)
+                && self.remove_acknowledged(lane.number(), i64::MAX, rows, now)? > 0
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Removes up to `most` acknowledged rows of `lane` that were written before `before` (microseconds).
+    pub(crate) fn remove_acknowledged(
+        &mut self,
+        lane: u8,
+        before: i64,
+        most: u32,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let doing = StoreError::sql("removing old rows of the journal");
+        let Some(mark) = self.marks.get(&lane).copied().filter(|mark| mark.acked > 0) else { return Ok(0) };
+        self.set_durability(Durability::Soon)?;
+        let transaction = self.connection.transaction().map_err(&doing)?;
+        let (mut rows, mut bytes) = (0, 0_u64);
+        {
+            let mut delete = transaction
+                .prepare_cached(
+                    "DELETE FROM journal WHERE lane = ?1 AND seq IN (SELECT seq FROM journal
+                     WHERE lane = ?1 AND seq <= ?2 AND at_us < ?3 ORDER BY seq LIMIT ?4)
+                     RETURNING length(kind), length(body)",
+                )
+                .map_err(&doing)?;
+            let mut gone =
+                delete.query(params![lane, mark.acked.cast_signed(), before, most]).map_err(&doing)?;
+            while let Some(row) = gone.next().map_err(&doing)? {
+                let (kind, body): (i64, i64) = (row.get(0).map_err(&doing)?, row.get(1).map_err(&doing)?);
+                rows += 1;
+                bytes += crate::budget::ROW_BYTES + kind.unsigned_abs() + body.unsigned_abs();
+            }
+        }
+        if rows == 0 {
+            return Ok(0);
+        }
+        let mark = LaneMarks { bytes: mark.bytes.saturating_sub(bytes), ..mark };
+        put_mark(&transaction, mark, now).map_err(&doing)?;
+        transaction.commit().map_err(&doing)?;
+        self.set_mark(mark, false);
+        Ok(rows)
+    }
+
+    fn thin_telemetry(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+        let left = self.limits.budget.telemetry_left(&self.marks);
+        let bytes = self.lane_bytes(Lane::Telemetry);
+        // A disk that is full for whatever reason: room within the database is what guests' rows still can have.
+        let starved = self.low && self.free_pages()? < FREE_PAGES;
+        // A sixteenth below the bound, so that what comes between two steps finds room.
+        let steps: &[Thinning] = if bytes > left / 16 * 15 || starved {
+            &[Thinning::PerHour, Thinning::Dropped]
+        } else if bytes > left / 4 * 3 {
+            &[Thinning::PerHour]
+        } else if bytes > left / 2 {
+            &[Thinning::PerMinute]
+        } else {
+            &[]
+        };
+        for how in steps {
+            if self.thin_block(*how, now)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn free_pages(&self) -> Result<i64, StoreError> {
+        self.connection
+            .query_row("PRAGMA freelist_count", [], |row| row.get(0))
+            .map_err(StoreError::sql("counting free pages"))
+    }
+
+    /// Thins the oldest block that is not as thin as that yet. Only whole blocks: the newest rows stay.
+    fn thin_block(&mut self, how: Thinning, now: Timestamp) -> Result<bool, StoreError> {
+        let lane = Lane::Telemetry.number();
+        let Some(mark) = self.marks.get(&lane).copied() else { return Ok(false) };
+        let pointer = match how {
+            Thinning::PerMinute => self.thinned.minute,
+            Thinning::PerHour => self.thinned.hour,
+            Thinning::Dropped | Thinning::NotWritten => 0,
+        };
+        let after = pointer.max(mark.sent).max(mark.acked);
+        let doing = StoreError::sql("thinning measured values");
+        let mut block = self.block(lane, after)?;
+        if block.len() < self.block_rows() as usize {
+            return Ok(false);
+        }
+        whole_slots(&mut block, how);
+        let Some(last) = block.last().map(|row| row.seq) else { return Ok(false) };
+        let first = block[0].seq;
+        let before: u64 = block.iter().map(|row| row_bytes(&row.kind, &row.body)).sum();
+        let thinned = thin(block, how);
+        self.set_durability(Durability::Now)?;
+        let transaction = self.connection.transaction().map_err(&doing)?;
+        let mut mark = mark;
+        if let Some(thinned) = thinned {
+            let after = replace(&transaction, lane, (first, last), &thinned).map_err(&doing)?;
+            mark.bytes = (mark.bytes + after).saturating_sub(before);
+            put_mark(&transaction, mark, now).map_err(&doing)?;
+        }
+        let mut pointers = self.thinned;
+        match how {
+            Thinning::PerMinute => pointers.minute = last,
+            Thinning::PerHour => (pointers.minute, pointers.hour) = (last.max(pointers.minute), last),
+            Thinning::Dropped | Thinning::NotWritten => {}
+        }
+        set_single(&transaction, "thin_minute", pointers.minute.cast_signed()).map_err(&doing)?;
+        set_single(&transaction, "thin_hour", pointers.hour.cast_signed()).map_err(&doing)?;
+        transaction.commit().map_err(&doing)?;
+        self.thinned = pointers;
+        self.set_mark(mark, true);
+        Ok(true)
+    }
+
+    fn block(&self, lane: u8, after: u64) -> Result<Vec<Raw>, StoreError> {
+        let doing = StoreError::sql("reading measured values to thin");
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT seq, at_us, kind, body FROM journal WHERE lane = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+            )
+            .map_err(&doing)?;
+        statement
+            .query_map(params![lane, after.cast_signed(), self.block_rows()], |row| {
+                Ok(Raw {
+                    seq: row.get::<_, i64>(0)?.cast_unsigned(),
+                    at_us: row.get(1)?,
+                    kind: row.get(2)?,
+                    body: row.get(3)?,
+                })
+            })
+            .and_then(Iterator::collect)
+            .map_err(&doing)
+    }
+}
+
+/// Puts what a block has become in its place; how many bytes that takes.
+fn replace(
+    transaction: &Transaction<'_>,
+    lane: u8,
+    (first, last): (u64, u64),
+    thinned: &Thin,
+) -> rusqlite::Result<u64> {
+    transaction
+        .prepare_cached("DELETE FROM journal WHERE lane = ?1 AND seq BETWEEN ?2 AND ?3")?
+        .execute(params![lane, first.cast_signed(), last.cast_signed()])?;
+    let mut append = transaction
+        .prepare_cached("INSERT INTO journal (lane, seq, at_us, kind, body) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let record = (thinned.at_us, thinned.record.kind(), json(&thinned.record));
+    let kept = thinned.kept.iter().map(|(at_us, kind, body)| (*at_us, kind.as_str(), body.clone()));
+    let (mut seq, mut bytes) = (thinned.seq, 0);
+    for (at_us, kind, body) in std::iter::once(record).chain(kept) {
+        bytes += row_bytes(kind, &body);
+        append.execute(params![lane, seq.cast_signed(), at_us, kind, body])?;
+        seq += 1;
+    }
+    Ok(bytes)
+}
+
+/// Writes how far a lane is.
+pub(crate) fn put_mark(
+    transaction: &Transaction<'_>,
+    mark: LaneMarks,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO lane (lane, head, acked, acked_us, sent, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (lane) DO UPDATE SET head = ?2, acked = ?3, acked_us = ?4, sent = ?5, bytes = ?6",
+        )?
+        .execute(params![
+            mark.lane,
+            mark.head.cast_signed(),
+            mark.acked.cast_signed(),
+            now.as_microsecond(),
+            mark.sent.cast_signed(),
+            mark.bytes.cast_signed()
+        ])
+        .map(drop)
+}
+
+/// The first number that a lane still has, or has a gap record for.
+pub(crate) fn oldest(connection: &Connection, lane: u8) -> Result<Option<u64>, StoreError> {
+    use rusqlite::OptionalExtension;
+    let doing = StoreError::sql("looking for the oldest row of a lane");
+    let first = connection
+        .prepare_cached("SELECT seq, kind, body FROM journal WHERE lane = ?1 ORDER BY seq LIMIT 1")
+        .map_err(&doing)?
+        .query_row([lane], |row| {
+            let (seq, kind, body): (i64, String, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(seq.cast_unsigned().saturating_sub(thin::numbers_before(&kind, &body)).max(1))
+        })
+        .optional();
+    first.map_err(&doing)
+}
