@@ -1,37 +1,83 @@
-//! The edge's end of a session: what to read and send next, and what an answer means.
+//! The edge's end of a session.
 //!
-//! Urgent before bulky: the lane with the smallest number that has something to send goes first, and the rows that are
-//! under way without an acknowledgement are bounded, tightest for telemetry. So an alarm waits at most for what is on
-//! the line already, which stream priorities alone do not give.
+//! It greets, opens a stream for each lane, and from then on asks its driver for rows of the most urgent lane that may
+//! send, packs them, and takes the answers. It holds no rows: what it has sent and not heard of is read again.
 
-use crate::frame::{Hello, Mark, VERSION, Welcome};
-use std::collections::{BTreeMap, VecDeque};
+mod lanes;
+#[cfg(test)]
+mod tests;
+
+pub use lanes::MOST_FLYING;
+
+use crate::batch::{self, BatchError, Form};
+use crate::dictionary;
+use crate::flow::FlowBounds;
+use crate::frame::{
+    self, Ack, Body, FIRST_VERSION, Hello, Ping, Refused, Skip, VERSION, VERSIONS, Welcome, Why,
+};
+use crate::liveness::{Due, Liveness, Pings, Pulse};
+use crate::ports::{Previous, Row};
+use lanes::Lanes;
+use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Bounds of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Bodies of bulky lanes under way without an acknowledgement, bytes.
-    pub bulk_in_flight: usize,
-    /// The same for every other lane.
-    pub urgent_in_flight: usize,
-    /// Bodies in one batch, bytes.
+    /// Frames of all bulky lanes under way without an acknowledgement.
+    pub flow: FlowBounds,
+    /// The same for each other lane, bytes.
+    pub urgent_in_flight: u64,
+    /// Bodies in one batch, bytes before compression.
     pub batch_bytes: usize,
     /// Rows in one batch.
     pub batch_rows: usize,
+    /// Compressed rows in one frame of a bulky lane, bytes: an alarm waits for no longer frame. One row may be more.
+    pub bulk_frame: usize,
     /// Lanes from this number on are bulky.
     pub first_bulk_lane: u8,
+    /// The longest rest that a cloud can ask for.
+    pub longest_rest: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            bulk_in_flight: 64 << 10,
+            flow: FlowBounds::default(),
             urgent_in_flight: 256 << 10,
-            batch_bytes: 16 << 10,
+            batch_bytes: 64 << 10,
             batch_rows: 256,
+            bulk_frame: 16 << 10,
             first_bulk_lane: 5,
+            longest_rest: Duration::from_secs(60),
         }
     }
+}
+
+/// Times and bounds of the edge's end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// What may be under way.
+    pub bounds: Bounds,
+    /// How long silence may last.
+    pub liveness: Liveness,
+    /// How long the cloud's welcome may take; zero: as long as silence may last.
+    pub handshake: Duration,
+}
+
+/// What the journal says at the beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Its epoch.
+    pub epoch: u64,
+    /// How far its lanes are written, most urgent first.
+    pub heads: Vec<(u8, u64)>,
+    /// How far the cloud's commands are durable.
+    pub inbox: u64,
+    /// The agent's release, for people.
+    pub release: String,
+    /// Where its first rows come from, if they were carried over from another epoch.
+    pub previous: Option<Previous>,
 }
 
 /// What is to be read from the journal and sent.
@@ -47,11 +93,102 @@ pub struct Want {
     pub max_bytes: usize,
 }
 
-/// An answer that this session can't have got.
+/// A stream of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stream {
+    /// The talk about the talk, and commands.
+    Control,
+    /// A lane's.
+    Lane(u8),
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Out {
+    /// A stream for the lane is to be opened; its first frame follows.
+    Open(u8),
+    /// A frame goes out. Frames of one stream keep their order.
+    Send {
+        /// Where.
+        stream: Stream,
+        /// What.
+        body: Body,
+    },
+    /// Rows are to be read: answered by [`EdgeMachine::on_rows`]. One at a time.
+    Read(Want),
+    /// Are these rows gone for good? Answered by [`EdgeMachine::on_gone`]. Counts as the one read.
+    Gone {
+        /// The lane.
+        lane: u8,
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// The journal is to be told that the cloud has the lane durably up to the mark.
+    Acknowledged {
+        /// The lane.
+        lane: u8,
+        /// The mark.
+        mark: u64,
+    },
+    /// Commands are to be made durable: answered by [`EdgeMachine::on_accepted`]. One batch at a time.
+    Accept(Vec<Row>),
+    /// The cloud has welcomed the gateway.
+    Welcomed {
+        /// The version that is spoken.
+        version: u32,
+    },
+    /// The line is silent: another local port is to be tried.
+    Rebind,
+    /// The session is over, and the connection is to be closed.
+    End(End),
+}
+
+/// Why a session is over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum End {
+    /// The cloud turned the gateway away.
+    #[error("the cloud refuses this gateway: {reason}")]
+    Refused {
+        /// Why, in its words.
+        reason: String,
+        /// The same for programs.
+        why: Why,
+        /// When to come again; `None`: not said.
+        retry_after: Option<Duration>,
+    },
+    /// Nothing was heard for too long.
+    #[error("nothing was heard for {} s", .0.as_secs())]
+    Silent(Duration),
+    /// The cloud said something that can't be.
+    #[error(transparent)]
+    Senseless(#[from] SessionError),
+    /// The journal no longer has rows that the cloud wants, and does not say that they are gone.
+    #[error("the cloud wants the rows of lane {lane} after {after}, and the journal does not have them")]
+    Missing {
+        /// The lane.
+        lane: u8,
+        /// The last row that the cloud has.
+        after: u64,
+    },
+    /// A row of our own can't be sent.
+    #[error("row {after} of lane {lane} or the next can't be packed: {reason}")]
+    Unsendable {
+        /// The lane.
+        lane: u8,
+        /// The row before.
+        after: u64,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Something that this session can't have got.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
     /// The cloud speaks none of our versions.
-    #[error("the cloud wants version {0} of the protocol, this release speaks {VERSION}")]
+    #[error("the cloud wants version {0} of the protocol, this release speaks {VERSIONS:?}")]
     Version(u32),
     /// A mark above everything that was written.
     #[error("the cloud claims to have lane {lane} up to {mark}, which is written only up to {head}")]
@@ -66,185 +203,347 @@ pub enum SessionError {
     /// A lane that nobody opened.
     #[error("the cloud speaks of lane {0}, which this session does not have")]
     Lane(u8),
+    /// It asks for the same rows for ever.
+    #[error("the cloud wants the rows of lane {lane} after {mark} again and again, and takes none")]
+    Gaps {
+        /// The lane.
+        lane: u8,
+        /// The mark.
+        mark: u64,
+    },
+    /// Something else was due.
+    #[error("expected {expected}, got something else")]
+    Unexpected {
+        /// What was due.
+        expected: &'static str,
+    },
+    /// Commands that can't be read.
+    #[error("commands that can't be used: {0}")]
+    Commands(String),
 }
 
-#[derive(Debug, Default)]
-struct Lane {
-    head: u64,
-    acked: u64,
-    /// The last row sent; goes back to the mark at a gap.
-    sent: u64,
-    /// The last row ever sent in this session: an answer to it may still be under way after a gap.
-    reached: u64,
-    /// Batches under way: their last number and bytes. Bounded by the bytes in flight, since a batch has at least one.
-    flying: VecDeque<(u64, usize)>,
-    flying_bytes: usize,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Greeting { until: Duration },
+    Open,
+    Ended,
 }
 
-/// One session.
+/// One session of the edge.
 #[derive(Debug)]
-pub struct EdgeSession {
-    bounds: Bounds,
-    lanes: BTreeMap<u8, Lane>,
+pub struct EdgeMachine {
+    phase: Phase,
+    version: u32,
+    form: Form,
+    previous: Option<Previous>,
+    lanes: Lanes,
+    pulse: Pulse,
+    out: VecDeque<Out>,
+    /// A read or a question for a gap is under way.
+    reading: bool,
+    /// Commands are being made durable.
+    accepting: bool,
+    pings: Pings,
 }
 
-impl EdgeSession {
-    /// A session over lanes that are written up to these numbers.
-    pub fn new(bounds: Bounds, heads: &[(u8, u64)]) -> Self {
-        let lane = |&(lane, head): &(u8, u64)| (lane, Lane { head, ..Lane::default() });
-        Self { bounds, lanes: heads.iter().map(lane).collect() }
-    }
-
-    /// The first frame.
-    pub fn hello(&self, epoch: u64, inbox: u64, release: &str) -> Hello {
-        let heads = self.lanes.iter().map(|(lane, state)| Mark { lane: u32::from(*lane), seq: state.head });
-        Hello { versions: vec![VERSION], epoch, heads: heads.collect(), inbox, release: release.to_owned() }
-    }
-
-    /// The cloud's answer: where each lane goes on. The marks are worth telling the journal.
-    ///
-    /// # Errors
-    /// A version or a mark that can't be.
-    pub fn welcomed(&mut self, welcome: &Welcome) -> Result<Vec<(u8, u64)>, SessionError> {
-        if welcome.version != VERSION {
-            return Err(SessionError::Version(welcome.version));
+impl EdgeMachine {
+    /// A session that begins now, on a new connection.
+    pub fn new(settings: Settings, start: Start, now: Duration) -> Self {
+        let Settings { bounds, liveness, handshake } = settings;
+        let lanes = Lanes::new(bounds, &start.heads);
+        let hello = Hello {
+            versions: VERSIONS.to_vec(),
+            epoch: start.epoch,
+            heads: lanes.heads(),
+            inbox: start.inbox,
+            release: start.release,
+            dictionaries: dictionary::known(),
+            previous: start.previous.as_ref().map(|previous| previous.epoch),
+        };
+        let handshake = if handshake.is_zero() { liveness.idle } else { handshake };
+        Self {
+            phase: Phase::Greeting { until: now.saturating_add(handshake) },
+            version: VERSION,
+            form: Form::Plain,
+            previous: start.previous,
+            lanes,
+            pulse: Pulse::new(liveness, now),
+            out: VecDeque::from([Out::Send { stream: Stream::Control, body: Body::Hello(hello) }]),
+            reading: false,
+            accepting: false,
+            pings: Pings::default(),
         }
-        let mut marks = Vec::new();
-        for mark in &welcome.marks {
-            // A lane of a newer release: it was ours once, before a roll-back.
-            let Ok(lane) = u8::try_from(mark.lane) else { continue };
-            let Some(state) = self.lanes.get_mut(&lane) else { continue };
-            if mark.seq > state.head {
-                return Err(SessionError::Ahead { lane, mark: mark.seq, head: state.head });
+    }
+
+    /// What is to be done next; nothing until something happens.
+    pub fn poll(&mut self, now: Duration) -> Option<Out> {
+        if let Some(out) = self.out.pop_front() {
+            return Some(out);
+        }
+        if self.phase != Phase::Open || self.reading {
+            return None;
+        }
+        let want = loop {
+            let want = self.lanes.next(now)?;
+            let Some((to, reason)) = self.known(want) else { break want };
+            let skip = Body::Skip(Skip { from: want.after + 1, to, reason });
+            self.ship(now, want.lane, to, skip);
+            if let Some(out) = self.out.pop_front() {
+                return Some(out);
             }
-            (state.acked, state.sent, state.reached) = (mark.seq, mark.seq, mark.seq);
-            marks.push((lane, mark.seq));
+        };
+        self.reading = true;
+        Some(Out::Read(want))
+    }
+
+    /// The last of the rows that are wanted next and that the cloud has under the numbers of the life before.
+    fn known(&self, want: Want) -> Option<(u64, String)> {
+        let epoch = self.previous.as_ref()?.epoch;
+        let to = self.lanes.known(want.lane)?;
+        Some((to, format!("the cloud has them as rows of the epoch before, {epoch}")))
+    }
+
+    /// When [`EdgeMachine::on_wake`] is due, if nothing happens before.
+    pub fn wake_at(&self, now: Duration) -> Option<Duration> {
+        let pulse = (self.version > FIRST_VERSION).then(|| self.pulse.wake_at());
+        match self.phase {
+            Phase::Greeting { until } => Some(until),
+            Phase::Open => pulse.into_iter().chain(self.lanes.wake_at(now)).min(),
+            Phase::Ended => None,
         }
-        Ok(marks)
+    }
+
+    /// Time has passed.
+    pub fn on_wake(&mut self, now: Duration) {
+        match self.phase {
+            Phase::Greeting { until } if now >= until => self.end(End::Silent(self.pulse.silence(now))),
+            Phase::Open if self.version > FIRST_VERSION => match self.pulse.due(now) {
+                None => {}
+                Some(Due::Ping(number)) => self.control(Body::Ping(Ping { number })),
+                Some(Due::Rebind(number)) => {
+                    self.out.push_back(Out::Rebind);
+                    self.control(Body::Ping(Ping { number }));
+                }
+                Some(Due::Dead) => self.end(End::Silent(self.pulse.silence(now))),
+            },
+            _ => {}
+        }
+    }
+
+    /// A frame has come.
+    pub fn on_frame(&mut self, now: Duration, stream: Stream, body: Body) {
+        self.pulse.heard(now);
+        let done = match (self.phase, stream) {
+            (Phase::Ended, _) => Ok(()),
+            (Phase::Greeting { .. }, Stream::Control) => self.greeted(body),
+            (Phase::Greeting { .. }, Stream::Lane(lane)) => Err(SessionError::Lane(lane)),
+            (Phase::Open, Stream::Control) => self.on_control(now, body),
+            (Phase::Open, Stream::Lane(lane)) => self.on_lane(now, lane, body),
+        };
+        if let Err(error) = done {
+            self.end(End::Senseless(error));
+        }
+    }
+
+    /// A stream was finished by the cloud, which it does only when it says so on the control stream before.
+    pub fn on_finished(&mut self, stream: Stream) {
+        let expected = match stream {
+            Stream::Control => "more on the control stream",
+            Stream::Lane(_) => "an acknowledgement",
+        };
+        self.end(End::Senseless(SessionError::Unexpected { expected }));
     }
 
     /// The journal's lane is written up to `head`.
-    pub fn written(&mut self, lane: u8, head: u64) {
-        if let Some(state) = self.lanes.get_mut(&lane) {
-            state.head = state.head.max(head);
+    pub fn on_written(&mut self, lane: u8, head: u64) {
+        self.lanes.written(lane, head);
+    }
+
+    /// The answer to [`Out::Read`].
+    pub fn on_rows(&mut self, now: Duration, want: Want, rows: &[Row]) {
+        self.reading = false;
+        let Want { lane, after, .. } = want;
+        // After a gap meanwhile, others are wanted.
+        let Some((sent, head)) = self.lanes.place(lane) else { return };
+        if self.phase != Phase::Open || sent != after {
+            return;
+        }
+        let behind = rows.iter().position(|row| row.seq > after).unwrap_or(rows.len());
+        let rows = &rows[behind..];
+        let next = rows.first().map_or(head.saturating_add(1), |row| row.seq);
+        if next != after + 1 {
+            return self.ask_gone(lane, after, next);
+        }
+        if rows.is_empty() {
+            return;
+        }
+        let whole = rows.windows(2).take_while(|pair| pair[1].seq - pair[0].seq == 1).count() + 1;
+        match pack_some(&rows[..whole], self.form, self.lanes.frame_bytes(lane)) {
+            Ok((packed, last)) => self.ship(now, lane, last, Body::Rows(packed)),
+            Err(error) => self.end(End::Unsendable { lane, after, reason: error.to_string() }),
         }
     }
 
-    /// What is to be sent next; nothing while every lane is at its end or its bound.
-    pub fn next(&self) -> Option<Want> {
-        let ready = self.lanes.iter().find(|(lane, state)| {
-            let bound = if **lane >= self.bounds.first_bulk_lane {
-                self.bounds.bulk_in_flight
-            } else {
-                self.bounds.urgent_in_flight
-            };
-            state.sent < state.head && state.flying_bytes < bound
-        });
-        ready.map(|(lane, state)| Want {
-            lane: *lane,
-            after: state.sent,
-            max_rows: self.bounds.batch_rows,
-            max_bytes: self.bounds.batch_bytes,
-        })
+    fn ask_gone(&mut self, lane: u8, after: u64, next: u64) {
+        if self.version <= FIRST_VERSION {
+            // A cloud of release 0.1 knows no gaps.
+            return self.end(End::Missing { lane, after });
+        }
+        self.reading = true;
+        self.out.push_back(Out::Gone { lane, from: after + 1, to: next - 1 });
     }
 
-    /// Rows up to `last`, of `bytes` in all, have gone out.
-    pub fn sent(&mut self, lane: u8, last: u64, bytes: usize) {
-        if let Some(state) = self.lanes.get_mut(&lane) {
-            state.sent = state.sent.max(last);
-            state.reached = state.reached.max(last);
-            state.flying.push_back((last, bytes.max(1)));
-            state.flying_bytes += bytes.max(1);
+    /// The answer to [`Out::Gone`]: why the rows are gone; `None` where they are not known to be.
+    pub fn on_gone(&mut self, now: Duration, lane: u8, from: u64, to: u64, why: Option<String>) {
+        self.reading = false;
+        let Some((sent, head)) = self.lanes.place(lane) else { return };
+        // After a gap meanwhile, others are wanted.
+        if self.phase != Phase::Open || sent.checked_add(1) != Some(from) || to < from || to > head {
+            return;
+        }
+        match why {
+            Some(reason) => self.ship(now, lane, to, Body::Skip(Skip { from, to, reason })),
+            None => self.end(End::Missing { lane, after: sent }),
         }
     }
 
-    /// The cloud has the lane up to `mark`. True where that is news for the journal.
-    ///
-    /// # Errors
-    /// A mark that can't be.
-    pub fn acknowledged(&mut self, lane: u8, mark: u64) -> Result<bool, SessionError> {
-        let state = self.lanes.get_mut(&lane).ok_or(SessionError::Lane(lane))?;
-        if mark > state.reached {
-            return Err(SessionError::Ahead { lane, mark, head: state.reached });
-        }
-        while let Some((_, bytes)) = state.flying.pop_front_if(|(last, _)| *last <= mark) {
-            state.flying_bytes -= bytes;
-        }
-        state.sent = state.sent.max(mark);
-        let news = mark > state.acked;
-        state.acked = state.acked.max(mark);
-        Ok(news)
+    fn ship(&mut self, now: Duration, lane: u8, last: u64, body: Body) {
+        self.lanes.sent(now, lane, last, frame::size(&body));
+        self.out.push_back(Out::Send { stream: Stream::Lane(lane), body });
     }
 
-    /// The cloud found a hole: everything after `mark` is sent again.
-    ///
-    /// # Errors
-    /// A mark that can't be.
-    pub fn gap(&mut self, lane: u8, mark: u64) -> Result<bool, SessionError> {
-        let news = self.acknowledged(lane, mark)?;
-        if let Some(state) = self.lanes.get_mut(&lane) {
-            state.sent = mark;
-            state.flying.clear();
-            state.flying_bytes = 0;
-        }
-        Ok(news)
+    /// The answer to [`Out::Accept`]: the commands are durable up to `mark`.
+    pub fn on_accepted(&mut self, mark: u64) {
+        self.accepting = false;
+        self.control(Body::CommandsAck(Ack { mark }));
+    }
+
+    /// Whether bulky lanes wait, since the line is a costly one just now. Urgent lanes go on.
+    pub fn hold_bulk(&mut self, hold: bool) {
+        self.lanes.hold_bulk = hold;
     }
 
     /// True where the cloud has everything that is written.
-    pub fn at_rest(&self) -> bool {
-        self.lanes.values().all(|state| state.acked >= state.head)
+    pub fn is_at_rest(&self) -> bool {
+        self.phase == Phase::Open && self.lanes.at_rest()
+    }
+
+    /// What the bulky lanes may have under way just now, bytes.
+    pub fn bulk_window(&self) -> u64 {
+        self.lanes.bulk_window()
+    }
+
+    fn greeted(&mut self, body: Body) -> Result<(), SessionError> {
+        match body {
+            Body::Welcome(welcome) => self.welcomed(&welcome),
+            Body::Refused(refused) => {
+                self.refused(refused);
+                Ok(())
+            }
+            _ => Err(SessionError::Unexpected { expected: "an answer to the hello" }),
+        }
+    }
+
+    fn welcomed(&mut self, welcome: &Welcome) -> Result<(), SessionError> {
+        if !VERSIONS.contains(&welcome.version) {
+            return Err(SessionError::Version(welcome.version));
+        }
+        self.version = welcome.version;
+        // A dictionary that is not ours was not offered: a cloud that wants it does not get it.
+        self.form = Form::of(welcome.version, dictionary::common(&[welcome.dictionary]));
+        let credit = (welcome.version > FIRST_VERSION).then_some(welcome.credit);
+        let marks = self.lanes.welcomed(&welcome.marks, credit)?;
+        if welcome.version > FIRST_VERSION {
+            for origin in self.previous.iter().flat_map(|previous| &previous.lanes) {
+                let had = welcome.previous.iter().find(|mark| mark.lane == u32::from(origin.lane));
+                self.lanes.carried(*origin, had.map_or(0, |mark| mark.seq));
+            }
+        }
+        self.phase = Phase::Open;
+        self.out.push_back(Out::Welcomed { version: welcome.version });
+        for lane in self.lanes.numbers() {
+            self.out.push_back(Out::Open(lane));
+            let body = Body::Lane(frame::Lane { lane: u32::from(lane) });
+            self.out.push_back(Out::Send { stream: Stream::Lane(lane), body });
+        }
+        for (lane, mark) in marks {
+            self.out.push_back(Out::Acknowledged { lane, mark });
+        }
+        Ok(())
+    }
+
+    fn on_control(&mut self, now: Duration, body: Body) -> Result<(), SessionError> {
+        match body {
+            Body::Ping(Ping { number }) if self.version > FIRST_VERSION => {
+                if !self.pings.may_answer(now) {
+                    return Err(SessionError::Unexpected { expected: "fewer pings" });
+                }
+                self.control(Body::Pong(Ping { number }));
+            }
+            Body::Pong(_) if self.version > FIRST_VERSION => {}
+            Body::Commands(_) if self.accepting => {
+                return Err(SessionError::Unexpected {
+                    expected: "no commands before the last are answered",
+                });
+            }
+            Body::Commands(rows) => {
+                let commands =
+                    batch::unpack(&rows).map_err(|error| SessionError::Commands(error.to_string()))?;
+                self.accepting = true;
+                self.out.push_back(Out::Accept(commands));
+            }
+            Body::Refused(refused) => self.refused(refused),
+            _ => return Err(SessionError::Unexpected { expected: "commands" }),
+        }
+        Ok(())
+    }
+
+    fn on_lane(&mut self, now: Duration, lane: u8, body: Body) -> Result<(), SessionError> {
+        let (news, mark) = match body {
+            Body::Ack(Ack { mark }) => (self.lanes.acknowledged(now, lane, mark)?, mark),
+            Body::Gap(Ack { mark }) => (self.lanes.gap(now, lane, mark)?, mark),
+            Body::Credit(credit) if self.version > FIRST_VERSION => {
+                return self.lanes.credit(now, lane, credit);
+            }
+            _ => return Err(SessionError::Unexpected { expected: "an acknowledgement" }),
+        };
+        if news {
+            self.out.push_back(Out::Acknowledged { lane, mark });
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, refused: Refused) {
+        let why = refused.why();
+        let retry_after =
+            (refused.retry_after_s > 0).then(|| Duration::from_secs(u64::from(refused.retry_after_s)));
+        self.end(End::Refused { reason: refused.reason, why, retry_after });
+    }
+
+    fn control(&mut self, body: Body) {
+        if self.phase != Phase::Ended {
+            self.out.push_back(Out::Send { stream: Stream::Control, body });
+        }
+    }
+
+    fn end(&mut self, end: End) {
+        if self.phase != Phase::Ended {
+            self.phase = Phase::Ended;
+            self.out.push_back(Out::End(end));
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn session() -> EdgeSession {
-        let mut session = EdgeSession::new(Bounds::default(), &[(1, 0), (3, 10), (5, 1000)]);
-        session.welcomed(&Welcome { version: VERSION, marks: vec![Mark { lane: 3, seq: 4 }] }).unwrap();
-        session
-    }
-
-    #[test]
-    fn urgent_lanes_go_first_and_from_their_mark() {
-        let mut session = session();
-        assert_eq!(session.next().map(|want| (want.lane, want.after)), Some((3, 4)));
-        session.sent(3, 10, 500);
-        assert_eq!(session.next().map(|want| (want.lane, want.after)), Some((5, 0)));
-        session.written(1, 1);
-        assert_eq!(session.next().map(|want| want.lane), Some(1));
-    }
-
-    #[test]
-    fn bulk_is_bounded_until_it_is_acknowledged() {
-        let mut session = session();
-        session.sent(3, 10, 500);
-        for batch in 1..=4 {
-            assert_eq!(session.next().map(|want| want.lane), Some(5));
-            session.sent(5, batch * 100, 16 << 10);
+/// As many of the rows as fit into `most` bytes when they are compressed, but one at least, and the last one's number.
+pub(crate) fn pack_some(rows: &[Row], form: Form, most: usize) -> Result<(frame::Rows, u64), BatchError> {
+    let mut count = rows.len();
+    loop {
+        let some = &rows[..count];
+        let last = some.last().map_or(0, |row| row.seq);
+        match batch::pack(some, form) {
+            Ok(packed) if count <= 1 || packed.zstd.len() <= most => return Ok((packed, last)),
+            Err(error) if count <= 1 => return Err(error),
+            Ok(_) | Err(_) => count = count.div_ceil(2),
         }
-        assert_eq!(session.next(), None);
-        assert_eq!(session.acknowledged(5, 100), Ok(true));
-        assert_eq!(session.next().map(|want| want.after), Some(400));
-        assert_eq!(session.acknowledged(5, 100), Ok(false));
-    }
-
-    #[test]
-    fn a_gap_goes_back_to_its_mark() {
-        let mut session = session();
-        session.sent(3, 10, 500);
-        assert_eq!(session.gap(3, 6), Ok(true));
-        assert_eq!(session.next().map(|want| (want.lane, want.after)), Some((3, 6)));
-    }
-
-    #[test]
-    fn marks_that_can_not_be_are_refused() {
-        let mut session = session();
-        assert!(matches!(session.acknowledged(3, 9), Err(SessionError::Ahead { mark: 9, head: 4, .. })));
-        assert_eq!(session.acknowledged(9, 1), Err(SessionError::Lane(9)));
-        let ahead = Welcome { version: VERSION, marks: vec![Mark { lane: 3, seq: 11 }] };
-        assert!(session.welcomed(&ahead).is_err());
-        assert_eq!(session.welcomed(&Welcome { version: 2, marks: vec![] }), Err(SessionError::Version(2)));
     }
 }

@@ -6,8 +6,13 @@
 
 use prost::Message;
 
-/// This release's version of the protocol.
-pub const VERSION: u32 = 1;
+/// The newest version that this release speaks: batches in columns with a dictionary and a checksum, credits, pings,
+/// gaps that are told.
+pub const VERSION: u32 = 2;
+/// What release 0.1 spoke.
+pub const FIRST_VERSION: u32 = 1;
+/// The versions that this release speaks, newest first.
+pub const VERSIONS: [u32; 2] = [VERSION, FIRST_VERSION];
 /// The largest frame, bytes without its length.
 pub const MAX_FRAME: usize = 1 << 20;
 /// Bytes of a frame's length.
@@ -17,7 +22,10 @@ pub const LENGTH: usize = 4;
 #[derive(Clone, PartialEq, Message)]
 pub struct Frame {
     /// The frame; `None` for one that a newer release sent and this one does not know.
-    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(
+        oneof = "Body",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 20, 21, 22, 23, 24, 25, 26, 27, 28"
+    )]
     pub body: Option<Body>,
 }
 
@@ -57,6 +65,45 @@ pub enum Body {
     /// Its certificate.
     #[prost(message, tag = "11")]
     Enrolled(Enrolled),
+    /// Cloud: how much of the stream's lane may be sent, and when. Since version 2.
+    #[prost(message, tag = "12")]
+    Credit(Credit),
+    /// Either end, on the control stream: are you there? Since version 2.
+    #[prost(message, tag = "13")]
+    Ping(Ping),
+    /// The answer, with the ping's number. Since version 2.
+    #[prost(message, tag = "14")]
+    Pong(Ping),
+    /// Edge: rows of the stream's lane that are gone for good. Acknowledged like rows. Since version 2.
+    #[prost(message, tag = "15")]
+    Skip(Skip),
+    /// Edge: before the hello, its turn: see [`crate::trust`].
+    #[prost(message, tag = "20")]
+    Turn(crate::trust::Turn),
+    /// Cloud: before the welcome, the number of the turn that it has noted.
+    #[prost(message, tag = "21")]
+    TurnTaken(crate::trust::TurnTaken),
+    /// Edge: instead of a hello, to a cloud of another region: where is mine?
+    #[prost(message, tag = "22")]
+    WhereTo(crate::trust::Nothing),
+    /// Cloud: the regions and their addresses, signed by the authority.
+    #[prost(message, tag = "23")]
+    Regions(crate::trust::Regions),
+    /// Edge, on a connection for renewal: how does my certificate stand?
+    #[prost(message, tag = "24")]
+    Ask(crate::trust::Nothing),
+    /// Cloud: so.
+    #[prost(message, tag = "25")]
+    Standing(crate::trust::Standing),
+    /// Edge: a certificate for a new key; the answer is `Enrolled` or `Refused`.
+    #[prost(message, tag = "26")]
+    Renew(crate::trust::Renew),
+    /// Edge, on a connection with its new certificate: it works.
+    #[prost(message, tag = "27")]
+    Prove(crate::trust::Nothing),
+    /// Cloud: noted; the old certificate may go.
+    #[prost(message, tag = "28")]
+    Proven(crate::trust::Nothing),
 }
 
 /// Who speaks is told by the certificate, never here.
@@ -77,6 +124,13 @@ pub struct Hello {
     /// The agent's release, for people.
     #[prost(string, tag = "5")]
     pub release: String,
+    /// The dictionaries that the edge can compress with: see [`crate::dictionary`]. Since version 2.
+    #[prost(uint32, repeated, tag = "12")]
+    pub dictionaries: Vec<u32>,
+    /// The life of its journal before this one, where its rows were carried over: how far does the cloud have that?
+    /// Since version 2.
+    #[prost(fixed64, optional, tag = "13")]
+    pub previous: Option<u64>,
 }
 
 /// A lane and a sequence number.
@@ -99,6 +153,15 @@ pub struct Welcome {
     /// What the cloud holds of this epoch.
     #[prost(message, repeated, tag = "2")]
     pub marks: Vec<Mark>,
+    /// What each lane may send before it hears of more, bytes of frames. Since version 2.
+    #[prost(uint64, tag = "12")]
+    pub credit: u64,
+    /// The dictionary for batches; 0: none. Since version 2.
+    #[prost(uint32, tag = "13")]
+    pub dictionary: u32,
+    /// What the cloud holds of the life before, where the hello names one. Since version 2.
+    #[prost(message, repeated, tag = "14")]
+    pub previous: Vec<Mark>,
 }
 
 /// The gateway may not talk, or not now.
@@ -110,6 +173,27 @@ pub struct Refused {
     /// When it may try again, seconds; 0: it may use its own judgement.
     #[prost(uint32, tag = "2")]
     pub retry_after_s: u32,
+    /// The same for programs: see [`Why`]. Since version 2.
+    #[prost(enumeration = "Why", tag = "12")]
+    pub why: i32,
+}
+
+/// Why a gateway may not talk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub enum Why {
+    /// Not said, or a reason of a newer release.
+    Unknown = 0,
+    /// It is not enrolled here, or was revoked.
+    NotAdmitted = 1,
+    /// The cloud has more of its epoch than it has itself: its disk was restored or cloned.
+    Behind = 2,
+    /// Something at the cloud does not answer just now.
+    Unavailable = 3,
+    /// Another box talks with the same identity.
+    Twin = 4,
+    /// No version of the protocol in common.
+    Version = 5,
 }
 
 /// The lane that a stream carries.
@@ -129,6 +213,45 @@ pub struct Rows {
     /// Bytes before compression.
     #[prost(uint32, tag = "2")]
     pub plain_length: u32,
+    /// The dictionary that it was compressed with; 0: none. Since version 2.
+    #[prost(uint32, tag = "12")]
+    pub dictionary: u32,
+    /// CRC-32C of the bytes before compression. Since version 2, whose rows are in columns.
+    #[prost(fixed32, optional, tag = "13")]
+    pub crc32c: Option<u32>,
+}
+
+/// How much of a lane may be sent. The limit only grows; how fast is the cloud's back-pressure.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Credit {
+    /// Bytes of frames on this stream since it was opened: a frame may begin below it.
+    #[prost(uint64, tag = "1")]
+    pub limit: u64,
+    /// The lane rests for so long, milliseconds; 0: it goes on.
+    #[prost(uint32, tag = "2")]
+    pub retry_after_ms: u32,
+}
+
+/// A sign of life.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Ping {
+    /// Its number, which comes back.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+}
+
+/// Rows that are gone.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Skip {
+    /// The first.
+    #[prost(uint64, tag = "1")]
+    pub from: u64,
+    /// The last.
+    #[prost(uint64, tag = "2")]
+    pub to: u64,
+    /// Why, in plain words.
+    #[prost(string, tag = "3")]
+    pub reason: String,
 }
 
 /// A mark of the stream's lane.
@@ -175,6 +298,12 @@ pub enum FrameError {
     Malformed(#[source] prost::DecodeError),
 }
 
+/// How long the frame is as it goes out, with its length, bytes: what credits count.
+pub fn size(body: &Body) -> u64 {
+    // A usize is never wider than 64 bits here.
+    (LENGTH + body.encoded_len()) as u64
+}
+
 /// The frame as it goes out, with its length.
 pub fn encode(body: Body) -> Vec<u8> {
     let frame = Frame { body: Some(body) };
@@ -210,7 +339,8 @@ mod tests {
 
     #[test]
     fn a_frame_comes_back_as_it_went() {
-        let body = Body::Welcome(Welcome { version: 1, marks: vec![Mark { lane: 3, seq: 17 }] });
+        let marks = vec![Mark { lane: 3, seq: 17 }];
+        let body = Body::Welcome(Welcome { version: 1, marks, credit: 5, dictionary: 0, previous: vec![] });
         let bytes = encode(body.clone());
         let (head, rest) = bytes.split_first_chunk().unwrap();
         assert_eq!(length(*head).unwrap(), rest.len());
@@ -232,6 +362,8 @@ mod tests {
             heads: vec![Mark { lane: 3, seq: 5 }],
             inbox: 2,
             release: "0.1.0".into(),
+            dictionaries: vec![],
+            previous: None,
         };
         assert_eq!(decode(&hello).unwrap(), Some(Body::Hello(want)));
     }

@@ -5,6 +5,8 @@
 //! urgency, with dense sequence numbers from 1; an *epoch* is the random id of one journal's life (new
 //! after a restore or a new disk); a *mark* is the highest sequence number that is durable.
 
+use crate::bucket::Limits;
+use crate::trust::{Peer, Regions, Standing, Turn};
 use std::fmt;
 use std::pin::Pin;
 
@@ -19,6 +21,29 @@ pub struct Row {
     pub kind: String,
     /// The body: JSON, UTF-8, never changed after it was written.
     pub body: Vec<u8>,
+}
+
+/// Where the first rows of a journal's life come from, when its database was an older copy: they were written in the life
+/// before, and the cloud may have some of them under their old numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Previous {
+    /// The epoch of the life before.
+    pub epoch: u64,
+    /// The lanes that were carried over.
+    pub lanes: Vec<Origin>,
+}
+
+/// One lane that was carried over: its old row `acked + n` is now row `first - 1 + n`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The lane.
+    pub lane: u8,
+    /// The number that the first row carried over has now.
+    pub first: u64,
+    /// The old number before it: what the cloud was known to have.
+    pub acked: u64,
+    /// The old number of the last one.
+    pub head: u64,
 }
 
 /// What went wrong in a store, in words for the log.
@@ -46,10 +71,21 @@ impl StoreFault {
 pub trait EdgeStore: Send + Sync + 'static {
     /// The journal's epoch.
     fn epoch(&self) -> u64;
+    /// Where the first rows of this epoch come from, if they were carried over from the life before.
+    fn previous(&self) -> Result<Option<Previous>, StoreFault> {
+        Ok(None)
+    }
     /// The lanes that the journal has, most urgent first.
     fn lanes(&self) -> Vec<u8>;
-    /// Rows of `lane` after `after`, in order, at most `max_rows` and (but for the first) `max_bytes` of bodies.
+    /// Rows of `lane` after `after`, in order, at most `max_rows` and (but for the first) `max_bytes` of bodies. Numbers
+    /// are left out only where rows are gone: see [`EdgeStore::gone`].
     fn read(&self, lane: u8, after: u64, max_rows: usize, max_bytes: usize) -> Result<Vec<Row>, StoreFault>;
+    /// Why the rows `from..=to` of `lane` are gone for good, in plain words for the cloud's record; `None` where they
+    /// are not known to be gone, so that a read which missed them is a fault. Asked when a read leaves them out.
+    fn gone(&self, lane: u8, from: u64, to: u64) -> Result<Option<String>, StoreFault> {
+        let _ = (lane, from, to);
+        Ok(None)
+    }
     /// The highest sequence number written in `lane` (0: none).
     fn head(&self, lane: u8) -> Result<u64, StoreFault>;
     /// The first number of `lane` that [`Self::read`] can give, for a cloud that was restored to an earlier point: rows before
@@ -66,6 +102,22 @@ pub trait EdgeStore: Send + Sync + 'static {
     fn accept(&self, commands: Vec<Row>) -> Result<u64, StoreFault>;
 }
 
+/// Rows that will never come: the edge has dropped them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skip {
+    /// The first.
+    pub from: u64,
+    /// The last.
+    pub to: u64,
+    /// Why, in plain words.
+    pub reason: String,
+}
+
+impl Skip {
+    /// The kind of the row that stands in the cloud's journal for them, under the last one's number.
+    pub const KIND: &'static str = "gap";
+}
+
 /// How the cloud answers a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ingested {
@@ -73,6 +125,13 @@ pub enum Ingested {
     Upto(u64),
     /// The batch starts after a hole: send again from after this mark.
     Gap(u64),
+    /// Nothing was stored: the database is busy. The lane is durable up to `mark` and may go on after `pause`.
+    Busy {
+        /// What is durable.
+        mark: u64,
+        /// How long the lane is to rest.
+        pause: std::time::Duration,
+    },
 }
 
 /// Why the cloud turns a gateway away.
@@ -83,7 +142,7 @@ pub enum Refusal {
     Unknown(String),
     /// The cloud has more of this epoch than the gateway: a restored or cloned disk.
     #[error(
-        "lane {lane}: the cloud is at {cloud}, the gateway only at {edge}: its disk was restored or cloned"
+        "lane {lane}: the cloud is at {cloud}, the gateway only at {edge}: its disk was restored or cloned; where no other box has its name, stop it, remove `engawa.stamp` beside its database and start it: it then begins a new journal"
     )]
     EdgeBehind {
         /// Which lane.
@@ -102,6 +161,9 @@ pub enum Refusal {
     /// A certificate request that can't be signed.
     #[error("the certificate request can't be signed: {0}")]
     BadRequest(String),
+    /// What the certificate, the region or the turn says against it.
+    #[error(transparent)]
+    Trust(#[from] crate::trust::Distrust),
 }
 
 /// What a newly enrolled gateway gets.
@@ -127,6 +189,9 @@ pub trait CloudStore: Send + Sync + 'static {
         epoch: u64,
         heads: &'a [(u8, u64)],
     ) -> Later<'a, Result<Vec<(u8, u64)>, Refusal>>;
+    /// The marks of an epoch that has ended (lane, mark), without any effect: what came of it before the gateway's disk
+    /// was put back.
+    fn marks_of<'a>(&'a self, gateway: &'a str, epoch: u64) -> Later<'a, Result<Vec<(u8, u64)>, StoreFault>>;
     /// Stores rows exactly once: rows and mark in one transaction; rows at or below the mark are skipped.
     fn ingest<'a>(
         &'a self,
@@ -134,6 +199,15 @@ pub trait CloudStore: Send + Sync + 'static {
         epoch: u64,
         lane: u8,
         rows: Vec<Row>,
+    ) -> Later<'a, Result<Ingested, StoreFault>>;
+    /// Records that the rows `from..=to` will never come, and why, and moves the mark over them, in one transaction.
+    /// At or below the mark it does nothing; behind a hole it is [`Ingested::Gap`].
+    fn skip<'a>(
+        &'a self,
+        gateway: &'a str,
+        epoch: u64,
+        lane: u8,
+        skip: Skip,
     ) -> Later<'a, Result<Ingested, StoreFault>>;
     /// Commands for `gateway` after `after`, in order, at most `max`.
     fn commands<'a>(
@@ -150,4 +224,49 @@ pub trait CloudStore: Send + Sync + 'static {
     fn admitted<'a>(&'a self, gateway: &'a str) -> Later<'a, bool>;
     /// The gateway was seen now (`true`: connected, `false`: gone), from this address.
     fn seen<'a>(&'a self, gateway: &'a str, connected: bool, address: &'a str) -> Later<'a, ()>;
+    /// A gateway comes for a session with this certificate, and with its turn where its release has turns: the number
+    /// of the turn that is noted for it (0: none), or why it may not.
+    fn greet<'a>(&'a self, peer: &'a Peer, turn: Option<Turn>) -> Later<'a, Result<u64, Refusal>> {
+        Box::pin(async move {
+            let _ = turn;
+            admitted(self, peer).await.map(|()| 0)
+        })
+    }
+    /// May the session that began with this certificate and this turn go on? Asked every few seconds.
+    fn standing<'a>(&'a self, peer: &'a Peer, turn: Option<Turn>) -> Later<'a, Result<(), Refusal>> {
+        Box::pin(async move {
+            let _ = turn;
+            admitted(self, peer).await
+        })
+    }
+    /// How the gateway's certificate stands: whether it is to be renewed, and which authorities are trusted.
+    fn certificate<'a>(&'a self, peer: &'a Peer) -> Later<'a, Result<Standing, Refusal>> {
+        no_renewal(peer)
+    }
+    /// Signs another certificate for the gateway, over the new key of the CSR (PEM).
+    fn renew<'a>(&'a self, peer: &'a Peer, csr_pem: &'a str) -> Later<'a, Result<Enrolled, Refusal>> {
+        let _ = csr_pem;
+        no_renewal(peer)
+    }
+    /// The gateway has shown that it works with this certificate.
+    fn proven<'a>(&'a self, peer: &'a Peer) -> Later<'a, Result<(), Refusal>> {
+        no_renewal(peer)
+    }
+    /// What one gateway may send, and how often it may connect.
+    fn limits(&self) -> Later<'_, Limits> {
+        Box::pin(std::future::ready(Limits::default()))
+    }
+    /// The regions and their addresses, as the authority has signed them.
+    fn regions(&self) -> Later<'_, Option<Regions>> {
+        Box::pin(std::future::ready(None))
+    }
+}
+
+async fn admitted<S: CloudStore + ?Sized>(store: &S, peer: &Peer) -> Result<(), Refusal> {
+    if store.admitted(&peer.gateway).await { Ok(()) } else { Err(Refusal::Unknown(peer.gateway.clone())) }
+}
+
+fn no_renewal<'a, T: Send + 'a>(_peer: &'a Peer) -> Later<'a, Result<T, Refusal>> {
+    let refusal = Refusal::BadRequest("this cloud keeps no record of certificates".to_owned());
+    Box::pin(std::future::ready(Err(refusal)))
 }

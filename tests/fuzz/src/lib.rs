@@ -10,6 +10,7 @@
 //! - [`profile`]: the text of a profile; if it is good, its plan of requests, and its registers decoded and written.
 //! - [`sparkplug`]: payloads of hosts, and an edge node that is given commands, states and changes in any order.
 //! - [`fias`]: the PMS's bytes, frames and records.
+//! - [`sync`]: frames of the sync into the machines of both ends, with time and the stores' answers.
 //!
 //! `run.sh` builds them for libFuzzer and plays each for a minute (`make test`) or as long as is asked (`make soak`). An
 //! input that breaks a promise is kept as a file, which `run.sh TARGET FILE` plays again; it belongs into
@@ -25,17 +26,19 @@ pub mod mqtt;
 pub mod profile;
 pub mod rtu;
 pub mod sparkplug;
+pub mod sync;
 pub mod tcp;
 
 /// A target by the name of its corpus folder.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("rtu", rtu::run),
     ("tcp", tcp::run),
     ("mqtt", mqtt::run),
     ("profile", profile::run),
     ("sparkplug", sparkplug::run),
     ("fias", fias::run),
+    ("sync", sync::run),
 ];
