@@ -3,15 +3,14 @@
 //! The key is made on the gateway and never leaves it. Key and request are on the disk before the cloud is asked, so
 //! that the same request can be made again when the answer was lost: the cloud answers the same request again.
 
-use crate::edge::connect;
-use crate::identity::{CSR_FILE, KEY_FILE, gateway_of, make_folder, read_key, write_whole};
+use crate::dial::Dialer;
+use crate::identity::{CSR_FILE, KEY_FILE, make_folder, read_key, write_whole};
+use crate::peer::{first_certificate, peer_of_pem};
 use crate::pki::{self, PkiError};
-use crate::{ClaimCode, Identity, IdentityError, LinkError, Tuning, stream, tls};
+use crate::{ClaimCode, Identity, IdentityError, Line, LinkError, Tuning, stream, tls};
 use engawa_protocol::frame::{Body, Enrol, Enrolled};
-use quinn::VarInt;
 use std::fs;
 use std::path::Path;
-use x509_parser::pem::Pem;
 
 /// Enrolment that did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -34,33 +33,34 @@ pub enum EnrollError {
     Answer(&'static str),
 }
 
-/// Asks the cloud at `cloud` (`host:port`) for a certificate, and keeps the identity in `dir`.
+/// Asks the cloud that is reached by `cloud` for a certificate, and keeps the identity in `dir`.
 ///
 /// # Errors
 /// No connection, a code that the cloud does not take, or a folder that can't be written.
-pub async fn enroll(cloud: &str, code: &ClaimCode, dir: &Path) -> Result<Identity, EnrollError> {
+pub async fn enroll(cloud: impl Into<Line>, code: &ClaimCode, dir: &Path) -> Result<Identity, EnrollError> {
     let (key_pem, csr_pem) = request(dir)?;
-    let mut config = tls::enrolling(code.ca_pin).map_err(EnrollError::Link)?;
+    let tls = tls::enrolling(code.ca_pin).map_err(EnrollError::Link)?;
     let tuning = Tuning::default();
-    config.transport_config(tuning.transport());
-    let (endpoint, connection, address) =
-        connect(cloud, config, tuning.handshake).await.map_err(EnrollError::Link)?;
+    let dialer = Dialer::new(cloud.into(), "", tls, tuning);
+    let connection = dialer.dial().await.map_err(EnrollError::Link)?;
+    let address = connection.address();
     let asking = async {
-        let (mut up, mut down) = connection.open_bi().await.map_err(LinkError::Broken)?;
+        let (mut up, mut down) = connection.open_lane().await?;
         stream::send(&mut up, Body::Enrol(Enrol { secret: code.secret.clone(), csr_pem: csr_pem.clone() }))
             .await?;
         stream::receive(&mut down).await
     };
     let answer = tokio::time::timeout(tuning.handshake, asking).await;
-    connection.close(VarInt::from_u32(0), b"done");
-    endpoint.close(VarInt::from_u32(0), b"done");
+    connection.close(0, "done");
+    connection.said_goodbye().await;
     let answer = answer.map_err(|_| EnrollError::Link(LinkError::Silent { address }))?;
     let enrolled = match answer.map_err(EnrollError::Link)? {
         Some(Body::Enrolled(enrolled)) => enrolled,
         Some(Body::Refused(refused)) => return Err(EnrollError::Refused(refused.reason)),
         _ => return Err(EnrollError::Answer("it is neither a certificate nor a refusal")),
     };
-    let identity = checked(enrolled, key_pem, code)?;
+    let mut identity = checked(enrolled, key_pem, code)?;
+    identity.folder = Some(dir.to_owned());
     identity.save(dir).map_err(EnrollError::Files)?;
     Ok(identity)
 }
@@ -69,7 +69,10 @@ pub async fn enroll(cloud: &str, code: &ClaimCode, dir: &Path) -> Result<Identit
 fn request(dir: &Path) -> Result<(String, String), EnrollError> {
     make_folder(dir).map_err(EnrollError::Files)?;
     let (key_path, csr_path) = (dir.join(KEY_FILE), dir.join(CSR_FILE));
-    if let (Ok(key), Ok(csr)) = (read_key(&key_path), fs::read_to_string(&csr_path)) {
+    if let (Ok(key), Ok(csr)) = (read_key(&key_path), fs::read_to_string(&csr_path))
+        // The request of a key that was renewed since is of no use.
+        && pki::request_key(&csr).ok() == pki::key_hash(&key)
+    {
         return Ok((key, csr));
     }
     let (key, csr) = pki::request().map_err(EnrollError::Key)?;
@@ -82,13 +85,15 @@ fn request(dir: &Path) -> Result<(String, String), EnrollError> {
 /// The identity, if the certificate names the gateway and comes with the authority of the claim code.
 fn checked(enrolled: Enrolled, key_pem: String, code: &ClaimCode) -> Result<Identity, EnrollError> {
     let Enrolled { gateway, certificate_pem, ca_pem } = enrolled;
-    let der = |pem: &str| Some(Pem::iter_from_buffer(pem.as_bytes()).next()?.ok()?.contents);
-    let certificate = der(&certificate_pem).ok_or(EnrollError::Answer("its certificate can't be read"))?;
-    if gateway_of(&certificate).as_deref() != Some(gateway.as_str()) {
+    let peer = peer_of_pem(&certificate_pem).ok_or(EnrollError::Answer("its certificate can't be read"))?;
+    if peer.gateway != gateway {
         return Err(EnrollError::Answer("its certificate names another gateway"));
     }
-    if der(&ca_pem).and_then(|ca| pki::pin_of(&ca)) != Some(code.ca_pin) {
+    if first_certificate(&ca_pem).and_then(|ca| pki::pin_of(&ca)) != Some(code.ca_pin) {
         return Err(EnrollError::Answer("its authority is not the one of the claim code"));
     }
-    Ok(Identity { gateway, certificate_pem, key_pem, ca_pem })
+    if Some(peer.key) != pki::key_hash(&key_pem) {
+        return Err(EnrollError::Answer("its certificate is for another key"));
+    }
+    Ok(Identity { gateway, certificate_pem, key_pem, ca_pem, folder: None })
 }

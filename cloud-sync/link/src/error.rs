@@ -1,5 +1,6 @@
 //! What can go wrong on the link, in words for the log and the status page.
 
+use crate::Ended;
 use engawa_protocol::batch::BatchError;
 use engawa_protocol::cloud::CloudSessionError;
 use engawa_protocol::edge::SessionError;
@@ -22,7 +23,7 @@ pub enum LinkError {
         source: Option<io::Error>,
     },
     /// No socket.
-    #[error("can't open a UDP socket on {address}")]
+    #[error("can't open a socket on {address}")]
     Socket {
         /// Where.
         address: SocketAddr,
@@ -40,7 +41,7 @@ pub enum LinkError {
         address: SocketAddr,
         /// Why.
         #[source]
-        source: quinn::ConnectionError,
+        source: Ended,
     },
     /// The other end was not heard of in time.
     #[error("{address} does not answer")]
@@ -50,7 +51,7 @@ pub enum LinkError {
     },
     /// The connection broke.
     #[error("the connection broke")]
-    Broken(#[source] quinn::ConnectionError),
+    Broken(#[source] Ended),
     /// A stream broke.
     #[error("a stream broke: {0}")]
     Stream(String),
@@ -65,6 +66,19 @@ pub enum LinkError {
         /// When it may try again, seconds; 0: not said.
         retry_after_s: u32,
     },
+    /// The cloud is of another region than the gateway.
+    #[error("this cloud is of region {theirs}, the gateway belongs to {ours}{}", .address.as_deref().map_or_else(String::new, |address| format!(": its own cloud is at {address}")))]
+    OtherRegion {
+        /// The gateway's.
+        ours: String,
+        /// The cloud's.
+        theirs: String,
+        /// Where the cloud of our region is, as an authority of ours has signed it.
+        address: Option<String>,
+    },
+    /// There is a newer certificate: the session begins anew with it.
+    #[error("the gateway has a new certificate")]
+    Renewed,
     /// The cloud said something that can't be.
     #[error("the cloud's answer can't be right")]
     Session(#[source] SessionError),
@@ -87,6 +101,22 @@ pub enum LinkError {
     /// A store failed.
     #[error("the store failed")]
     Store(#[source] StoreFault),
+    /// A cloud of another region.
+    #[error("the cloud at {address} is of region {found}, this gateway belongs to `{wanted}`")]
+    Region {
+        /// Where.
+        address: SocketAddr,
+        /// The gateway's region.
+        wanted: String,
+        /// The cloud's, by its certificate.
+        found: String,
+    },
+    /// The way out of the house is another one now, and a TCP connection can't move to it.
+    #[error("the line out of the house has changed")]
+    Moved,
+    /// No address to connect to.
+    #[error("no address of the cloud is known")]
+    Nowhere,
 }
 
 impl LinkError {

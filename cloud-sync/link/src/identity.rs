@@ -2,21 +2,25 @@
 //!
 //! Layout of the folder: `gateway.key` and `gateway.csr` are made before the cloud is asked, so that a lost answer can
 //! be asked for again; `identity.pem` (certificate, then authority) appears whole, by a rename, once the cloud has
-//! answered. A folder without it is a gateway that is not enrolled.
+//! answered. A folder without it is a gateway that is not enrolled. `next.*` belong to a renewal: see `renew.rs`; `turn` to
+//! what tells a box from its copy: see `turn.rs`.
+//!
+//! The key of a certificate is the one with its public key, whichever of `gateway.key` and `next.key` it lies in: so one
+//! rename of `identity.pem` changes both.
 
+use crate::peer::peer_of_pem;
+use crate::pki::key_hash;
+use engawa_protocol::trust::Peer;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use x509_parser::extensions::GeneralName;
-use x509_parser::pem::Pem;
 use zeroize::Zeroize;
 
-/// The scheme and host of a gateway's URI.
-const GATEWAY_URI: &str = "engawa://gateway/";
 pub(crate) const KEY_FILE: &str = "gateway.key";
 pub(crate) const CSR_FILE: &str = "gateway.csr";
-const IDENTITY_FILE: &str = "identity.pem";
+pub(crate) const IDENTITY_FILE: &str = "identity.pem";
+pub(crate) const NEXT_KEY_FILE: &str = "next.key";
 
 /// Who a gateway is, and how it proves it.
 #[derive(Clone)]
@@ -27,8 +31,10 @@ pub struct Identity {
     pub certificate_pem: String,
     /// Its private key, PEM.
     pub key_pem: String,
-    /// The authority that it trusts, PEM.
+    /// The authorities that it trusts, PEM.
     pub ca_pem: String,
+    /// Where it lies, so that it can be renewed there.
+    pub folder: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Identity {
@@ -102,10 +108,21 @@ impl Identity {
         let (certificate_pem, ca_pem) = pem.split_at(
             second.ok_or_else(|| unusable("expected two certificates, the gateway's and the authority's"))?,
         );
-        let gateway = gateway_of_pem(certificate_pem)
+        let peer = peer_of_pem(certificate_pem)
             .ok_or_else(|| unusable("its first certificate does not name a gateway"))?;
-        let key_pem = read_key(&dir.join(KEY_FILE))?;
-        Ok(Self { gateway, certificate_pem: certificate_pem.to_owned(), key_pem, ca_pem: ca_pem.to_owned() })
+        let key_pem = key_of(dir, &peer)?;
+        Ok(Self {
+            gateway: peer.gateway,
+            certificate_pem: certificate_pem.to_owned(),
+            key_pem,
+            ca_pem: ca_pem.to_owned(),
+            folder: Some(dir.to_owned()),
+        })
+    }
+
+    /// What its certificate says; `None` where that was changed to something that is no gateway's.
+    pub fn peer(&self) -> Option<Peer> {
+        peer_of_pem(&self.certificate_pem)
     }
 
     /// Writes the identity into `dir`. A crash in the middle leaves the old one, or none, never half a one.
@@ -115,38 +132,34 @@ impl Identity {
     pub fn save(&self, dir: &Path) -> Result<(), IdentityError> {
         make_folder(dir)?;
         write_whole(&dir.join(KEY_FILE), self.key_pem.as_bytes())?;
-        let both = format!("{}\n{}", self.certificate_pem.trim_end(), self.ca_pem);
-        write_whole(&dir.join(IDENTITY_FILE), both.as_bytes())
+        write_whole(&dir.join(IDENTITY_FILE), both(&self.certificate_pem, &self.ca_pem).as_bytes())
     }
 }
 
-/// The gateway that a certificate names, by its SAN URI.
-pub(crate) fn gateway_of(certificate: &[u8]) -> Option<String> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    let names = certificate.subject_alternative_name().ok()??;
-    let mut uris = names.value.general_names.iter().filter_map(|name| match name {
-        GeneralName::URI(uri) => uri.strip_prefix(GATEWAY_URI),
-        _ => None,
-    });
-    let gateway = uris.next().filter(|gateway| good_name(gateway))?;
-    // A certificate that names two is none of ours.
-    uris.next().is_none().then(|| gateway.to_owned())
+/// What is in `identity.pem`.
+pub(crate) fn both(certificate_pem: &str, authorities_pem: &str) -> String {
+    format!("{}\n{}\n", certificate_pem.trim_end(), authorities_pem.trim())
 }
 
-/// The URI of a gateway.
-pub(crate) fn gateway_uri(gateway: &str) -> String {
-    format!("{GATEWAY_URI}{gateway}")
-}
-
-/// What a gateway may be called: it stands in a URI and in file names.
-pub(crate) fn good_name(name: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    (1..=64).contains(&name.len()) && name.bytes().all(plain) && name.as_bytes()[0].is_ascii_alphanumeric()
-}
-
-fn gateway_of_pem(pem: &str) -> Option<String> {
-    let block = Pem::iter_from_buffer(pem.as_bytes()).next()?.ok()?;
-    gateway_of(&block.contents)
+/// The key of the certificate that names `peer`.
+fn key_of(dir: &Path, peer: &Peer) -> Result<String, IdentityError> {
+    let first = dir.join(KEY_FILE);
+    let next = dir.join(NEXT_KEY_FILE);
+    if next.exists() {
+        let key = read_key(&next)?;
+        if key_hash(&key) == Some(peer.key) {
+            return Ok(key);
+        }
+    }
+    let key = read_key(&first)?;
+    // A key that can't be read as one is told of where it is used, with the reason.
+    if key_hash(&key).is_some_and(|hash| hash != peer.key) {
+        return Err(IdentityError::Unusable {
+            path: first,
+            reason: "it is not the key of the certificate in identity.pem",
+        });
+    }
+    Ok(key)
 }
 
 pub(crate) fn read_key(path: &Path) -> Result<String, IdentityError> {
@@ -203,6 +216,7 @@ mod tests {
             certificate_pem,
             key_pem,
             ca_pem: authority.pem().to_owned(),
+            folder: None,
         };
         identity.save(dir.path()).unwrap();
         let loaded = Identity::load(dir.path()).unwrap();

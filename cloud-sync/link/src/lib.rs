@@ -1,24 +1,39 @@
-//! The link between gateway and cloud: QUIC with mutual TLS 1.3, certificates of a private authority, enrolment.
+//! The link between gateway and cloud: mutual TLS 1.3 on QUIC, or on TCP where UDP does not get through; certificates
+//! of a private authority, enrolment.
 //!
 //! Streams of a connection: the edge opens one bidirectional stream for the talk about the talk (hello, commands), and
 //! one for each lane, so that a lane that waits holds up no other.
 //!
-//! Who speaks is told by the URI in the client's certificate, `engawa://gateway/<name>`, and never by what it says.
+//! Who speaks is told by the URI in the client's certificate, `engawa://<region>/gateway/<name>`, and never by what it says.
 //! Session resumption and 0-RTT are off: a resumed session would not have its certificate verified again, so that a
 //! revocation would not bite. A whole handshake takes one round trip.
 //!
 //! Never: rows or commands kept here; what is durable is in the stores at both ends.
 
+mod carriers;
 mod claim;
 mod cloud;
+mod dial;
+mod doors;
 mod edge;
 mod enroll;
 mod error;
+mod gate;
 mod identity;
+mod keeper;
+mod line;
+mod metered;
+mod peer;
 pub mod pki;
+mod region;
+pub mod regions;
+mod renew;
+pub mod rotation;
 mod stream;
 mod tls;
+mod transport;
 mod tuning;
+mod turn;
 
 pub use claim::{ClaimCode, ClaimCodeError};
 pub use cloud::{BoundCloud, CloudEnd};
@@ -26,4 +41,10 @@ pub use edge::{EdgeLink, LinkState};
 pub use enroll::{EnrollError, enroll};
 pub use error::LinkError;
 pub use identity::{Identity, IdentityError};
+pub use line::{Line, MOST_ADDRESSES};
+pub use metered::{Metered, Network, NoNetwork};
+pub use peer::{good_region, peer_of_pem};
+pub use renew::{RenewError, Renewal, Step};
+pub use tls::CloudTrust;
+pub use transport::{Carrier, Ended};
 pub use tuning::Tuning;

@@ -1,22 +1,26 @@
 //! TLS 1.3 for both ends: only the private authority is trusted, resumption and 0-RTT are off.
 
 use crate::LinkError;
+use crate::carriers::{ClientTls, ServerTls};
 use crate::pki::pin_of;
-use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
     ServerConfig, SignatureScheme,
 };
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Sync between an enrolled gateway and its cloud.
 pub(crate) const ALPN_SYNC: &[u8] = b"engawa/1";
+/// Renewal of a gateway's certificate, also of one whose time is over.
+pub(crate) const ALPN_RENEW: &[u8] = b"engawa-renew/1";
 /// Enrolment of a new gateway, which has no certificate yet.
 pub(crate) const ALPN_ENROLL: &[u8] = b"engawa-enroll/1";
 
@@ -47,66 +51,165 @@ fn roots(ca_pem: &str) -> Result<Arc<RootCertStore>, LinkError> {
     Ok(Arc::new(roots))
 }
 
+/// Sees that these are authorities that can be trusted, at least one.
+pub(crate) fn authorities(ca_pem: &str) -> Result<(), LinkError> {
+    if roots(ca_pem)?.is_empty() {
+        return Err(LinkError::Tls("there is no authority to trust".to_owned()));
+    }
+    Ok(())
+}
+
 /// A gateway's end of the sync.
-pub(crate) fn edge(
-    certificate_pem: &str,
-    key_pem: &str,
-    ca_pem: &str,
-) -> Result<quinn::ClientConfig, LinkError> {
+pub(crate) fn edge(certificate_pem: &str, key_pem: &str, ca_pem: &str) -> Result<ClientTls, LinkError> {
+    gateway(certificate_pem, key_pem, ca_pem, ALPN_SYNC)
+}
+
+/// A gateway's end of a renewal.
+pub(crate) fn renewing(certificate_pem: &str, key_pem: &str, ca_pem: &str) -> Result<ClientTls, LinkError> {
+    gateway(certificate_pem, key_pem, ca_pem, ALPN_RENEW)
+}
+
+fn gateway(certificate_pem: &str, key_pem: &str, ca_pem: &str, alpn: &[u8]) -> Result<ClientTls, LinkError> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| tls("setting up TLS 1.3")(&error))?
         .with_root_certificates(roots(ca_pem)?)
         .with_client_auth_cert(certificates(certificate_pem)?, key(key_pem)?)
         .map_err(|error| tls("the gateway's certificate")(&error))?;
-    client(config, ALPN_SYNC)
+    Ok(ClientTls::new(config, alpn))
 }
 
 /// A new gateway's end: the cloud is known by the pin of its authority.
-pub(crate) fn enrolling(pin: [u8; 32]) -> Result<quinn::ClientConfig, LinkError> {
+pub(crate) fn enrolling(pin: [u8; 32]) -> Result<ClientTls, LinkError> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| tls("setting up TLS 1.3")(&error))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Pinned { pin, provider: provider() }))
         .with_no_client_auth();
-    client(config, ALPN_ENROLL)
+    Ok(ClientTls::new(config, ALPN_ENROLL))
 }
 
-fn client(mut config: ClientConfig, alpn: &[u8]) -> Result<quinn::ClientConfig, LinkError> {
-    config.alpn_protocols = vec![alpn.to_vec()];
-    config.resumption = Resumption::disabled();
-    config.enable_early_data = false;
-    let quic = QuicClientConfig::try_from(config).map_err(|error| tls("setting up QUIC")(&error))?;
-    Ok(quinn::ClientConfig::new(Arc::new(quic)))
-}
-
-/// The cloud's end. A client certificate is asked for; whether it must be there depends on what the client wants, and
-/// is looked at when the handshake is over.
-pub(crate) fn cloud(
-    certificate_pem: &str,
-    key_pem: &str,
-    ca_pem: &str,
-) -> Result<quinn::ServerConfig, LinkError> {
-    let clients = WebPkiClientVerifier::builder_with_provider(roots(ca_pem)?, provider())
-        .allow_unauthenticated()
-        .build()
-        .map_err(|error| tls("verifying gateways")(&error))?;
-    // The authority goes along, so that a new gateway can compare it with its pin.
-    let mut chain = certificates(certificate_pem)?;
-    chain.extend(certificates(ca_pem)?);
-    let mut config = ServerConfig::builder_with_provider(provider())
+/// The cloud's end. A client certificate is asked for; whether it must be there, and whether it may be one whose time is
+/// over, depends on what the client wants, and is looked at when the handshake is over.
+pub(crate) fn cloud(trust: &Arc<CloudTrust>) -> Result<ServerTls, LinkError> {
+    let config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| tls("setting up TLS 1.3")(&error))?
-        .with_client_cert_verifier(clients)
-        .with_single_cert(chain, key(key_pem)?)
-        .map_err(|error| tls("the cloud's certificate")(&error))?;
-    config.alpn_protocols = vec![ALPN_SYNC.to_vec(), ALPN_ENROLL.to_vec()];
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    config.max_early_data_size = 0;
-    let quic = QuicServerConfig::try_from(config).map_err(|error| tls("setting up QUIC")(&error))?;
-    Ok(quinn::ServerConfig::with_crypto(Arc::new(quic)))
+        .with_client_cert_verifier(Arc::clone(trust) as Arc<dyn ClientCertVerifier>)
+        .with_cert_resolver(Arc::clone(trust) as Arc<dyn ResolvesServerCert>);
+    Ok(ServerTls::new(config, &[ALPN_SYNC, ALPN_RENEW, ALPN_ENROLL]))
+}
+
+/// What the cloud shows and whom it trusts. It can be changed while it serves: the next handshake sees it.
+#[derive(Debug)]
+pub struct CloudTrust {
+    now: RwLock<Arc<Trusted>>,
+}
+
+#[derive(Debug)]
+struct Trusted {
+    gateways: Arc<dyn ClientCertVerifier>,
+    shown: Arc<CertifiedKey>,
+}
+
+impl CloudTrust {
+    pub(crate) fn new(
+        certificate_pem: &str,
+        key_pem: &str,
+        authorities_pem: &str,
+    ) -> Result<Self, LinkError> {
+        Ok(Self { now: RwLock::new(Arc::new(Trusted::new(certificate_pem, key_pem, authorities_pem)?)) })
+    }
+
+    /// From the next handshake on, this certificate is shown and these authorities are trusted.
+    ///
+    /// # Errors
+    /// They can't be used; everything then stays as it was.
+    pub fn replace(
+        &self,
+        certificate_pem: &str,
+        key_pem: &str,
+        authorities_pem: &str,
+    ) -> Result<(), LinkError> {
+        let trusted = Arc::new(Trusted::new(certificate_pem, key_pem, authorities_pem)?);
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = trusted;
+        Ok(())
+    }
+
+    fn now(&self) -> Arc<Trusted> {
+        Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Trusted {
+    fn new(certificate_pem: &str, key_pem: &str, authorities_pem: &str) -> Result<Self, LinkError> {
+        let gateways = WebPkiClientVerifier::builder_with_provider(roots(authorities_pem)?, provider())
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| tls("verifying gateways")(&error))?;
+        // The authorities go along, so that a new gateway can compare them with its pin.
+        let mut chain = certificates(certificate_pem)?;
+        chain.extend(certificates(authorities_pem)?);
+        let shown = CertifiedKey::from_der(chain, key(key_pem)?, &provider())
+            .map_err(|error| tls("the cloud's certificate")(&error))?;
+        Ok(Self { gateways, shown: Arc::new(shown) })
+    }
+}
+
+impl ResolvesServerCert for CloudTrust {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.now().shown))
+    }
+}
+
+impl ClientCertVerifier for CloudTrust {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    /// No hints: a gateway has one certificate, and shows it.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let trusted = self.now();
+        match trusted.gateways.verify_client_cert(end_entity, intermediates, now) {
+            // As of its last moment: all else must be right. What it may do is decided after the handshake.
+            Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+                trusted.gateways.verify_client_cert(end_entity, intermediates, not_after)
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General("TLS 1.2 is not spoken here".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.now().gateways.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// Trusts the one authority whose public key has this hash, and what that authority has signed for the cloud's name.

@@ -22,18 +22,21 @@ pub struct Tuning {
     pub admission: Duration,
     /// What may be under way.
     pub bounds: Bounds,
+    /// How often a gateway asks how its certificate stands; sooner by chance, and much sooner after a failure.
+    pub certificates: Duration,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
         Self {
             keep_alive: Duration::from_secs(5),
-            idle: Duration::from_secs(20),
+            idle: Duration::from_secs(60),
             backoff_min: Duration::from_millis(250),
             backoff_max: Duration::from_secs(30),
-            handshake: Duration::from_secs(10),
+            handshake: Duration::from_secs(30),
             admission: Duration::from_secs(2),
             bounds: Bounds::default(),
+            certificates: Duration::from_secs(86_400),
         }
     }
 }

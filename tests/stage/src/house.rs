@@ -54,8 +54,14 @@ fn free_tcp() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-fn free_udp() -> anyhow::Result<SocketAddr> {
-    Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+/// A port that is free on UDP and on TCP: the cloud opens both.
+fn free_both() -> anyhow::Result<SocketAddr> {
+    loop {
+        let at = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        if TcpListener::bind(at).is_ok() {
+            return Ok(at);
+        }
+    }
 }
 
 fn words<const N: usize>(words: [&dyn AsWord; N]) -> Vec<OsString> {
@@ -110,7 +116,7 @@ impl House {
         )?;
         let claim: Value = serde_json::from_str(&claim).context("reading the claim")?;
         let code = claim["code"].as_str().context("the claim has no code")?.to_owned();
-        let at = free_udp()?;
+        let at = free_both()?;
         let serve = words([&"serve", &"--dir", &cloud_dir, &"--listen", &at.to_string()]);
         let mut cloud = Running::start("cloud", engawa_cloud.clone(), serve, folder)?;
         wait::until("the cloud to listen", READY, || {

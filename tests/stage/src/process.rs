@@ -59,6 +59,7 @@ pub struct Running {
     program: PathBuf,
     arguments: Vec<OsString>,
     log: PathBuf,
+    environment: Vec<(OsString, OsString)>,
     child: Child,
 }
 
@@ -74,8 +75,8 @@ impl Running {
         folder: &Path,
     ) -> anyhow::Result<Self> {
         let log = folder.join(format!("{name}.log"));
-        let child = spawn(&program, &arguments, &log)?;
-        Ok(Self { name: name.to_owned(), program, arguments, log, child })
+        let child = spawn(&program, &arguments, &log, &[])?;
+        Ok(Self { name: name.to_owned(), program, arguments, log, environment: Vec::new(), child })
     }
 
     /// Its process id.
@@ -122,12 +123,25 @@ impl Running {
         self.child.wait().map(drop).with_context(|| format!("waiting for {}", self.name))
     }
 
+    /// What its environment has besides, from the next start on.
+    pub fn with_environment(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) {
+        self.environment.push((name.into(), value.into()));
+    }
+
+    /// Sends it a signal, such as `STOP`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn signal(&self, signal: &str) -> anyhow::Result<()> {
+        run(Path::new("kill"), [format!("-{signal}"), self.id().to_string()]).map(drop)
+    }
+
     /// Starts it again as it was started first.
     ///
     /// # Errors
     /// It can't be started.
     pub fn start_again(&mut self) -> anyhow::Result<()> {
-        self.child = spawn(&self.program, &self.arguments, &self.log)?;
+        self.child = spawn(&self.program, &self.arguments, &self.log, &self.environment)?;
         Ok(())
     }
 
@@ -150,13 +164,19 @@ impl Drop for Running {
     }
 }
 
-fn spawn(program: &Path, arguments: &[OsString], log: &Path) -> anyhow::Result<Child> {
+fn spawn(
+    program: &Path,
+    arguments: &[OsString],
+    log: &Path,
+    environment: &[(OsString, OsString)],
+) -> anyhow::Result<Child> {
     let open = || -> std::io::Result<File> { OpenOptions::new().create(true).append(true).open(log) };
     let (out, error) = (open()?, open()?);
     Command::new(program)
         .args(arguments)
         // As in deploy/systemd/engawa.service: what is measured here is what a hotel runs.
         .env("GLIBC_TUNABLES", "glibc.malloc.arena_max=1")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(out)
         .stderr(error)

@@ -1,9 +1,11 @@
 //! Two small stores in memory, and the ends around them.
-#![allow(unreachable_pub, reason = "a module of a test")]
+#![allow(unreachable_pub, dead_code, reason = "a module of several tests")]
 
 use engawa_link::pki::CertificateAuthority;
-use engawa_link::{BoundCloud, CloudEnd, EdgeLink, Identity, LinkError, LinkState, Tuning};
-use engawa_protocol::ports::{CloudStore, EdgeStore, Enrolled, Ingested, Later, Refusal, Row, StoreFault};
+use engawa_link::{BoundCloud, CloudEnd, EdgeLink, Identity, Line, LinkError, LinkState, Tuning};
+use engawa_protocol::ports::{
+    CloudStore, EdgeStore, Enrolled, Ingested, Later, Refusal, Row, Skip, StoreFault,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -130,12 +132,13 @@ impl Cloud {
     }
 
     fn try_end(self: &Arc<Self>, listen: SocketAddr, tuning: Tuning) -> Result<BoundCloud, LinkError> {
-        let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let names = ["127.0.0.1".to_owned(), "localhost".to_owned(), "engawa://eu-1/cloud".to_owned()];
         let (server_certificate_pem, server_key_pem) = self.authority.server_certificate(&names).unwrap();
         let dir = tempfile::tempdir().unwrap();
         self.authority.save(dir.path()).unwrap();
         let end = CloudEnd {
             listen,
+            listen_tcp: None,
             authority: CertificateAuthority::load(dir.path()).unwrap(),
             server_certificate_pem,
             server_key_pem,
@@ -162,6 +165,12 @@ impl CloudStore for Cloud {
         now(marks.collect())
     }
 
+    fn marks_of<'a>(&'a self, gateway: &'a str, epoch: u64) -> Later<'a, Result<Vec<(u8, u64)>, StoreFault>> {
+        let rows = self.rows.lock().unwrap();
+        let of_epoch = rows.iter().filter(|((of, life, _), _)| of == gateway && *life == epoch);
+        now(Ok(of_epoch.map(|((_, _, lane), rows)| (*lane, rows.len() as u64)).collect()))
+    }
+
     fn ingest<'a>(
         &'a self,
         gateway: &'a str,
@@ -179,6 +188,27 @@ impl CloudStore for Cloud {
             if row.seq == mark + 1 {
                 stored.push(row);
             }
+        }
+        now(Ok(Ingested::Upto(stored.len() as u64)))
+    }
+
+    fn skip<'a>(
+        &'a self,
+        gateway: &'a str,
+        epoch: u64,
+        lane: u8,
+        skip: Skip,
+    ) -> Later<'a, Result<Ingested, StoreFault>> {
+        let mut all = self.rows.lock().unwrap();
+        let stored = all.entry((gateway.to_owned(), epoch, lane)).or_default();
+        let mark = stored.len() as u64;
+        if skip.from > mark + 1 {
+            return now(Ok(Ingested::Gap(mark)));
+        }
+        // One row for each that is gone, so that the length stays the mark.
+        for seq in mark + 1..=skip.to {
+            let body = skip.reason.clone().into_bytes();
+            stored.push(Row { seq, at_micros: 0, kind: Skip::KIND.into(), body });
         }
         now(Ok(Ingested::Upto(stored.len() as u64)))
     }
@@ -253,10 +283,14 @@ pub struct Link {
 }
 
 pub fn link(cloud: SocketAddr, identity: Identity, journal: &Arc<Journal>, seed: u64) -> Link {
+    link_by(cloud.to_string().into(), identity, journal, seed)
+}
+
+pub fn link_by(cloud: Line, identity: Identity, journal: &Arc<Journal>, seed: u64) -> Link {
     let (sender, state) = watch::channel(LinkState::Down { reason: "not begun".into() });
     let cancel = CancellationToken::new();
     let edge = EdgeLink {
-        cloud: cloud.to_string(),
+        cloud,
         identity,
         store: Arc::clone(journal) as Arc<dyn EdgeStore>,
         wake: Arc::clone(&journal.wake),

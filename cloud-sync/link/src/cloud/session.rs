@@ -1,0 +1,349 @@
+//! One gateway's session over one connection: does what the protocol's machine says, and tells it what comes of it.
+//!
+//! Each stream has a task that reads one frame whenever the machine has room for one. The lanes' batches go to the store
+//! beside each other.
+
+use super::{NOT_ADMITTED, Shared, finish};
+use crate::gate;
+use crate::transport::{Connection, ReceiveHalf, SendHalf};
+use crate::{LinkError, stream};
+use engawa_protocol::cloud::{
+    CONTROL, CloudMachine, CloudSessionError, End, Greeting, MOST_LANES, Marks, Out, Settings,
+};
+use engawa_protocol::frame::Body;
+use engawa_protocol::liveness::Liveness;
+use engawa_protocol::ports::{Ingested, Refusal, Row, StoreFault};
+use engawa_protocol::trust::{Peer, Turn};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Frames that were received and wait to be handled: one for each stream, since each waits for leave.
+const EVENTS: usize = MOST_LANES + 1;
+
+/// What a reader has met.
+enum Heard {
+    Frame(u32, Body),
+    Finished(u32),
+    Failed(LinkError),
+}
+
+/// What the store has answered.
+enum Answer {
+    Ingested(u32, Option<Ingested>),
+    Commands(Option<Vec<Row>>),
+    Acknowledged,
+}
+
+/// Tells the store when a gateway has gone, however its connection ended.
+struct Presence {
+    shared: Shared,
+    gateway: Arc<str>,
+    address: String,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let (store, gateway, address) =
+            (Arc::clone(&self.shared.store), Arc::clone(&self.gateway), self.address.clone());
+        // A task of its own; where the runtime is ending, the start of the next one says that nobody is connected.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { store.seen(&gateway, false, &address).await });
+        }
+    }
+}
+
+struct Session {
+    shared: Shared,
+    connection: Connection,
+    gateway: Arc<str>,
+    peer: Arc<Peer>,
+    /// Its turn, where it has shown one, which comes before the hello.
+    turn: watch::Sender<Option<Turn>>,
+    greeted: bool,
+    machine: CloudMachine,
+    began: Instant,
+    epoch: u64,
+    streams: BTreeMap<u32, (SendHalf, mpsc::Sender<()>)>,
+    heard: mpsc::Sender<Heard>,
+    /// All of them end with the session: a set of tasks aborts what it still has.
+    readers: JoinSet<()>,
+    store: JoinSet<Answer>,
+    presence: Option<Presence>,
+}
+
+impl Shared {
+    /// Serves an enrolled gateway.
+    pub(super) async fn gateway(&self, connection: &Connection) -> Result<(), LinkError> {
+        let peer = Arc::new(gate::peer(connection)?);
+        self.gate.connect(self.store.as_ref(), &peer).await?;
+        let first = tokio::time::timeout(self.tuning.handshake, connection.accept()).await;
+        let (up, down) = first.map_err(|_| LinkError::Silent { address: connection.address() })??;
+        let settings = Settings {
+            liveness: Liveness { keep_alive: self.tuning.idle / 4, idle: self.tuning.idle },
+            handshake: self.tuning.handshake,
+            ..Settings::default()
+        };
+        let (heard, events) = mpsc::channel(EVENTS);
+        let mut session = Session {
+            shared: self.clone(),
+            connection: connection.clone(),
+            gateway: peer.gateway.as_str().into(),
+            peer: Arc::clone(&peer),
+            turn: watch::Sender::new(None),
+            greeted: false,
+            machine: CloudMachine::new(settings, Duration::ZERO),
+            began: Instant::now(),
+            epoch: 0,
+            streams: BTreeMap::new(),
+            heard,
+            readers: JoinSet::new(),
+            store: JoinSet::new(),
+            presence: None,
+        };
+        session.add(CONTROL, up, down);
+        let turn = session.turn.subscribe();
+        tokio::select! {
+            ended = session.run(events) => ended,
+            refused = self.admission(connection, &peer, turn) => Err(refused),
+        }
+    }
+
+    /// Waits until the gateway may not talk any more, and sees that it hears so first.
+    async fn admission(
+        &self,
+        connection: &Connection,
+        peer: &Peer,
+        turn: watch::Receiver<Option<Turn>>,
+    ) -> LinkError {
+        let mut look = tokio::time::interval(self.tuning.admission);
+        // The hello asks by itself.
+        look.tick().await;
+        loop {
+            look.tick().await;
+            let turn = *turn.borrow();
+            if let Err(refusal) = gate::standing(self.store.as_ref(), peer, turn).await {
+                let reason = refusal.to_string();
+                // Before the session's tasks end: what the gateway sees first must be the reason.
+                connection.close(NOT_ADMITTED, &reason);
+                return LinkError::Refused { reason, retry_after_s: 0 };
+            }
+        }
+    }
+}
+
+impl Session {
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn add(&mut self, number: u32, up: SendHalf, down: ReceiveHalf) {
+        let (leave, leaves) = mpsc::channel(1);
+        self.streams.insert(number, (up, leave));
+        self.readers.spawn(read(number, down, leaves, self.heard.clone()));
+    }
+
+    async fn run(&mut self, mut events: mpsc::Receiver<Heard>) -> Result<(), LinkError> {
+        let (mut next, mut commands) = (CONTROL + 1, self.shared.commands.clone());
+        loop {
+            while let Some(out) = self.machine.poll() {
+                self.act(out).await?;
+            }
+            let wake = self.machine.wake_at().map(|at| self.began + at);
+            tokio::select! {
+                Some(heard) = events.recv() => match heard {
+                    Heard::Frame(CONTROL, body @ (Body::Turn(_) | Body::WhereTo(_))) if !self.greeted => {
+                        self.before_hello(body).await?;
+                    }
+                    Heard::Frame(stream, body) => self.machine.on_frame(self.now(), stream, body),
+                    Heard::Finished(stream) => self.machine.on_finished(stream),
+                    Heard::Failed(error) => return Err(error),
+                },
+                Some(answer) = self.store.join_next() => match answer {
+                    Ok(Answer::Ingested(stream, answer)) => self.machine.on_ingested(self.now(), stream, answer),
+                    Ok(Answer::Commands(rows)) => self.machine.on_commands(self.now(), rows.as_deref()),
+                    Ok(Answer::Acknowledged) => {}
+                    Err(error) => return Err(LinkError::Stream(format!("a task of the connection: {error}"))),
+                },
+                opened = self.connection.accept() => {
+                    let (up, down) = opened?;
+                    self.add(next, up, down);
+                    self.machine.on_open(next);
+                    next = next.saturating_add(1);
+                }
+                Ok(()) = commands.changed() => {
+                    commands.borrow_and_update();
+                    self.machine.on_commands_changed(self.now());
+                }
+                () = until(wake) => self.machine.on_wake(self.now()),
+            }
+        }
+    }
+
+    async fn act(&mut self, out: Out) -> Result<(), LinkError> {
+        let (store, gateway, epoch) = (Arc::clone(&self.shared.store), Arc::clone(&self.gateway), self.epoch);
+        match out {
+            Out::Receive(stream) => {
+                if let Some((_, leave)) = self.streams.get(&stream) {
+                    // A reader that has ended has told so, and needs no leave.
+                    let _ = leave.try_send(());
+                }
+            }
+            Out::Hello(greeting) => self.greet(greeting).await,
+            Out::Send { stream, body } => {
+                if let Some((up, _)) = self.streams.get_mut(&stream) {
+                    // Answers are small: who does not take them for so long is gone.
+                    let sent = tokio::time::timeout(self.shared.tuning.idle, stream::send(up, body)).await;
+                    sent.map_err(|_| LinkError::Silent { address: self.connection.address() })??;
+                }
+            }
+            Out::Ingest { stream, lane, rows } => {
+                let gate = Arc::clone(&self.shared.gate);
+                self.store.spawn(async move {
+                    gate.pace(&gateway, lane, &rows).await;
+                    let answer = store.ingest(&gateway, epoch, lane, rows).await;
+                    Answer::Ingested(stream, said(&gateway, lane, answer))
+                });
+            }
+            Out::Skip { stream, lane, skip } => {
+                tracing::warn!(%gateway, lane, from = skip.from, to = skip.to, reason = %skip.reason, "rows will never come");
+                self.store.spawn(async move {
+                    let answer = store.skip(&gateway, epoch, lane, skip).await;
+                    Answer::Ingested(stream, said(&gateway, lane, answer))
+                });
+            }
+            Out::Commands { after, max } => {
+                self.store.spawn(async move {
+                    let found = store.commands(&gateway, after, max).await;
+                    Answer::Commands(said(&gateway, 0, found))
+                });
+            }
+            Out::CommandsAcknowledged(mark) => {
+                self.store.spawn(async move {
+                    // It is told again with the next mark, or by the next hello.
+                    let _ = said(&gateway, 0, store.commands_acknowledged(&gateway, mark).await);
+                    Answer::Acknowledged
+                });
+            }
+            Out::End(end) => return Err(self.end(end).await),
+        }
+        Ok(())
+    }
+
+    /// What may come before the hello is not the machine's business.
+    async fn before_hello(&mut self, body: Body) -> Result<(), LinkError> {
+        let Some((up, leave)) = self.streams.get_mut(&CONTROL) else { return Ok(()) };
+        match body {
+            Body::Turn(turn) if self.turn.send_replace(Some(turn)).is_some() => {
+                return Err(LinkError::Gateway(CloudSessionError::Unexpected { expected: "a hello" }));
+            }
+            Body::WhereTo(_) => gate::where_to(self.shared.store.as_ref(), up).await?,
+            _ => {}
+        }
+        // The machine has given leave for one frame, and did not get it.
+        let _ = leave.try_send(());
+        Ok(())
+    }
+
+    async fn greet(&mut self, greeting: Greeting) {
+        let Greeting { epoch, heads, release, previous, .. } = greeting;
+        let (store, gateway, address) =
+            (Arc::clone(&self.shared.store), Arc::clone(&self.gateway), self.connection.address());
+        self.greeted = true;
+        let turn = *self.turn.borrow();
+        let answer = match gate::greet(store.as_ref(), &self.peer, turn).await {
+            Ok(taken) => {
+                if let (Some(taken), Some((up, _))) = (taken, self.streams.get_mut(&CONTROL)) {
+                    // A stream that is broken is heard of by its reader.
+                    let _ = tokio::time::timeout(self.shared.tuning.idle, stream::send(up, taken)).await;
+                }
+                store.hello(&gateway, epoch, &heads).await
+            }
+            Err(refusal) => Err(refusal),
+        };
+        match &answer {
+            Ok(_) => {
+                let at = address.to_string();
+                store.seen(&gateway, true, &at).await;
+                self.epoch = epoch;
+                self.presence = Some(Presence {
+                    shared: self.shared.clone(),
+                    gateway: Arc::clone(&gateway),
+                    address: at,
+                });
+                tracing::info!(%gateway, connection = %self.connection, release, "a gateway is connected");
+            }
+            Err(refusal) => tracing::warn!(%gateway, %address, %refusal, "a gateway is turned away"),
+        }
+        let answer = match (answer, previous) {
+            (Ok(present), Some(previous)) => {
+                let had = said(&gateway, 0, store.marks_of(&gateway, previous).await);
+                // Without them rows would be stored twice: it is to come again.
+                had.map(|previous| Marks { present, previous }).ok_or(Refusal::Unavailable)
+            }
+            (answer, _) => answer.map(|present| Marks { present, previous: vec![] }),
+        };
+        self.machine.on_welcome(self.now(), answer);
+    }
+
+    async fn end(&mut self, end: End) -> LinkError {
+        match end {
+            End::Refused(refusal) => {
+                if let Some((up, _)) = self.streams.get_mut(&CONTROL) {
+                    finish(up, &self.connection).await;
+                }
+                LinkError::Refused { reason: refusal.to_string(), retry_after_s: 0 }
+            }
+            End::Senseless(error) => {
+                let gateway = &self.gateway;
+                tracing::warn!(%gateway, error = &error as &dyn std::error::Error, "a gateway that keeps to no protocol is dropped");
+                LinkError::Gateway(error)
+            }
+            End::Silent(_) => LinkError::Silent { address: self.connection.address() },
+            End::Store => LinkError::Store(StoreFault {
+                context: "the database failed again and again".to_owned(),
+                source: None,
+            }),
+            end @ End::Unsendable(_) => LinkError::Stream(end.to_string()),
+        }
+    }
+}
+
+/// The answer, or nothing where the store failed; that is told here.
+fn said<T>(gateway: &str, lane: u8, answer: Result<T, StoreFault>) -> Option<T> {
+    answer
+        .inspect_err(|fault| {
+            tracing::warn!(%gateway, lane, error = fault as &dyn std::error::Error, "the store failed");
+        })
+        .ok()
+}
+
+/// Waits until then; for ever where there is nothing to wait for.
+async fn until(then: Option<Instant>) {
+    match then {
+        Some(then) => tokio::time::sleep_until(then).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn read(
+    number: u32,
+    mut down: ReceiveHalf,
+    mut leaves: mpsc::Receiver<()>,
+    heard: mpsc::Sender<Heard>,
+) {
+    while leaves.recv().await.is_some() {
+        let event = match stream::receive(&mut down).await {
+            Ok(Some(body)) => Heard::Frame(number, body),
+            Ok(None) => Heard::Finished(number),
+            Err(error) => Heard::Failed(error),
+        };
+        let last = !matches!(event, Heard::Frame(..));
+        if heard.send(event).await.is_err() || last {
+            return;
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The cloud's gate: whom a certificate lets in for what, how fast, and for how long.
+
+use crate::peer::peer_of;
+use crate::transport::{Connection, SendHalf};
+use crate::{LinkError, stream};
+use engawa_protocol::bucket::{Bucket, Limits};
+use engawa_protocol::cloud::{self as session, CloudSessionError};
+use engawa_protocol::frame::{Body, Enrolled, Refused};
+use engawa_protocol::ports::{CloudStore, Refusal, Row};
+use engawa_protocol::trust::{Distrust, Nothing, Peer, Renew, Turn, TurnTaken};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Gateways whose buckets are kept. At the bound those that are full, and so say nothing, are forgotten first; then all.
+const MOST_GATEWAYS: usize = 20_000;
+/// Lanes from this number on are bulky, and pay from a purse of their own: an alarm does not wait for what telemetry owes.
+const FIRST_BULK_LANE: u8 = 5;
+/// Questions on one connection for renewal.
+const MOST_QUESTIONS: usize = 4;
+
+/// What each gateway has left of its limits.
+pub(crate) struct Gate {
+    began: Instant,
+    purses: Mutex<HashMap<String, Purse>>,
+}
+
+struct Purse {
+    limits: Limits,
+    rows: [Bucket; 2],
+    bytes: [Bucket; 2],
+    connections: Bucket,
+}
+
+impl Purse {
+    fn new(limits: Limits, now: Duration) -> Self {
+        let ([rows, bytes], burst) = rates(limits);
+        let bucket = |rate: f64| Bucket::new(rate, rate * burst, now);
+        let most = f64::from(limits.connections_per_minute);
+        Self {
+            limits,
+            rows: [bucket(rows); 2],
+            bytes: [bucket(bytes); 2],
+            connections: Bucket::new(most / 60.0, most, now),
+        }
+    }
+
+    fn adjust(&mut self, limits: Limits, now: Duration) {
+        if self.limits == limits {
+            return;
+        }
+        let ([rows, bytes], burst) = rates(limits);
+        self.rows.iter_mut().for_each(|bucket| bucket.adjust(rows, rows * burst, now));
+        self.bytes.iter_mut().for_each(|bucket| bucket.adjust(bytes, bytes * burst, now));
+        let most = f64::from(limits.connections_per_minute);
+        self.connections.adjust(most / 60.0, most, now);
+        self.limits = limits;
+    }
+
+    fn is_full(&mut self, now: Duration) -> bool {
+        let mut all = self.rows.iter_mut().chain(&mut self.bytes).chain([&mut self.connections]);
+        all.all(|bucket| bucket.is_full(now))
+    }
+}
+
+fn rates(limits: Limits) -> ([f64; 2], f64) {
+    ([f64::from(limits.rows_per_s), f64::from(limits.bytes_per_s)], f64::from(limits.burst_s))
+}
+
+impl Gate {
+    pub(crate) fn new() -> Self {
+        Self { began: Instant::now(), purses: Mutex::default() }
+    }
+
+    fn purse<T>(
+        &self,
+        gateway: &str,
+        limits: Option<Limits>,
+        with: impl FnOnce(&mut Purse, Duration) -> T,
+    ) -> T {
+        let now = self.began.elapsed();
+        let mut purses = self.purses.lock().unwrap_or_else(PoisonError::into_inner);
+        if !purses.contains_key(gateway) && purses.len() >= MOST_GATEWAYS {
+            purses.retain(|_, purse| !purse.is_full(now));
+            if purses.len() >= MOST_GATEWAYS {
+                purses.clear();
+            }
+        }
+        let purse =
+            purses.entry(gateway.to_owned()).or_insert_with(|| Purse::new(limits.unwrap_or_default(), now));
+        if let Some(limits) = limits {
+            purse.adjust(limits, now);
+        }
+        with(purse, now)
+    }
+
+    /// May this gateway connect once more?
+    ///
+    /// # Errors
+    /// It has come too often.
+    pub(crate) async fn connect(&self, store: &dyn CloudStore, peer: &Peer) -> Result<(), LinkError> {
+        let limits = store.limits().await;
+        self.purse(&peer.gateway, Some(limits), |purse, now| purse.connections.try_one(now)).map_err(|wait| {
+            LinkError::Refused {
+                reason: format!(
+                    "gateway `{}` connects more than {} times a minute",
+                    peer.gateway, limits.connections_per_minute
+                ),
+                retry_after_s: u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1),
+            }
+        })
+    }
+
+    /// Waits as long as a batch of so many rows and bytes has to wait. Nothing is dropped: the gateway's next batch waits on
+    /// its own stream.
+    pub(crate) async fn pace(&self, gateway: &str, lane: u8, batch: &[Row]) {
+        let (rows, bytes) = (batch.len(), batch.iter().map(|row| row.body.len()).sum::<usize>());
+        let purse = usize::from(lane >= FIRST_BULK_LANE);
+        #[allow(clippy::cast_precision_loss, reason = "a frame is at most 1 MiB")]
+        let (rows, bytes) = (rows as f64, bytes as f64);
+        let wait = self.purse(gateway, None, |purses, now| {
+            purses.rows[purse].take(rows, now).max(purses.bytes[purse].take(bytes, now))
+        });
+        if wait > Duration::ZERO {
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+/// The gateway that the verified client certificate names.
+///
+/// # Errors
+/// It names none.
+pub(crate) fn peer(connection: &Connection) -> Result<Peer, LinkError> {
+    connection.certificate().and_then(|certificate| peer_of(&certificate)).ok_or_else(|| LinkError::Refused {
+        reason: "it has shown no certificate of a gateway".to_owned(),
+        retry_after_s: 0,
+    })
+}
+
+fn now_s() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// True where the certificate's time is over.
+pub(crate) fn expired(peer: &Peer) -> bool {
+    peer.not_after_s < now_s()
+}
+
+/// A gateway that is at home in another region asks where that is; it is told, and that is all.
+///
+/// # Errors
+/// The stream broke.
+pub(crate) async fn where_to(store: &dyn CloudStore, up: &mut SendHalf) -> Result<(), LinkError> {
+    let regions = store.regions().await.unwrap_or_default();
+    stream::send(up, Body::Regions(regions)).await
+}
+
+/// May the gateway have a session with this certificate and this turn? Gives what is sent before the welcome.
+pub(crate) async fn greet(
+    store: &dyn CloudStore,
+    peer: &Peer,
+    turn: Option<Turn>,
+) -> Result<Option<Body>, Refusal> {
+    if expired(peer) {
+        return Err(Distrust::Expired(peer.gateway.clone()).into());
+    }
+    let number = store.greet(peer, turn).await?;
+    Ok(turn.map(|_| Body::TurnTaken(TurnTaken { number })))
+}
+
+/// May the session go on?
+pub(crate) async fn standing(store: &dyn CloudStore, peer: &Peer, turn: Option<Turn>) -> Result<(), Refusal> {
+    if expired(peer) {
+        return Err(Distrust::Expired(peer.gateway.clone()).into());
+    }
+    store.standing(peer, turn).await
+}
+
+/// A connection for renewal: questions of a gateway about its certificate, each on a stream of its own. A certificate
+/// whose time is over gets to here and no further.
+pub(crate) async fn renewal(
+    store: &dyn CloudStore,
+    peer: &Peer,
+    connection: &Connection,
+) -> Result<(), LinkError> {
+    for _ in 0..MOST_QUESTIONS {
+        let (mut up, mut down) = connection.accept().await?;
+        let answer = match stream::receive(&mut down).await? {
+            Some(Body::Ask(Nothing {})) => store.certificate(peer).await.map(Body::Standing),
+            Some(Body::Renew(Renew { csr_pem })) => store.renew(peer, &csr_pem).await.map(|renewed| {
+                Body::Enrolled(Enrolled {
+                    gateway: renewed.gateway,
+                    certificate_pem: renewed.certificate_pem,
+                    ca_pem: renewed.ca_pem,
+                })
+            }),
+            Some(Body::Prove(Nothing {})) if !expired(peer) => {
+                store.proven(peer).await.map(|()| Body::Proven(Nothing {}))
+            }
+            Some(Body::Prove(_)) => Err(Distrust::Expired(peer.gateway.clone()).into()),
+            _ => {
+                return Err(LinkError::Gateway(CloudSessionError::Unexpected {
+                    expected: "a question about a certificate",
+                }));
+            }
+        };
+        let answer = answer.unwrap_or_else(|refusal| {
+            tracing::warn!(gateway = %peer.gateway, serial = %peer.serial, %refusal, "a certificate is not renewed");
+            session::turn_away(&refusal)
+        });
+        let last = matches!(answer, Body::Refused(Refused { .. }));
+        stream::send(&mut up, answer).await?;
+        // A peer that has gone needs nothing more.
+        let _ = up.finish().await;
+        if last {
+            connection.closed().await;
+            return Ok(());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! The gateway's turn on its disk: what tells a box from its copy (see `engawa_protocol::trust`).
+//!
+//! The secret of a new turn is durable before it is shown, and stays the same until the cloud has answered. Where the
+//! folder can't be written (a full disk, one that has become read-only) the last secret is shown again: the cloud then
+//! keeps what it has, and the house goes on.
+
+use crate::identity::write_whole;
+use engawa_protocol::trust::Turn;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// The file, in the identity's folder: a line of words that says what it is, and a line with number, last and new secret.
+pub(crate) const TURN_FILE: &str = "turn";
+const HEAD: &str = "engawa turn v1: made anew with each session; a copy of it on another box is noticed";
+
+/// The turns of one gateway.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    path: Option<PathBuf>,
+    /// `mine` is 0 while no turn is being asked for.
+    now: Mutex<Turn>,
+}
+
+impl Turns {
+    pub(crate) fn new(folder: Option<&Path>) -> Self {
+        let path = folder.map(|folder| folder.join(TURN_FILE));
+        let now = path.as_deref().and_then(read).unwrap_or_default();
+        Self { path, now: Mutex::new(now) }
+    }
+
+    /// The turn to show; `None` where this gateway has none and can't keep one.
+    pub(crate) fn show(&self) -> Option<Turn> {
+        let path = self.path.as_deref()?;
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.mine != 0 {
+            return Some(*now);
+        }
+        let turn = Turn { mine: rand::random::<u64>().max(1), ..*now };
+        match write(path, &turn) {
+            Ok(()) => {
+                *now = turn;
+                Some(turn)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the gateway's turn can't be kept; its last one is shown again");
+                (now.last != 0).then_some(Turn { mine: now.last, ..*now })
+            }
+        }
+    }
+
+    /// The cloud has noted the turn that was shown, under this number.
+    pub(crate) fn taken(&self, shown: Turn, number: u64) {
+        let Some(path) = self.path.as_deref() else { return };
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        *now = Turn { number, last: shown.mine, mine: 0 };
+        // What is on the disk still has this turn's secret as its new one, which the cloud knows as well.
+        if let Err(error) = write(path, &now) {
+            tracing::warn!(%error, "the gateway's turn can't be kept");
+        }
+    }
+}
+
+fn read(path: &Path) -> Option<Turn> {
+    let text = fs::read_to_string(path).ok()?;
+    let mut numbers = text.lines().nth(1)?.split(' ').map(|n| u64::from_str_radix(n, 16).ok());
+    Some(Turn { number: numbers.next()??, last: numbers.next()??, mine: numbers.next()?? })
+}
+
+fn write(path: &Path, turn: &Turn) -> Result<(), crate::IdentityError> {
+    let text = format!("{HEAD}\n{:x} {:x} {:x}\n", turn.number, turn.last, turn.mine);
+    write_whole(path, text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_kept_until_it_is_answered_and_over_restarts() {
+        let dir = tempfile::tempdir().unwrap();
+        let turns = Turns::new(Some(dir.path()));
+        let first = turns.show().unwrap();
+        assert_eq!((first.number, first.last), (0, 0));
+        assert_eq!(turns.show(), Some(first));
+        assert_eq!(Turns::new(Some(dir.path())).show(), Some(first), "after a crash before the answer");
+        turns.taken(first, 7);
+        let again = Turns::new(Some(dir.path()));
+        let second = again.show().unwrap();
+        assert_eq!((second.number, second.last), (7, first.mine));
+        assert_ne!(second.mine, first.mine);
+    }
+
+    #[test]
+    fn a_folder_that_can_not_be_written_shows_the_last_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("identity");
+        fs::create_dir(&folder).unwrap();
+        let turns = Turns::new(Some(&folder));
+        let first = turns.show().unwrap();
+        turns.taken(first, 1);
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(turns.show(), Some(Turn { number: 1, last: first.mine, mine: first.mine }));
+        assert_eq!(Turns::new(Some(&folder)).show(), None);
+        assert_eq!(Turns::new(None).show(), None);
+    }
+}
