@@ -1,5 +1,8 @@
 //! The command line: what can be asked, and what the exit status says.
 
+use crate::desk::Home;
+use crate::erasure_cmd::{self, ErasureAct};
+use crate::trust_cmd::{self, CaAct, GatewaysAct, RegionsAct};
 use crate::{listing, output, send, serve, setup};
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
@@ -39,19 +42,15 @@ A first cloud:
 Then, with ENGAWA_CLOUD_DIR set instead of --dir:
   engawa-cloud gateways                                   who is connected, and what waits
   engawa-cloud send grand-1 --wait 30 setpoint 101 22.5   and wait until the room has it
-  engawa-cloud log grand-1 --kind posting --json          what was charged"
+  engawa-cloud log grand-1 --kind posting --json          what was charged
+
+Many replicas on one PostgreSQL (any of them serves any gateway; give each the same folder):
+  export ENGAWA_CLOUD_DATABASE='postgres://engawa:SECRET@db.example.com/engawa?sslmode=verify-full'
+  engawa-cloud init --name cloud.example.com && engawa-cloud serve --listen 0.0.0.0:8443"
 )]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-}
-
-/// Which cloud.
-#[derive(clap::Args)]
-struct Home {
-    /// The cloud's folder, as `init` made it.
-    #[arg(long, env = "ENGAWA_CLOUD_DIR", default_value = "/var/lib/engawa-cloud", value_hint = ValueHint::DirPath)]
-    dir: PathBuf,
 }
 
 /// How an answer looks.
@@ -77,6 +76,18 @@ enum Command {
         /// localhost and its addresses, and this machine's own name.
         #[arg(long = "name", value_name = "HOST-OR-IP", value_hint = ValueHint::Hostname)]
         names: Vec<String>,
+        /// The region whose properties this cloud holds, such as eu-1: its gateways talk to no other
+        #[arg(long)]
+        region: Option<String>,
+        /// Share the authority of the cloud in this folder, which is of another region
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        authority: Option<PathBuf>,
+        /// How long gateways' certificates are valid, days; they are renewed at two thirds
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
+        certificate_days: u32,
+        /// How long after its time a certificate may still be renewed (a box from storage), days
+        #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(0..=3650))]
+        renewal_grace_days: u32,
     },
     /// Take gateways' connections until asked to stop (SIGTERM, SIGINT)
     #[command(
@@ -90,6 +101,13 @@ enum Command {
         /// Where to listen, UDP. Port 0 takes a free one.
         #[arg(long, default_value = "127.0.0.1:8443", value_name = "ADDRESS:PORT")]
         listen: SocketAddr,
+        /// Tell the journal (but for telemetry) to a NATS JetStream too, for other consumers: subjects
+        /// engawa.PROPERTY.KIND. With --database.
+        #[arg(long, env = "ENGAWA_CLOUD_NATS", hide_env_values = true, value_name = "URL")]
+        nats: Option<String>,
+        /// Where to listen for gateways whose UDP does not get through, TCP. Without it: at the same address and port.
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen_tcp: Option<SocketAddr>,
     },
     /// Make a one-time code with which a gateway joins
     #[command(
@@ -121,6 +139,8 @@ enum Command {
         home: Home,
         #[command(flatten)]
         form: Form,
+        #[command(subcommand)]
+        act: Option<GatewaysAct>,
     },
     /// List the rooms as the journals tell of them
     Rooms {
@@ -192,14 +212,62 @@ Exit status with --wait: 0 done; 3 refused, doubtful, superseded or expired; 4 n
     },
     /// Turn a gateway out: its connection ends within seconds, and it is not let in again
     #[command(
-        after_help = "What it sent stays. Its name is not given again: its certificate stays valid until it expires, \
-        and would open the door for whoever has it."
+        after_help = "What it sent stays. Its name is not given again. With --serial one certificate is revoked, and the \
+        gateway goes on with another, where it has one."
     )]
     Revoke {
         #[command(flatten)]
         home: Home,
         /// Which gateway.
         gateway: String,
+        /// Only this one of its certificates, by its serial number: see `engawa-cloud certificates`.
+        #[arg(long)]
+        serial: Option<String>,
+    },
+    /// List gateways' certificates: signed when, good until when, used last when, revoked why
+    Certificates {
+        #[command(flatten)]
+        home: Home,
+        /// Only this gateway's.
+        gateway: Option<String>,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// The authority that signs certificates
+    #[command(
+        after_help = "A change of the authority:\n  engawa-cloud ca rotate begin     both are trusted from now on\n  \
+        engawa-cloud ca rotate status    who has a certificate of the new one\n  engawa-cloud ca rotate finish    the \
+        old one is gone"
+    )]
+    Ca {
+        #[command(flatten)]
+        home: Home,
+        #[command(subcommand)]
+        act: CaAct,
+    },
+    /// The directory of regions: where gateways of another region are sent
+    Regions {
+        #[command(flatten)]
+        home: Home,
+        #[command(subcommand)]
+        act: RegionsAct,
+    },
+    /// Show or change what can be set without a restart
+    #[command(after_help = "Example:\n  engawa-cloud settings certificate-days 60")]
+    Settings {
+        #[command(flatten)]
+        home: Home,
+        /// Which.
+        key: Option<String>,
+        /// Its new value.
+        value: Option<u32>,
+    },
+    /// What became of guests' erasures here
+    Erasure {
+        #[command(flatten)]
+        home: Home,
+        #[command(subcommand)]
+        act: ErasureAct,
     },
     /// Print the completions of a shell
     #[command(
@@ -214,24 +282,41 @@ Exit status with --wait: 0 done; 3 refused, doubtful, superseded or expired; 4 n
 /// Does what the command line asks.
 pub(crate) fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Init { home, names } => setup::init(&home.dir, names),
-        Command::Serve { home, listen } => serve::serve(&home.dir, listen),
-        Command::Claim { home, property, gateway, name, hours, form } => {
-            setup::claim(&home.dir, &property, &gateway, name.as_deref(), hours, form.json)
+        Command::Init { home, names, region, authority, certificate_days, renewal_grace_days } => {
+            let grace_days = renewal_grace_days;
+            setup::init(&home, setup::New { names, region, authority, certificate_days, grace_days })
         }
-        Command::Gateways { home, form } => listing::gateways(&home.dir, form.json),
-        Command::Rooms { home, gateway, form } => listing::rooms(&home.dir, gateway.as_deref(), form.json),
+        Command::Serve { home, listen, listen_tcp, nats } => serve::serve(&home, listen, listen_tcp, nats),
+        Command::Claim { home, property, gateway, name, hours, form } => {
+            setup::claim(&home, &property, &gateway, name.as_deref(), hours, form.json)
+        }
+        Command::Gateways { home, act: Some(GatewaysAct::Unfence { gateway }), .. } => {
+            home.file("gateways unfence").and_then(|dir| trust_cmd::unfence(dir, &gateway))
+        }
+        Command::Gateways { home, form, act: None } => listing::gateways(&home, form.json),
+        Command::Rooms { home, gateway, form } => listing::rooms(&home, gateway.as_deref(), form.json),
         Command::Log { home, gateway, kind, limit, form } => {
-            listing::log(&home.dir, gateway, kind, limit, form.json)
+            listing::log(&home, gateway, kind, limit, form.json)
         }
         Command::Commands { home, gateway, limit, form } => {
-            listing::commands(&home.dir, gateway.as_deref(), limit, form.json)
+            listing::commands(&home, gateway.as_deref(), limit, form.json)
         }
         Command::Send { home, gateway, key, expires_s, wait, form, what } => {
             let order = send::Order { gateway, key, expires_s, wait, json: form.json };
-            return end(send::send(&home.dir, order, what));
+            return end(send::send(&home, order, what));
         }
-        Command::Revoke { home, gateway } => setup::revoke(&home.dir, &gateway),
+        Command::Revoke { home, gateway, serial } => setup::revoke(&home, &gateway, serial.as_deref()),
+        Command::Certificates { home, gateway, form } => home
+            .file("certificates")
+            .and_then(|dir| trust_cmd::certificates(dir, gateway.as_deref(), form.json)),
+        Command::Ca { home, act: CaAct::Rotate { act } } => {
+            home.file("ca rotate").and_then(|dir| trust_cmd::rotate(dir, &act))
+        }
+        Command::Regions { home, act } => home.file("regions").and_then(|dir| trust_cmd::regions(dir, act)),
+        Command::Settings { home, key, value } => {
+            home.file("settings").and_then(|dir| trust_cmd::settings(dir, key.as_deref(), value))
+        }
+        Command::Erasure { home, act } => home.file("erasure").and_then(|dir| erasure_cmd::erasure(dir, act)),
         Command::Completions { shell } => completions(shell),
     };
     end(outcome.map(|()| DONE))

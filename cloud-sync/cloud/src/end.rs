@@ -1,16 +1,15 @@
 //! The store behind the link: what sessions ask, answered from the database.
 
-use crate::store::{Readers, StoreError, Writer, commands, gateways, ingest};
+use crate::store::{Readers, StoreError, Writer, commands, gateways, ingest, trust as trust_store};
 use engawa_link::pki::CertificateAuthority;
 use engawa_model::Timestamp;
-use engawa_protocol::ports::{CloudStore, Enrolled, Ingested, Later, Refusal, Row, StoreFault};
+use engawa_protocol::bucket::Limits;
+use engawa_protocol::ports::{CloudStore, Enrolled, Ingested, Later, Refusal, Row, Skip, StoreFault};
+use engawa_protocol::trust::{Peer, Regions, Standing, Turn};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, PoisonError, RwLock};
 
-/// How long a gateway's certificate is valid. Revocation does not wait for it: the database is asked at each connection
-/// and every few seconds after. Renewal is not built yet, so the time is long.
-const CERTIFICATE_VALID: Duration = Duration::from_secs(10 * 365 * 86_400);
+mod trust;
 
 /// The database and the authority, as the link wants them. SQLite blocks, so it is asked off the async threads.
 pub struct End {
@@ -20,13 +19,19 @@ pub struct End {
 struct OneFile {
     writer: Writer,
     readers: Readers,
-    authority: CertificateAuthority,
+    authority: RwLock<Arc<CertificateAuthority>>,
 }
 
 impl End {
     /// Over the database `path`, whose writer is `writer`.
     pub fn new(path: PathBuf, writer: Writer, authority: CertificateAuthority) -> Self {
+        let authority = RwLock::new(Arc::new(authority));
         Self { file: Arc::new(OneFile { writer, readers: Readers::new(path), authority }) }
+    }
+
+    /// From now on this authority signs.
+    pub fn replace_authority(&self, authority: CertificateAuthority) {
+        *self.file.authority.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(authority);
     }
 
     async fn blocking<T: Send + 'static>(
@@ -37,6 +42,15 @@ impl End {
         tokio::task::spawn_blocking(move || ask(&file))
             .await
             .map_err(|error| StoreFault::new("asking the cloud's database", error))
+    }
+}
+
+impl End {
+    async fn trusting<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&OneFile) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.blocking(ask).await.unwrap_or(Err(Refusal::Unavailable))
     }
 }
 
@@ -55,6 +69,11 @@ impl CloudStore for End {
         })
     }
 
+    fn marks_of<'a>(&'a self, gateway: &'a str, epoch: u64) -> Later<'a, Result<Vec<(u8, u64)>, StoreFault>> {
+        let gateway = gateway.to_owned();
+        Box::pin(async move { self.blocking(move |file| file.marks_of(&gateway, epoch)).await? })
+    }
+
     fn ingest<'a>(
         &'a self,
         gateway: &'a str,
@@ -64,6 +83,17 @@ impl CloudStore for End {
     ) -> Later<'a, Result<Ingested, StoreFault>> {
         let gateway = gateway.to_owned();
         Box::pin(async move { self.blocking(move |file| file.ingest(&gateway, epoch, lane, rows)).await? })
+    }
+
+    fn skip<'a>(
+        &'a self,
+        gateway: &'a str,
+        epoch: u64,
+        lane: u8,
+        skip: Skip,
+    ) -> Later<'a, Result<Ingested, StoreFault>> {
+        let gateway = gateway.to_owned();
+        Box::pin(async move { self.blocking(move |file| file.skip(&gateway, epoch, lane, skip)).await? })
     }
 
     fn commands<'a>(
@@ -101,6 +131,39 @@ impl CloudStore for End {
             let _ = self.blocking(move |file| file.seen(&gateway, connected, &address)).await;
         })
     }
+
+    fn greet<'a>(&'a self, peer: &'a Peer, turn: Option<Turn>) -> Later<'a, Result<u64, Refusal>> {
+        let peer = peer.clone();
+        Box::pin(async move { self.trusting(move |file| file.greet(&peer, turn)).await })
+    }
+
+    fn standing<'a>(&'a self, peer: &'a Peer, turn: Option<Turn>) -> Later<'a, Result<(), Refusal>> {
+        let peer = peer.clone();
+        Box::pin(async move { self.trusting(move |file| file.standing(&peer, turn)).await })
+    }
+
+    fn certificate<'a>(&'a self, peer: &'a Peer) -> Later<'a, Result<Standing, Refusal>> {
+        let peer = peer.clone();
+        Box::pin(async move { self.trusting(move |file| file.certificate(&peer)).await })
+    }
+
+    fn renew<'a>(&'a self, peer: &'a Peer, csr_pem: &'a str) -> Later<'a, Result<Enrolled, Refusal>> {
+        let (peer, csr) = (peer.clone(), csr_pem.to_owned());
+        Box::pin(async move { self.trusting(move |file| file.renew(&peer, &csr)).await })
+    }
+
+    fn proven<'a>(&'a self, peer: &'a Peer) -> Later<'a, Result<(), Refusal>> {
+        let peer = peer.clone();
+        Box::pin(async move { self.trusting(move |file| file.proven(&peer)).await })
+    }
+
+    fn limits(&self) -> Later<'_, Limits> {
+        Box::pin(async move { self.blocking(OneFile::limits).await.unwrap_or_default() })
+    }
+
+    fn regions(&self) -> Later<'_, Option<Regions>> {
+        Box::pin(async move { self.blocking(OneFile::regions).await.unwrap_or(None) })
+    }
 }
 
 fn now() -> i64 {
@@ -132,11 +195,24 @@ impl OneFile {
         })
     }
 
+    fn marks_of(&self, gateway: &str, epoch: u64) -> Result<Vec<(u8, u64)>, StoreFault> {
+        self.readers
+            .with(|connection| ingest::marks_of(connection, gateway, epoch))
+            .map_err(fault("reading the marks of a gateway's earlier epoch"))
+    }
+
     fn ingest(&self, gateway: &str, epoch: u64, lane: u8, rows: Vec<Row>) -> Result<Ingested, StoreFault> {
         let gateway = gateway.to_owned();
         self.writer
             .run(move |connection| ingest::ingest(connection, &gateway, epoch, lane, &rows, now()))
             .map_err(fault("storing a gateway's rows"))
+    }
+
+    fn skip(&self, gateway: &str, epoch: u64, lane: u8, skip: Skip) -> Result<Ingested, StoreFault> {
+        let gateway = gateway.to_owned();
+        self.writer
+            .run(move |connection| ingest::skip(connection, &gateway, epoch, lane, &skip, now()))
+            .map_err(fault("recording a gap in a gateway's rows"))
     }
 
     fn commands(&self, gateway: &str, after: u64, max: usize) -> Result<Vec<Row>, StoreFault> {
@@ -160,19 +236,21 @@ impl OneFile {
         let (secret, csr) = (claim_secret.to_owned(), csr_pem.to_owned());
         let claimed = self.readers.with(|connection| gateways::claimed(connection, &secret, &csr, now()));
         let gateway = claimed.map_err(|error| unavailable(&error))?.ok_or(Refusal::BadClaim)?;
-        let from = SystemTime::now();
-        let certificate = self
-            .authority
-            .sign_gateway(&gateway, &csr, from, from + CERTIFICATE_VALID)
-            .map_err(|error| Refusal::BadRequest(error.to_string()))?;
+        let authority = self.authority();
+        let (certificate, peer) = self.sign(&authority, &gateway, &csr)?;
+        let signer = authority.signing_pin();
         let used = self.writer.run(move |connection| {
-            gateways::enrol(connection, &secret, &csr, now(), |named| {
+            let enrolled = gateways::enrol(connection, &secret, &csr, now(), |named| {
                 if named == gateway { Ok(certificate) } else { Err(Refusal::BadClaim) }
-            })
+            })?;
+            if enrolled.is_ok() {
+                trust_store::enrolled(connection, &peer, signer, now())?;
+            }
+            Ok(enrolled)
         });
         let (gateway, certificate_pem) = used.map_err(|error| unavailable(&error))??;
         tracing::info!(%gateway, "a gateway is enrolled");
-        Ok(Enrolled { gateway, certificate_pem, ca_pem: self.authority.pem().to_owned() })
+        Ok(Enrolled { gateway, certificate_pem, ca_pem: authority.trusted_pem() })
     }
 
     fn admitted(&self, gateway: &str) -> bool {
@@ -191,6 +269,9 @@ impl OneFile {
 }
 
 fn unavailable(error: &StoreError) -> Refusal {
-    tracing::error!(error = error as &dyn std::error::Error, "a claim could not be redeemed");
+    tracing::error!(
+        error = error as &dyn std::error::Error,
+        "a gateway's claim or certificate could not be looked at"
+    );
     Refusal::Unavailable
 }

@@ -5,4 +5,5 @@
 //! Never: personal data. What gateways send names stays by reservation number.
 
 pub mod end;
+pub mod postgres;
 pub mod store;

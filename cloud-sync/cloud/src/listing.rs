@@ -1,23 +1,16 @@
 //! What the command line lists.
 
-use crate::lock;
+use crate::desk::{Desk, Home};
 use crate::output::plain;
-use engawa_cloud::store::listing::{self, LogFilter};
-use engawa_cloud::store::{DATABASE_FILE, open_reader};
+use engawa_cloud::store::listing::LogFilter;
 use engawa_model::Timestamp;
-use rusqlite::Connection;
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
 
-fn reader(dir: &Path, gateway: Option<&str>) -> anyhow::Result<Connection> {
-    let connection = open_reader(&dir.join(DATABASE_FILE))?;
-    if let Some(gateway) = gateway
-        && !listing::gateway_exists(&connection, gateway)?
-    {
-        anyhow::bail!("there is no gateway `{gateway}` here: `engawa-cloud gateways` lists them");
-    }
-    Ok(connection)
+fn desk(home: &Home, gateway: Option<&str>) -> anyhow::Result<Desk> {
+    let desk = home.desk()?;
+    desk.require(gateway)?;
+    Ok(desk)
 }
 
 /// Writes one JSON object a line, or a line for people.
@@ -35,30 +28,27 @@ fn instant(at: Option<Timestamp>) -> String {
 }
 
 /// `engawa-cloud gateways`.
-pub(crate) fn gateways(dir: &Path, as_json: bool) -> anyhow::Result<()> {
-    let mut gateways = listing::gateways(&reader(dir, None)?)?;
-    if !lock::is_served(dir) {
-        // A `serve` that was killed could not note that everybody has gone.
-        gateways.iter_mut().for_each(|gateway| gateway.connected = false);
-    }
+pub(crate) fn gateways(home: &Home, as_json: bool) -> anyhow::Result<()> {
+    let gateways = desk(home, None)?.gateways()?;
     list(&gateways, as_json, |gateway| {
         let seen = match (gateway.connected, gateway.last_seen) {
             (true, Some(at)) => format!("connected since {at:.0}"),
             (false, Some(at)) => format!("away, seen {at:.0}"),
             (_, None) => "never seen".to_owned(),
         };
+        let fenced = gateway.fenced.as_ref().map(|why| format!("; fenced: {why}")).unwrap_or_default();
         format!(
-            "{:<20} {:<16} {:<9} {:>9} rows {:>5} waiting  {seen}",
+            "{:<20} {:<16} {:<9} {:>9} rows {:>5} waiting  {seen}{fenced}",
             gateway.id, gateway.property, gateway.status, gateway.rows, gateway.waiting
         )
     })
 }
 
 /// `engawa-cloud rooms`.
-pub(crate) fn rooms(dir: &Path, gateway: Option<&str>, as_json: bool) -> anyhow::Result<()> {
-    let connection = reader(dir, gateway)?;
+pub(crate) fn rooms(home: &Home, gateway: Option<&str>, as_json: bool) -> anyhow::Result<()> {
+    let rooms = desk(home, gateway)?.rooms(gateway)?;
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
-    list(&listing::rooms(&connection, gateway)?, as_json, |room| {
+    list(&rooms, as_json, |room| {
         let stays = if room.stays.is_empty() { "vacant".to_owned() } else { room.stays.join(", ") };
         let words = [room.housekeeping.as_deref(), room.sign.as_deref().filter(|sign| *sign != "off")];
         let words: Vec<&str> = words.into_iter().flatten().collect();
@@ -75,15 +65,15 @@ pub(crate) fn rooms(dir: &Path, gateway: Option<&str>, as_json: bool) -> anyhow:
 
 /// `engawa-cloud log`.
 pub(crate) fn log(
-    dir: &Path,
+    home: &Home,
     gateway: Option<String>,
     kind: Option<String>,
     limit: u32,
     as_json: bool,
 ) -> anyhow::Result<()> {
-    let connection = reader(dir, gateway.as_deref())?;
+    let desk = desk(home, gateway.as_deref())?;
     let filter = LogFilter { gateway, kind, limit, ..LogFilter::default() };
-    list(&listing::log(&connection, &filter)?, as_json, |row| {
+    list(&desk.log(&filter)?, as_json, |row| {
         format!(
             "{:<24}  {}  {}/{}  {}  {}",
             instant(row.at),
@@ -97,9 +87,9 @@ pub(crate) fn log(
 }
 
 /// `engawa-cloud commands`.
-pub(crate) fn commands(dir: &Path, gateway: Option<&str>, limit: u32, as_json: bool) -> anyhow::Result<()> {
-    let connection = reader(dir, gateway)?;
-    list(&listing::commands(&connection, gateway, limit)?, as_json, |command| {
+pub(crate) fn commands(home: &Home, gateway: Option<&str>, limit: u32, as_json: bool) -> anyhow::Result<()> {
+    let commands = desk(home, gateway)?.commands(gateway, limit)?;
+    list(&commands, as_json, |command| {
         let state = command.outcome.as_ref().unwrap_or(&command.state);
         let reason = command.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
         format!(

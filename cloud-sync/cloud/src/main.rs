@@ -1,12 +1,16 @@
 //! `engawa-cloud`: the cloud end, and its command line.
 
 mod cli;
+mod desk;
+mod erasure_cmd;
 mod listing;
 mod lock;
 mod output;
 mod send;
 mod serve;
 mod setup;
+mod trust_cmd;
+mod upkeep;
 
 use std::process::ExitCode;
 

@@ -1,14 +1,12 @@
 //! `engawa-cloud send`: commands for a gateway.
 
 use crate::cli::{DONE, NOT_DONE, NOT_ENDED};
-use crate::lock;
+use crate::desk::Home;
 use crate::output::{note, plain, say};
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use engawa_cloud::store::{self, DATABASE_FILE, commands, listing};
 use engawa_model::{Action, CommandKey, Currency, Money, Role, RoomId, StayId, Timestamp, Value};
 use serde_json::json;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How often the outcome is looked for.
@@ -112,7 +110,7 @@ pub(crate) struct Order {
 }
 
 /// Stores the command, and waits for its outcome where that was asked.
-pub(crate) fn send(dir: &Path, order: Order, what: What) -> anyhow::Result<u8> {
+pub(crate) fn send(home: &Home, order: Order, what: What) -> anyhow::Result<u8> {
     let action = action(what)?;
     let key = order.key.unwrap_or_else(|| format!("cloud-{:016x}", rand::random::<u64>()));
     if key.is_empty() || key.chars().count() > MOST_KEY || key.chars().any(char::is_control) {
@@ -121,10 +119,8 @@ pub(crate) fn send(dir: &Path, order: Order, what: What) -> anyhow::Result<u8> {
     let key = CommandKey::new(key);
     let now = Timestamp::now();
     let expires = now + jiff::SignedDuration::from_secs(i64::from(order.expires_s));
-    let mut connection = store::open(&dir.join(DATABASE_FILE))?;
-    let sent = store::write(&mut connection, |connection| {
-        commands::send(connection, &order.gateway, &key, &action, now, expires)
-    })?;
+    let desk = home.desk()?;
+    let sent = desk.send(&order.gateway, &key, &action, now, expires)?;
     let Some(longest) = order.wait else {
         if order.json {
             say(&json!({ "gateway": order.gateway, "key": key, "seq": sent.seq, "new": sent.fresh })
@@ -135,13 +131,12 @@ pub(crate) fn send(dir: &Path, order: Order, what: What) -> anyhow::Result<u8> {
         }
         return Ok(DONE);
     };
-    if !lock::is_served(dir) {
-        note("no `engawa-cloud serve` runs in this folder: the command waits until one does");
+    if !desk.is_served()? {
+        note("no `engawa-cloud serve` runs for this cloud: the command waits until one does");
     }
     let deadline = Instant::now() + Duration::from_secs(u64::from(longest));
     loop {
-        let command =
-            listing::command(&connection, &order.gateway, sent.seq)?.context("the command is gone")?;
+        let command = desk.command(&order.gateway, sent.seq)?.context("the command is gone")?;
         let over = Instant::now() >= deadline;
         if order.json && (command.outcome.is_some() || over) {
             say(&serde_json::to_string(&command)?)?;

@@ -1,12 +1,16 @@
 //! `engawa-cloud serve`: puts the parts together.
 
-use crate::lock;
+use crate::desk::Home;
 use crate::output::say;
 use crate::setup::{SERVER_FILE, SERVER_KEY_FILE, authority};
+use crate::{lock, upkeep};
 use anyhow::{Context, bail};
 use engawa_cloud::end::End;
+use engawa_cloud::postgres;
 use engawa_cloud::store::{DATABASE_FILE, Watch, Writer, gateways};
-use engawa_link::{CloudEnd, Tuning};
+use engawa_link::{BoundCloud, CloudEnd, Tuning};
+use engawa_model::Timestamp;
+use engawa_protocol::ports::CloudStore;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,45 +18,57 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// How long the writer may take for what is left at the end.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM or SIGINT.
-pub(crate) fn serve(dir: &Path, listen: SocketAddr) -> anyhow::Result<()> {
+pub(crate) fn serve(
+    home: &Home,
+    listen: SocketAddr,
+    listen_tcp: Option<SocketAddr>,
+    nats: Option<String>,
+) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
+    let address = home.address()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(dir, listen))
+    runtime.block_on(async {
+        match address {
+            Some(address) => on_postgres(&home.dir, (listen, listen_tcp), address, nats).await,
+            None if nats.is_some() => bail!("--nats needs a PostgreSQL database: name it with --database"),
+            None => on_sqlite(&home.dir, (listen, listen_tcp)).await,
+        }
+    })
 }
 
-async fn run(dir: &Path, listen: SocketAddr) -> anyhow::Result<()> {
-    let (mut stop, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+/// Where the cloud listens: UDP, and TCP where that is another address.
+type Doors = (SocketAddr, Option<SocketAddr>);
+
+/// The link's end for the cloud in `dir`, listening.
+fn bind(
+    dir: &Path,
+    (listen, listen_tcp): Doors,
+    store: Arc<dyn CloudStore>,
+    commands: watch::Receiver<u64>,
+) -> anyhow::Result<BoundCloud> {
     let read = |file| {
         let path = dir.join(file);
         std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
     };
-    let authority_of_link = authority(dir)?;
-    let _lock = lock::take(dir)?;
-    let path = dir.join(DATABASE_FILE);
-    let (writer, mut writer_ended) = Writer::start(&path)?;
-    writer.run(gateways::all_gone)?;
-    let (changed, commands) = watch::channel(0_u64);
-    let watch = Watch::start(&path, move |gateway| {
-        tracing::debug!(gateway, "new commands");
-        changed.send_modify(|n| *n = n.wrapping_add(1));
-    })?;
     let end = CloudEnd {
         listen,
-        authority: authority_of_link,
+        listen_tcp,
+        authority: authority(dir)?,
         server_certificate_pem: read(SERVER_FILE)?,
         server_key_pem: read(SERVER_KEY_FILE)?,
-        store: Arc::new(End::new(path, writer, authority(dir)?)),
+        store,
         commands,
         tuning: Tuning::default(),
     };
@@ -61,6 +77,14 @@ async fn run(dir: &Path, listen: SocketAddr) -> anyhow::Result<()> {
         // Nobody reads it; the gateways come all the same.
         tracing::warn!(%error, address = %bound.address(), "listening, and standard output is closed");
     }
+    tracing::info!(udp = %bound.address(), tcp = %bound.tcp_address(), "listening");
+    Ok(bound)
+}
+
+/// Serves until SIGTERM, SIGINT, or that `lost` is ready; then says good-bye to the gateways, which come back elsewhere or
+/// later, each after a time of chance.
+async fn until_stopped(bound: BoundCloud, lost: impl Future<Output = &'static str>) -> anyhow::Result<()> {
+    let (mut stop, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let cancel = CancellationToken::new();
     let mut serving = tokio::spawn(bound.run(cancel.clone()));
     tokio::select! {
@@ -70,15 +94,78 @@ async fn run(dir: &Path, listen: SocketAddr) -> anyhow::Result<()> {
             ended.context("the link's task")??;
             bail!("the link ended by itself");
         }
-        _ = &mut writer_ended => bail!("the database's writer has stopped"),
+        why = lost => bail!(why),
     }
     tracing::info!("stopping");
     cancel.cancel();
     serving.await.context("the link's task")??;
+    Ok(())
+}
+
+async fn on_sqlite(dir: &Path, doors: Doors) -> anyhow::Result<()> {
+    let authority = authority(dir)?;
+    let _lock = lock::take(dir)?;
+    let path = dir.join(DATABASE_FILE);
+    let (writer, mut writer_ended) = Writer::start(&path)?;
+    writer.run(gateways::all_gone)?;
+    let (changed, commands) = watch::channel(0_u64);
+    let watch = Watch::start(&path, move |gateway| {
+        tracing::debug!(gateway, "new commands");
+        changed.send_modify(|n| *n = n.wrapping_add(1));
+    })?;
+    let end = Arc::new(End::new(path, writer.clone(), authority));
+    let bound = bind(dir, doors, Arc::clone(&end) as Arc<dyn CloudStore>, commands)?;
+    let upkeep = tokio::spawn(upkeep::run(dir.to_owned(), end, bound.trust(), writer));
+    let lost = async {
+        let _ = (&mut writer_ended).await;
+        "the database's writer has stopped"
+    };
+    let served = until_stopped(bound, lost).await;
+    upkeep.abort();
+    let _ = upkeep.await;
+    served?;
     drop(watch);
     // It ends once nobody holds it any more: the last presences are then noted and the file is tidy.
     if tokio::time::timeout(LAST_WRITES, writer_ended).await.is_err() {
         tracing::warn!("the last writes took too long; what was acknowledged is durable");
     }
     Ok(())
+}
+
+async fn on_postgres(
+    dir: &Path,
+    doors: Doors,
+    address: postgres::Address,
+    nats: Option<String>,
+) -> anyhow::Result<()> {
+    let authority = authority(dir)?;
+    let told = address.to_string();
+    let store = postgres::Store::new(address)?;
+    postgres::migrations::migrate_to(&store, postgres::migrations::LATEST).await.context(told)?;
+    let store = postgres::Store::open(store.address().clone()).await?;
+    postgres::partitions::ahead(&store, Timestamp::now()).await?;
+    let mut replica = postgres::Replica::new(doors.0.to_string());
+    let (changed, commands) = watch::channel(0_u64);
+    let end = postgres::End::new(store.clone(), replica.clone(), authority);
+    let bound = bind(dir, doors, Arc::new(end), commands)?;
+    replica.address = bound.address().to_string();
+    tracing::info!(replica = replica.id, database = %store.address(), "serving");
+    let (beside, mut tasks) = (CancellationToken::new(), JoinSet::new());
+    tasks.spawn(replica.live(store.clone(), beside.clone()));
+    let wake = move |gateway: &str| {
+        tracing::debug!(gateway, "new commands");
+        changed.send_modify(|n| *n = n.wrapping_add(1));
+    };
+    tasks.spawn(postgres::Wake::run(store.clone(), wake, beside.clone()));
+    tasks.spawn(postgres::history::keep(store.clone(), beside.clone()));
+    if let Some(url) = nats {
+        tasks.spawn(postgres::fanout::run(store.clone(), url, beside.clone()));
+    }
+    let served = until_stopped(bound, std::future::pending()).await;
+    beside.cancel();
+    if tokio::time::timeout(LAST_WRITES, async { while tasks.join_next().await.is_some() {} }).await.is_err()
+    {
+        tracing::warn!("the last writes took too long; what was acknowledged is durable");
+    }
+    served
 }

@@ -1,8 +1,9 @@
 //! Making a cloud, letting gateways in and turning them out.
 
+use crate::desk::{self, Home};
 use crate::output::{note, say};
 use anyhow::{Context, bail};
-use engawa_cloud::store::{self, DATABASE_FILE, gateways};
+use engawa_cloud::store::{self, DATABASE_FILE, gateways, trust};
 use engawa_link::ClaimCode;
 use engawa_link::pki::CertificateAuthority;
 use engawa_model::Timestamp;
@@ -11,7 +12,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The authority's certificate: it appears last, so a folder that has it is a whole cloud.
 const AUTHORITY_FILE: &str = "ca.pem";
@@ -26,8 +27,24 @@ const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
 /// The longest name for people, characters.
 const MOST_NAME: usize = 200;
 
+/// What a new cloud is like.
+pub(crate) struct New {
+    /// Under which names gateways reach it.
+    pub(crate) names: Vec<String>,
+    /// Its region.
+    pub(crate) region: Option<String>,
+    /// The folder of a cloud of another region whose authority it shares.
+    pub(crate) authority: Option<PathBuf>,
+    /// How long gateways' certificates are valid, days.
+    pub(crate) certificate_days: u32,
+    /// How long after that they may be renewed, days.
+    pub(crate) grace_days: u32,
+}
+
 /// `engawa-cloud init`.
-pub(crate) fn init(dir: &Path, names: Vec<String>) -> anyhow::Result<()> {
+pub(crate) fn init(home: &Home, new: New) -> anyhow::Result<()> {
+    let (dir, address) = (home.dir.as_path(), home.address()?);
+    let New { names, region, authority: shared, certificate_days, grace_days } = new;
     let names = if names.is_empty() { own_names() } else { checked(names)? };
     let files = [AUTHORITY_FILE, AUTHORITY_KEY_FILE, SERVER_FILE, SERVER_KEY_FILE, DATABASE_FILE];
     let there: Vec<&str> = files.into_iter().filter(|file| dir.join(file).exists()).collect();
@@ -44,14 +61,30 @@ pub(crate) fn init(dir: &Path, names: Vec<String>) -> anyhow::Result<()> {
             there.join(", ")
         );
     }
-    let authority = CertificateAuthority::create("Engawa cloud")?;
+    let authority = match shared {
+        Some(other) => authority_alone(&other)?,
+        None => CertificateAuthority::create("Engawa cloud")?,
+    };
+    let authority = match &region {
+        Some(region) => authority.in_region(region)?,
+        None => authority,
+    };
     let (certificate, key) = authority.server_certificate(&names)?;
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(dir)
         .with_context(|| format!("making the folder {}", dir.display()))?;
-    store::create(&dir.join(DATABASE_FILE))?;
+    match address {
+        Some(address) => desk::make(address)?,
+        None => {
+            let mut connection = store::create(&dir.join(DATABASE_FILE))?;
+            store::write(&mut connection, |connection| {
+                trust::set(connection, "certificate-days", certificate_days)?;
+                trust::set(connection, "renewal-grace-days", grace_days)
+            })?;
+        }
+    }
     write(&dir.join(SERVER_KEY_FILE), &key)?;
     write(&dir.join(SERVER_FILE), &certificate)?;
     // Makes the files' names durable too.
@@ -59,7 +92,8 @@ pub(crate) fn init(dir: &Path, names: Vec<String>) -> anyhow::Result<()> {
         .and_then(|folder| folder.sync_all())
         .with_context(|| format!("writing {}", dir.display()))?;
     authority.save(dir)?;
-    say(&format!("a new cloud for {} is in {}", names.join(", "), dir.display()))?;
+    let of_region = region.map(|region| format!(" of region {region}")).unwrap_or_default();
+    say(&format!("a new cloud{of_region} for {} is in {}", names.join(", "), dir.display()))?;
     say(&format!("keep {} safe: whoever has it can make gateways", dir.join(AUTHORITY_KEY_FILE).display()))
 }
 
@@ -115,14 +149,36 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 
 /// The authority of the cloud in `dir`.
 pub(crate) fn authority(dir: &Path) -> anyhow::Result<CertificateAuthority> {
+    // Harmless where a change of the authority was not cut short.
+    let _ = CertificateAuthority::tidy(dir);
     CertificateAuthority::load(dir).with_context(|| {
         format!("there is no usable cloud in {}: `engawa-cloud init` makes one", dir.display())
     })
 }
 
+/// The authority of another cloud, which is not being changed: of two, the new cloud would have one.
+fn authority_alone(dir: &Path) -> anyhow::Result<CertificateAuthority> {
+    let authority = authority(dir)?;
+    if authority.next_pin().is_some() {
+        bail!("the authority in {} is being changed: finish that first", dir.display());
+    }
+    Ok(authority)
+}
+
+/// A claim, as it is noted. Instants are µs since 1970, UTC.
+#[derive(Clone, Copy)]
+pub(crate) struct Claim<'a> {
+    pub(crate) property: &'a str,
+    pub(crate) gateway: &'a str,
+    pub(crate) name: Option<&'a str>,
+    pub(crate) secret: &'a str,
+    pub(crate) now: i64,
+    pub(crate) expires: i64,
+}
+
 /// `engawa-cloud claim`.
 pub(crate) fn claim(
-    dir: &Path,
+    home: &Home,
     property: &str,
     gateway: &str,
     name: Option<&str>,
@@ -141,21 +197,22 @@ pub(crate) fn claim(
     }) {
         bail!("--name: expected 1 to {MOST_NAME} characters, none of them a control character");
     }
-    let authority = authority(dir)?;
+    let authority = authority(&home.dir)?;
     let code = ClaimCode::new(authority.pin()).context("the system gives no random bytes")?;
     let now = Timestamp::now();
     let expires = now + jiff::SignedDuration::from_hours(i64::from(hours));
-    let mut connection = store::open(&dir.join(DATABASE_FILE))?;
-    let enrolled = store::write(&mut connection, |connection| {
-        let enrolled = gateways::admitted(connection, gateway)?;
-        let (now, expires) = (now.as_microsecond(), expires.as_microsecond());
-        gateways::claim(connection, property, gateway, name, &code.secret, now, expires)?;
-        Ok(enrolled)
+    let enrolled = home.desk()?.claim(&Claim {
+        property,
+        gateway,
+        name,
+        secret: &code.secret,
+        now: now.as_microsecond(),
+        expires: expires.as_microsecond(),
     })?;
     if enrolled {
         note(&format!(
-            "`{gateway}` is enrolled already: this code is for a new machine in its place, and the old machine's \
-             certificate stays good; if the old one was stolen, revoke `{gateway}` and choose another name"
+            "`{gateway}` is enrolled already: this code is for a new machine in its place; once it is used, the old \
+             machine's certificates are revoked"
         ));
     }
     if as_json {
@@ -169,11 +226,18 @@ pub(crate) fn claim(
 }
 
 /// `engawa-cloud revoke`.
-pub(crate) fn revoke(dir: &Path, gateway: &str) -> anyhow::Result<()> {
-    let mut connection = store::open(&dir.join(DATABASE_FILE))?;
-    store::write(&mut connection, |connection| {
-        gateways::revoke(connection, gateway, Timestamp::now().as_microsecond())
-    })?;
+pub(crate) fn revoke(home: &Home, gateway: &str, serial: Option<&str>) -> anyhow::Result<()> {
+    if let Some(serial) = serial {
+        let serial = serial.replace(':', "").to_ascii_lowercase();
+        let mut connection = store::open(&home.file("revoke --serial")?.join(DATABASE_FILE))?;
+        store::write(&mut connection, |connection| {
+            trust::revoke_certificate(connection, gateway, &serial, Timestamp::now().as_microsecond())
+        })?;
+        return say(&format!(
+            "certificate {serial} of gateway `{gateway}` is revoked: a session with it ends within seconds"
+        ));
+    }
+    home.desk()?.revoke(gateway, Timestamp::now().as_microsecond())?;
     say(&format!("gateway `{gateway}` is revoked: it is turned out within seconds, for good"))
 }
 

@@ -10,12 +10,14 @@
 //! Never: a mark that runs ahead of its rows; a row changed after it came; an answer before its commit.
 
 pub mod commands;
+pub mod erasure;
 mod error;
 pub mod gateways;
 pub mod ingest;
 pub mod listing;
 pub mod migrations;
-mod projection;
+pub(crate) mod projection;
+pub mod trust;
 mod watch;
 mod writer;
 

@@ -6,8 +6,8 @@ mod common;
 use common::{Cloud, EPOCH, GATEWAY, change_row};
 use engawa_cloud::store::listing::{self, LogFilter};
 use engawa_model::{
-    Change, Currency, Erasure, ErasureReason, Money, PointId, PostingNumber, PostingState, Quality, Role,
-    RoomFlags, StayEnd, Timestamp, Value,
+    Change, Currency, Money, PointId, PostingNumber, PostingState, Quality, Role, RoomFlags, StayEnd,
+    Timestamp, Value,
 };
 
 fn checked_in(stay: &str, room: &str) -> Change {
@@ -179,26 +179,4 @@ fn the_log_is_newest_first_and_filtered() {
     assert_eq!(log(None, 2), [3, 2]);
     assert_eq!(log(Some("checked_in"), 9), [3, 1]);
     assert!(log(Some("moved"), 9).is_empty());
-}
-
-#[test]
-fn the_particulars_of_an_erased_stay_go_and_those_of_a_later_one_of_its_number_stay() {
-    let mut cloud = Cloud::new();
-    let erased = |reason| Change::Erased {
-        erasure: Erasure {
-            stay: "S1".into(),
-            record: "00".into(),
-            at: Timestamp::UNIX_EPOCH,
-            reason,
-            signer: "00".into(),
-            signature: "00".into(),
-        },
-    };
-    let stay = |cloud: &Cloud| cloud.query("SELECT room, language, arrival, departure FROM stay");
-    cloud.tell(EPOCH, &[checked_in("S1", "101"), erased(ErasureReason::Retention)]);
-    assert_eq!(stay(&cloud), ["101|de|2026-11-24|2026-11-26"], "it was an older stay's time");
-    cloud.tell(EPOCH, &[erased(ErasureReason::Asked)]);
-    assert_eq!(stay(&cloud), ["101|-|-|-"]);
-    cloud.tell(EPOCH, &[checked_in("S1", "102"), checked_out("S1", "102"), erased(ErasureReason::Retention)]);
-    assert_eq!(stay(&cloud), ["102|-|-|-"]);
 }

@@ -145,7 +145,7 @@ pub fn after(connection: &Connection, gateway: &str, after: u64, max: usize) -> 
 }
 
 /// The command with an expiry that is over for certain: whoever gets it again must not do it again.
-fn expired(body: String) -> String {
+pub(crate) fn expired(body: String) -> String {
     match serde_json::from_str::<Command>(&body) {
         Ok(command) => {
             let command = Command { expires: Some(Timestamp::UNIX_EPOCH), ..command };
@@ -217,13 +217,7 @@ pub(crate) fn settle(
     outcome: &CommandOutcome,
     at_micros: i64,
 ) -> Result<(), StoreError> {
-    let (word, reason) = match outcome {
-        CommandOutcome::Done => ("done", None),
-        CommandOutcome::Refused { reason } => ("refused", Some(reason)),
-        CommandOutcome::Doubtful { reason } => ("doubtful", Some(reason)),
-        CommandOutcome::Superseded => ("superseded", None),
-        CommandOutcome::Expired => ("expired", None),
-    };
+    let (word, reason) = outcome_words(outcome);
     connection
         .prepare_cached(
             "UPDATE command SET state = 'ended', outcome = ?3, reason = ?4, ended_at = ?5
@@ -232,4 +226,15 @@ pub(crate) fn settle(
         .and_then(|mut statement| statement.execute(params![gateway, key, word, reason, at_micros]))
         .map(drop)
         .map_err(StoreError::sql("settling a command"))
+}
+
+/// The outcome as the tables have it: a word, and why.
+pub(crate) fn outcome_words(outcome: &CommandOutcome) -> (&'static str, Option<&str>) {
+    match outcome {
+        CommandOutcome::Done => ("done", None),
+        CommandOutcome::Refused { reason } => ("refused", Some(reason)),
+        CommandOutcome::Doubtful { reason } => ("doubtful", Some(reason)),
+        CommandOutcome::Superseded => ("superseded", None),
+        CommandOutcome::Expired => ("expired", None),
+    }
 }

@@ -78,6 +78,25 @@ pub enum StoreError {
         "gateway `{0}` was revoked; its certificate stays valid until it expires, so its name is not given again"
     )]
     Revoked(String),
+    /// The gateway has begun another life of its journal since.
+    #[error("gateway `{0}` has begun another epoch: what comes of the one before is not stored any more")]
+    EpochOver(String),
+    /// Two boxes with its identity were seen.
+    #[error("gateway `{0}` is fenced: `engawa-cloud gateways` says why")]
+    Fenced(String),
+    /// There is no fence to lift.
+    #[error("gateway `{0}` is not fenced")]
+    NotFenced(String),
+    /// No such certificate.
+    #[error(
+        "gateway `{gateway}` has no certificate `{serial}` on record: `engawa-cloud certificates {gateway}` lists them"
+    )]
+    NoCertificate {
+        /// The gateway.
+        gateway: String,
+        /// The serial number.
+        serial: String,
+    },
     /// The name belongs to another property.
     #[error("gateway `{gateway}` belongs to property `{property}`: choose another name")]
     OtherProperty {
@@ -109,9 +128,49 @@ pub enum StoreError {
     /// Too many commands wait for the gateway.
     #[error("{0} commands already wait for gateway `{1}`: is it connected?")]
     QueueFull(u64, String),
+    /// A URL of a database that can't be used.
+    #[error("the database's URL: {0}")]
+    DatabaseUrl(String),
+    /// A statement of PostgreSQL failed; its transaction was rolled back.
+    #[error("{doing}")]
+    Postgres {
+        /// What was being done.
+        doing: &'static str,
+        /// PostgreSQL's answer.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// No connection to PostgreSQL.
+    #[error("no connection to PostgreSQL: does the server run, and does the URL lead to it?")]
+    Pool(#[source] deadpool_postgres::PoolError),
+    /// A step of PostgreSQL's schema failed; the database is as it was before it.
+    #[error("bringing the database to schema version {to}")]
+    MigratePostgres {
+        /// The step.
+        to: i32,
+        /// Why.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// The database has no schema of ours.
+    #[error("there is no cloud in this database: `engawa-cloud init --database URL` makes one")]
+    NoSchema,
+    /// Rows of several gateways were stored together, and that failed.
+    #[error("storing rows of several gateways together")]
+    Together(#[source] Arc<StoreError>),
+    /// A day that no calendar has.
+    #[error("the day {0} has no neighbours in the calendar: is this machine's clock right?")]
+    Day(String),
+    /// A piece of history that could not be compressed.
+    #[error("compressing old telemetry")]
+    Compression(#[source] std::io::Error),
 }
 
 impl StoreError {
+    pub(crate) fn postgres(doing: &'static str) -> impl Fn(tokio_postgres::Error) -> Self + Copy {
+        move |source| Self::Postgres { doing, source }
+    }
+
     pub(crate) fn sql(doing: &'static str) -> impl Fn(rusqlite::Error) -> Self + Copy {
         move |source| Self::Sql { doing, source }
     }

@@ -120,12 +120,25 @@ pub fn enrol(
     Ok(Ok((gateway, certificate)))
 }
 
-/// True while the gateway may talk: enrolled and not revoked.
+/// True while the gateway may talk: enrolled, and neither revoked nor fenced.
 ///
 /// # Errors
 /// SQLite's.
 pub fn admitted(connection: &Connection, gateway: &str) -> Result<bool, StoreError> {
-    Ok(status(connection, gateway)?.is_some_and(|status| status.enrolled && !status.revoked))
+    Ok(status(connection, gateway)?
+        .is_some_and(|status| status.enrolled && !status.revoked && !status.fenced))
+}
+
+/// The gateway may talk.
+///
+/// # Errors
+/// Why it may not, or SQLite's.
+pub(super) fn require_admitted(connection: &Connection, gateway: &str) -> Result<(), StoreError> {
+    match status(connection, gateway)? {
+        Some(Status { fenced: true, revoked: false, .. }) => Err(StoreError::Fenced(gateway.to_owned())),
+        Some(Status { enrolled: true, revoked: false, .. }) => Ok(()),
+        _ => Err(StoreError::Revoked(gateway.to_owned())),
+    }
 }
 
 /// The gateway may not talk any more, from this transaction on. Its unused claims go too.
@@ -180,7 +193,8 @@ pub fn is_known_epoch(connection: &Connection, gateway: &str, epoch: u64) -> Res
     Ok(last_epoch(connection, gateway)? == Some(epoch))
 }
 
-fn last_epoch(connection: &Connection, gateway: &str) -> Result<Option<u64>, StoreError> {
+/// The life of its journal that the gateway has spoken of last.
+pub(super) fn last_epoch(connection: &Connection, gateway: &str) -> Result<Option<u64>, StoreError> {
     connection
         .prepare_cached("SELECT epoch FROM gateway WHERE id = ?1")
         .and_then(|mut statement| {
@@ -239,11 +253,12 @@ struct Status {
     property: String,
     enrolled: bool,
     revoked: bool,
+    fenced: bool,
 }
 
 fn status(connection: &Connection, gateway: &str) -> Result<Option<Status>, StoreError> {
     connection
-        .prepare_cached("SELECT property, enrolled_at, revoked_at FROM gateway WHERE id = ?1")
+        .prepare_cached("SELECT property, enrolled_at, revoked_at, fenced_at FROM gateway WHERE id = ?1")
         .and_then(|mut statement| {
             statement
                 .query_row([gateway], |row| {
@@ -251,6 +266,7 @@ fn status(connection: &Connection, gateway: &str) -> Result<Option<Status>, Stor
                         property: row.get(0)?,
                         enrolled: row.get::<_, Option<i64>>(1)?.is_some(),
                         revoked: row.get::<_, Option<i64>>(2)?.is_some(),
+                        fenced: row.get::<_, Option<i64>>(3)?.is_some(),
                     })
                 })
                 .optional()
@@ -258,6 +274,6 @@ fn status(connection: &Connection, gateway: &str) -> Result<Option<Status>, Stor
         .map_err(StoreError::sql("looking a gateway up"))
 }
 
-fn hash(text: &str) -> Vec<u8> {
+pub(crate) fn hash(text: &str) -> Vec<u8> {
     Sha256::digest(text.as_bytes()).to_vec()
 }

@@ -1,7 +1,7 @@
 //! Taking in a gateway's rows, each exactly once: rows and mark in one transaction.
 
 use super::{StoreError, gateways, projection};
-use engawa_protocol::ports::{Ingested, Refusal, Row};
+use engawa_protocol::ports::{Ingested, Refusal, Row, Skip};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// The marks that a gateway may go on from, or why it may not: its journal is behind what the cloud has of the same
@@ -20,16 +20,7 @@ pub fn hello(
     if !gateways::admitted(connection, gateway)? {
         return Ok(Err(Refusal::Unknown(gateway.to_owned())));
     }
-    let doing = StoreError::sql("reading a gateway's marks");
-    let mut statement = connection
-        .prepare_cached("SELECT lane, seq FROM mark WHERE gateway = ?1 AND epoch = ?2 ORDER BY lane")
-        .map_err(doing)?;
-    let mut marks = statement
-        .query_map(params![gateway, epoch.cast_signed()], |row| {
-            Ok((row.get::<_, u8>(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
-        })
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(doing)?;
+    let mut marks = marks_of(connection, gateway, epoch)?;
     for &(lane, cloud) in &marks {
         if let Some(&(_, edge)) = heads.iter().find(|(of, head)| *of == lane && *head < cloud) {
             return Ok(Err(Refusal::EdgeBehind { lane, cloud, edge }));
@@ -41,6 +32,23 @@ pub fn hello(
         }
     }
     Ok(Ok(marks))
+}
+
+/// The marks of one epoch of a gateway, present or past.
+///
+/// # Errors
+/// SQLite's.
+pub fn marks_of(connection: &Connection, gateway: &str, epoch: u64) -> Result<Vec<(u8, u64)>, StoreError> {
+    connection
+        .prepare_cached("SELECT lane, seq FROM mark WHERE gateway = ?1 AND epoch = ?2 ORDER BY lane")
+        .and_then(|mut statement| {
+            statement
+                .query_map(params![gateway, epoch.cast_signed()], |row| {
+                    Ok((row.get::<_, u8>(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
+                })
+                .and_then(Iterator::collect)
+        })
+        .map_err(StoreError::sql("reading a gateway's marks"))
 }
 
 /// Stores the rows that are new and moves the mark. Rows at or below the mark are skipped; at a hole it stops, and
@@ -57,20 +65,9 @@ pub fn ingest(
     now_micros: i64,
 ) -> Result<Ingested, StoreError> {
     // Asked again inside the transaction: a revocation holds from its commit on, also for open sessions.
-    if !gateways::admitted(connection, gateway)? {
-        return Err(StoreError::Revoked(gateway.to_owned()));
-    }
+    require_open(connection, gateway, epoch)?;
     let doing = StoreError::sql("storing a gateway's rows");
-    let before = connection
-        .prepare_cached("SELECT seq FROM mark WHERE gateway = ?1 AND epoch = ?2 AND lane = ?3")
-        .and_then(|mut statement| {
-            statement
-                .query_row(params![gateway, epoch.cast_signed(), lane], |row| row.get::<_, i64>(0))
-                .optional()
-        })
-        .map_err(doing)?
-        .unwrap_or(0)
-        .cast_unsigned();
+    let before = mark_of(connection, gateway, epoch, lane).map_err(doing)?;
     let mut insert = connection
         .prepare_cached(
             "INSERT INTO journal (gateway, epoch, lane, seq, at_micros, kind, body, received_micros)
@@ -114,19 +111,92 @@ pub fn ingest(
             }
         }
         .map_err(doing)?;
-        projection::apply(connection, gateway, epoch, row)?;
+        projection::apply(connection, gateway, epoch, lane, row, now_micros)?;
         mark = row.seq;
     }
     if mark > before {
-        connection
-            .prepare_cached(
-                "INSERT INTO mark (gateway, epoch, lane, seq) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (gateway, epoch, lane) DO UPDATE SET seq = excluded.seq",
-            )
-            .and_then(|mut statement| {
-                statement.execute(params![gateway, epoch.cast_signed(), lane, mark.cast_signed()])
-            })
-            .map_err(doing)?;
+        move_mark(connection, gateway, epoch, lane, mark).map_err(doing)?;
     }
     Ok(if hole { Ingested::Gap(mark) } else { Ingested::Upto(mark) })
+}
+
+/// Records that rows will never come: a row of the kind [`Skip::KIND`] stands for them under the last one's number, and
+/// the mark moves over them. At or below the mark it does nothing; what of it is below is there already.
+///
+/// # Errors
+/// A gateway that is not admitted, or SQLite's: the transaction is then to be rolled back.
+pub fn skip(
+    connection: &Connection,
+    gateway: &str,
+    epoch: u64,
+    lane: u8,
+    skip: &Skip,
+    now_micros: i64,
+) -> Result<Ingested, StoreError> {
+    require_open(connection, gateway, epoch)?;
+    let doing = StoreError::sql("recording a gap in a gateway's rows");
+    let mark = mark_of(connection, gateway, epoch, lane).map_err(doing)?;
+    if skip.to <= mark {
+        return Ok(Ingested::Upto(mark));
+    }
+    if skip.from > mark.saturating_add(1) {
+        return Ok(Ingested::Gap(mark));
+    }
+    let body = serde_json::json!({
+        "kind": Skip::KIND, "from": mark + 1, "to": skip.to, "reason": skip.reason,
+    });
+    connection
+        .prepare_cached(
+            "INSERT INTO journal (gateway, epoch, lane, seq, at_micros, kind, body, received_micros)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?5)",
+        )
+        .and_then(|mut statement| {
+            let number = skip.to.cast_signed();
+            let text = body.to_string();
+            statement.execute(params![
+                gateway,
+                epoch.cast_signed(),
+                lane,
+                number,
+                now_micros,
+                Skip::KIND,
+                text
+            ])
+        })
+        .map_err(doing)?;
+    move_mark(connection, gateway, epoch, lane, skip.to).map_err(doing)?;
+    Ok(Ingested::Upto(skip.to))
+}
+
+/// The gateway is admitted, and this is the life of its journal that it spoke of last: a transaction of a connection that
+/// has ended must not slip in after the marks of its epoch were told to the next one.
+fn require_open(connection: &Connection, gateway: &str, epoch: u64) -> Result<(), StoreError> {
+    gateways::require_admitted(connection, gateway)?;
+    if gateways::last_epoch(connection, gateway)?.is_some_and(|last| last != epoch) {
+        return Err(StoreError::EpochOver(gateway.to_owned()));
+    }
+    Ok(())
+}
+
+fn mark_of(connection: &Connection, gateway: &str, epoch: u64, lane: u8) -> rusqlite::Result<u64> {
+    let mut statement =
+        connection.prepare_cached("SELECT seq FROM mark WHERE gateway = ?1 AND epoch = ?2 AND lane = ?3")?;
+    let mark = statement
+        .query_row(params![gateway, epoch.cast_signed(), lane], |row| row.get::<_, i64>(0))
+        .optional()?;
+    Ok(mark.unwrap_or(0).cast_unsigned())
+}
+
+fn move_mark(
+    connection: &Connection,
+    gateway: &str,
+    epoch: u64,
+    lane: u8,
+    mark: u64,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO mark (gateway, epoch, lane, seq) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (gateway, epoch, lane) DO UPDATE SET seq = excluded.seq",
+    )?;
+    statement.execute(params![gateway, epoch.cast_signed(), lane, mark.cast_signed()]).map(drop)
 }

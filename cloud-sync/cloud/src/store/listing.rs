@@ -14,8 +14,10 @@ pub struct Gateway {
     pub property: String,
     /// For people.
     pub name: String,
-    /// `claimed`, `enrolled`, or `revoked`.
+    /// `claimed`, `enrolled`, `fenced`, or `revoked`.
     pub status: &'static str,
+    /// Why it is fenced, where it is.
+    pub fenced: Option<String>,
     /// True while it has a session.
     pub connected: bool,
     /// When it was seen last.
@@ -130,12 +132,15 @@ pub fn gateways(connection: &Connection) -> Result<Vec<Gateway>, StoreError> {
         "listing gateways",
         "SELECT id, property, name, enrolled_at IS NOT NULL, revoked_at IS NOT NULL, connected, last_seen, address,
          (SELECT coalesce(sum(seq), 0) FROM mark WHERE mark.gateway = gateway.id),
-         (SELECT count(*) FROM command WHERE command.gateway = gateway.id AND state = 'sent')
+         (SELECT count(*) FROM command WHERE command.gateway = gateway.id AND state = 'sent'),
+         CASE WHEN fenced_at IS NULL THEN NULL ELSE coalesce(fenced_why, '') END
          FROM gateway ORDER BY property, id",
         [],
         |row| {
+            let fenced: Option<String> = row.get(10)?;
             let status = match (row.get(3)?, row.get(4)?) {
                 (_, true) => "revoked",
+                _ if fenced.is_some() => "fenced",
                 (true, false) => "enrolled",
                 (false, false) => "claimed",
             };
@@ -144,6 +149,7 @@ pub fn gateways(connection: &Connection) -> Result<Vec<Gateway>, StoreError> {
                 property: row.get(1)?,
                 name: row.get(2)?,
                 status,
+                fenced,
                 connected: row.get(5)?,
                 last_seen: instant(row, 6)?,
                 address: row.get(7)?,

@@ -4,15 +4,27 @@
 //! A row that this release does not understand (a newer gateway's kind, a damaged body) is stored and passed over:
 //! it must not hold up its lane. Lanes are not ordered among each other, so nothing here relies on it.
 
-use super::{StoreError, commands};
-use engawa_model::{Change, Quality, Role, RoomFlags};
+use super::{StoreError, commands, erasure};
+use engawa_model::{Action, Change, Quality, Role, RoomFlags};
 use engawa_protocol::ports::Row;
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 /// Door signs; any other reported status is a housekeeping status (FIAS field RS carries both).
 const SIGNS: [&str; 3] = ["do-not-disturb", "make-up", "off"];
 
-pub(super) fn apply(connection: &Connection, gateway: &str, epoch: u64, row: &Row) -> Result<(), StoreError> {
+/// True if a reported status is a door sign's.
+pub(crate) fn is_sign(status: &str) -> bool {
+    SIGNS.contains(&status)
+}
+
+pub(super) fn apply(
+    connection: &Connection,
+    gateway: &str,
+    epoch: u64,
+    lane: u8,
+    row: &Row,
+    now_micros: i64,
+) -> Result<(), StoreError> {
     let change = match serde_json::from_slice::<Change>(&row.body) {
         Ok(change) => change,
         Err(error) => {
@@ -21,7 +33,37 @@ pub(super) fn apply(connection: &Connection, gateway: &str, epoch: u64, row: &Ro
             return Ok(());
         }
     };
+    match &change {
+        Change::Erased { erasure } => return erasure::received(connection, gateway, erasure, now_micros),
+        Change::CommandAccepted { action, .. } => clear_late(connection, gateway, epoch, lane, row, action)?,
+        _ => {}
+    }
     Projection { connection, gateway, epoch: epoch.cast_signed(), at: row.at_micros }.change(&change)
+}
+
+/// What was asked for a guest may come after the guest's erasure, on a lane of its own.
+fn clear_late(
+    connection: &Connection,
+    gateway: &str,
+    epoch: u64,
+    lane: u8,
+    row: &Row,
+    action: &Action,
+) -> Result<(), StoreError> {
+    let (Action::Post { stay: Some(stay), .. } | Action::PostSlip { stay: Some(stay), .. }) = action else {
+        return Ok(());
+    };
+    let Ok(body) = std::str::from_utf8(&row.body) else { return Ok(()) };
+    let Some(cleared) = erasure::late(connection, gateway, stay.as_str(), row.at_micros, body)? else {
+        return Ok(());
+    };
+    connection
+        .execute(
+            "UPDATE journal SET body = ?5 WHERE gateway = ?1 AND epoch = ?2 AND lane = ?3 AND seq = ?4",
+            params![gateway, epoch.cast_signed(), lane, row.seq.cast_signed(), cleared],
+        )
+        .map(drop)
+        .map_err(StoreError::sql("clearing a late row of an erased stay"))
 }
 
 struct Projection<'a> {
@@ -103,7 +145,7 @@ impl Projection<'_> {
             Change::Resync { phase, listed: Some(listed), link: None } if phase == "done" => self.listed(*listed),
             Change::RoomFlagged { room, flags } => self.flagged(room.as_str(), flags),
             Change::RoomStatus { room, status } => {
-                let column = if SIGNS.contains(&status.as_str()) { "sign" } else { "housekeeping" };
+                let column = if is_sign(status) { "sign" } else { "housekeeping" };
                 self.set_room(room.as_str(), column, status.as_str())
             }
             Change::Reported { room: Some(room), role: Some(role), value, quality: Quality::Good, .. } => {
@@ -138,17 +180,6 @@ impl Projection<'_> {
                     commands::word(state),
                     answer,
                     self.at
-                ],
-            ),
-            // The particulars go with the guest's own data; that there was a stay is no longer anybody's.
-            Change::Erased { erasure } => self.run(
-                "UPDATE stay SET language = NULL, arrival = NULL, departure = NULL
-                 WHERE gateway = ?1 AND stay = ?2 AND (left_at IS NOT NULL OR ?3)",
-                // A number whose older stay's time is over may be a guest's who is in the house now.
-                params![
-                    self.gateway,
-                    erasure.stay.as_str(),
-                    erasure.reason == engawa_model::ErasureReason::Asked
                 ],
             ),
             Change::CommandEnded { key, outcome } => {

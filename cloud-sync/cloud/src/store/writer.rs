@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 const QUEUE: usize = 256;
 /// Pieces of work in one transaction.
 const GROUP: usize = 128;
-/// How long a group may grow: keeps the file free for the command line, and answers prompt.
-const GROUP_TIME: Duration = Duration::from_millis(20);
+/// How long a group may grow: keeps the file free for the command line, and answers prompt: an alarm waits for two at most.
+const GROUP_TIME: Duration = Duration::from_millis(8);
 
 /// After this long without a rest the file is left free.
 const TURN: Duration = Duration::from_millis(100);

@@ -48,6 +48,8 @@ impl Cloud {
 
     pub fn ingest_of(&mut self, gateway: &str, epoch: u64, lane: u8, rows: &[Row]) -> Ingested {
         store::write(&mut self.connection, |connection| {
+            // As its hello would have said before.
+            gateways::epoch_seen(connection, gateway, epoch, 1)?;
             ingest::ingest(connection, gateway, epoch, lane, rows, 1_000_000)
         })
         .unwrap()

@@ -1,0 +1,37 @@
+//! The cloud's memory on PostgreSQL: the same promises as [`crate::store`] keeps on SQLite, for any number of `serve` on
+//! one database.
+//!
+//! The property leads every key, so that a property's rows can be moved or spread by it. Rows, marks and projections
+//! move in ONE transaction; a gateway's row is locked in it, so that two replicas never count one lane twice.
+//!
+//! Never: a mark that runs ahead of its rows; an answer before its commit; a replica that has to be the one that a
+//! gateway spoke to last.
+
+pub mod commands;
+mod connect;
+pub mod end;
+pub mod fanout;
+pub mod gateways;
+mod group;
+pub mod history;
+mod ingest;
+pub mod listing;
+pub mod migrations;
+pub mod partitions;
+mod projection;
+mod replica;
+pub mod tenant;
+mod wake;
+
+pub use connect::{Address, Store};
+pub use end::End;
+pub use group::Intake;
+pub use replica::Replica;
+pub use wake::Wake;
+
+use std::borrow::Cow;
+
+/// `text` as PostgreSQL can hold it: it has no character of the number 0.
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
+}

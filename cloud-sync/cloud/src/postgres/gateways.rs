@@ -1,0 +1,296 @@
+//! Who may talk: claims, enrolment, revocation, and who is connected where.
+
+use super::clean;
+use crate::store::StoreError;
+use crate::store::gateways::hash;
+use deadpool_postgres::{GenericClient, Object};
+use engawa_protocol::ports::Refusal;
+
+/// What is known of a gateway.
+pub(crate) struct Status {
+    pub(crate) property: String,
+    pub(crate) enrolled: bool,
+    pub(crate) revoked: bool,
+    pub(crate) epoch: Option<u64>,
+}
+
+impl Status {
+    pub(crate) fn admitted(&self) -> bool {
+        self.enrolled && !self.revoked
+    }
+}
+
+const STATUS: &str =
+    "SELECT property, enrolled_at IS NOT NULL, revoked_at IS NOT NULL, epoch FROM gateway WHERE id = $1";
+
+pub(crate) async fn status(
+    client: &impl GenericClient,
+    gateway: &str,
+    lock: bool,
+) -> Result<Option<Status>, StoreError> {
+    let doing = StoreError::postgres("looking a gateway up");
+    let sql = if lock { format!("{STATUS} FOR NO KEY UPDATE") } else { STATUS.to_owned() };
+    let statement = client.prepare_cached(&sql).await.map_err(doing)?;
+    let row = client.query_opt(&statement, &[&clean(gateway)]).await.map_err(doing)?;
+    Ok(row.map(|row| Status {
+        property: row.get(0),
+        enrolled: row.get(1),
+        revoked: row.get(2),
+        epoch: row.get::<_, Option<i64>>(3).map(i64::cast_unsigned),
+    }))
+}
+
+/// As [`crate::store::gateways::claim`]. True where the gateway is enrolled already.
+///
+/// # Errors
+/// A revoked gateway, one of another property, or PostgreSQL's.
+pub async fn claim(
+    client: &mut Object,
+    property: &str,
+    gateway: &str,
+    name: Option<&str>,
+    secret: &str,
+    now_micros: i64,
+    expires_micros: i64,
+) -> Result<bool, StoreError> {
+    let doing = StoreError::postgres("noting a claim");
+    let transaction = client.transaction().await.map_err(doing)?;
+    let enrolled = match status(&transaction, gateway, true).await? {
+        Some(Status { revoked: true, .. }) => return Err(StoreError::Revoked(gateway.to_owned())),
+        Some(Status { property: other, .. }) if other != property => {
+            return Err(StoreError::OtherProperty { gateway: gateway.to_owned(), property: other });
+        }
+        Some(status) => {
+            if let Some(name) = name {
+                transaction
+                    .execute("UPDATE gateway SET name = $2 WHERE id = $1", &[&gateway, &name])
+                    .await
+                    .map_err(doing)?;
+            }
+            status.admitted()
+        }
+        None => {
+            transaction
+                .execute(
+                    "INSERT INTO gateway (property, id, name) VALUES ($1, $2, $3)",
+                    &[&property, &gateway, &name.unwrap_or(gateway)],
+                )
+                .await
+                .map_err(doing)?;
+            false
+        }
+    };
+    // Claims that can't be used any more serve nobody after a week.
+    let old = now_micros.saturating_sub(7 * 86_400 * 1_000_000);
+    transaction.execute("DELETE FROM claim WHERE expires < $1", &[&old]).await.map_err(doing)?;
+    transaction
+        .execute(
+            "INSERT INTO claim (secret_hash, property, gateway, expires) VALUES ($1, $2, $3, $4)",
+            &[&hash(secret), &property, &gateway, &expires_micros],
+        )
+        .await
+        .map_err(doing)?;
+    transaction.commit().await.map_err(doing)?;
+    Ok(enrolled)
+}
+
+/// As [`crate::store::gateways::claimed`].
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn claimed(
+    client: &impl GenericClient,
+    secret: &str,
+    csr_pem: &str,
+    now_micros: i64,
+) -> Result<Option<String>, StoreError> {
+    let found = client
+        .query_opt(
+            "SELECT claim.gateway, expires, request_hash FROM claim JOIN gateway ON gateway.id = claim.gateway
+             WHERE secret_hash = $1 AND revoked_at IS NULL FOR UPDATE OF claim",
+            &[&hash(secret)],
+        )
+        .await
+        .map_err(StoreError::postgres("looking a claim up"))?;
+    let request = hash(csr_pem);
+    Ok(found.and_then(|row| {
+        let used_by = row.get::<_, Option<Vec<u8>>>(2);
+        let good = row.get::<_, i64>(1) > now_micros && used_by.is_none_or(|used_by| used_by == request);
+        good.then(|| row.get(0))
+    }))
+}
+
+/// As [`crate::store::gateways::enrol`].
+///
+/// # Errors
+/// PostgreSQL's. A refusal is not an error: it is the inner result, and the claim is then not used up.
+pub async fn enrol(
+    client: &mut Object,
+    secret: &str,
+    csr_pem: &str,
+    now_micros: i64,
+    sign: impl FnOnce(&str) -> Result<String, Refusal>,
+) -> Result<Result<(String, String), Refusal>, StoreError> {
+    let doing = StoreError::postgres("redeeming a claim");
+    let transaction = client.transaction().await.map_err(doing)?;
+    let Some(gateway) = claimed(&transaction, secret, csr_pem, now_micros).await? else {
+        return Ok(Err(Refusal::BadClaim));
+    };
+    let certificate = match sign(&gateway) {
+        Ok(certificate) => certificate,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    transaction
+        .execute(
+            "UPDATE claim SET used_at = $2, request_hash = $3 WHERE secret_hash = $1",
+            &[&hash(secret), &now_micros, &hash(csr_pem)],
+        )
+        .await
+        .map_err(doing)?;
+    transaction
+        .execute("UPDATE gateway SET enrolled_at = $2 WHERE id = $1", &[&gateway, &now_micros])
+        .await
+        .map_err(doing)?;
+    transaction.commit().await.map_err(doing)?;
+    Ok(Ok((gateway, certificate)))
+}
+
+/// As [`crate::store::gateways::revoke`].
+///
+/// # Errors
+/// No such gateway, or PostgreSQL's.
+pub async fn revoke(client: &mut Object, gateway: &str, now_micros: i64) -> Result<(), StoreError> {
+    let doing = StoreError::postgres("revoking a gateway");
+    let transaction = client.transaction().await.map_err(doing)?;
+    let found = transaction
+        .execute(
+            "UPDATE gateway SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1",
+            &[&gateway, &now_micros],
+        )
+        .await
+        .map_err(doing)?;
+    if found == 0 {
+        return Err(StoreError::NoGateway(gateway.to_owned()));
+    }
+    transaction
+        .execute("DELETE FROM claim WHERE gateway = $1 AND used_at IS NULL", &[&gateway])
+        .await
+        .map_err(doing)?;
+    transaction.commit().await.map_err(doing)
+}
+
+/// As [`crate::store::gateways::epoch_seen`].
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn epoch_seen(
+    client: &mut Object,
+    gateway: &str,
+    epoch: u64,
+    now_micros: i64,
+) -> Result<(), StoreError> {
+    let doing = StoreError::postgres("noting a gateway's epoch");
+    let transaction = client.transaction().await.map_err(doing)?;
+    let before = match status(&transaction, gateway, true).await? {
+        Some(status) if status.epoch != Some(epoch) => status.epoch,
+        _ => return Ok(()),
+    };
+    transaction
+        .execute("UPDATE gateway SET epoch = $2 WHERE id = $1", &[&gateway, &epoch.cast_signed()])
+        .await
+        .map_err(doing)?;
+    let mut doubtful = 0;
+    if before.is_some() {
+        doubtful = super::commands::inbox_lost(&transaction, gateway, now_micros).await?;
+    }
+    transaction.commit().await.map_err(doing)?;
+    if before.is_some() {
+        tracing::warn!(gateway, doubtful, "the gateway's journal begins anew: a new or restored disk");
+    }
+    Ok(())
+}
+
+/// As [`crate::store::gateways::seen`], on the replica `replica`.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn seen(
+    client: &Object,
+    gateway: &str,
+    replica: &str,
+    connected: bool,
+    address: &str,
+    now_micros: i64,
+) -> Result<(), StoreError> {
+    let doing = StoreError::postgres("noting that a gateway was seen");
+    let sql = if connected {
+        "INSERT INTO presence (property, gateway, replica, address, connected, last_seen)
+         SELECT property, id, $2, $3, true, $4 FROM gateway WHERE id = $1
+         ON CONFLICT (property, gateway) DO UPDATE SET replica = excluded.replica, address = excluded.address,
+         connected = true, last_seen = excluded.last_seen"
+    } else {
+        "UPDATE presence SET last_seen = $4, connected = false
+         WHERE (property, gateway) IN (SELECT property, id FROM gateway WHERE id = $1)
+         AND replica = $2 AND address = $3"
+    };
+    let statement = client.prepare_cached(sql).await.map_err(doing)?;
+    client.execute(&statement, &[&gateway, &replica, &address, &now_micros]).await.map(drop).map_err(doing)
+}
+
+/// The marks of a gateway that may go on, or why it may not; and whether it spoke of this epoch last. As
+/// [`crate::store::ingest::hello`].
+///
+/// # Errors
+/// PostgreSQL's. A refusal is not an error: it is the inner result.
+pub async fn hello(
+    client: &Object,
+    gateway: &str,
+    epoch: u64,
+    heads: &[(u8, u64)],
+) -> Result<Result<(Vec<(u8, u64)>, bool), Refusal>, StoreError> {
+    let Some(status) = status(client, gateway, false).await?.filter(Status::admitted) else {
+        return Ok(Err(Refusal::Unknown(gateway.to_owned())));
+    };
+    let mut marks = marks(client, &status.property, gateway, epoch).await?;
+    for &(lane, cloud) in &marks {
+        if let Some(&(_, edge)) = heads.iter().find(|(of, head)| *of == lane && *head < cloud) {
+            return Ok(Err(Refusal::EdgeBehind { lane, cloud, edge }));
+        }
+    }
+    for (lane, _) in heads {
+        if !marks.iter().any(|(known, _)| known == lane) {
+            marks.push((*lane, 0));
+        }
+    }
+    Ok(Ok((marks, status.epoch == Some(epoch))))
+}
+
+/// The marks of one epoch of a gateway, present or past; none of a gateway that is not known.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn marks_of(client: &Object, gateway: &str, epoch: u64) -> Result<Vec<(u8, u64)>, StoreError> {
+    match status(client, gateway, false).await? {
+        Some(status) => marks(client, &status.property, gateway, epoch).await,
+        None => Ok(vec![]),
+    }
+}
+
+async fn marks(
+    client: &Object,
+    property: &str,
+    gateway: &str,
+    epoch: u64,
+) -> Result<Vec<(u8, u64)>, StoreError> {
+    let doing = StoreError::postgres("reading a gateway's marks");
+    let statement = client
+        .prepare_cached(
+            "SELECT lane, seq FROM mark WHERE property = $1 AND gateway = $2 AND epoch = $3 ORDER BY lane",
+        )
+        .await
+        .map_err(doing)?;
+    let rows = client.query(&statement, &[&property, &gateway, &epoch.cast_signed()]).await.map_err(doing)?;
+    // Only lanes of a byte are ever written.
+    let lane = |lane: i16| u8::try_from(lane).unwrap_or(u8::MAX);
+    Ok(rows.iter().map(|row| (lane(row.get(0)), row.get::<_, i64>(1).cast_unsigned())).collect())
+}

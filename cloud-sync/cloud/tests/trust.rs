@@ -1,0 +1,413 @@
+//! Certificates, copies of boxes, the change of the authority, regions and limits: the real program, real sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+mod common;
+mod stand;
+
+use engawa_link::{Identity, Renewal, Step};
+use engawa_protocol::ports::Row;
+use serde_json::json;
+use stand::{Cloud, House, LONGEST, Link, check_in, copy, tuning};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+fn serial(folder: &Path) -> String {
+    Identity::load(folder).unwrap().peer().unwrap().serial
+}
+
+/// The box in `folder` gets a session.
+async fn works(cloud: &Cloud, folder: &Path) {
+    let mut link = Link::start(&cloud.address, folder, &House::new(99));
+    link.up().await;
+    link.stop().await;
+}
+
+fn renewal(cloud: &Cloud, folder: &Path) -> Renewal {
+    // Whoever looks after the certificate in the background must not take the steps that are tried here.
+    Renewal { cloud: cloud.address.as_str().into(), folder: folder.to_owned(), tuning: tuning() }
+}
+
+const STEPS: [Step; 5] = [Step::KeyMade, Step::Signed, Step::Switched, Step::OldGone, Step::Fresh];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewal_that_is_cut_short_anywhere_leaves_a_working_identity_and_goes_on() {
+    let cloud = Cloud::new(&[]);
+    let box_ = tempfile::tempdir().unwrap();
+    cloud.enrol("g1", box_.path()).await;
+    let renewal = renewal(&cloud, box_.path());
+    assert_eq!(renewal.advance().await.unwrap(), Step::Fresh, "not due");
+    let days = "SELECT (max(expires) - max(issued_at) + 43200000000) / 86400000000 FROM certificate";
+    assert_eq!(cloud.value::<i64>(days), 30);
+    for cut in 0..STEPS.len() {
+        cloud.age_certificates();
+        let (before, key) = (serial(box_.path()), std::fs::read(box_.path().join("gateway.key")).unwrap());
+        for wanted in &STEPS[..cut] {
+            assert_eq!(renewal.advance().await.unwrap(), *wanted, "cut at {cut}");
+        }
+        // Here it is killed; all that is left is the folder. A copy of it is used, without its folder: it would go on renewing.
+        let left = copy(box_.path());
+        let identity = Identity::load(left.path()).unwrap();
+        assert_eq!(identity.peer().unwrap().serial == before, cut < 3, "cut at {cut}");
+        let mut bare = identity.clone();
+        bare.folder = None;
+        let mut link = Link::of(&cloud.address, bare, &House::new(99));
+        link.up().await;
+        link.stop().await;
+        for wanted in &STEPS[cut..] {
+            assert_eq!(renewal.advance().await.unwrap(), *wanted, "after a cut at {cut}");
+        }
+        assert_ne!(serial(box_.path()), before);
+        assert_ne!(std::fs::read(box_.path().join("gateway.key")).unwrap(), key, "the old key is gone");
+        for file in ["next.key", "next.csr", "next.pem", "gateway.csr"] {
+            assert!(!box_.path().join(file).exists(), "{file}");
+        }
+    }
+    // Answers that are lost are asked for again: here the answer to the request itself.
+    cloud.age_certificates();
+    assert_eq!(renewal.advance().await.unwrap(), Step::KeyMade);
+    assert_eq!(renewal.advance().await.unwrap(), Step::Signed);
+    std::fs::remove_file(box_.path().join("next.pem")).unwrap();
+    for wanted in &STEPS[1..] {
+        assert_eq!(renewal.advance().await.unwrap(), *wanted);
+    }
+    // Parts that don't belong together are given up.
+    cloud.age_certificates();
+    assert_eq!(renewal.advance().await.unwrap(), Step::KeyMade);
+    std::fs::remove_file(box_.path().join("next.csr")).unwrap();
+    assert_eq!(renewal.advance().await.unwrap(), Step::GivenUp);
+    assert_eq!(cloud.value::<i64>("SELECT count(*) FROM certificate WHERE authority IS NOT NULL"), 8);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_link_renews_by_itself_and_never_without_end() {
+    let cloud = Cloud::new(&[]);
+    let box_ = tempfile::tempdir().unwrap();
+    let before = cloud.enrol("g1", box_.path()).await.peer().unwrap().serial;
+    let house = House::new(7);
+    let mut link = Link::start(&cloud.address, box_.path(), &house);
+    link.up().await;
+    cloud.age_certificates();
+    cloud.until("a new certificate", |_| serial(box_.path()) != before).await;
+    // The session has begun anew with it, and the old one is needed no more.
+    let used =
+        format!("SELECT seen_at IS NOT NULL FROM certificate WHERE serial = '{}'", serial(box_.path()));
+    cloud.until("its use", |cloud| cloud.value::<bool>(&used)).await;
+    cloud.does("revoke", &["g1", "--serial", &before]);
+    house.tell(&check_in("S1"));
+    cloud.until("the row", |cloud| cloud.value::<i64>("SELECT count(*) FROM journal") == 1).await;
+    // However often it asks (it does so every second here): signed is what is due.
+    let mut renewals = renewal(&cloud, box_.path());
+    renewals.tuning.certificates = Duration::from_millis(1);
+    for _ in 0..10 {
+        assert_eq!(renewals.advance().await.unwrap(), Step::Fresh);
+    }
+    assert_eq!(cloud.value::<i64>("SELECT count(*) FROM certificate"), 2);
+    // One certificate is revoked: a live session with it ends within seconds, in words.
+    cloud.does("revoke", &["g1", "--serial", &serial(box_.path())]);
+    let begun = Instant::now();
+    link.down("was revoked").await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let failed = cloud.run("revoke", &["g1", "--serial", "77"]);
+    assert!(failed.status == 1 && failed.err.contains("no certificate `77`"), "{failed:?}");
+    link.stop().await;
+    let listed = cloud.does("certificates", &["g1", "--json"]).json();
+    assert_eq!(listed.len(), 2);
+    assert!(listed.iter().all(|one| one["revoked"] == json!("somebody revoked it")), "{listed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_box_from_storage_may_renew_and_nothing_else() {
+    let cloud = Cloud::new(&["--renewal-grace-days", "0"]);
+    let box_ = tempfile::tempdir().unwrap();
+    // A second and a half: it is over before anything else happens.
+    cloud.change("UPDATE setting SET value = '0.00002' WHERE key = 'certificate-days'");
+    let before = cloud.enrol("g1", box_.path()).await.peer().unwrap();
+    cloud
+        .until("its end", |_| {
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+                > before.not_after_s.cast_unsigned() + 1
+        })
+        .await;
+    let house = House::new(7);
+    house.tell(&check_in("S1"));
+    let mut link = Link::start(&cloud.address, box_.path(), &house);
+    link.down("has expired").await;
+    let refused = renewal(&cloud, box_.path()).advance().await.unwrap_err();
+    assert!(refused.to_string().contains("more than 0 days ago"), "{refused}");
+    assert_eq!(cloud.value::<i64>("SELECT count(*) FROM journal"), 0);
+    cloud.does("settings", &["renewal-grace-days", "365"]);
+    cloud.does("settings", &["certificate-days", "30"]);
+    // By itself, although nobody restarts anything.
+    link.up().await;
+    assert_ne!(serial(box_.path()), before.serial);
+    cloud.until("the row", |cloud| cloud.value::<i64>("SELECT count(*) FROM journal") == 1).await;
+    link.stop().await;
+    // A revoked gateway may not even renew.
+    cloud.age_certificates();
+    cloud.does("revoke", &["g1"]);
+    let refused = renewal(&cloud, box_.path()).advance().await.unwrap_err();
+    assert!(refused.to_string().contains("not enrolled here or was revoked"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_ends_with_its_certificate() {
+    let cloud = Cloud::new(&[]);
+    let box_ = tempfile::tempdir().unwrap();
+    cloud.change("UPDATE setting SET value = '0.00006' WHERE key = 'certificate-days'");
+    let mut identity = cloud.enrol("g1", box_.path()).await;
+    // It can't renew: it has no folder.
+    identity.folder = None;
+    let mut link = Link::of(&cloud.address, identity, &House::new(7));
+    link.up().await;
+    link.down("has expired").await;
+    link.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cloned_box_is_noticed_and_the_same_box_is_not() {
+    let mut cloud = Cloud::new(&[]);
+    let box_ = tempfile::tempdir().unwrap();
+    cloud.does("settings", &["connections-per-minute", "6000"]);
+    cloud.enrol("g1", box_.path()).await;
+    let house = House::new(7);
+    house.tell(&check_in("S1"));
+    // The same box over its own dead sessions, and over a cloud that dies: never taken for two.
+    let mut link = Link::start(&cloud.address, box_.path(), &house);
+    for n in 0..5 {
+        link.up().await;
+        if n == 2 {
+            cloud.kill();
+            cloud.serve();
+        }
+        link.kill().await;
+        link = Link::start(&cloud.address, box_.path(), &house);
+    }
+    link.up().await;
+    let clone = copy(box_.path());
+    link.kill().await;
+    let mut link = Link::start(&cloud.address, box_.path(), &house);
+    link.up().await;
+
+    // Somebody switches the copy on: both are held off, and both say why.
+    let mut other = Link::start(&cloud.address, clone.path(), &house);
+    let words = other.down("fenced").await;
+    assert!(words.contains("another box has used its identity") && words.contains("unfence g1"), "{words}");
+    link.down("fenced").await;
+    let before: i64 = cloud.value("SELECT count(*) FROM journal");
+    house.tell(&check_in("S2"));
+    let listed = cloud.does("gateways", &["--json"]).json();
+    assert_eq!(listed[0]["status"], json!("fenced"));
+    assert!(listed[0]["fenced"].as_str().unwrap().contains("a disk was copied"), "{listed:?}");
+    assert!(cloud.does("gateways", &[]).out.contains("fenced: another box"), "for people, too");
+    assert_eq!(cloud.value::<i64>("SELECT count(*) FROM journal"), before);
+
+    // The copy is switched off, and somebody lifts the fence: nothing was lost.
+    other.stop().await;
+    let lifted = cloud.does("gateways", &["unfence", "g1"]);
+    assert!(lifted.out.contains("may talk again"), "{lifted:?}");
+    link.up().await;
+    cloud.until("the row", |cloud| cloud.value::<i64>("SELECT count(*) FROM journal") == 2).await;
+    let twice = cloud.run("gateways", &["unfence", "g1"]);
+    assert!(twice.status == 1 && twice.err.contains("not fenced"), "{twice:?}");
+    // Switched on again it is noticed again.
+    let mut other = Link::start(&cloud.address, clone.path(), &house);
+    other.down("fenced").await;
+    other.stop().await;
+    link.stop().await;
+
+    // The way out where nobody knows who has the copy: the right box is enrolled anew.
+    let anew = tempfile::tempdir().unwrap();
+    cloud.enrol("g1", anew.path()).await;
+    cloud.does("gateways", &["unfence", "g1"]);
+    works(&cloud, anew.path()).await;
+    let mut other = Link::start(&cloud.address, clone.path(), &house);
+    other.down("another machine was enrolled in its place").await;
+    other.stop().await;
+    works(&cloud, anew.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cloud_that_was_restored_takes_nobody_for_a_copy() {
+    let mut cloud = Cloud::new(&[]);
+    let box_ = tempfile::tempdir().unwrap();
+    cloud.enrol("g1", box_.path()).await;
+    works(&cloud, box_.path()).await;
+    let turn = "SELECT turn_number || ',' || turn_secret FROM gateway";
+    let then: String = cloud.value(turn);
+    for _ in 0..3 {
+        works(&cloud, box_.path()).await;
+    }
+    cloud.kill();
+    let (number, secret) = then.split_once(',').unwrap();
+    cloud.change(&format!("UPDATE gateway SET turn_number = {number}, turn_secret = {secret}"));
+    cloud.serve();
+    works(&cloud, box_.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_authority_is_changed_while_gateways_go_on() {
+    let cloud = Cloud::new(&[]);
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    cloud.enrol("g1", one.path()).await;
+    cloud.enrol("g2", two.path()).await;
+    works(&cloud, two.path()).await;
+    let house = House::new(7);
+    let mut link = Link::start(&cloud.address, one.path(), &house);
+    link.up().await;
+    assert!(cloud.run("ca", &["rotate", "finish"]).err.contains("no change of the authority"));
+    cloud.does("ca", &["rotate", "begin"]);
+    assert!(cloud.run("ca", &["rotate", "begin"]).err.contains("is there already"));
+    let hanging = |cloud: &Cloud| {
+        let status = cloud.does("ca", &["rotate", "status", "--json"]).json();
+        let names = status[0]["hanging"].as_array().unwrap().iter();
+        names.map(|one| one["gateway"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    // The one that is connected gets its next certificate, the other one is told of.
+    cloud.until("the first gateway", |cloud| hanging(cloud) == ["g2"]).await;
+    // It was proven a moment before it takes the old one's place.
+    cloud
+        .until("the first gateway to trust both", |_| {
+            Identity::load(one.path()).unwrap().ca_pem.matches("BEGIN CERT").count() == 2
+        })
+        .await;
+    let refused = cloud.run("ca", &["rotate", "finish"]);
+    assert!(refused.status == 1 && refused.out.contains("g2"), "{refused:?}");
+    assert!(refused.err.contains("1 gateways still hang"), "{refused:?}");
+    // New gateways can come in the middle of it.
+    let three = tempfile::tempdir().unwrap();
+    cloud.enrol("g3", three.path()).await;
+    works(&cloud, three.path()).await;
+    let mut late = Link::start(&cloud.address, two.path(), &House::new(9));
+    cloud.until("the second gateway", |cloud| hanging(cloud).is_empty()).await;
+    late.up().await;
+    late.stop().await;
+    let open = cloud.does("claim", &["--property", "grand", "--gateway", "g4"]);
+    let finished = cloud.does("ca", &["rotate", "finish"]);
+    assert!(finished.err.contains("1 claim codes"), "{finished:?}");
+    // Everybody goes on, also those that come later; the old authority is forgotten.
+    cloud
+        .until("the old one to be forgotten", |_| {
+            Identity::load(one.path()).unwrap().ca_pem.matches("BEGIN CERT").count() == 1
+        })
+        .await;
+    house.tell(&check_in("S1"));
+    cloud.until("the row", |cloud| cloud.value::<i64>("SELECT count(*) FROM journal") == 1).await;
+    works(&cloud, two.path()).await;
+    works(&cloud, three.path()).await;
+    let code = open.out.trim_end().parse().unwrap();
+    let four = tempfile::tempdir().unwrap();
+    assert!(
+        engawa_link::enroll(&cloud.address, &code, four.path()).await.is_err(),
+        "its pin is the old one's"
+    );
+    cloud.enrol("g4", four.path()).await;
+    works(&cloud, four.path()).await;
+    link.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_talks_to_its_own_region_only_and_is_told_where_that_is() {
+    let here = Cloud::new(&["--region", "eu-1"]);
+    let there = Cloud::new(&["--region", "us-1", "--authority", here.dir()]);
+    let box_ = tempfile::tempdir().unwrap();
+    let identity = here.enrol("g1", box_.path()).await;
+    assert_eq!(identity.peer().unwrap().region.as_deref(), Some("eu-1"));
+    works(&here, box_.path()).await;
+
+    let house = House::new(7);
+    house.tell(&check_in("S1"));
+    let mut link = Link::start(&there.address, box_.path(), &house);
+    let words = link.down("belongs to eu-1").await;
+    assert!(words.contains("region us-1") && !words.contains("at "), "{words}");
+    here.does("regions", &["set", "eu-1", &here.address]);
+    let signed = here.does("regions", &["export"]).out;
+    let file = box_.path().join("regions.json");
+    std::fs::write(&file, signed.replace("eu-1", "eu-2")).unwrap();
+    let forged = there.run("regions", &["import", file.to_str().unwrap()]);
+    assert!(forged.status == 1 && forged.err.contains("not signed"), "{forged:?}");
+    std::fs::write(&file, signed).unwrap();
+    there.does("regions", &["import", file.to_str().unwrap()]);
+    let words = link.down(&format!("its own cloud is at {}", here.address)).await;
+    assert!(words.contains("belongs to eu-1"), "{words}");
+    link.stop().await;
+    assert_eq!(there.value::<i64>("SELECT count(*) FROM journal"), 0);
+    for wrong in ["EU", "gateway", "1"] {
+        let dir = tempfile::tempdir().unwrap();
+        let made = common::run(&["init", "--dir", dir.path().join("c").to_str().unwrap(), "--region", wrong]);
+        assert!(made.status == 1 && made.err.contains("can't name a region"), "{made:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hostile_gateway_writes_under_its_own_name_alone() {
+    let cloud = Cloud::new(&[]);
+    let (good, bad) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    cloud.enrol("good", good.path()).await;
+    cloud.enrol("bad", bad.path()).await;
+    let house = House::new(7);
+    house.tell(&check_in("S1"));
+    let mut link = Link::start(&cloud.address, good.path(), &house);
+    link.up().await;
+    cloud.until("the row", |cloud| cloud.value::<i64>("SELECT count(*) FROM journal") == 1).await;
+    cloud.does("send", &["good", "--key", "k", "resync"]);
+
+    // The other's epoch, the other's stay and command, and a body that names the other.
+    let hostile = House::new(7);
+    for (seq, body) in [
+        r#"{"kind":"checked_out","gateway":"good","property":"other","stay":"S1","room":"101","reason":"check_out"}"#,
+        r#"{"kind":"command_ended","gateway":"good","key":"k","outcome":{"outcome":"done"}}"#,
+        "not even JSON",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let row = Row { seq: seq as u64 + 1, at_micros: i64::MAX, kind: "good".into(), body: body.as_bytes().to_vec() };
+        hostile.put(3, row);
+    }
+    // It claims to have commands that it was never given.
+    hostile.inbox.lock().unwrap().push(Row { seq: u64::MAX, at_micros: 0, kind: "x".into(), body: vec![] });
+    let mut other = Link::start(&cloud.address, bad.path(), &hostile);
+    other.up().await;
+    let of = |gateway: &str| format!("SELECT count(*) FROM journal WHERE gateway = '{gateway}'");
+    cloud.until("the hostile rows", |cloud| cloud.value::<i64>(&of("bad")) == 3).await;
+    assert_eq!(cloud.value::<i64>(&of("good")), 1);
+    assert_eq!(cloud.value::<i64>("SELECT count(*) FROM stay WHERE gateway = 'good' AND left_at IS NULL"), 1);
+    assert_eq!(cloud.value::<i64>("SELECT count(*) FROM mark WHERE gateway = 'good' AND seq = 1"), 1);
+    assert_ne!(cloud.value::<String>("SELECT state FROM command WHERE gateway = 'good'"), "ended");
+    other.stop().await;
+    link.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_too_much_is_slowed_and_loses_nothing() {
+    let cloud = Cloud::new(&[]);
+    let box_ = tempfile::tempdir().unwrap();
+    cloud.enrol("g1", box_.path()).await;
+    let wrong = cloud.run("settings", &["rows-per-second", "1"]);
+    assert!(wrong.status == 1 && wrong.err.contains("not between 10 and"), "{wrong:?}");
+    assert!(cloud.run("settings", &["nonsense"]).err.contains("certificate-days"));
+    cloud.does("settings", &["rows-per-second", "200"]);
+    cloud.does("settings", &["burst-seconds", "1"]);
+    let house = House::new(7);
+    (0..1_000).for_each(|n| house.tell(&check_in(&format!("S{n}"))));
+    let begun = Instant::now();
+    let mut link = Link::start(&cloud.address, box_.path(), &house);
+    link.up().await;
+    let rows = "SELECT count(*) FROM journal WHERE lane = 3";
+    cloud.until("some rows", |cloud| cloud.value::<i64>(rows) > 0).await;
+    cloud.until("all rows", |cloud| cloud.value::<i64>(rows) == 1_000).await;
+    assert!(begun.elapsed() > Duration::from_millis(3_500), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < LONGEST, "{:?}", begun.elapsed());
+    link.stop().await;
+    // So many connections, and then words.
+    cloud.does("settings", &["connections-per-minute", "2"]);
+    for _ in 0..2 {
+        let link = Link::start(&cloud.address, box_.path(), &house);
+        let mut state = link.state.clone();
+        let _ = tokio::time::timeout(Duration::from_secs(5), state.changed()).await;
+        link.stop().await;
+    }
+    let mut link = Link::start(&cloud.address, box_.path(), &house);
+    link.down("connects more than 2 times a minute").await;
+    link.stop().await;
+}
