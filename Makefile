@@ -9,9 +9,12 @@ CARGO ?= cargo
 BUILD := build-essential pkg-config libssl-dev
 DEMO := $(BUILD) sqlite3
 BENCH := $(BUILD) mosquitto python3-venv
-TEST := $(DEMO) mosquitto mosquitto-clients libmodbus-dev mbpoll openssl python3-venv socat systemd
+TEST := $(DEMO) faketime mosquitto mosquitto-clients libmodbus-dev mbpoll openssl python3-venv socat systemd postgresql nats-server
+# The line's bench with its peers; failover for `make soak`.
+SYNC := $(DEMO) postgresql mosquitto mosquitto-clients nats-server iproute2
+SOAK := patroni etcd-server python3-etcd python3-psycopg2
 
-.PHONY: help demo test lint bench bench-guests bench-journal soak setup-demo setup-test setup-packages setup-bench purity install uninstall
+.PHONY: help demo test lint bench bench-guests bench-journal bench-sync soak setup-demo setup-test setup-packages setup-bench setup-sync setup-soak purity install uninstall
 
 help: ## What can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,17 +72,34 @@ bench-journal: ## The gateway's outbox: rows a second, bytes a row, and a month 
 bench-guests: ## How fast a guest is found among 100,000 past and present ones (GUESTS=, LOOKUPS=)
 	@$(CARGO) bench -q --locked -p engawa-store --bench vault
 
-soak: setup-test ## Fuzzing (FUZZ_SECONDS, 600 a target), random PMS days (DAYS, 100000), power cuts (CUTS, 1000), mutants (MUTANTS=0: none), then days with kills (SEEDS, 20)
+setup-sync:
+	$(call packages,$(SYNC))
+
+setup-soak:
+	$(call packages,$(SOAK))
+
+bench-sync: setup-sync ## The line to the cloud: alarms over a full one, the worst one, back after a week, gateways at once, 1,000,000 rows to PostgreSQL beside Mosquitto and NATS (GATEWAYS=, ROWS=, PEERS=0, QUICK=1, JSON=1, WHAT=alarms, WHAT=backlog)
+	@if [ "$(WHAT)" != backlog ]; then \
+	  $(CARGO) build --release --locked -q --bins -p engawa -p engawa-cloud -p engawa-hotel -p engawa-line && \
+	  ulimit -n $$(ulimit -Hn) && target/release/engawa-line-bench $(WHAT) $(if $(filter 1,$(QUICK)),--quick) $(if $(filter 1,$(JSON)),--json); fi
+	@if [ "$(or $(WHAT),backlog)" = backlog ]; then \
+	  ROWS=$${ROWS:-$(if $(filter 1,$(QUICK)),100000,1000000)} $(CARGO) bench -q --locked -p engawa-cloud --bench backlog; fi
+
+soak: setup-test setup-soak ## Fuzzing (FUZZ_SECONDS, 600 a target), random PMS days (DAYS, 100000), histories of the sync (HISTORIES, 10000), bad lines and disks (LINE_SEEDS, 10), power cuts (CUTS, 1000), days with kills (SEEDS, 20), a database that fails over and one that is restored; mutants last (MUTANTS=0: none)
 	$(CARGO) build --locked --workspace --bins
 	@CARGO=$(CARGO) FUZZ_KEEP=1 FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$${FUZZ_SEED:-$$RANDOM} bash tests/fuzz/run.sh
+	$(CARGO) test -q --locked -p engawa-cloud --test disaster -- --ignored --nocapture
 	@DAYS=$${DAYS:-100000} SEED=$${SEED:-1} $(CARGO) test --release --locked -p engawa-days --test days -- --nocapture
-	@if [ "$${MUTANTS:-1}" != 0 ]; then command -v cargo-mutants >/dev/null || $(CARGO) install cargo-mutants --locked; \
-	  $(CARGO) run -q --locked -p engawa-mutants -- $(MUTANTS_ARGS); fi
+	@HISTORIES=$${HISTORIES:-10000} SEED=$${SEED:-1} $(CARGO) test --release --locked -p engawa-sync --test histories -- --nocapture
+	LINE_SEEDS=$${LINE_SEEDS:-10} $(CARGO) test --locked -p engawa-line --test campaign -- --nocapture
 	@CUTS=$${CUTS:-1000} SEED=$${SEED:-1} $(CARGO) test --release --locked -p engawa-power --test cuts -- --nocapture
 	RULES_CASES=$${RULES_CASES:-20000} $(CARGO) test -q --locked -p engawa-model --test rules
 	@for seed in $$(seq 1 $${SEEDS:-20}); do echo "== seed $$seed"; \
 	  SEED=$$seed $(CARGO) test -q --locked -p engawa-stage --test kills || exit 1; \
 	  SEED=$$seed $(CARGO) test -q --locked -p engawa-link --test link || exit 1; done
+	@if [ "$${MUTANTS:-1}" != 0 ]; then command -v cargo-mutants >/dev/null || $(CARGO) install cargo-mutants --locked; \
+	  $(CARGO) run -q --locked -p engawa-mutants -- $(MUTANTS_ARGS); \
+	  $(CARGO) run -q --locked -p engawa-mutants -- --set sync $(MUTANTS_ARGS); fi
 
 purity: ## Pure code has no runtime, socket, file or clock
 	@bash tests/purity.sh

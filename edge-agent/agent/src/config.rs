@@ -5,6 +5,7 @@
 
 mod brokers;
 mod check;
+mod cloud;
 pub(crate) mod files;
 mod journal;
 mod named_files;
@@ -14,6 +15,7 @@ mod profiles;
 pub(crate) mod rules;
 mod wake;
 
+pub(crate) use cloud::CloudConfig;
 use engawa_api::ApiConfig;
 use engawa_diag::Report;
 use engawa_field::modbus::{BusConfig, ModbusDevice};
@@ -164,16 +166,6 @@ pub(crate) struct DeviceConfig {
     /// What differs between devices of its make.
     #[serde(default)]
     pub(crate) vars: BTreeMap<String, String>,
-}
-
-/// The cloud.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CloudConfig {
-    /// `host:port`.
-    pub(crate) address: String,
-    /// Where the gateway's certificate and key lie.
-    pub(crate) identity_dir: PathBuf,
 }
 
 fn english() -> String {
@@ -420,7 +412,7 @@ impl Loaded {
         let cloud = config
             .cloud
             .as_ref()
-            .map_or("no cloud".to_owned(), |cloud| format!("cloud at {}", cloud.address));
+            .map_or("no cloud".to_owned(), |cloud| format!("cloud at {}", cloud.named()));
         format!(
             "{} ({}): {} rooms, {} devices, {} Modbus buses, {pms}, {cloud}",
             config.property.name,

@@ -27,8 +27,8 @@ pub(crate) fn enroll(loaded: &Loaded, code: &str, replace: bool) -> anyhow::Resu
     let code: ClaimCode = code.trim().parse().context("the claim code")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let identity = runtime
-        .block_on(engawa_link::enroll(&cloud.address, &code, &cloud.identity_dir))
-        .with_context(|| format!("enrolling with {}", cloud.address))?;
+        .block_on(engawa_link::enroll(cloud.line(), &code, &cloud.identity_dir))
+        .with_context(|| format!("enrolling with {}", cloud.named()))?;
     println!("enrolled as `{}`; the identity is in {}", identity.gateway, cloud.identity_dir.display());
     Ok(())
 }

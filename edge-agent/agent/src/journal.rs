@@ -5,12 +5,39 @@
 use crate::house::{Door, Shared};
 use engawa_field::mqtt::{EventStore, StoredEvent};
 use engawa_model::Lane;
-use engawa_protocol::ports::{EdgeStore, Row, StoreFault};
+use engawa_protocol::ports::{EdgeStore, Origin, Previous, Row, StoreFault};
 use engawa_store::{DATABASE_FILE, DatabaseKey, LaneMarks, Reader, WaitingEvent};
 use futures::future::BoxFuture;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// The kind of the row with which a journal's life begins whose database was an older copy.
+const BEGAN: &str = "epoch_began";
+
+/// What that row says of the life before. It is read by its own form: the row may be of another release.
+fn carried_over(body: &[u8]) -> Option<Previous> {
+    #[derive(serde::Deserialize)]
+    struct Began {
+        previous: u64,
+        lanes: Vec<End>,
+    }
+    #[derive(serde::Deserialize)]
+    struct End {
+        lane: u8,
+        acknowledged: u64,
+        head: u64,
+    }
+    let Began { previous, lanes } = serde_json::from_slice(body).ok()?;
+    let origin = |end: End| Origin {
+        lane: end.lane,
+        // The row itself is the first of its lane.
+        first: 1 + u64::from(end.lane == Lane::Alarms.number()),
+        acked: end.acknowledged,
+        head: end.head,
+    };
+    Some(Previous { epoch: previous, lanes: lanes.into_iter().map(origin).collect() })
+}
 
 /// Idle read-only connections that are kept.
 const KEPT_READERS: usize = 2;
@@ -68,6 +95,15 @@ impl EdgeStore for Journal {
         self.epoch
     }
 
+    fn previous(&self) -> Result<Option<Previous>, StoreFault> {
+        let alarms = Lane::Alarms.number();
+        let first = self.read_with(|reader| reader.journal(alarms, 0, 1, 0))?;
+        Ok(first
+            .first()
+            .filter(|row| row.seq == 1 && row.kind == BEGAN)
+            .and_then(|row| carried_over(&row.body)))
+    }
+
     fn lanes(&self) -> Vec<u8> {
         Lane::ALL.into_iter().map(Lane::number).collect()
     }
@@ -94,6 +130,16 @@ impl EdgeStore for Journal {
             body: row.body,
         };
         Ok(rows.into_iter().map(row).collect())
+    }
+
+    fn gone(&self, lane: u8, from: u64, to: u64) -> Result<Option<String>, StoreFault> {
+        let acked =
+            self.shared.marks().iter().find(|marks| marks.lane == lane).map_or(0, |marks| marks.acked);
+        let next = self.read_with(|reader| reader.journal(lane, from.saturating_sub(1), 1, 0))?;
+        let absent = next.first().is_none_or(|row| row.seq > to);
+        // Only what the cloud has had once is ever deleted.
+        Ok((absent && to <= acked)
+            .then(|| "the cloud had them, and the gateway keeps such rows for a day".to_owned()))
     }
 
     fn head(&self, lane: u8) -> Result<u64, StoreFault> {
@@ -140,5 +186,20 @@ impl EventStore for Events {
             // Where the house has stopped, it is told once more after the next start.
             let _ = self.door.delivered(number).await;
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_life_before_is_read_from_the_first_row() {
+        let body = br#"{"kind":"epoch_began","previous":7,"reason":"restored","later":1,
+            "lanes":[{"lane":2,"acknowledged":10,"head":12},{"lane":5,"acknowledged":0,"head":90}]}"#;
+        let origin = |lane, first, acked, head| Origin { lane, first, acked, head };
+        let lanes = vec![origin(2, 2, 10, 12), origin(5, 1, 0, 90)];
+        assert_eq!(carried_over(body), Some(Previous { epoch: 7, lanes }));
+        assert_eq!(carried_over(b"{}"), None);
     }
 }

@@ -450,10 +450,10 @@ impl Parts {
                     return Ok(());
                 };
                 let identity = identity?;
-                tracing::info!(gateway = %identity.gateway, cloud = %config.address, "enrolled; syncing");
+                tracing::info!(gateway = %identity.gateway, cloud = %config.named(), "enrolled; syncing");
                 let seed = rand::random();
                 let tuning = Tuning::default();
-                EdgeLink { cloud: config.address, identity, store, wake, state, tuning, seed }
+                EdgeLink { cloud: config.line(), identity, store, wake, state, tuning, seed }
                     .run(cancel)
                     .await;
                 Ok(())

@@ -7,6 +7,7 @@ mod edges {
     pub(crate) mod programs;
     pub(crate) mod real;
     pub(crate) mod report;
+    pub(crate) mod set;
     pub(crate) mod tree;
     pub(crate) mod trial;
 }
@@ -20,11 +21,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Mutants of engawa-model and engawa-pms, all compiled at once, each tried by the tests that reach it.
+/// Mutants of the model and the PMS link, or of the sync's protocol, all compiled at once, each tried by the tests that reach it.
 ///
 /// What is tried is what `cargo mutants --list` names. Leaves `target/mutants/report.txt`, `survivors.txt` and the like.
 #[derive(Debug, Parser)]
 struct Options {
+    /// What is tried: `house` (the model and the PMS link) or `sync` (the protocol of the sync)
+    #[arg(long, value_name = "NAME", default_value = "house", value_parser = edges::set::named)]
+    set: &'static edges::set::Set,
     /// Only mutants of these files (a glob or the end of a path, as cargo-mutants takes it)
     #[arg(long, value_name = "GLOB")]
     file: Vec<String>,
@@ -78,12 +82,15 @@ fn main() -> Result<ExitCode> {
     let out = root.join("target/mutants");
     std::fs::create_dir_all(&out).with_context(|| format!("can't make {}", out.display()))?;
 
-    let all = list::list(&root, &[])?;
-    let wanted =
-        if options.file.is_empty() { None } else { Some(list::names(&list::list(&root, &options.file)?)) };
+    let all = list::list(&root, options.set, &[])?;
+    let wanted = if options.file.is_empty() {
+        None
+    } else {
+        Some(list::names(&list::list(&root, options.set, &options.file)?))
+    };
     let again = options.again.then(|| Report::survivors(&out)).transpose()?;
 
-    let tree = tree::Tree::copy(&root, &out)?;
+    let tree = tree::Tree::copy(&root, &out, options.set)?;
     let built = tree.build(&all)?;
     let mut report = Report::new(&all);
     for (number, verdict) in &built.verdicts {
@@ -113,14 +120,14 @@ fn main() -> Result<ExitCode> {
     trial::try_all(&open, &programs, longest, options.jobs, &out, &mut report)?;
     if options.left {
         let left = report.named(Verdict::Left);
-        for (name, verdict) in real::try_named(&root, &out.join("left"), &left, options.days)? {
+        for (name, verdict) in real::try_named(&root, options.set, &out.join("left"), &left, options.days)? {
             report.set_named(&name, verdict);
         }
     }
     let enough = report.write(&out, options.most)?;
     let agree = options.verify == 0 || {
         let drawn = report.draw(options.verify, options.seed);
-        let real = real::try_named(&root, &out.join("verify"), &drawn, options.days)?;
+        let real = real::try_named(&root, options.set, &out.join("verify"), &drawn, options.days)?;
         report.compare(&drawn, &real)
     };
     Ok(if enough && agree { ExitCode::SUCCESS } else { ExitCode::FAILURE })

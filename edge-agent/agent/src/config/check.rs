@@ -94,15 +94,7 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
     for error in config.api.faults() {
         report.push(doc.fault(&at("api", error.field()), error.to_string()));
     }
-    if let Some(cloud) = &config.cloud
-        && !is_address(&cloud.address)
-    {
-        report.push(
-            doc.fault(&at("cloud", "address"), format!("`{}` is not `host:port`", cloud.address))
-                .label("expected a host and a port")
-                .help("for example \"cloud.example.com:8443\""),
-        );
-    }
+    super::cloud::check(config, doc, report);
     super::wake::check(config, doc, report);
     buses(config, doc, report);
     super::privacy::check(config, doc, report);
@@ -116,7 +108,7 @@ fn is_tcp(config: &Config, device: &DeviceConfig) -> bool {
     bus.is_some_and(|bus| bus.address.is_some() && bus.framing == Framing::Tcp)
 }
 
-fn is_address(text: &str) -> bool {
+pub(super) fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
     !host.is_empty() && !host.contains([' ', '/']) && port.parse::<u16>().is_ok_and(|port| port > 0)
 }

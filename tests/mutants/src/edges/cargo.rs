@@ -28,7 +28,7 @@ pub(crate) fn run(tree: &Path, target: &Path, args: &[&str]) -> Result<Outcome> 
         .args(args)
         .args(["--message-format=json", "--quiet", "--target-dir"])
         .arg(target);
-    for package in ["model", "pms", "rules", "days", "e2e"] {
+    for package in ["model", "pms", "rules", "days", "e2e", "protocol", "sync"] {
         for setting in ["opt-level=1", "debug=0"] {
             command.arg("--config").arg(format!("profile.dev.package.engawa-{package}.{setting}"));
         }

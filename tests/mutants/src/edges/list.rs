@@ -1,18 +1,16 @@
 //! What cargo-mutants would try.
 
+use super::set::Set;
 use anyhow::{Context as _, Result, ensure};
 use engawa_mutants::mutant::{self, Mutant};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-/// The packages whose mutants are tried.
-pub(crate) const PACKAGES: [&str; 2] = ["engawa-model", "engawa-pms"];
-
 /// All mutants of the packages (in files that match, where globs are given), numbered from 1.
-pub(crate) fn list(root: &Path, globs: &[String]) -> Result<Vec<Mutant>> {
+pub(crate) fn list(root: &Path, set: &Set, globs: &[String]) -> Result<Vec<Mutant>> {
     let mut all = Vec::new();
-    for package in PACKAGES {
+    for package in set.packages {
         let mut command = Command::new(super::cargo::program());
         command.current_dir(root).args(["mutants", "--list", "--json", "--package", package]);
         for glob in globs {

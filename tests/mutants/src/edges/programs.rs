@@ -54,7 +54,7 @@ impl Program {
             .env("INSTA_FORCE_PASS", "0")
             .env("INSTA_WORKSPACE_ROOT", &self.root);
         command.env("PROPTEST_MAX_SHRINK_ITERS", "0").env("PROPTEST_RNG_SEED", "1");
-        command.env("DAYS", self.days.to_string());
+        command.env("DAYS", self.days.to_string()).env("HISTORIES", self.days.to_string());
         command
     }
 

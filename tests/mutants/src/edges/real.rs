@@ -1,7 +1,8 @@
 //! The same with cargo-mutants itself: a build for each, so only for few.
 
+use super::cargo;
 use super::report::Verdict;
-use super::{cargo, list};
+use super::set::Set;
 use anyhow::{Context as _, Result, ensure};
 use std::fs;
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::process::Command;
 /// Tries the mutants of these names.
 pub(crate) fn try_named(
     root: &Path,
+    set: &Set,
     out: &Path,
     names: &[String],
     days: u32,
@@ -29,13 +31,16 @@ pub(crate) fn try_named(
         "--colors",
         "never",
     ]);
-    for package in list::PACKAGES {
+    for package in set.packages {
         command.args(["--package", package, "--test-package", package]);
     }
-    command.args(["--test-package", "engawa-rules", "--test-package", "engawa-days", "--output"]).arg(out);
+    for package in set.beside.iter().filter(|package| **package != "engawa-e2e") {
+        command.args(["--test-package", package]);
+    }
+    command.arg("--output").arg(out);
     // Compiled dependencies are taken from the workspace's own folder; the profile keeps what is mutated apart there.
     command.arg(format!("--cargo-arg=--target-dir={}", root.join("target").display()));
-    for package in list::PACKAGES {
+    for package in set.packages {
         command.arg(format!("--cargo-arg=--config=profile.dev.package.{package}.debug=0"));
     }
     command.env("DAYS", days.to_string());

@@ -1,7 +1,8 @@
 //! The copy of the workspace in which all mutants stand behind the switch.
 
+use super::cargo;
 use super::report::Verdict;
-use super::{cargo, list};
+use super::set::Set;
 use anyhow::{Context as _, Result, bail, ensure};
 use engawa_mutants::blame::{Blame, blame};
 use engawa_mutants::mutant::Mutant;
@@ -19,6 +20,7 @@ const SWITCH: &str = include_str!("switch.in");
 pub(crate) struct Tree {
     root: PathBuf,
     tree: PathBuf,
+    set: &'static Set,
 }
 
 /// What came of compiling.
@@ -50,7 +52,7 @@ fn files(folder: &Path, all: &mut Vec<PathBuf>) -> Result<()> {
 
 impl Tree {
     /// Copies what git knows or would know, as it lies there; files with mutants are written when they are switched.
-    pub(crate) fn copy(root: &Path, out: &Path) -> Result<Self> {
+    pub(crate) fn copy(root: &Path, out: &Path, set: &'static Set) -> Result<Self> {
         let tree = out.join("tree");
         let git = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
         let listed = Command::new("git").current_dir(root).args(git).output().context("can't run git")?;
@@ -62,11 +64,13 @@ impl Tree {
             keep.insert(to.clone());
             let source = name.ends_with(".rs") && name.split('/').any(|part| part == "src");
             // Those may hold mutants: see `build`.
-            if source && list_of_folders().iter().any(|folder| name.starts_with(folder)) {
+            if source && set.folders.iter().any(|folder| name.starts_with(folder)) {
                 continue;
             }
             let mut bytes = fs::read(root.join(name)).with_context(|| format!("can't read {name}"))?;
-            if name.ends_with("Cargo.toml") && name.starts_with("edge-agent/") {
+            if name.ends_with("Cargo.toml")
+                && (name.starts_with("edge-agent/") || name.starts_with("cloud-sync/"))
+            {
                 // The copy is not judged by lints.
                 let text = String::from_utf8_lossy(&bytes)
                     .replace("[lints]\nworkspace = true\n", "[lints.rust]\nwarnings = \"allow\"\n");
@@ -82,7 +86,7 @@ impl Tree {
         for path in there.iter().filter(|path| !keep.contains(*path)) {
             fs::remove_file(path).with_context(|| format!("can't remove {}", path.display()))?;
         }
-        Ok(Self { root: root.to_owned(), tree })
+        Ok(Self { root: root.to_owned(), tree, set })
     }
 
     /// Switches the sources and compiles until only what compiles is left.
@@ -91,9 +95,10 @@ impl Tree {
         let (mut keep_const, mut regions) = (BTreeSet::new(), BTreeMap::new());
         let remembered = self.remembered(all, &mut verdicts, &mut keep_const)?;
         let target = self.root.join("target");
-        let check: Vec<&str> = vec!["check", "--locked", "-p", "engawa-model", "-p", "engawa-pms", "--lib"];
+        let mut check: Vec<&str> = vec!["check", "--locked", "--lib"];
+        check.extend(self.set.packages.iter().flat_map(|package| ["-p", package]));
         let mut tests = vec!["test", "--locked", "--no-run", "--lib"];
-        for package in ["engawa-model", "engawa-pms", "engawa-rules", "engawa-days", "engawa-e2e"] {
+        for package in self.set.packages.iter().chain(self.set.beside) {
             tests.extend(["-p", package]);
         }
         let names = self.tests()?;
@@ -144,10 +149,8 @@ impl Tree {
 
     /// The names of the tests of both crates, and of those beside them that go through the house.
     fn tests(&self) -> Result<Vec<String>> {
-        let mut names: Vec<String> = ["fias_cases", "posting_cut"].map(str::to_owned).into();
-        for folder in
-            ["edge-agent/model/tests", "edge-agent/pms/tests", "edge-agent/rules/tests", "tests/days/tests"]
-        {
+        let mut names: Vec<String> = self.set.further.iter().map(|name| (*name).to_owned()).collect();
+        for folder in self.set.tests {
             for entry in fs::read_dir(self.tree.join(folder)).with_context(|| folder.to_owned())? {
                 let path = entry?.path();
                 if path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").exists() {
@@ -169,7 +172,7 @@ impl Tree {
         for mutant in all.iter().filter(|mutant| !verdicts.contains_key(&mutant.number)) {
             of_file.entry(&mutant.file).or_default().push(mutant);
         }
-        for folder in list_of_folders() {
+        for folder in self.set.folders {
             let mut sources = Vec::new();
             files(&self.root.join(folder), &mut sources)?;
             for path in sources {
@@ -249,9 +252,4 @@ impl Tree {
         }
         write(&self.tree.with_file_name("compiled.txt"), text.as_bytes())
     }
-}
-
-fn list_of_folders() -> [&'static str; 2] {
-    debug_assert_eq!(list::PACKAGES.len(), 2);
-    ["edge-agent/model/src", "edge-agent/pms/src"]
 }
