@@ -168,6 +168,7 @@ fn what_is_personal_does_not_reach_a_text() {
 
 #[test]
 fn numbers_and_values_are_shown_as_they_are() {
+    assert_eq!(Currency::new("JPY").unwrap().to_string(), "JPY");
     assert_eq!((WakeId(7).to_string(), PostingNumber(12).to_string()), ("7".into(), "12".into()));
     let values = [Value::Bool(true), Value::Int(-3), Value::Float(21.5), Value::Text("eco".into())];
     assert_eq!(values.map(|value| value.to_string()), ["true", "-3", "21.5", "eco"]);
@@ -202,4 +203,21 @@ fn a_rule_is_enabled_unless_it_says_otherwise() {
     let file: RuleFile =
         serde_json::from_str(r#"{"rule":[{"name":"a"},{"name":"b","enabled":false}]}"#).unwrap();
     assert_eq!(file.rule.iter().map(|rule| rule.enabled).collect::<Vec<_>>(), [true, false]);
+}
+
+#[test]
+fn a_write_is_remembered_for_a_minute() {
+    let (mut one, mut both) = (DeviceWrites::default(), DeviceWrites::default());
+    both.wrote(at(0), &"light".into());
+    both.wrote(at(60), &"light".into());
+    one.wrote(at(60), &"light".into());
+    assert_eq!(both, one);
+    both.wrote(at(119), &"light".into());
+    assert_ne!(both, one);
+}
+
+#[test]
+fn one_of_an_article_is_meant_where_no_count_is_given() {
+    let article: Article = serde_json::from_str(r#"{"article":4000}"#).unwrap();
+    assert_eq!(article, Article { article: 4000, count: 1 });
 }

@@ -74,6 +74,18 @@ mod tests {
     const KEY: &str = "GVDpVnl6qYlTQXQJZxXdbw==";
 
     #[test]
+    fn every_nonce_and_every_count_has_a_vector_of_its_own() {
+        let key = AuthKey::parse("GVDpVnl6qYlTQXQJZxXdbw==").unwrap();
+        let vector = |first: u8, count: u32| {
+            let mut nonce = [0; BLOCK];
+            nonce[0] = first;
+            key.proof(nonce, count, "260715101500")[METHOD.len()..][..24].to_owned()
+        };
+        let all = [vector(0, 1), vector(0x0F, 1), vector(0xF0, 1), vector(0, 2), vector(0, 0x0100_0001)];
+        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), all.len(), "{all:?}");
+    }
+
+    #[test]
     fn the_specifications_own_example() {
         let vector = BASE64.decode(b"3k57hsoHm04fGEyaA3+UVw==").unwrap().try_into().unwrap();
         let proof = AuthKey::parse(KEY).unwrap().proof_with(vector, "170831102201");

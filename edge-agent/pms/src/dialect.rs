@@ -297,6 +297,11 @@ mod tests {
             (Dialect::Suite8, "GI|RN1|GN(EN)|", "GI|RN1|GN(EN)|"),
             (Dialect::Suite8, "GI|RN1|GN(Jr) Smith|", "GI|RN1|GN(Jr) Smith|"),
             (Dialect::Fias, "GI|RN1|GN(EN) Smith|", "GI|RN1|GN(EN) Smith|"),
+            (Dialect::Fias, "LS|DA260715TI101500|", "LS|DA260715TI101500|"),
+            (Dialect::JoinedClock, "LS|DA260715TI10|TI101500|", "LS|DA260715TI10|TI101500|"),
+            // Eight digits make a date, neither nine nor eight characters.
+            (Dialect::ProtelLongDates, "GI|RN1|GA071420260|", "GI|RN1|GA071420260|"),
+            (Dialect::ProtelLongDates, "GI|RN1|GA0714202X|", "GI|RN1|GA0714202X|"),
         ] {
             assert_eq!(shown(&dialect.inward(record(theirs))), want, "{dialect:?}");
         }

@@ -67,16 +67,13 @@ fn known_field(id: &str) -> Option<&'static FieldWords> {
 
 /// Names of fields that come in tens: A0 to A9, D1 to D9, ...
 fn of_a_series(id: &str) -> Option<&'static str> {
-    let (letter, digit) = id.split_at_checked(1)?;
-    if !digit.bytes().all(|byte| byte.is_ascii_digit()) || digit.is_empty() {
-        return None;
-    }
+    let [letter, b'0'..=b'9'] = id.as_bytes() else { return None };
     Some(match letter {
-        "A" => "free text of the PMS (may be personal)",
-        "D" => "discount",
-        "S" => "subtotal",
-        "T" => "tax",
-        "$" => "key data",
+        b'A' => "free text of the PMS (may be personal)",
+        b'D' => "discount",
+        b'S' => "subtotal",
+        b'T' => "tax",
+        b'$' => "key data",
         _ => return None,
     })
 }
@@ -252,12 +249,13 @@ impl Reading {
     /// Fields that stand twice where only one counts.
     fn repeated(&mut self, record: &str, text: &str) {
         let mut seen: Vec<&str> = Vec::new();
-        let mut at = 1;
-        for part in text.split('|') {
+        // Behind the record's two letters and their bar.
+        let mut at = 4;
+        for part in text.split('|').skip(1) {
             let id = part.char_indices().nth(2).map_or("", |(end, _)| part.split_at(end).0);
             let may = matches!((record, id), ("GC", "GS") | ("PL", _) | ("PS", "MA" | "M#" | "X1"))
                 || id.is_empty();
-            if at > 1 && !may {
+            if !may {
                 if seen.contains(&id) {
                     self.fault(at, format!("{id} stands there twice; the first one counts"));
                 }
@@ -385,6 +383,11 @@ mod tests {
                 "how a wake-up call went: room 101 on 2026-07-16 at 06:30:17: no response",
             ),
             ("LR|RIGI|FLRNG#|", "asks for GI (check-in)"),
+            ("GO|RN101|G#4711|", "check-out: reservation 4711 leaves room 101"),
+            ("GO|RN101|G#4711|SF|", "in the list: check-out: reservation 4711 leaves room 101"),
+            ("XD|RN101|G#1|MI2|", "a message was deleted or read: room 101"),
+            ("WR|RN101|DA260716|TI235959|", "a wake-up call is wanted: room 101 on 2026-07-16 at 23:59:59"),
+            ("WR|RN101|DA260716|TI000000|", "a wake-up call is wanted: room 101 on 2026-07-16 at 00:00:00"),
             ("DE|DA260715|TI101500|", "the list of the house is complete"),
         ] {
             let explained = explain(text, None);
@@ -428,6 +431,81 @@ mod tests {
         }
         let wrong_way = explain("GI|RN1|G#2|", Some(Direction::ToPms)).faults;
         assert_eq!(wrong_way, [Fault { at: 1, what: "only the PMS sends GI".to_owned() }]);
+        let wrong_way = explain("DR|DA260715|TI101500|", Some(Direction::FromPms)).faults;
+        assert_eq!(wrong_way, [Fault { at: 1, what: "only the gateway sends DR".to_owned() }]);
+        assert_eq!(explain("DR|DA260715|TI101500|", Some(Direction::ToPms)).faults, []);
+        // An empty field says that nobody knows; SF says all by being there.
+        let meanings: Vec<_> =
+            explain("GI|RN1|G#1|GN|SF|", None).fields.into_iter().map(|field| field.means).collect();
+        assert_eq!(meanings, [None, None, Some("not known".to_owned()), None]);
+    }
+
+    /// The faults of a record, without their places.
+    fn said(text: &str) -> Vec<String> {
+        explain(text, None).faults.into_iter().map(|fault| fault.what).collect()
+    }
+
+    #[test]
+    fn what_is_a_fault_and_what_just_is_none() {
+        for (text, fault) in [
+            ("WR|RN1|DA260716|TI240000|", Some("TI is `240000`")),
+            ("WR|RN1|DA260716|TI236000|", Some("TI is `236000`")),
+            ("WR|RN1|DA260716|TI235960|", Some("TI is `235960`")),
+            ("WR|RN1|DA260716|TI2359|", Some("TI is `2359`, 4 characters")),
+            ("PS|RN1|PTC|TA123456789|P#12345678|DA260715|TI101500|", None),
+            (
+                "PS|RN1|PTC|TA1|P#123456789|DA260715|TI101500|",
+                Some("P# is `123456789`; expected at most 8 digits"),
+            ),
+            (
+                "PS|RN1|PTC|TA1|P#1234567890|DA260715|TI101500|",
+                Some("P# is `1234567890`; expected at most 8 digits"),
+            ),
+            ("PA|RN1|ASXX|P#7|", Some("AS is `XX`, which FIAS 2.20 does not have")),
+            ("LR|RIPA|FLAS|ASXX|", None),
+            ("GI|RN1|G#1|A1x|", None),
+            (
+                "GI|RN1|G#1| Vx|",
+                Some("FIAS 2.20 has no field ` V`; it is left alone; a blank stands before it"),
+            ),
+            ("GI|RN1|G#1|QQx|", Some("FIAS 2.20 has no field `QQ`; it is left alone")),
+            ("GI|RN1|G#1|éQx|", Some("FIAS 2.20 has no field `éQ`; it is left alone")),
+            ("PS|RN1|PTM|MA1|M#1|MA2|M#2|P#1|DA260715|TI101500|", None),
+            (
+                "PS|RN1|RN1|PTM|MA1|M#1|P#1|DA260715|TI101500|",
+                Some("RN stands there twice; the first one counts"),
+            ),
+        ] {
+            let said = said(text);
+            let want: Vec<&str> = fault.into_iter().collect();
+            assert_eq!(said.len(), want.len(), "{text}: {said:?}");
+            for (said, want) in said.iter().zip(want) {
+                assert!(
+                    said.starts_with(want) && said.contains("blank") == want.contains("blank"),
+                    "{text}: {said}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn fields_that_come_in_tens_have_their_names() {
+        for (id, name) in [
+            ("A0", Some("free text of the PMS (may be personal)")),
+            ("A9", Some("free text of the PMS (may be personal)")),
+            ("D1", Some("discount")),
+            ("S9", Some("subtotal")),
+            ("T1", Some("tax")),
+            ("$2", Some("key data")),
+            ("B1", None),
+            ("AA", None),
+            ("Aé", None),
+            ("1A", None),
+            ("A", None),
+            ("A10", None),
+        ] {
+            assert_eq!(of_a_series(id), name, "{id}");
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@
 pub mod apaleo;
 mod budget;
 pub mod config;
+#[cfg(test)]
+mod drive;
 mod feed;
 mod guests;
 mod http;
@@ -168,9 +170,8 @@ pub trait HostedPms: Send + Sync {
     /// How fast it may be asked.
     fn limit(&self) -> Limit;
 
-    /// The request for a token, where one is due at `now`.
-    fn sign_in(&self, now: Timestamp) -> Option<Request> {
-        let _ = now;
+    /// The request for a token, where one is due.
+    fn sign_in(&self, _now: Timestamp) -> Option<Request> {
         None
     }
 
@@ -178,8 +179,7 @@ pub trait HostedPms: Send + Sync {
     ///
     /// # Errors
     /// It holds no token.
-    fn signed_in(&mut self, now: Timestamp, answer: &Answer) -> Result<(), Fault> {
-        let _ = (now, answer);
+    fn signed_in(&mut self, _now: Timestamp, _answer: &Answer) -> Result<(), Fault> {
         Ok(())
     }
 
@@ -189,9 +189,7 @@ pub trait HostedPms: Send + Sync {
     }
 
     /// Adds the token to a request that goes out now.
-    fn authorize(&self, request: &mut Request) {
-        let _ = request;
-    }
+    fn authorize(&self, _request: &mut Request) {}
 
     /// The first request of `job`.
     ///
@@ -206,23 +204,20 @@ pub trait HostedPms: Send + Sync {
     fn answered(&mut self, now: Timestamp, answer: &Answer) -> Result<Step, Fault>;
 
     /// The feed of events, where there is one. `mark` is the last one that was kept.
-    fn feed(&self, now: Timestamp, mark: Option<&str>) -> Option<Feed> {
-        let _ = (now, mark);
+    fn feed(&self, _now: Timestamp, _mark: Option<&str>) -> Option<Feed> {
         None
     }
 
     /// The feed is open: what is said first.
-    fn feed_opened(&mut self, now: Timestamp, mark: Option<&str>) -> Vec<String> {
-        let _ = (now, mark);
-        Vec::new()
+    fn feed_opened(&mut self, _now: Timestamp, _mark: Option<&str>) -> Vec<String> {
+        vec![]
     }
 
     /// A message of the feed.
     ///
     /// # Errors
     /// It can't be read; the feed goes on.
-    fn feed_heard(&mut self, now: Timestamp, text: &str) -> Result<Heard, Fault> {
-        let _ = (now, text);
-        Ok(Heard::default())
+    fn feed_heard(&mut self, _now: Timestamp, _text: &str) -> Result<Heard, Fault> {
+        Ok(Default::default())
     }
 }

@@ -162,7 +162,7 @@ impl Link {
             FrameEvent::Torn => self.refuse("malformed"),
             FrameEvent::Body(body) => match Record::decode(&body, self.config.charset) {
                 Some(record) => {
-                    let record = self.naming.inward(self.config.dialect.inward(record));
+                    let record = self.naming.inward(&self.config.dialect.inward(record));
                     self.on_record(now, &record);
                 }
                 None => self.refuse("malformed"),
@@ -485,7 +485,7 @@ impl Link {
     }
 
     fn send(&mut self, record: &Record) {
-        let record = self.config.dialect.outward(self.naming.outward(record.clone()));
+        let record = self.config.dialect.outward(self.naming.outward(record));
         self.out.push_back(Out::Send(record.encode(self.config.charset)));
     }
 

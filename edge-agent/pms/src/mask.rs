@@ -140,6 +140,11 @@ mod tests {
     }
 
     #[test]
+    fn the_key_is_never_shown() {
+        assert_eq!(format!("{:?}", Masker::new([7; 32])), "Masker");
+    }
+
+    #[test]
     fn nobody_is_left_and_everybody_can_be_followed() {
         let masker = Masker::new([1; 32]);
         let personal = "GI|RN101|G#4711|GNSato|GFHanako|GTMs|GLJA|A01980-02-29|A9090-1234|ZZx|GSN|";

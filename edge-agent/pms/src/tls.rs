@@ -122,3 +122,6 @@ pub(crate) fn in_words(error: &io::Error) -> String {
         _ => format!("TLS: {tls}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -192,6 +192,7 @@ async fn a_link_that_fails_again_and_again_says_since_when_why_and_when_it_is_tr
         assert_eq!(failed.len(), 4, "{told:?}");
         for (_, detail) in &failed {
             assert!(detail.contains("the PMS") && detail.contains(&since), "{detail}");
+            assert!(!detail.contains("another program"), "it has never been alive: {detail}");
         }
         let trying = told.iter().filter(|(_, detail)| detail.starts_with("trying again; ")).count();
         assert_eq!(trying, 4, "{told:?}");

@@ -278,6 +278,24 @@ impl<'ast> Visit<'ast> for Finder<'_> {
         self.chain = before;
     }
 
+    fn visit_expr_match(&mut self, item: &'ast syn::ExprMatch) {
+        // Where each `_` has a guard, every other arm is needed. The compiler would say so of the whole `match`.
+        let catches = |arm: &syn::Arm| match &arm.pat {
+            syn::Pat::Wild(_) => arm.guard.is_none(),
+            syn::Pat::Ident(name) => {
+                arm.guard.is_none() && name.ident.to_string().starts_with(|c: char| c.is_lowercase())
+            }
+            _ => false,
+        };
+        if !item.arms.iter().any(catches) {
+            for arm in item.arms.iter().filter(|arm| arm.guard.is_none()) {
+                let gone = self.take(Genre::MatchArm, arm.span());
+                self.found.unviable.extend(gone.iter().map(|mutant| mutant.number));
+            }
+        }
+        visit::visit_expr_match(self, item);
+    }
+
     fn visit_arm(&mut self, arm: &'ast syn::Arm) {
         self.arm(arm);
         visit::visit_arm(self, arm);

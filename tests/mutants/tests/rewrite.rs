@@ -87,6 +87,21 @@ fn what_can_not_ask_the_switch_is_set_aside() {
 }
 
 #[test]
+fn where_every_wildcard_has_a_guard_no_other_arm_can_go() {
+    let arms = |last: &str| {
+        format!(
+            "fn f(a: Option<u8>, b: bool) -> u8 {{ match a {{ _ if b => 1, Some(n) => n, {last} => 0 }} }}"
+        )
+    };
+    for (last, unviable) in [("None", true), ("other", false), ("_", false)] {
+        let source = arms(last);
+        let found = rewritten(&source, &mutants(&source, &[(Genre::MatchArm, "1, |Some(n) => n", "")]), &[]);
+        assert_eq!(found.unviable.len(), usize::from(unviable), "{last}");
+        assert_eq!(bare(&found.text).contains("Some(n) if !crate::mutant(1)"), !unviable, "{last}");
+    }
+}
+
+#[test]
 fn a_chain_with_let_stays_whole_and_its_operands_are_mutated() {
     let source =
         "fn f(a: Option<u8>, b: u8) -> bool { if b > 1 && let Some(c) = a && c < b { true } else { false } }";

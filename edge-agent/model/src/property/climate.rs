@@ -294,10 +294,12 @@ impl Property {
         sampled: Timestamp,
         out: &mut Applied,
     ) {
-        let (Some(room), Some(was), Some(now)) = (room, was, value.and_then(Value::as_f64)) else { return };
+        // What is no number is nobody's wish.
+        let now = value.and_then(Value::as_f64).filter(|now| now.is_finite());
+        let (Some(room), Some(was), Some(now)) = (room, was, now) else { return };
         let ordered = self.orders.values().any(|order| order.point == *point);
         let older_than_order = self.settled.get(point).is_some_and(|settled| sampled < *settled);
-        if ordered || older_than_order || (now - was).abs() < SAME_SETPOINT_C {
+        if ordered || older_than_order || alike(now, was) {
             return;
         }
         // In a vacant room it is nobody's own choice.
@@ -311,7 +313,7 @@ impl Property {
     fn choose_comfort(&mut self, room: &RoomId, setpoint: f64, out: &mut Applied) {
         let room = room.clone();
         for stay in self.stays.values_mut().filter(|stay| stay.room == room) {
-            if stay.comfort.is_none_or(|comfort| (comfort - setpoint).abs() >= SAME_SETPOINT_C) {
+            if !stay.comfort.is_some_and(|comfort| alike(comfort, setpoint)) {
                 stay.comfort = Some(setpoint);
                 out.touched.insert(Entity::Stay(stay.id.clone()));
                 out.changes.push(Change::ComfortChosen {
@@ -326,9 +328,13 @@ impl Property {
 
 fn same(value: Option<&Value>, wanted: &Value) -> bool {
     match (value.and_then(Value::as_f64), wanted.as_f64()) {
-        (Some(is), Some(wanted)) => (is - wanted).abs() < SAME_SETPOINT_C,
+        (Some(is), Some(wanted)) => alike(is, wanted),
         _ => value == Some(wanted),
     }
+}
+
+fn alike(one: f64, other: f64) -> bool {
+    (one - other).abs() < SAME_SETPOINT_C
 }
 
 fn write(order: &Order) -> Intent {

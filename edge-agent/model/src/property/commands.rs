@@ -225,7 +225,7 @@ impl Property {
         }
         let (low, high) = (spec.min.unwrap_or(f64::NEG_INFINITY), spec.max.unwrap_or(f64::INFINITY));
         match value.as_f64() {
-            Some(number) if number.is_nan() || number < low || number > high => {
+            Some(number) if !number.is_finite() || number < low || number > high => {
                 Err(format!("{number} is outside {low} to {high} of `{point}`"))
             }
             None if spec.min.is_some() || spec.max.is_some() => Err(format!("`{point}` takes a number")),
@@ -313,17 +313,16 @@ impl Property {
         self.prune_postings(out);
         self.prune_arrivals(at, out);
         self.prune_charges(at, out);
-        if self.commands.len() > KEPT_ENDED {
-            let mut ended: Vec<(Timestamp, CommandKey)> = self
-                .commands
-                .values()
-                .filter_map(|record| record.ended.as_ref().map(|(at, _)| (*at, record.command.key.clone())))
-                .collect();
-            ended.sort();
-            for (_, key) in ended.iter().take(self.commands.len() - KEPT_ENDED) {
-                self.commands.remove(key);
-                out.touched.insert(Entity::Command(key.clone()));
-            }
+        let Some(extra @ 1..) = self.commands.len().checked_sub(KEPT_ENDED) else { return };
+        let mut ended: Vec<(Timestamp, CommandKey)> = self
+            .commands
+            .values()
+            .filter_map(|record| record.ended.as_ref().map(|(at, _)| (*at, record.command.key.clone())))
+            .collect();
+        ended.sort();
+        for (_, key) in ended.iter().take(extra) {
+            self.commands.remove(key);
+            out.touched.insert(Entity::Command(key.clone()));
         }
     }
 }

@@ -137,7 +137,7 @@ impl RecordKind {
 
 /// The field ids of a list such as `RNG#GS`: all are of two ASCII characters.
 pub fn pairs(list: &str) -> impl Iterator<Item = &str> {
-    (0..list.len() / 2).filter_map(|n| list.get(2 * n..2 * n + 2))
+    (0..list.len()).step_by(2).filter_map(|at| list.get(at..at + 2))
 }
 
 /// What `field` holds.

@@ -142,7 +142,7 @@ fn field(
 
 /// Comparable with others of its time: the years have two digits.
 fn century(date: &str) -> (bool, &str) {
-    (date < "70", date)
+    (date.starts_with(|digit| digit < '7'), date)
 }
 
 fn date(text: &str) -> bool {
@@ -184,6 +184,12 @@ mod tests {
             ("GI|RN1|GN4111 1111 1111 1111|", vec!["character 8: it holds"]),
             ("XT|RN1|G#1|MI2|MTone\ntwo|", vec![]),
             ("GI|RN1|GNone\ntwo|", vec!["character 8: the field GN has a control character"]),
+            ("GI|RN1|GA261126|GD261126|", vec![]),
+            // Two digits of a year: from 70 on they are the last century's.
+            ("GI|RN1|GA991231|GD000102|", vec![]),
+            ("GI|RN1|GA700101|GD000102|", vec![]),
+            ("GI|RN1|GA691231|GD700101|", vec!["character 25: the departure (GD) is before"]),
+            ("GI|RN1|GA000102|GD991231|", vec!["character 25: the departure (GD) is before"]),
         ] {
             let found: Vec<String> =
                 faults(body.as_bytes(), Charset::Utf8).iter().map(Fault::to_string).collect();
@@ -191,6 +197,18 @@ mod tests {
             for (found, wanted) in found.iter().zip(wanted) {
                 assert!(found.starts_with(wanted), "{body}: {found}");
             }
+        }
+    }
+
+    #[test]
+    fn the_longest_record_has_two_thousand_characters() {
+        for (length, said) in [(2_000, false), (2_001, true), (2_500, true)] {
+            // Characters, not bytes.
+            let body = format!("GI|RN1|GN{}|", "ö".repeat(length - 10));
+            let found = faults(body.as_bytes(), Charset::Utf8);
+            assert_eq!(body.chars().count(), length);
+            assert_eq!(found.len(), usize::from(said), "{found:?}");
+            assert!(found.iter().all(|fault| fault.at == 2_000 && !fault.changes_bytes), "{found:?}");
         }
     }
 }

@@ -102,6 +102,18 @@ mod tests {
         assert_eq!(events(&[b"\x02", &long, b"\x02LA|\x03"]), [FrameEvent::Torn, body("LA|")]);
     }
 
+    #[test]
+    fn the_longest_body_is_taken_and_one_byte_more_is_torn_at_once() {
+        let longest = vec![b'x'; MAX_RECORD_BYTES];
+        assert_eq!(events(&[b"\x02", &longest, b"\x03"]), [FrameEvent::Body(longest.clone())]);
+        assert_eq!(
+            events(&[b"\x02", &longest, b"x"]),
+            [FrameEvent::Torn],
+            "it is not kept until something ends it"
+        );
+        assert_eq!(events(&[b"\x02", &longest, b"xxx\x03\x02LA|\x03"]), [FrameEvent::Torn, body("LA|")]);
+    }
+
     proptest! {
         #[test]
         fn a_good_frame_is_found_after_any_noise(noise in proptest::collection::vec(any::<u8>(), 0..400), cut in 0_usize..400) {

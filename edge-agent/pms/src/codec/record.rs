@@ -167,6 +167,25 @@ mod tests {
     }
 
     #[test]
+    fn line_ends_are_data_in_a_message_alone() {
+        let frame = Record::new("XT").with("MT", "a\nb\rc\x0cd\x01e").with("CT", "a\nb\rc\x0cd");
+        assert_eq!(frame.encode(Charset::Utf8), b"\x02XT|MTa\nb\rc\x0cd e|CTa b c d|\x03");
+    }
+
+    #[test]
+    fn the_digit_of_a_fields_name_is_none_of_its_number_and_a_number_without_a_name_is_masked() {
+        for (part, want) in [
+            // With the 1 of S1 it would pass as a card number.
+            ("S1411111111111007", "S1411111111111007"),
+            ("X1411111111111007", "X1411111111111007"),
+            ("GN1411111111111007", "GN************1007"),
+            ("4111111111111111", "************1111"),
+        ] {
+            assert_eq!(mask_part(part), want);
+        }
+    }
+
+    #[test]
     fn debug_shows_no_values() {
         let record = Record::decode(b"GI|RN101|GNSecret|", Charset::Utf8).unwrap();
         assert_eq!(format!("{record:?}"), "GI|RN|GN");

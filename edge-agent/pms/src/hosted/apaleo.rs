@@ -6,9 +6,11 @@
 //! internet, which a gateway does not have: changes are polled.
 
 mod shapes;
+#[cfg(test)]
+mod tests;
 
 use super::config::{ApaleoConfig, OfHouse};
-use super::guests::{self, Arrivals, Due, Known, MOST_STAYS, Present};
+use super::guests::{self, Arrivals, Due, Known, Present};
 use super::request::{basic, segment, with_query};
 use super::{Answer, Fault, HostedPms, Job, Limit, Outcome, Posting, Request, Secret, Step};
 use engawa_model::{Fact, GuestRecord, RoomId, StayId, Timestamp};
@@ -20,7 +22,6 @@ use std::collections::BTreeMap;
 
 /// Items of a page, the most that is allowed.
 const PAGE: usize = 200;
-const MOST_PAGES: u32 = 100;
 /// Reservations that are asked for one by one when a list does not have them.
 const MOST_MISSING: usize = 200;
 const OVERLAP: SignedDuration = SignedDuration::from_mins(2);
@@ -60,7 +61,7 @@ struct Gather {
     due: BTreeMap<String, Reservation>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Phase {
     Units,
     Stays,
@@ -158,23 +159,26 @@ impl Apaleo {
                 ("booking/reservation", 0)
             }
         };
-        if gather.page > MOST_PAGES || gather.found.len() + gather.due.len() > MOST_STAYS {
+        if guests::has_no_end(gather.page, [gather.found.len(), gather.due.len()]) {
             return Err(Fault::Senseless { operation, why: "the list has no end" });
         }
         if count >= PAGE {
             gather.page += 1;
-        } else if gather.phase != Phase::Missing {
+        } else {
             gather.page = 1;
-            gather.phase = match (gather.phase, gather.between.is_none()) {
+            gather.phase = match (gather.phase, gather.between) {
                 (Phase::Units, _) => Phase::Stays,
-                (Phase::Stays, true) => Phase::Due,
-                _ => Phase::Missing,
+                (Phase::Stays, None) => Phase::Due,
+                // Of changes nobody is missing.
+                (Phase::Stays, Some(_)) | (Phase::Missing, _) => Phase::Missing,
+                (Phase::Due, _) => {
+                    let listed: Vec<StayId> =
+                        gather.found.keys().map(|id| StayId::from(id.as_str())).collect();
+                    let missing = self.house.guests.missing(&listed).take(MOST_MISSING);
+                    gather.missing = missing.map(|stay| stay.as_str().to_owned()).collect();
+                    Phase::Missing
+                }
             };
-            if gather.phase == Phase::Missing && gather.between.is_none() {
-                let listed: Vec<StayId> = gather.found.keys().map(|id| StayId::from(id.as_str())).collect();
-                let missing = self.house.guests.missing(&listed).take(MOST_MISSING);
-                gather.missing = missing.map(|stay| stay.as_str().to_owned()).collect();
-            }
         }
         match self.gather_next(&gather) {
             Some(request) => {

@@ -374,3 +374,6 @@ fn is_url(text: &str, scheme: &str, plain: Option<&str>) -> bool {
     let named = !host.is_empty() && !host.contains([' ', '@', '?', '#', '/']);
     named && (given == scheme || (Some(given) == plain && host.starts_with("127.0.0.1:")))
 }
+
+#[cfg(test)]
+mod tests;

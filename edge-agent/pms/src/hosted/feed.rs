@@ -62,7 +62,9 @@ async fn conversation(
     if told.send(Told::Open).await.is_err() {
         return Ok(());
     }
-    let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING, PING);
+    let mut ping = tokio::time::interval(PING);
+    // The first one comes at once: it is not wanted.
+    ping.tick().await;
     let mut heard = tokio::time::Instant::now();
     loop {
         let sending = tokio::select! {
@@ -110,3 +112,6 @@ fn in_words(error: &Error) -> String {
         _ => "it does not speak as a WebSocket".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

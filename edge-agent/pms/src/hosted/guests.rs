@@ -8,6 +8,13 @@ use std::collections::BTreeMap;
 
 /// The most stays in a house: past it a list is not believed.
 pub(super) const MOST_STAYS: usize = 20_000;
+/// Pages of one list: past it, its end is not believed to come.
+pub(super) const MOST_PAGES: u32 = 100;
+
+/// True for a list that is longer than any house's: by its pages, or by the stays and arrivals that were gathered.
+pub(super) fn has_no_end(pages: u32, gathered: [usize; 2]) -> bool {
+    pages > MOST_PAGES || gathered.iter().sum::<usize>() > MOST_STAYS
+}
 
 /// What is remembered of a stay in the house.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,6 +184,8 @@ pub(super) fn decimal(amount: &engawa_model::Money) -> f64 {
     amount.minor as f64 / 10_f64.powi(i32::from(amount.currency.minor_digits()))
 }
 
+#[cfg(test)]
+mod bounds;
 #[cfg(test)]
 mod tests {
     use super::*;

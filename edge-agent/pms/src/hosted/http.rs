@@ -16,12 +16,11 @@ use rustls::{ClientConfig, RootCertStore};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 /// How long a connection may take, with TLS.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -61,11 +60,8 @@ pub enum HttpError {
     Tls(#[source] rustls::Error),
 }
 
-/// A stream to the system.
-pub(super) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
+/// A stream to the system: plain, or with TLS.
+pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// Makes connections.
 #[derive(Clone)]
@@ -135,11 +131,11 @@ impl Connector {
             let stream = TcpStream::connect((host, port)).await.map_err(|error| error.to_string())?;
             stream.set_nodelay(true).map_err(|error| error.to_string())?;
             if !secure {
-                return Ok(Stream::Plain(stream));
+                return Ok(Either::Left(stream));
             }
             let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
             let stream = self.tls.connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
-            Ok::<_, String>(Stream::Tls(Box::new(stream)))
+            Ok::<_, String>(Either::Right(Box::new(stream)))
         });
         match connected.await {
             Ok(Ok(stream)) => Ok((stream, place)),
@@ -167,7 +163,7 @@ impl Http {
         let target = url.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let place = url.authority().map(ToString::to_string).unwrap_or_default();
         let kept = self.kept.take().filter(|kept| {
-            let fresh = kept.place == place && kept.used.elapsed() < IDLE;
+            let fresh = kept.place == place && IDLE.checked_sub(kept.used.elapsed()).is_some();
             fresh && kept.sender.is_ready() && !request.once
         });
         let mut kept = match kept {
@@ -257,38 +253,5 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

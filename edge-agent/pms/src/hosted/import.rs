@@ -179,4 +179,6 @@ impl When {
 }
 
 #[cfg(test)]
+mod lists;
+#[cfg(test)]
 mod tests;

@@ -227,11 +227,8 @@ impl Machine {
             }
             Ok(answer) if answer.status == 408 || answer.status >= 500 => {
                 let why = format!("{name} answered {} to {}", answer.status, current.request.operation);
-                if let Some(wait) = answer.retry_after_s.filter(|_| !once && current.tries < MOST_TRIES) {
-                    current.tries += 1;
-                    return self.wait(after(now, wait.clamp(1, LONGEST_WAIT_S)), current);
-                }
-                self.again(now, current, why, once);
+                let wait = answer.retry_after_s.filter(|_| !once);
+                self.again_after(now, current, wait, why, once);
             }
             Ok(answer) if current.doing == Doing::SigningIn => {
                 let signed = answer.check("sign-in").and_then(|()| self.system.signed_in(now, &answer));
@@ -413,13 +410,28 @@ impl Machine {
     }
 
     /// No answer that says anything: again, or given up.
-    fn again(&mut self, now: Timestamp, mut current: Current, why: String, doubt: bool) {
+    fn again(&mut self, now: Timestamp, current: Current, why: String, doubt: bool) {
+        self.again_after(now, current, None, why, doubt);
+    }
+
+    /// The same, after `wait` seconds where the system names a pause.
+    fn again_after(
+        &mut self,
+        now: Timestamp,
+        mut current: Current,
+        wait: Option<u32>,
+        why: String,
+        doubt: bool,
+    ) {
         current.tries += 1;
-        if current.request.once || current.tries >= MOST_TRIES {
+        if (current.request.once && wait.is_none()) || current.tries >= MOST_TRIES {
             return self.fail(now, current, why, doubt);
         }
-        let pause = self.backoff.pause();
-        self.wait(now.checked_add(pause).unwrap_or(Timestamp::MAX), current);
+        let until = match wait {
+            Some(wait) => after(now, wait.clamp(1, LONGEST_WAIT_S)),
+            None => now.checked_add(self.backoff.pause()).unwrap_or(Timestamp::MAX),
+        };
+        self.wait(until, current);
     }
 
     /// The job is given up. But for a lost answer to a charge the link is down with it.

@@ -10,6 +10,8 @@
 
 mod gather;
 mod shapes;
+#[cfg(test)]
+mod tests;
 
 use super::config::{MewsConfig, OfHouse};
 use super::guests;
@@ -23,8 +25,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Items of a page; at most 1,000 are allowed.
 const PAGE: usize = 500;
-/// Pages of one list: past it, its end is not believed to come.
-const MOST_PAGES: u32 = 100;
 /// Identifiers in one request: fewer than a page holds, so that their answer is always one page.
 const CHUNK: usize = 400;
 /// How far changes overlap with those of the last question.
@@ -215,7 +215,7 @@ impl HostedPms for Mews {
             Job::LookUp { posting, since, until } => {
                 let between = (*since, until.checked_add(OVERLAP).unwrap_or(*until));
                 let request = self.look(between, None);
-                (Doing::Looking { posting: posting.clone(), between, pages: 0 }, request)
+                (Doing::Looking { posting: posting.clone(), between, pages: 1 }, request)
             }
             Job::Status { room, status } => {
                 let Some((id, _)) = self.rooms.iter().find(|(_, name)| *name == room) else {
@@ -253,7 +253,7 @@ impl HostedPms for Mews {
                 }
                 match page.cursor.filter(|_| page.order_items.len() >= PAGE) {
                     None => Ok(Step::Done(Outcome::Found(false))),
-                    Some(_) if pages >= MOST_PAGES => {
+                    Some(_) if pages >= guests::MOST_PAGES => {
                         Err(Fault::Senseless { operation: "orderItems/getAll", why: "the list has no end" })
                     }
                     Some(cursor) => {

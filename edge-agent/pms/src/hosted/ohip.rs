@@ -10,9 +10,11 @@
 
 mod shapes;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use super::config::{OfHouse, OhipConfig};
-use super::guests::{self, Arrivals, Due, Known, MOST_STAYS, Present};
+use super::guests::{self, Arrivals, Due, Known, Present};
 use super::request::{basic, segment, with_query};
 use super::{Answer, Fault, Feed, Heard, HostedPms, Job, Limit, Outcome, Posting, Request, Secret, Step};
 use engawa_model::{Date, Fact, GuestRecord, RoomId, StayId, Timestamp};
@@ -23,7 +25,6 @@ use std::collections::BTreeMap;
 use stream::Stream;
 
 const PAGE: usize = 200;
-const MOST_PAGES: u32 = 100;
 /// Reservations that are asked for by number in one request.
 const CHUNK: usize = 50;
 const EARLY: SignedDuration = SignedDuration::from_mins(10);
@@ -122,27 +123,24 @@ impl Ohip {
                 gather.found.insert(number, one)
             };
         }
-        if gather.pages > MOST_PAGES
-            || gather.found.len() + gather.due.len() > MOST_STAYS
-            || (page.has_more && count == 0)
-        {
+        let stands = page.has_more && count == 0;
+        if stands || guests::has_no_end(gather.pages, [gather.found.len(), gather.due.len()]) {
             return Err(Fault::Senseless { operation, why: "the list has no end" });
         }
         if page.has_more {
             gather.offset += count;
         } else {
             gather.offset = 0;
-            match &mut gather.missing {
-                _ if gather.asks_due => gather.due_days = None,
-                Some(ids) => drop(ids.drain(..ids.len().min(CHUNK))),
-                None => {
-                    let listed: Vec<StayId> =
-                        gather.found.keys().map(|id| StayId::from(id.as_str())).collect();
-                    let missing = self.house.guests.missing(&listed);
-                    // A stay of another system's numbers is none that could be asked for.
-                    let numbers = missing.filter(|stay| stay.as_str().bytes().all(|b| b.is_ascii_digit()));
-                    gather.missing = Some(numbers.map(|stay| stay.as_str().to_owned()).collect());
-                }
+            if gather.asks_due {
+                gather.due_days = None;
+            } else if let Some(ids) = &mut gather.missing {
+                ids.drain(..ids.len().min(CHUNK));
+            } else {
+                let listed: Vec<StayId> = gather.found.keys().map(|id| StayId::from(id.as_str())).collect();
+                let missing = self.house.guests.missing(&listed);
+                // A stay of another system's numbers is none that could be asked for.
+                let numbers = missing.filter(|stay| stay.as_str().bytes().all(|b| b.is_ascii_digit()));
+                gather.missing = Some(numbers.map(|stay| stay.as_str().to_owned()).collect());
             }
         }
         let none_missing = gather.missing.as_ref().is_some_and(Vec::is_empty);

@@ -116,3 +116,6 @@ impl Doubts {
 fn after(at: Timestamp, span: SignedDuration) -> Timestamp {
     at.checked_add(span).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -103,12 +103,12 @@ impl<C: Clock> Shell<C> {
                 }
             }
             let now = self.clock.now();
-            if listening.is_none() && listen_at <= now {
+            let mut feed_at = listening.is_none().then_some(listen_at);
+            if feed_at.is_some_and(|at| at <= now) {
                 listening = self.machine.feed(now).map(|feed| open(&connector, feed));
+                feed_at = None;
             }
-            let wake = self.machine.wake_at();
-            let waits_for_feed = listening.is_none().then_some(listen_at).filter(|at| *at > now);
-            let until = [wake, waits_for_feed].into_iter().flatten().min();
+            let until = [self.machine.wake_at(), feed_at].into_iter().flatten().min();
             tokio::select! {
                 () = cancel.cancelled() => break,
                 (client, answer) = next_answer(&mut asking), if asking.is_some() => {
@@ -199,3 +199,6 @@ async fn next_told(listening: &mut Option<Listening>) -> Option<Told> {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

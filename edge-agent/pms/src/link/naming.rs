@@ -63,11 +63,8 @@ impl Naming {
     }
 
     /// A record of the PMS, in the house's names.
-    pub(super) fn inward(&self, record: Record) -> Record {
-        if self.changes_nothing() {
-            return record;
-        }
-        renamed(&record, |field, value| {
+    pub(super) fn inward(&self, record: &Record) -> Record {
+        renamed(record, |field, value| {
             Some(match field {
                 "RN" | "RO" => self.room_in(value),
                 "SI" => value.split(';').map(|room| self.room_in(room)).collect::<Vec<_>>().join(";"),
@@ -79,12 +76,8 @@ impl Naming {
     }
 
     /// A record for the PMS, in its own names.
-    pub(super) fn outward(&self, record: Record) -> Record {
-        let made_up = record.get("G#").is_some_and(|stay| self.stay_out(stay).is_none());
-        if self.changes_nothing() && !made_up {
-            return record;
-        }
-        renamed(&record, |field, value| match field {
+    pub(super) fn outward(&self, record: &Record) -> Record {
+        renamed(record, |field, value| match field {
             // What is searched for (PI) may be a room, by the house's name of it.
             "RN" | "RO" | "PI" => Some(self.room_out(value)),
             "SI" => Some(value.split(';').map(|room| self.room_out(room)).collect::<Vec<_>>().join(";")),
@@ -101,10 +94,6 @@ impl Naming {
             fact if self.prefix.is_none() => fact,
             fact => Fact::AtLink { link: self.link(), what: Box::new(fact) },
         }
-    }
-
-    fn changes_nothing(&self) -> bool {
-        self.prefix.is_none() && !self.rooms.closed
     }
 
     fn room_in(&self, number: &str) -> String {
@@ -157,10 +146,10 @@ mod tests {
     #[test]
     fn the_only_pms_keeps_its_own_numbers() {
         let naming = Naming::new(None, RoomNumbers::default());
-        assert_eq!(shown(&naming.inward(gi("0101"))), "GI|RN0101|G#4711|GNSato|GS|");
+        assert_eq!(shown(&naming.inward(&gi("0101"))), "GI|RN0101|G#4711|GNSato|GS|");
         assert_eq!(naming.told(Fact::ResyncBegun), Fact::ResyncBegun);
         let made_up = Record::new("PS").with("RN", "101").with("G#", "room:101").with("TA", "100");
-        assert_eq!(shown(&naming.outward(made_up)), "PS|RN101|TA100|", "no PMS knows that reservation");
+        assert_eq!(shown(&naming.outward(&made_up)), "PS|RN101|TA100|", "no PMS knows that reservation");
     }
 
     #[test]
@@ -168,19 +157,23 @@ mod tests {
         let rooms =
             RoomNumbers::of([("12".to_owned(), "V12".to_owned()), ("13".to_owned(), "V13".to_owned())]);
         let naming = Naming::new(Some("villas"), rooms);
-        assert_eq!(shown(&naming.inward(gi("12"))), "GI|RNV12|G#villas:4711|GNSato|GS|");
-        assert_eq!(shown(&naming.inward(gi("101"))), "GI|RNpms-villas:101|G#villas:4711|GNSato|GS|");
+        assert_eq!(shown(&naming.inward(&gi("12"))), "GI|RNV12|G#villas:4711|GNSato|GS|");
+        assert_eq!(shown(&naming.inward(&gi("101"))), "GI|RNpms-villas:101|G#villas:4711|GNSato|GS|");
         let suite = Record::new("KR").with("RN", "12").with("SI", "12;13");
-        assert_eq!(shown(&naming.inward(suite)), "KR|RNV12|SIV12;V13|");
+        assert_eq!(shown(&naming.inward(&suite)), "KR|RNV12|SIV12;V13|");
+        let suite = Record::new("KR").with("RN", "12").with("SI", "12;;14");
+        assert_eq!(shown(&naming.inward(&suite)), "KR|RNV12|SIV12;;pms-villas:14|", "nothing is no room");
+        let suite = Record::new("KA").with("RN", "V12").with("SI", "V12;;V13");
+        assert_eq!(shown(&naming.outward(&suite)), "KA|RN12|SI12;;13|");
         let posting = Record::new("PS").with("RN", "V12").with("G#", "villas:4711");
-        assert_eq!(shown(&naming.outward(posting)), "PS|RN12|G#4711|");
+        assert_eq!(shown(&naming.outward(&posting)), "PS|RN12|G#4711|");
         // A look-up by the house's room, by a name, and an encoder: the record goes out as the PMS has it.
         for (query, want) in [("V12", "12"), ("Sato", "Sato"), ("101", "101")] {
-            assert_eq!(shown(&naming.outward(Record::new("PR").with("PI", query))), format!("PR|PI{want}|"));
+            assert_eq!(shown(&naming.outward(&Record::new("PR").with("PI", query))), format!("PR|PI{want}|"));
         }
-        let key = naming.inward(Record::new("KR").with("KC", "1").with("RN", "12"));
+        let key = naming.inward(&Record::new("KR").with("KC", "1").with("RN", "12"));
         assert_eq!(shown(&key), "KR|KCvillas:1|RNV12|");
-        assert_eq!(shown(&naming.outward(key)), "KR|KC1|RN12|");
+        assert_eq!(shown(&naming.outward(&key)), "KR|KC1|RN12|");
         assert_eq!(
             (
                 own_encoder(Some("villas"), "villas:1"),
@@ -198,7 +191,7 @@ mod tests {
     #[test]
     fn the_first_of_several_does_not_reach_into_the_others_rooms() {
         let naming = Naming::new(None, RoomNumbers::of([("101".to_owned(), "101".to_owned())]));
-        assert_eq!(shown(&naming.inward(gi("101"))), "GI|RN101|G#4711|GNSato|GS|");
-        assert_eq!(shown(&naming.inward(gi("V12"))), "GI|RNpms:V12|G#4711|GNSato|GS|");
+        assert_eq!(shown(&naming.inward(&gi("101"))), "GI|RN101|G#4711|GNSato|GS|");
+        assert_eq!(shown(&naming.inward(&gi("V12"))), "GI|RNpms:V12|G#4711|GNSato|GS|");
     }
 }

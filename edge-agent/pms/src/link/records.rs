@@ -330,7 +330,7 @@ pub(super) fn key_answer(answer: &KeyAnswer, now: Timestamp, zone: &TimeZone) ->
 /// The amount in the digits that the site's PMS wants. The house refuses amounts that would not fit (`MOST_AMOUNT` of the
 /// model), so that the bound is never reached.
 fn scaled(amount: &Money, digits: Option<u8>) -> i64 {
-    amount.for_pms(digits).unwrap_or(if amount.minor < 0 { i64::MIN } else { i64::MAX })
+    amount.for_pms(digits).unwrap_or(if amount.minor.is_negative() { i64::MIN } else { i64::MAX })
 }
 
 #[cfg(test)]

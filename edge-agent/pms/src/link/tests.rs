@@ -1,5 +1,8 @@
 //! The link's conversation, as tables: virtual seconds and inputs, then what must have been sent and told.
 
+mod bounds;
+mod front_desk;
+
 use super::*;
 use engawa_model::{Currency, Money, RoomId};
 

@@ -8,6 +8,16 @@
 //! cut record in 256. So a record counts only when it ends as all do (`|`), holds no control characters but those of
 //! texts, and nothing but another control byte follows it at once.
 //!
+//! What comes behind a spoilt record, or out of nowhere, may be the rest of a record, in which any byte looks like an
+//! answer: until the line is quiet nothing is believed, but for STX after noise, and only then is a spoilt record refused.
+//! What is overheard so costs three seconds: it is asked for with ENQ.
+//!
+//! No number tells a record that comes again from a new one with the same words, and an answer has no check byte: noise
+//! that looks like NAK, or falls between a record and the ENQ for its lost ACK, makes the other side repeat what was
+//! taken. So a record like the last one is taken for its repeat, acknowledged and passed over, where it comes sooner
+//! than its sender can have heard our ACK, or while something on the line puts that ACK in doubt. What is promised: with
+//! one error a record, none comes wrong or twice. One is lost where noise looks like its ACK; no line can tell.
+//!
 //! Never: a port or a clock; time is an argument.
 
 use crate::codec::MAX_RECORD_BYTES;
@@ -31,6 +41,8 @@ const ENQUIRIES: u32 = 3;
 const TORN: SignedDuration = SignedDuration::from_secs(1);
 /// Between a record and its ACK: what follows it at once shows that it was cut. At least what a USB adapter may hold back.
 const QUIET: SignedDuration = SignedDuration::from_millis(20);
+/// Who heard no ACK asks for it [`ENQUIRIES`] times: after this a record like the one before is a new one.
+const REPEATS: SignedDuration = SignedDuration::from_secs(12);
 /// Records that may wait for the line. The link sends few at once: its descriptions, a posting, statuses of rooms.
 const MOST_WAITING: usize = 256;
 
@@ -58,27 +70,42 @@ pub struct Counters {
     pub enquiries: u64,
     /// Bytes between records.
     pub noise: u64,
+    /// Records that came again after they had been taken, and were passed over.
+    pub doubles: u64,
 }
 
 #[derive(Debug)]
 enum Receiving {
     Idle,
-    /// Behind STX. Past the longest record the rest is skipped, and refused at its end.
+    /// Behind STX. Unfit: longer than the longest record, or with STX in it. The rest is skipped, and refused at its end.
     Body {
         body: Vec<u8>,
         check: u8,
-        too_long: bool,
+        unfit: bool,
     },
     /// The next byte is the check byte, whatever it looks like.
     Check {
         body: Vec<u8>,
         check: u8,
-        too_long: bool,
+        unfit: bool,
     },
     /// Whole and right; counts when the line is quiet.
     Settling {
         body: Vec<u8>,
     },
+    /// Behind something spoilt, until the line is quiet; NAK is owed where it was a record.
+    Skipping {
+        owed: bool,
+    },
+}
+
+/// The record that was taken last.
+#[derive(Debug)]
+struct Taken {
+    body: Vec<u8>,
+    at: Timestamp,
+    /// True where something has been on the line since that its sender may have heard instead of our ACK.
+    in_doubt: bool,
 }
 
 #[derive(Debug)]
@@ -98,6 +125,11 @@ pub struct Line {
     until: Option<Timestamp>,
     /// What ENQ is answered with: our last answer; NAK where anything else has come since (against double postings).
     last: u8,
+    /// When the last byte came.
+    heard: Timestamp,
+    /// When the record that is coming began.
+    began: Timestamp,
+    taken: Option<Taken>,
     sending: Option<Sending>,
     /// Bounded by [`MOST_WAITING`].
     waiting: VecDeque<Vec<u8>>,
@@ -126,6 +158,9 @@ impl Line {
             receiving: Receiving::Idle,
             until: None,
             last: NAK,
+            heard: Timestamp::MIN,
+            began: Timestamp::MIN,
+            taken: None,
             sending: None,
             waiting: VecDeque::new(),
             out: VecDeque::new(),
@@ -178,10 +213,11 @@ impl Line {
         if self.until.is_some_and(|until| until <= now) {
             self.until = None;
             match std::mem::replace(&mut self.receiving, Receiving::Idle) {
-                Receiving::Settling { body } => self.accept(body),
+                Receiving::Settling { body } => self.accept(now, body),
+                Receiving::Skipping { owed: true } => self.refuse(),
                 // Torn. No answer: whoever sent it asks with ENQ, and hears NAK.
-                Receiving::Body { .. } | Receiving::Check { .. } => self.counters.spoilt += 1,
-                Receiving::Idle => {}
+                Receiving::Body { .. } | Receiving::Check { .. } => self.spoilt(),
+                Receiving::Skipping { owed: false } | Receiving::Idle => {}
             }
         }
         let Some(sending) = self.sending.as_mut().filter(|sending| sending.due <= now) else { return };
@@ -194,59 +230,72 @@ impl Line {
         sending.enquiries += 1;
         sending.due = later(now, ANSWER);
         self.counters.enquiries += 1;
+        // One bit makes it NAK.
+        self.doubt();
         self.out.push_back(Act::Write(vec![ENQ]));
     }
 
     fn on_byte(&mut self, now: Timestamp, byte: u8) {
-        self.until = None;
         let before = std::mem::replace(&mut self.receiving, Receiving::Idle);
         self.receiving = match (before, byte) {
             // By its place: before anything that the byte may look like.
-            (Receiving::Check { body, check, too_long }, byte) => {
-                if byte == check && !too_long && is_sound(&body) {
+            (Receiving::Check { body, check, unfit }, byte) => {
+                if byte == check && !unfit && is_sound(&body) {
                     Receiving::Settling { body }
                 } else {
-                    self.refuse();
-                    Receiving::Idle
+                    self.spoilt();
+                    Receiving::Skipping { owed: true }
                 }
             }
             (Receiving::Settling { body }, STX | ENQ | ACK | NAK) => {
-                self.accept(body);
+                self.accept(now, body);
                 self.between(now, byte)
             }
             (Receiving::Settling { .. }, _) => {
                 // It was cut: its end is still coming.
-                self.counters.noise += 1;
-                self.refuse();
-                Receiving::Idle
+                self.spoilt();
+                self.noise();
+                Receiving::Skipping { owed: true }
             }
-            (Receiving::Body { .. }, STX) => {
-                self.counters.spoilt += 1;
+            (Receiving::Skipping { owed: false }, STX) => self.between(now, STX),
+            (Receiving::Skipping { owed }, _) => {
+                self.noise();
+                Receiving::Skipping { owed }
+            }
+            (Receiving::Body { .. }, STX) if later(self.heard, self.quiet()) <= now => {
+                self.spoilt();
                 self.between(now, STX)
             }
-            (Receiving::Body { body, check, too_long }, ETX) => {
-                Receiving::Check { body, check: check ^ ETX, too_long }
+            // Nobody begins anew without a pause: what follows is the end of a record, and may look whole.
+            (Receiving::Body { body, check, .. }, STX) => Receiving::Body { body, check, unfit: true },
+            (Receiving::Body { body, check, unfit }, ETX) => {
+                Receiving::Check { body, check: check ^ ETX, unfit }
             }
-            (Receiving::Body { mut body, check, too_long }, byte) => {
-                let too_long = too_long || body.len() >= MAX_RECORD_BYTES;
-                if !too_long {
+            (Receiving::Body { mut body, check, unfit }, byte) => {
+                let unfit = unfit || body.len() >= MAX_RECORD_BYTES;
+                if !unfit {
                     body.push(byte);
                 }
-                Receiving::Body { body, check: check ^ byte, too_long }
+                Receiving::Body { body, check: check ^ byte, unfit }
             }
             (Receiving::Idle, byte) => self.between(now, byte),
         };
+        self.heard = now;
         self.until = match self.receiving {
             Receiving::Idle => None,
-            Receiving::Settling { .. } => Some(later(now, QUIET.max(self.character * 4))),
-            _ => Some(later(now, TORN)),
+            Receiving::Settling { .. } | Receiving::Skipping { .. } => Some(later(now, self.quiet())),
+            Receiving::Body { .. } | Receiving::Check { .. } => Some(later(now, TORN)),
         };
     }
 
     /// A byte outside a record.
     fn between(&mut self, now: Timestamp, byte: u8) -> Receiving {
         match byte {
-            ENQ => self.out.push_back(Act::Write(vec![self.last])),
+            ENQ => {
+                // Our ACK was not heard, and this one may not be.
+                self.doubt();
+                self.out.push_back(Act::Write(vec![self.last]));
+            }
             ACK if self.sending.is_some() => {
                 self.sending = None;
                 self.next(now);
@@ -254,28 +303,56 @@ impl Line {
             NAK if self.sending.is_some() => self.again(now),
             STX => {
                 self.last = NAK;
-                return Receiving::Body { body: Vec::new(), check: 0, too_long: false };
+                self.began = now;
+                return Receiving::Body { body: Vec::new(), check: 0, unfit: false };
             }
             // An answer to nothing says nothing.
             ACK | NAK => self.counters.noise += 1,
             _ => {
-                self.counters.noise += 1;
-                self.last = NAK;
+                self.noise();
+                return Receiving::Skipping { owed: false };
             }
         }
         Receiving::Idle
     }
 
-    fn accept(&mut self, body: Vec<u8>) {
+    /// How long nothing comes where something has ended.
+    fn quiet(&self) -> SignedDuration {
+        QUIET.max(self.character * 4)
+    }
+
+    fn accept(&mut self, now: Timestamp, body: Vec<u8>) {
         self.last = ACK;
         self.out.push_back(Act::Write(vec![ACK]));
-        self.out.push_back(Act::Record([&[STX], body.as_slice(), &[ETX]].concat()));
+        if self.taken.as_ref().is_some_and(|taken| taken.comes_again(&body, self.began, self.quiet())) {
+            self.counters.doubles += 1;
+        } else {
+            self.out.push_back(Act::Record([&[STX], body.as_slice(), &[ETX]].concat()));
+        }
+        self.taken = Some(Taken { body, at: now, in_doubt: false });
     }
 
     fn refuse(&mut self) {
+        self.doubt();
+        self.out.push_back(Act::Write(vec![NAK]));
+    }
+
+    fn spoilt(&mut self) {
         self.counters.spoilt += 1;
         self.last = NAK;
-        self.out.push_back(Act::Write(vec![NAK]));
+        self.doubt();
+    }
+
+    fn noise(&mut self) {
+        self.counters.noise += 1;
+        self.last = NAK;
+        self.doubt();
+    }
+
+    fn doubt(&mut self) {
+        if let Some(taken) = &mut self.taken {
+            taken.in_doubt = true;
+        }
     }
 
     fn again(&mut self, now: Timestamp) {
@@ -302,6 +379,14 @@ impl Line {
         self.out.push_back(Act::Write(bytes.clone()));
         let due = due(now, &bytes, self.character);
         self.sending = Some(Sending { bytes, tries: 1, enquiries: 0, due });
+    }
+}
+
+impl Taken {
+    /// True where a record that began at `began` is this one, repeated.
+    fn comes_again(&self, body: &[u8], began: Timestamp, quiet: SignedDuration) -> bool {
+        let within = if self.in_doubt { REPEATS } else { quiet };
+        self.body == body && began <= later(self.at, within)
     }
 }
 

@@ -36,19 +36,8 @@ impl Carrier {
 
     /// Opens a serial port.
     pub(super) fn serial(serial: &SerialConfig) -> Result<Self, String> {
-        let parity = match serial.parity {
-            Parity::None => tokio_serial::Parity::None,
-            Parity::Even => tokio_serial::Parity::Even,
-            Parity::Odd => tokio_serial::Parity::Odd,
-        };
-        let bits =
-            if serial.data_bits == 7 { tokio_serial::DataBits::Seven } else { tokio_serial::DataBits::Eight };
-        let port = tokio_serial::new(&serial.port, serial.baud)
-            .parity(parity)
-            .data_bits(bits)
-            .stop_bits(tokio_serial::StopBits::One)
-            .open_native_async()
-            .map_err(|error| format!("opening {}: {error}", serial.port))?;
+        let port =
+            port(serial).open_native_async().map_err(|error| format!("opening {}: {error}", serial.port))?;
         Ok(Self { line: Some(Line::new(serial.baud)), ..Self::stream(Box::new(port)) })
     }
 
@@ -124,3 +113,21 @@ impl Carrier {
         }
     }
 }
+
+/// The port as the settings have it; not open yet.
+fn port(serial: &SerialConfig) -> tokio_serial::SerialPortBuilder {
+    let parity = match serial.parity {
+        Parity::None => tokio_serial::Parity::None,
+        Parity::Even => tokio_serial::Parity::Even,
+        Parity::Odd => tokio_serial::Parity::Odd,
+    };
+    let bits =
+        if serial.data_bits == 7 { tokio_serial::DataBits::Seven } else { tokio_serial::DataBits::Eight };
+    tokio_serial::new(&serial.port, serial.baud)
+        .parity(parity)
+        .data_bits(bits)
+        .stop_bits(tokio_serial::StopBits::One)
+}
+
+#[cfg(test)]
+mod tests;

@@ -100,3 +100,35 @@ fn what_a_room_asked_for_in_vain_is_excused_and_nobody_else_s() {
     let nowhere = Action::AskBill { room: "999".into(), stay: None };
     assert_eq!(refused(&mut property, CommandSource::Mqtt, nowhere), [], "there is no such room");
 }
+
+#[test]
+fn who_is_in_a_list_came_some_time_ago() {
+    let mut property = house();
+    assert_eq!(property.hotel(), Some("Grand"));
+    told(&mut property, Fact::ResyncBegun);
+    assert_eq!(told(&mut property, seen("1", "101", "fr")), []);
+    told(&mut property, Fact::ResyncDone);
+    assert_eq!(told(&mut property, seen("2", "102", "fr")).len(), 1);
+}
+
+#[test]
+fn a_call_that_is_noted_or_taken_back_is_confirmed_in_the_guests_language() {
+    let mut property = house();
+    told(&mut property, seen("1", "101", "fr"));
+    let at = "2026-10-25T06:30:00".parse().unwrap();
+    let of = |text| ("101".to_owned(), Some("fr".to_owned()), text);
+    let asked = Fact::WakeUpAsked { room: "101".into(), at: Some(at), time: Some("063000".into()) };
+    assert_eq!(told(&mut property, asked), [of(GuestText::WakeUpSet { at })]);
+    let cleared = Fact::WakeUpCleared { room: "101".into(), at: Some(at) };
+    assert_eq!(told(&mut property, cleared), [of(GuestText::WakeUpCleared { at })]);
+}
+
+#[test]
+fn a_message_that_waits_is_told() {
+    let mut property = house();
+    told(&mut property, seen("1", "101", "fr"));
+    let message = crate::Message { id: "7".into(), text: crate::Personal::new("taxi".into()), read: false };
+    let said = crate::PmsFact::MessageLeft { room: "101".into(), stay: Some("1".into()), message };
+    let of = ("101".to_owned(), Some("fr".to_owned()), GuestText::Message);
+    assert_eq!(told(&mut property, Fact::Pms { said }), [of]);
+}

@@ -514,3 +514,27 @@ fn a_call_that_ended_before_the_pms_heard_of_it_is_never_told() {
     assert_eq!(house.states().last(), Some(&WakeState::Waiting));
     assert_eq!(house.told(), [("101", None, WakeWord::Asked)]);
 }
+
+#[test]
+fn fifty_thousand_are_remembered_and_one_that_has_ended_makes_room() {
+    let mut house = House::new("UTC", "2026-07-15T10:00:00Z");
+    house.wr("101", "2026-07-15T12:00:00");
+    let sample = house.property.wakes.get(WakeId(1)).unwrap().clone();
+    let due = house.property.wakes.next().unwrap();
+    let count = u64::try_from(MOST).unwrap();
+    for n in 2..count {
+        let state = if n == 7 { WakeState::Answered } else { WakeState::Waiting };
+        let call = WakeCall { id: WakeId(n), room: RoomId::new(format!("r{n}")), state, ..sample.clone() };
+        house.property.wakes.enter(call, due);
+    }
+    house.property.meta.last_wake = count - 1;
+    let there = |house: &House, id: u64| house.property.wakes.get(WakeId(id)).is_some();
+    house.wr("102", "2026-07-15T12:00:00");
+    assert_eq!((there(&house, count), there(&house, 7), house.property.wakes.len()), (true, true, MOST));
+    house.wr("102", "2026-07-15T12:01:00");
+    assert_eq!((there(&house, count + 1), there(&house, 7), house.property.wakes.len()), (true, false, MOST));
+    assert_eq!(house.alert("102"), None);
+    house.wr("102", "2026-07-15T12:02:00");
+    assert_eq!((there(&house, count + 2), house.property.wakes.len()), (false, MOST));
+    assert!(house.alert("102").is_some(), "all of them wait");
+}

@@ -2,14 +2,14 @@
 
 use super::*;
 
-fn reading() -> Reading {
+pub(super) fn reading() -> Reading {
     let config =
         ImportConfig { folder: "lists".into(), check_in: "15:00".to_owned(), check_out: "11:00".to_owned() };
     let rooms = ["101", "102", "0103"].map(RoomId::from);
     Reading::new(&config, TimeZone::get("Europe/Berlin").unwrap(), rooms)
 }
 
-fn mistakes(name: &str, text: &str) -> Vec<String> {
+pub(super) fn mistakes(name: &str, text: &str) -> Vec<String> {
     let read = reading().read([(name, text)]);
     read.err().unwrap_or_default().iter().map(ToString::to_string).collect()
 }

@@ -237,3 +237,6 @@ fn later(at: Timestamp, span: SignedDuration) -> Timestamp {
 fn link(up: bool, detail: &str) -> Fact {
     Fact::Link { link: LinkId::from(PMS_LINK), up, detail: detail.to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! The conversation in virtual time: pauses, days, and a charge whose every step can fail.
 
+mod pauses;
+
 use super::super::config::{MewsConfig, OfHouse};
 use super::super::mews::Mews;
 use super::super::{Guests, Secret};
@@ -32,7 +34,10 @@ fn pace(day_ends: &str, zone: &str) -> Pace {
 
 impl Talk {
     fn new(now: &str, pace: Pace) -> Self {
-        let now: Timestamp = now.parse().unwrap();
+        Self::resuming(now, pace, Resume::default())
+    }
+
+    fn resuming(now: &str, pace: Pace, resume: Resume) -> Self {
         let config: MewsConfig = serde_json::from_value(json!({ "charge_service": "s" })).unwrap();
         let house = OfHouse {
             zone: pace.zone.clone(),
@@ -41,7 +46,12 @@ impl Talk {
             guests: Guests::default(),
         };
         let mews = Mews::new(config, Secret::new("c"), Secret::new("a"), house);
-        let machine = Machine::new(now, Box::new(mews), pace, "h", 1, Resume::default());
+        Self::with(now, Box::new(mews), pace, resume)
+    }
+
+    fn with(now: &str, system: Box<dyn HostedPms>, pace: Pace, resume: Resume) -> Self {
+        let now: Timestamp = now.parse().unwrap();
+        let machine = Machine::new(now, system, pace, "h", 1, resume);
         let mut talk =
             Self { machine, now, asked: None, request: None, skew: None, operations: vec![], facts: vec![] };
         talk.machine.on_wake(now);
@@ -101,6 +111,10 @@ impl Talk {
             "orders/add" => json!({ "OrderId": "o" }),
             "orderItems/getAll" => json!({ "OrderItems": [] }),
             "resources/update" => json!({}),
+            // OPERA Cloud.
+            "oauth/tokens" => json!({ "access_token": "t", "expires_in": 3600 }),
+            "reservations" => json!({ "reservations": {} }),
+            "charges" => json!({}),
             other => panic!("{other}"),
         };
         let body = body.to_string().into_bytes();
@@ -279,7 +293,7 @@ fn the_business_day_turns_once_a_day_also_when_the_clock_changes() {
             ["2026-07-15", "2026-07-16", "2026-07-17", "2026-07-18"],
         ),
     ] {
-        let mut talk = Talk::new(start, pace(ends, zone));
+        let mut talk = Talk::new(start, Pace { poll_s: 600, ..pace(ends, zone) });
         talk.serve_all();
         talk.wait(72 * 3600);
         let days: Vec<String> = talk

@@ -1,9 +1,9 @@
 //! A list, or changes, page by page: rooms, reservations, those that are missing, and who they belong to.
 
-use super::super::guests::{self, Due, Known, MOST_STAYS, Present};
+use super::super::guests::{self, Due, Known, Present};
 use super::super::{Answer, Fault, Outcome, Request, Step};
 use super::shapes::{Companionships, Customer, Customers, Reservation, Reservations, Resources};
-use super::{CHUNK, Doing, MOST_PAGES, Mews, PAGE};
+use super::{CHUNK, Doing, Mews, PAGE};
 use engawa_model::{Fact, GuestRecord, RoomId, StayId, Timestamp};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -188,7 +188,7 @@ impl Mews {
                 ("customers/getAll", count, page.cursor)
             }
         };
-        if gather.pages > MOST_PAGES || gather.found.len() + gather.due.len() > MOST_STAYS {
+        if guests::has_no_end(gather.pages, [gather.found.len(), gather.due.len()]) {
             return Err(Fault::Senseless { operation, why: "the list has no end" });
         }
         // The cursor comes with the last page, too: a page that is not full is the last.
