@@ -82,12 +82,12 @@ enum Command {
         /// Share the authority of the cloud in this folder, which is of another region
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         authority: Option<PathBuf>,
-        /// How long gateways' certificates are valid, days; they are renewed at two thirds
-        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
-        certificate_days: u32,
-        /// How long after its time a certificate may still be renewed (a box from storage), days
-        #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(0..=3650))]
-        renewal_grace_days: u32,
+        /// How long gateways' certificates are valid, days; they are renewed at two thirds [default: 30]
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
+        certificate_days: Option<u32>,
+        /// How long after its time a certificate may still be renewed (a box from storage), days [default: 365]
+        #[arg(long, value_parser = clap::value_parser!(u32).range(0..=3650))]
+        renewal_grace_days: Option<u32>,
     },
     /// Take gateways' connections until asked to stop (SIGTERM, SIGINT)
     #[command(

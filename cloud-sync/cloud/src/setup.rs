@@ -26,6 +26,10 @@ pub(crate) const SERVER_KEY_FILE: &str = "server.key";
 const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
 /// The longest name for people, characters.
 const MOST_NAME: usize = 200;
+/// How long gateways' certificates are valid where `init` was not told, days.
+const CERTIFICATE_DAYS: u32 = 30;
+/// How long after that they may be renewed, days.
+const GRACE_DAYS: u32 = 365;
 
 /// What a new cloud is like.
 pub(crate) struct New {
@@ -36,15 +40,20 @@ pub(crate) struct New {
     /// The folder of a cloud of another region whose authority it shares.
     pub(crate) authority: Option<PathBuf>,
     /// How long gateways' certificates are valid, days.
-    pub(crate) certificate_days: u32,
+    pub(crate) certificate_days: Option<u32>,
     /// How long after that they may be renewed, days.
-    pub(crate) grace_days: u32,
+    pub(crate) grace_days: Option<u32>,
 }
 
 /// `engawa-cloud init`.
 pub(crate) fn init(home: &Home, new: New) -> anyhow::Result<()> {
     let (dir, address) = (home.dir.as_path(), home.address()?);
     let New { names, region, authority: shared, certificate_days, grace_days } = new;
+    if address.is_some() && (certificate_days.is_some() || grace_days.is_some()) {
+        bail!(
+            "certificates are not renewed by a cloud on PostgreSQL yet, they are valid for ten years: leave --certificate-days and --renewal-grace-days out, or --database"
+        );
+    }
     let names = if names.is_empty() { own_names() } else { checked(names)? };
     let files = [AUTHORITY_FILE, AUTHORITY_KEY_FILE, SERVER_FILE, SERVER_KEY_FILE, DATABASE_FILE];
     let there: Vec<&str> = files.into_iter().filter(|file| dir.join(file).exists()).collect();
@@ -80,8 +89,8 @@ pub(crate) fn init(home: &Home, new: New) -> anyhow::Result<()> {
         None => {
             let mut connection = store::create(&dir.join(DATABASE_FILE))?;
             store::write(&mut connection, |connection| {
-                trust::set(connection, "certificate-days", certificate_days)?;
-                trust::set(connection, "renewal-grace-days", grace_days)
+                trust::set(connection, "certificate-days", certificate_days.unwrap_or(CERTIFICATE_DAYS))?;
+                trust::set(connection, "renewal-grace-days", grace_days.unwrap_or(GRACE_DAYS))
             })?;
         }
     }
