@@ -3,6 +3,8 @@
 
 mod door;
 pub(crate) mod shortage;
+#[cfg(test)]
+mod tests;
 
 use crate::config::privacy::PrivacyConfig;
 use crate::outlets::{OutletId, Outlets};
@@ -287,7 +289,7 @@ impl House {
         let waiting = self.outlets.flush();
         let wake = self.shared.lock().next_wake().map(|at| at.duration_since(Timestamp::now()));
         let wake = wake.map_or(HEARTBEAT, |left| Duration::try_from(left).unwrap_or_default());
-        wake.min(if waiting || self.store.wants_relief() { FLUSH } else { HEARTBEAT })
+        wake.min(if waiting || self.store.wants_relief(Timestamp::now()) { FLUSH } else { HEARTBEAT })
     }
 
     /// Applies a group, commits it in one transaction, then lets its effects out.
@@ -442,9 +444,13 @@ impl House {
 
     /// Makes room in the journal, one step at a time.
     fn relieve(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        if self.store.wants_relief() {
-            let relieved = tokio::task::block_in_place(|| self.store.relieve(now));
-            unless_of_disk("making room in the journal", relieved)?;
+        if self.store.wants_relief(now) {
+            let told = self.store.is_relief_refused();
+            match tokio::task::block_in_place(|| self.store.relieve(now)) {
+                // The first of a stretch was told.
+                Err(error) if told && error.is_of_disk() => {}
+                relieved => drop(unless_of_disk("making room in the journal", relieved)?),
+            }
         }
         Ok(())
     }

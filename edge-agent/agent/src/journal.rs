@@ -10,7 +10,8 @@ use engawa_store::{DATABASE_FILE, DatabaseKey, LaneMarks, Reader, WaitingEvent};
 use futures::future::BoxFuture;
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The kind of the row with which a journal's life begins whose database was an older copy.
 const BEGAN: &str = "epoch_began";
@@ -41,6 +42,9 @@ fn carried_over(body: &[u8]) -> Option<Previous> {
 
 /// Idle read-only connections that are kept.
 const KEPT_READERS: usize = 2;
+/// How long the link may take to hear how far telemetry can be read while the disk takes nothing: it looks every two seconds
+/// at least.
+const HEAR: Duration = Duration::from_secs(5);
 
 /// The journal, seen by the link to the cloud.
 pub(crate) struct Journal {
@@ -50,12 +54,18 @@ pub(crate) struct Journal {
     door: Door,
     shared: Arc<Shared>,
     readers: Mutex<Vec<Reader>>,
+    /// The head of telemetry that the link was told last.
+    told: Mutex<u64>,
+    /// Told when that is another.
+    heard: Condvar,
 }
 
 impl Journal {
     /// The journal of the store in `dir`.
     pub(crate) fn new(epoch: u64, dir: &Path, key: DatabaseKey, door: Door, shared: Arc<Shared>) -> Self {
-        Self { epoch, path: dir.join(DATABASE_FILE), key, door, shared, readers: Mutex::default() }
+        let path = dir.join(DATABASE_FILE);
+        let (readers, told) = (Mutex::default(), Mutex::new(u64::MAX));
+        Self { epoch, path, key, door, shared, readers, told, heard: Condvar::new() }
     }
 
     /// Reads with a connection that nobody else uses meanwhile. Blocks on the disk.
@@ -81,6 +91,37 @@ impl Journal {
 impl Journal {
     fn marks(&self, lane: u8) -> LaneMarks {
         self.shared.marks().into_iter().find(|marks| marks.lane == lane).unwrap_or_default()
+    }
+
+    /// How far telemetry may be read where `wanted` numbers after `after` are: what could still be thinned is not sent. Blocks
+    /// until what is wanted is noted as handed out; while the disk takes nothing, that is what was noted before.
+    fn hand_out(&self, lane: u8, after: u64, wanted: u64) -> Result<u64, StoreFault> {
+        let until = Instant::now() + HEAR;
+        loop {
+            let marks = self.marks(lane);
+            let wanted = marks.head.min(after.saturating_add(wanted));
+            if wanted > marks.sent
+                && !self.shared.is_stuck()
+                && let Err(source) = self.door.hand_out(wanted)
+                && !self.shared.is_stuck()
+            {
+                return Err(StoreFault::new("noting what is handed out", source));
+            }
+            let marks = self.marks(lane);
+            let most = marks.head.min(marks.sent);
+            if most > after {
+                return Ok(most);
+            }
+            // The link takes no rows for rows that are gone, up to the head that it knows: it hears of the lower one first.
+            self.shared.written.notify_one();
+            let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            let left = until.saturating_duration_since(Instant::now());
+            let heard = self.heard.wait_timeout_while(told, left, |told| *told > most);
+            let (told, _) = heard.unwrap_or_else(PoisonError::into_inner);
+            if *told <= most || Instant::now() >= until {
+                return Ok(most);
+            }
+        }
     }
 
     /// When the first row of `lane` after `after` was written: for looking, not for sending.
@@ -110,17 +151,11 @@ impl EdgeStore for Journal {
 
     fn read(&self, lane: u8, after: u64, max_rows: usize, max_bytes: usize) -> Result<Vec<Row>, StoreFault> {
         // What a power cut could still take is not sent: the cloud would know rows that the house has lost.
-        let mut most = self.head(lane)?;
-        if lane == Lane::Telemetry.number() {
-            // Nor what could still be thinned.
-            let wanted = most.min(after.saturating_add(max_rows as u64));
-            if wanted > self.marks(lane).sent && !self.shared.is_stuck() {
-                self.door
-                    .hand_out(wanted)
-                    .map_err(|source| StoreFault::new("noting what is handed out", source))?;
-            }
-            most = most.min(self.marks(lane).sent);
-        }
+        let most = if lane == Lane::Telemetry.number() {
+            self.hand_out(lane, after, max_rows as u64)?
+        } else {
+            self.marks(lane).head
+        };
         let mut rows = self.read_with(|reader| reader.journal(lane, after, max_rows, max_bytes))?;
         rows.retain(|row| row.seq <= most);
         let row = |row: engawa_store::JournalRow| Row {
@@ -144,9 +179,14 @@ impl EdgeStore for Journal {
 
     fn head(&self, lane: u8) -> Result<u64, StoreFault> {
         let marks = self.marks(lane);
+        if lane != Lane::Telemetry.number() {
+            return Ok(marks.head);
+        }
         // While the disk takes nothing, no more can be handed out than was noted before.
-        let bound = lane == Lane::Telemetry.number() && self.shared.is_stuck();
-        Ok(if bound { marks.head.min(marks.sent) } else { marks.head })
+        let head = if self.shared.is_stuck() { marks.head.min(marks.sent) } else { marks.head };
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = head;
+        self.heard.notify_all();
+        Ok(head)
     }
 
     fn oldest(&self, lane: u8) -> Result<u64, StoreFault> {

@@ -114,6 +114,7 @@ fn begin_anew(
             transaction.execute(step, values).map_err(&doing)?;
         }
     }
+    transaction.execute("DELETE FROM acknowledged", []).map_err(&doing)?;
     let body = json(&row);
     let bytes = row_bytes(row.kind(), &body);
     transaction

@@ -20,6 +20,7 @@ mod key;
 mod migrations;
 mod reader;
 mod relief;
+mod retention;
 mod stamp;
 #[doc(hidden)]
 pub mod testing;

@@ -10,6 +10,7 @@ const STEPS: &[M<'_>] = &[
     M::up(include_str!("migrations/003_events.sql")),
     M::up(include_str!("migrations/004_vault.sql")),
     M::up(include_str!("migrations/005_budget.sql")),
+    M::up(include_str!("migrations/006_acknowledged.sql")),
 ];
 
 /// The schema version of this release.

@@ -16,6 +16,11 @@ use rusqlite::{Connection, Transaction, params};
 /// less than a sixteenth of it.
 const MOST_ROWS: u64 = 16_384;
 const LEAST_ROWS: u64 = 1024;
+/// The fewest rows of a step that a full disk has refused with more.
+const FEWEST_ROWS: u64 = 64;
+/// How soon a step that the disk has refused is tried again at first, and at last, microseconds.
+const RETRY_US: i64 = 1_000_000;
+const LONGEST_RETRY_US: i64 = 10_000_000;
 /// Rows stay as they are until lanes have grown by so much since nothing could be done, bytes; less with a small budget.
 const AGAIN: u64 = 256 << 10;
 /// Free pages within the database that a full disk is met with: until there are so many, telemetry gives up more.
@@ -30,12 +35,23 @@ pub(crate) struct Thinned {
     hour: u64,
     /// The bytes of the lanes, and what was acknowledged, when nothing could be done.
     idle: Option<(u64, u64)>,
+    /// The disk has refused a step, and no whole one was done since.
+    refused: Option<Refused>,
+}
+
+/// How the next step is tried after the disk has refused one.
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    /// How many times the rows of a step are halved.
+    halved: u32,
+    /// When the last was refused, and how long nothing is tried from then on, microseconds; `None`: one was done since.
+    wait: Option<(i64, i64)>,
 }
 
 impl Thinned {
     pub(crate) fn read(connection: &Connection) -> Result<Self, StoreError> {
         let pointer = |name| Ok::<_, StoreError>(single(connection, name)?.unwrap_or(0).cast_unsigned());
-        Ok(Self { minute: pointer("thin_minute")?, hour: pointer("thin_hour")?, idle: None })
+        Ok(Self { minute: pointer("thin_minute")?, hour: pointer("thin_hour")?, idle: None, refused: None })
     }
 }
 
@@ -57,7 +73,12 @@ impl Store {
     }
 
     /// True where [`Self::relieve`] may have something to do. Costs nothing.
-    pub fn wants_relief(&self) -> bool {
+    pub fn wants_relief(&self, now: Timestamp) -> bool {
+        // A clock that was set back makes nobody wait longer.
+        let waits = self.thinned.refused.and_then(|refused| refused.wait);
+        if waits.is_some_and(|(since, wait)| (since..since + wait).contains(&now.as_microsecond())) {
+            return false;
+        }
         let state = self.fill();
         let again = match self.thinned.idle {
             Some((bytes, acked)) => {
@@ -69,13 +90,20 @@ impl Store {
         again && (self.low || Lane::ALL.into_iter().any(|lane| self.lane_bytes(lane) > self.early(lane)))
     }
 
+    /// True from a step that the disk has refused until one of the usual length is done.
+    pub fn is_relief_refused(&self) -> bool {
+        self.thinned.refused.is_some()
+    }
+
     fn fill(&self) -> (u64, u64) {
         (self.marks.values().map(|mark| mark.bytes).sum(), self.marks.values().map(|mark| mark.acked).sum())
     }
 
     fn block_rows(&self) -> u32 {
         let rows = self.limits.budget.telemetry / 16 / 256;
-        u32::try_from(rows.clamp(LEAST_ROWS, MOST_ROWS)).unwrap_or(u32::MAX)
+        let halved = self.thinned.refused.map_or(0, |refused| refused.halved);
+        let rows = (rows.clamp(LEAST_ROWS, MOST_ROWS) >> halved).max(FEWEST_ROWS);
+        u32::try_from(rows).unwrap_or(u32::MAX)
     }
 
     fn lane_bytes(&self, lane: Lane) -> u64 {
@@ -94,15 +122,30 @@ impl Store {
     /// and there may be more to do.
     ///
     /// # Errors
-    /// SQLite's.
+    /// SQLite's. A step that the disk refuses is tried again with half the rows, and not at once; what is done after that
+    /// doubles them again.
     pub fn relieve(&mut self, now: Timestamp) -> Result<bool, StoreError> {
-        if !self.wants_relief() {
+        if !self.wants_relief(now) {
             return Ok(false);
         }
-        let done =
-            self.with_room(|store| Ok(store.clear_acknowledged(now)? || store.thin_telemetry(now)?))?;
-        self.thinned.idle = (!done).then(|| self.fill());
-        Ok(done)
+        let done = self.with_room(|store| Ok(store.clear_acknowledged(now)? || store.thin_telemetry(now)?));
+        match &done {
+            Ok(done) => {
+                self.thinned.idle = (!done).then(|| self.fill());
+                let less = self.thinned.refused.filter(|refused| *done && refused.halved > 0);
+                self.thinned.refused =
+                    less.map(|Refused { halved, .. }| Refused { halved: halved - 1, wait: None });
+            }
+            Err(error) if error.is_of_disk() => {
+                let Refused { halved, wait } =
+                    self.thinned.refused.unwrap_or(Refused { halved: 0, wait: None });
+                let halved = halved + u32::from(u64::from(self.block_rows()) > FEWEST_ROWS);
+                let wait = wait.map_or(RETRY_US, |(_, wait)| (wait * 2).min(LONGEST_RETRY_US));
+                self.thinned.refused = Some(Refused { halved, wait: Some((now.as_microsecond(), wait)) });
+            }
+            Err(_) => {}
+        }
+        done
     }
 
     /// Acknowledged rows go before their time, the oldest first: the cloud has them, and asks for them again only after a
@@ -111,7 +154,7 @@ impl Store {
         let rows = self.block_rows();
         for lane in Lane::ALL {
             if self.lane_bytes(lane) > self.early(lane)
-                && self.remove_acknowledged(lane.number(), i64::MAX, rows, now)? > 0
+                && self.remove_acknowledged(lane.number(), u64::MAX, rows, now)? > 0
             {
                 return Ok(true);
             }
@@ -119,16 +162,17 @@ impl Store {
         Ok(false)
     }
 
-    /// Removes up to `most` acknowledged rows of `lane` that were written before `before` (microseconds).
+    /// Removes up to `most` acknowledged rows of `lane`, none after `upto`.
     pub(crate) fn remove_acknowledged(
         &mut self,
         lane: u8,
-        before: i64,
+        upto: u64,
         most: u32,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
         let doing = StoreError::sql("removing old rows of the journal");
         let Some(mark) = self.marks.get(&lane).copied().filter(|mark| mark.acked > 0) else { return Ok(0) };
+        let upto = self.removable(lane).min(upto);
         self.set_durability(Durability::Soon)?;
         let transaction = self.connection.transaction().map_err(&doing)?;
         let (mut rows, mut bytes) = (0, 0_u64);
@@ -136,12 +180,11 @@ impl Store {
             let mut delete = transaction
                 .prepare_cached(
                     "DELETE FROM journal WHERE lane = ?1 AND seq IN (SELECT seq FROM journal
-                     WHERE lane = ?1 AND seq <= ?2 AND at_us < ?3 ORDER BY seq LIMIT ?4)
+                     WHERE lane = ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)
                      RETURNING length(kind), length(body)",
                 )
                 .map_err(&doing)?;
-            let mut gone =
-                delete.query(params![lane, mark.acked.cast_signed(), before, most]).map_err(&doing)?;
+            let mut gone = delete.query(params![lane, upto.cast_signed(), most]).map_err(&doing)?;
             while let Some(row) = gone.next().map_err(&doing)? {
                 let (kind, body): (i64, i64) = (row.get(0).map_err(&doing)?, row.get(1).map_err(&doing)?);
                 rows += 1;
@@ -309,4 +352,96 @@ pub(crate) fn oldest(connection: &Connection, lane: u8) -> Result<Option<u64>, S
         })
         .optional();
     first.map_err(&doing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Budget, DatabaseKey, Limits};
+    use engawa_model::{Change, PointId, Quality, Value};
+
+    const ROWS: u64 = 8192;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    /// A store whose telemetry is far above its budget.
+    fn overfull(dir: &std::path::Path) -> Store {
+        let budget = Budget { telemetry: 1 << 20, ..Budget::default() };
+        let limits = Limits { budget, ballast: 0, ..Limits::default() };
+        let key = DatabaseKey::load_or_create(&dir.join("key")).unwrap();
+        let mut store = Store::open(dir, &key, limits).unwrap();
+        let lane = Lane::Telemetry.number();
+        let mut mark = LaneMarks { lane, head: ROWS, ..LaneMarks::default() };
+        let transaction = store.connection.transaction().unwrap();
+        for (seq, second) in (1..=ROWS).zip(0..) {
+            let sampled = at(second);
+            let change = Change::Reported {
+                point: PointId::new("device", "temperature"),
+                room: None,
+                role: None,
+                value: Some(Value::Int(second % 50)),
+                quality: Quality::Good,
+                sampled,
+            };
+            let (kind, body) = (change.kind(), json(&change));
+            mark.bytes += row_bytes(kind, &body);
+            let row = params![lane, seq.cast_signed(), sampled.as_microsecond(), kind, body];
+            transaction
+                .execute(
+                    "INSERT INTO journal (lane, seq, at_us, kind, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    row,
+                )
+                .unwrap();
+        }
+        put_mark(&transaction, mark, at(0)).unwrap();
+        transaction.commit().unwrap();
+        store.set_mark(mark, true);
+        store
+    }
+
+    fn refuse(store: &Store, refuse: bool) {
+        store.connection.pragma_update(None, "query_only", refuse).unwrap();
+    }
+
+    #[test]
+    fn what_the_disk_refuses_is_tried_again_later_and_with_fewer_rows() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = overfull(dir.path());
+        assert_eq!(store.block_rows(), 1024);
+        assert!(store.wants_relief(at(0)) && !store.is_relief_refused());
+        refuse(&store, true);
+        let (mut second, mut waits, mut rows) = (100, vec![], vec![]);
+        for _ in 0..7 {
+            assert!(store.relieve(at(second)).unwrap_err().is_of_disk());
+            assert!(store.is_relief_refused());
+            rows.push(store.block_rows());
+            let wait = (1..).find(|wait| store.wants_relief(at(second + wait))).unwrap();
+            assert!(!store.relieve(at(second + wait - 1)).unwrap(), "nothing is tried before");
+            assert!(store.wants_relief(at(second - 3600)), "the clock was set back");
+            waits.push(wait);
+            second += wait;
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 10, 10, 10]);
+        assert_eq!(rows, [512, 256, 128, 64, 64, 64, 64]);
+        // The disk takes something again: no wait between the steps, and each has twice the rows.
+        refuse(&store, false);
+        let mut rows = vec![];
+        while store.is_relief_refused() {
+            rows.push(store.block_rows());
+            assert!(store.relieve(at(second)).unwrap());
+        }
+        assert_eq!(rows, [64, 128, 256, 512, 1024]);
+        // The next time it begins anew.
+        refuse(&store, true);
+        assert!(store.relieve(at(second)).is_err());
+        assert!(!store.wants_relief(at(second)) && store.wants_relief(at(second + 1)));
+        // An error between two steps that were done: it waits as at first.
+        refuse(&store, false);
+        assert!(store.relieve(at(second + 1)).unwrap());
+        refuse(&store, true);
+        assert!(store.relieve(at(second + 1)).is_err());
+        assert!(store.is_relief_refused() && store.wants_relief(at(second + 2)));
+    }
 }

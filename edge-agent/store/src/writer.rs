@@ -5,7 +5,9 @@ use crate::budget::row_bytes;
 use crate::relief::{Thinned, put_mark};
 use crate::thin::json;
 use crate::vault::{self, AuditHead, AuditTrail, Keyring, Register, Stage, VaultKey};
-use crate::{Budget, DATABASE_FILE, DatabaseKey, LaneMarks, Pressure, Reader, StoreError, epoch, migrations};
+use crate::{
+    Budget, DATABASE_FILE, DatabaseKey, LaneMarks, Pressure, Reader, StoreError, epoch, migrations, retention,
+};
 use data_encoding::HEXLOWER;
 use engawa_model::{Change, Entity, EpochReason, Erasure, Lane, Property, PropertySpec, Thinning, Timestamp};
 use rusqlite::{CachedStatement, Connection, Transaction, params};
@@ -136,6 +138,8 @@ pub struct Store {
     pub(crate) ballast: Ballast,
     /// The room set aside is in use.
     pub(crate) low: bool,
+    /// Lanes that a cloud which was put back asks for again, and from where.
+    pub(crate) asked_again: BTreeMap<u8, u64>,
     pub(crate) pressure: Pressure,
     pub(crate) thinned: Thinned,
     /// What the next row of telemetry has before it: a record of these.
@@ -232,6 +236,7 @@ impl Store {
             connection,
             ballast,
             low,
+            asked_again: BTreeMap::new(),
             pressure,
             thinned,
             missed: None,
@@ -534,6 +539,7 @@ impl Store {
             for (lane, upto) in &batch.acknowledged {
                 let mark = mark_of(&mut marks, *lane);
                 mark.acked = mark.acked.max((*upto).min(mark.head));
+                retention::note(&transaction, *lane, mark.acked, now).map_err(&doing)?;
             }
             if let Some(upto) = batch.sent {
                 let mark = mark_of(&mut marks, Lane::Telemetry.number());
@@ -567,6 +573,10 @@ impl Store {
             force(&transaction).map_err(&doing)?;
         }
         transaction.commit().map_err(&doing)?;
+        for (lane, upto) in &batch.acknowledged {
+            let before = self.marks.get(lane).map_or(0, |mark| mark.acked);
+            self.heard(*lane, *upto, before);
+        }
         self.marks = marks;
         if durability == Durability::Now {
             self.settled.clone_from(&self.marks);
@@ -596,8 +606,11 @@ impl Store {
         let before = now.as_microsecond() - i64::from(self.limits.keep_acknowledged_s) * 1_000_000;
         let doing = StoreError::sql("removing old rows of the journal");
         let mut removed = 0;
-        for lane in self.marks.keys().copied().collect::<Vec<_>>() {
-            removed += self.remove_acknowledged(lane, before, most, now)?;
+        for (lane, acked) in self.marks.values().map(|mark| (mark.lane, mark.acked)).collect::<Vec<_>>() {
+            if let Some(upto) = self.acknowledged_since(lane, before)? {
+                removed += self.remove_acknowledged(lane, upto, most, now)?;
+            }
+            retention::note(&self.connection, lane, acked, now).map_err(&doing)?;
         }
         let late = now.as_microsecond() - i64::from(self.limits.keep_events_s) * 1_000_000;
         let late = self.connection.execute("DELETE FROM event WHERE at_us < ?1", [late]).map_err(&doing)?;

@@ -209,6 +209,31 @@ fn acknowledged_rows_go_early_before_anything_is_thinned() {
 }
 
 #[test]
+fn an_acknowledgement_within_a_thinned_block_leaves_nothing_unexplained() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path(), small(1 << 20));
+    for n in 0..12 {
+        values(&mut store, n * 1000, 1000);
+        relieve(&mut store);
+    }
+    let rows = all(&store.reader().unwrap(), TELEMETRY, 0);
+    let blocks: Vec<&JournalRow> = rows.iter().filter(|row| row.kind == "thinned").collect();
+    let Change::Thinned { numbers, .. } = serde_json::from_slice(&blocks[1].body).unwrap() else { panic!() };
+    let (record, first) = (blocks[1].seq, blocks[1].seq - numbers);
+    assert!(numbers > 4, "{numbers}");
+    // The cloud has half of the block's numbers, and what came before is swept away.
+    let batch = Batch { acknowledged: [(TELEMETRY, record - 2)].into(), ..Batch::default() };
+    store.commit(&property(), &batch, at(0), Durability::Now).unwrap();
+    while store.sweep(at(86_400 * 2), 10_000).unwrap() > 0 {}
+    // A cloud that was put back asks from before it: what is not there any more was acknowledged, and the rest is told.
+    let reader = store.reader().unwrap();
+    let page = reader.journal(TELEMETRY, first - 4, 10_000, usize::MAX).unwrap();
+    assert_eq!(page[0].seq, first);
+    assert_eq!(reader.oldest(TELEMETRY).unwrap(), Some(first));
+    accounted(&page, first);
+}
+
+#[test]
 fn values_without_room_are_told_of_when_there_is_some_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(dir.path(), Limits { telemetry_backlog: 10, ..small(1 << 20) });

@@ -317,3 +317,44 @@ fn a_second_writer_is_refused_and_the_first_goes_on() {
     drop(store);
     Store::open(dir.path(), &key, Limits::default()).unwrap();
 }
+
+#[test]
+fn rows_of_a_long_absence_are_kept_for_a_day_after_they_were_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path(), &key(dir.path()), Limits::default()).unwrap();
+    let mut property = Property::new(spec());
+    for stay in ["1", "2", "3"] {
+        apply(&mut store, &mut property, &check_in(stay, "x"));
+    }
+    let hours = |hours| now().checked_add(jiff::SignedDuration::from_hours(hours)).unwrap();
+    let acknowledge = |store: &mut Store, upto, at| {
+        let batch = Batch { acknowledged: [(LANE_STAYS, upto)].into(), ..Batch::default() };
+        store.commit(&property, &batch, at, Durability::Now).unwrap();
+    };
+    // Two days without a line, then the cloud has them.
+    acknowledge(&mut store, 3, hours(48));
+    assert_eq!(store.sweep(hours(49), 10).unwrap(), 0);
+    assert_eq!(store.sweep(hours(71), 10).unwrap(), 0);
+    // The cloud is put back, and asks from the second on: what it asks for stays until it has it again.
+    acknowledge(&mut store, 1, hours(72));
+    assert_eq!(store.sweep(hours(73), 10).unwrap(), 1);
+    let rows = store.reader().unwrap().journal(LANE_STAYS, 1, 10, usize::MAX).unwrap();
+    assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [2, 3]);
+    acknowledge(&mut store, 3, hours(74));
+    assert_eq!(store.sweep(hours(75), 10).unwrap(), 2);
+}
+
+#[test]
+fn a_clock_that_was_ahead_keeps_no_row_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path(), &key(dir.path()), Limits::default()).unwrap();
+    let mut property = Property::new(spec());
+    apply(&mut store, &mut property, &check_in("1", "x"));
+    apply(&mut store, &mut property, &check_in("2", "x"));
+    let hours = |hours| now().checked_add(jiff::SignedDuration::from_hours(hours)).unwrap();
+    for (upto, at) in [(1, hours(24 * 365)), (2, hours(1))] {
+        let batch = Batch { acknowledged: [(LANE_STAYS, upto)].into(), ..Batch::default() };
+        store.commit(&property, &batch, at, Durability::Now).unwrap();
+    }
+    assert_eq!(store.sweep(hours(26), 10).unwrap(), 2);
+}

@@ -1,0 +1,102 @@
+//! The house as the link to the cloud meets it.
+
+use super::*;
+use crate::journal::Journal;
+use engawa_model::{ClimateDefaults, Currency, PointId, PropertyId, PropertySpec, Quality, Season, Value};
+use engawa_protocol::ports::EdgeStore;
+use engawa_store::{DatabaseKey, Limits};
+
+const TELEMETRY: u8 = 5;
+
+fn property() -> Property {
+    Property::new(PropertySpec {
+        id: PropertyId::from("test"),
+        zone: "UTC".into(),
+        currency: Currency::new("EUR").unwrap(),
+        climate: ClimateDefaults {
+            comfort_c: 22.0,
+            eco_heating_c: 17.0,
+            eco_cooling_c: 28.0,
+            season: Season::Heating,
+            guest_hold_s: 7200,
+        },
+        rooms: vec![],
+        devices: vec![],
+        resync_every_s: 3600,
+        order_ttl_s: 600,
+    })
+}
+
+fn reported(second: i64) -> (Timestamp, Change) {
+    let sampled = Timestamp::from_second(second).unwrap();
+    let change = Change::Reported {
+        point: PointId::new("device", "temperature"),
+        room: None,
+        role: None,
+        value: Some(Value::Int(second)),
+        quality: Quality::Good,
+        sampled,
+    };
+    (sampled, change)
+}
+
+/// Telemetry is written up to 10, and was handed out up to `sent`.
+fn marked(shared: &Shared, sent: u64) {
+    let mark = LaneMarks { lane: TELEMETRY, head: 10, sent, ..LaneMarks::default() };
+    *shared.marks.lock().unwrap() = vec![mark];
+}
+
+#[test]
+fn while_the_disk_takes_nothing_telemetry_is_read_up_to_what_was_handed_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = DatabaseKey::load_or_create(&dir.path().join("key")).unwrap();
+    let mut store = Store::open(dir.path(), &key, Limits::default()).unwrap();
+    let (property, epoch) = (property(), store.epoch());
+    let batch = Batch { changes: (0..10).map(reported).collect(), ..Batch::default() };
+    store.commit(&property, &batch, Timestamp::UNIX_EPOCH, Durability::Now).unwrap();
+    let closing = CancellationToken::new();
+    let (mut house, door, shared) =
+        House::new(property, store, Outlets::default(), Publishing::default(), closing);
+    marked(&shared, 6);
+    let journal = Arc::new(Journal::new(epoch, dir.path(), key, door, Arc::clone(&shared)));
+    let read = |after| {
+        let journal = Arc::clone(&journal);
+        std::thread::spawn(move || {
+            let rows = journal.read(TELEMETRY, after, 256, 1 << 16);
+            rows.map(|rows| rows.iter().map(|row| row.seq).collect::<Vec<_>>())
+                .map_err(|fault| fault.to_string())
+        })
+    };
+    let mut asked = || match house.messages.blocking_recv() {
+        Some(Message::Sent { upto, durable }) => (upto, durable),
+        _ => panic!("something else was asked"),
+    };
+    assert_eq!(journal.head(TELEMETRY).unwrap(), 10);
+    // The disk turns full while the link reads on: what was asked is dropped, as the house does it.
+    let reading = read(6);
+    let (upto, durable) = asked();
+    assert_eq!(upto, 10);
+    shared.stuck.store(true, Ordering::Release);
+    drop(durable);
+    // The read comes out empty once the link has been told to look, and has heard of the lower head.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(shared.written.notified());
+    assert!(!reading.is_finished());
+    assert_eq!(journal.head(TELEMETRY).unwrap(), 6);
+    assert_eq!(reading.join().unwrap(), Ok(vec![]));
+    // What was handed out before is read as ever, and nobody asks a disk that takes nothing.
+    assert_eq!(read(0).join().unwrap(), Ok((1..=6).collect()));
+    assert_eq!(read(6).join().unwrap(), Ok(vec![]));
+    // There is room again.
+    shared.stuck.store(false, Ordering::Release);
+    assert_eq!(journal.head(TELEMETRY).unwrap(), 10);
+    let reading = read(6);
+    let (upto, durable) = asked();
+    marked(&shared, upto);
+    durable.send(()).unwrap();
+    assert_eq!(reading.join().unwrap(), Ok((7..=10).collect()));
+    // A house that has ended is a fault.
+    marked(&shared, 6);
+    drop(house);
+    assert!(read(6).join().unwrap().is_err());
+}
