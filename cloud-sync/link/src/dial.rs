@@ -8,11 +8,12 @@ use crate::line::{Memory, order};
 use crate::metered::{Used, count_file, interface_of};
 use crate::region;
 use crate::transport::mux::{Mux, Wire};
-use crate::transport::{Carrier, Connection, any};
+use crate::transport::{Carrier, Connection, Ended, any};
 use crate::{Line, LinkError, Tuning};
+use engawa_protocol::backoff::Backoff;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use quinn::Endpoint;
+use quinn::{ConnectionError, Endpoint};
 use rustls::pki_types::ServerName;
 use std::future::pending;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -252,6 +253,24 @@ impl Dialer {
         }
     }
 
+    /// A session over `connection` has ended so. Where QUIC carries no longer than its handshake the next one is over TCP,
+    /// or it would be tried for ever: there are firewalls that let the first datagrams through and drop the rest.
+    pub(crate) fn ended(&self, connection: &Connection, error: &LinkError, lasted: Duration) {
+        if connection.carrier() != Carrier::Quic
+            || !speaks_against_quic(error, connection.close_reason().as_ref(), lasted)
+        {
+            return;
+        }
+        let address = self.known(|known| {
+            known.quic_tried = Some(Instant::now());
+            known.last.as_ref().map(|last| last.address.clone())
+        });
+        if let Some(address) = address {
+            tracing::info!(cloud = %connection, reason = %error.in_words(), "QUIC did not last: TCP is next");
+            self.remember(address, Carrier::Tcp);
+        }
+    }
+
     /// While TCP carries: waits for the next time that QUIC gets through, and gives its connection. For ever while QUIC
     /// carries.
     pub(crate) async fn better(&self, present: &Connection) -> Connection {
@@ -334,6 +353,22 @@ impl Dialer {
     }
 }
 
+/// True where a QUIC session that `lasted` so long ended as if its datagrams were dropped: in silence, or soon and with
+/// nobody having said why.
+fn speaks_against_quic(error: &LinkError, reason: Option<&Ended>, lasted: Duration) -> bool {
+    let reason = match error {
+        LinkError::Broken(ended) => Some(ended),
+        _ => reason,
+    };
+    match (error, reason) {
+        (_, Some(Ended::Quic(ConnectionError::ConnectionClosed(_)))) => false,
+        (_, Some(ended)) if ended.said().is_some() => false,
+        (LinkError::Silent { .. }, _) | (_, Some(Ended::Quic(ConnectionError::TimedOut))) => true,
+        (LinkError::Broken(_) | LinkError::Stream(_), _) => lasted < Backoff::GOOD,
+        _ => false,
+    }
+}
+
 /// The own address from which the kernel would send to `other` now; nothing where there is no way. Nothing is sent.
 /// Asking the kernel's routing so, every few seconds, needs no netlink and sees what matters: a route or an address
 /// that changed.
@@ -361,6 +396,40 @@ mod tests {
     fn the_kernel_says_from_where_it_would_send() {
         let loopback: SocketAddr = "127.0.0.1:9".parse().unwrap();
         assert_eq!(source_towards(loopback), Some(loopback.ip()));
+    }
+
+    #[test]
+    fn silence_speaks_against_quic_and_a_refusal_does_not() {
+        let s = Duration::from_secs;
+        let silent = LinkError::Silent { address: "127.0.0.1:9".parse().unwrap() };
+        let broken = |ended: ConnectionError| LinkError::Broken(ended.into());
+        let said = || {
+            ConnectionError::ApplicationClosed(quinn::ApplicationClose {
+                error_code: quinn::VarInt::from_u32(3),
+                reason: "revoked".into(),
+            })
+        };
+        assert!(speaks_against_quic(&silent, None, s(9_000)));
+        assert!(speaks_against_quic(&broken(ConnectionError::TimedOut), None, s(9_000)));
+        let stream = LinkError::Stream("lost".to_owned());
+        assert!(speaks_against_quic(&stream, Some(&ConnectionError::TimedOut.into()), s(9_000)));
+        for (error, reason) in [(&stream, None), (&broken(ConnectionError::Reset), None)] {
+            assert!(speaks_against_quic(error, reason, s(29)));
+            assert!(!speaks_against_quic(error, reason, s(30)));
+        }
+        assert!(!speaks_against_quic(&broken(said()), None, s(1)));
+        assert!(!speaks_against_quic(&stream, Some(&said().into()), s(1)));
+        // A certificate that the cloud's TLS does not take is refused after our handshake.
+        let alert = quinn::ConnectionClose {
+            error_code: quinn::TransportErrorCode::crypto(45),
+            frame_type: None,
+            reason: "".into(),
+        };
+        assert!(!speaks_against_quic(&broken(ConnectionError::ConnectionClosed(alert)), None, s(1)));
+        let refused = LinkError::Refused { reason: "fenced".to_owned(), retry_after_s: 0 };
+        for error in [refused, LinkError::Renewed, LinkError::Moved] {
+            assert!(!speaks_against_quic(&error, None, s(1)));
+        }
     }
 
     #[tokio::test]

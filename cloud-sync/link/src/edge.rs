@@ -111,6 +111,7 @@ impl EdgeLink {
         let Some(connected) = cancel.run_until_cancelled(dialer.dial()).await else { return Ok(Stopped) };
         let mut connection = connected?;
         loop {
+            let began = tokio::time::Instant::now();
             let ended = tokio::select! {
                 () = cancel.cancelled() => After::Stop,
                 ended = self.sync(&connection, keeper, dialer.held()) => match ended { Err(error) => After::Fault(error) },
@@ -118,6 +119,9 @@ impl EdgeLink {
                 better = dialer.better(&connection) => After::Move(better),
                 () = renewed.wait() => After::Fault(LinkError::Renewed),
             };
+            if let After::Fault(error) = &ended {
+                dialer.ended(&connection, error, began.elapsed());
+            }
             // The cloud learns at once that we have gone, and does not wait for its time-out.
             match &ended {
                 After::Fault(LinkError::Session(error)) => connection.close(SENSELESS, &error.to_string()),

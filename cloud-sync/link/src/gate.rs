@@ -3,10 +3,10 @@
 use crate::peer::peer_of;
 use crate::transport::{Connection, SendHalf};
 use crate::{LinkError, stream};
-use engawa_protocol::bucket::{Bucket, Limits};
+use engawa_protocol::bucket::{Bucket, Limits, Taken};
 use engawa_protocol::cloud::{self as session, CloudSessionError};
 use engawa_protocol::frame::{Body, Enrolled, Refused};
-use engawa_protocol::ports::{CloudStore, Refusal, Row};
+use engawa_protocol::ports::{CloudStore, Ingested, Refusal, Row, StoreFault};
 use engawa_protocol::trust::{Distrust, Nothing, Peer, Renew, Turn, TurnTaken};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -112,17 +112,50 @@ impl Gate {
     }
 
     /// Waits as long as a batch of so many rows and bytes has to wait. Nothing is dropped: the gateway's next batch waits on
-    /// its own stream.
-    pub(crate) async fn pace(&self, gateway: &str, lane: u8, batch: &[Row]) {
+    /// its own stream. Whoever does not wait until then has not paid.
+    pub(crate) async fn pace<'a>(&'a self, gateway: &'a str, lane: u8, batch: &[Row]) -> Charge<'a> {
         let (rows, bytes) = (batch.len(), batch.iter().map(|row| row.body.len()).sum::<usize>());
         let purse = usize::from(lane >= FIRST_BULK_LANE);
         #[allow(clippy::cast_precision_loss, reason = "a frame is at most 1 MiB")]
         let (rows, bytes) = (rows as f64, bytes as f64);
-        let wait = self.purse(gateway, None, |purses, now| {
-            purses.rows[purse].take(rows, now).max(purses.bytes[purse].take(bytes, now))
+        let (rows, bytes) = self.purse(gateway, None, |purses, now| {
+            (purses.rows[purse].take(rows, now), purses.bytes[purse].take(bytes, now))
         });
+        let mut charge = Charge { gate: self, gateway, purse, rows, bytes, unused: true };
+        let wait = rows.wait.max(bytes.wait);
         if wait > Duration::ZERO {
             tokio::time::sleep(wait).await;
+        }
+        // From here on the store may have it, though its answer be cut.
+        charge.unused = false;
+        charge
+    }
+}
+
+/// What a batch was charged; given back when it is dropped unused.
+pub(crate) struct Charge<'a> {
+    gate: &'a Gate,
+    gateway: &'a str,
+    purse: usize,
+    rows: Taken,
+    bytes: Taken,
+    unused: bool,
+}
+
+impl Charge<'_> {
+    /// The store has answered. What it did not take comes again, and is charged then.
+    pub(crate) fn settle(mut self, answer: &Result<Ingested, StoreFault>) {
+        self.unused = matches!(answer, Ok(Ingested::Busy { .. }) | Err(_));
+    }
+}
+
+impl Drop for Charge<'_> {
+    fn drop(&mut self) {
+        if self.unused {
+            self.gate.purse(self.gateway, None, |purses, now| {
+                purses.rows[self.purse].give_back(self.rows, now);
+                purses.bytes[self.purse].give_back(self.bytes, now);
+            });
         }
     }
 }
@@ -220,4 +253,37 @@ pub(crate) async fn renewal(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLOW: Limits =
+        Limits { rows_per_s: 10, bytes_per_s: 1_000, burst_s: 10, connections_per_minute: 60 };
+    const LANE: u8 = FIRST_BULK_LANE;
+
+    #[tokio::test]
+    async fn only_what_the_store_may_have_taken_is_charged() {
+        let gate = Gate::new();
+        gate.purse("g", Some(SLOW), |_, _| ());
+        let row = |seq| Row { seq, at_micros: 0, kind: "kind".to_owned(), body: vec![0; 10] };
+        let batch: Vec<Row> = (1..=90).map(row).collect();
+        let pace = |for_ms| tokio::time::timeout(Duration::from_millis(for_ms), gate.pace("g", LANE, &batch));
+        let owes = || gate.purse("g", None, |purse, now| purse.rows[1].take(0.0, now).wait > Duration::ZERO);
+        // It is busy, or fails, again and again.
+        for _ in 0..20 {
+            let busy = Ingested::Busy { mark: 0, pause: Duration::ZERO };
+            pace(1_000).await.unwrap().settle(&Ok(busy));
+            let fault = StoreFault { context: "a full disk".to_owned(), source: None };
+            pace(1_000).await.unwrap().settle(&Err(fault));
+        }
+        assert!(!owes());
+        // Taken: the next one has to wait, and its connection ends meanwhile, whenever it comes.
+        pace(1_000).await.unwrap().settle(&Ok(Ingested::Upto(90)));
+        for _ in 0..20 {
+            assert!(pace(1).await.is_err());
+        }
+        assert!(!owes());
+    }
 }

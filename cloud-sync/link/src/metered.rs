@@ -94,6 +94,8 @@ pub(crate) struct Used {
     bytes: u64,
     /// The day and the bytes that are written down.
     noted: (u64, u64),
+    /// The day of a clock that was ahead, or is back: should it come again, it is no new one.
+    left: Option<u64>,
 }
 
 impl Used {
@@ -102,14 +104,17 @@ impl Used {
         let numbers = text.trim_end().split_once(' ');
         let numbers = numbers.and_then(|(day, bytes)| Some((day.parse().ok()?, bytes.parse().ok()?)));
         let (day, bytes): (u64, u64) = numbers.unwrap_or_default();
-        Self { day, bytes, noted: (day, bytes) }
+        Self { day, bytes, noted: (day, bytes), left: None }
     }
 
     /// Counts `bytes` that went the metered way on `day`.
     pub(crate) fn count(&mut self, day: u64, bytes: u64) {
-        // A clock that goes back begins no new budget.
+        // A clock that goes back begins no new budget. One that was days ahead holds the way no longer than today.
         if day > self.day {
-            *self = Self { day, bytes: 0, noted: self.noted };
+            let bytes = if self.left == Some(day) { self.bytes } else { 0 };
+            *self = Self { day, bytes, left: None, ..*self };
+        } else if self.day - day > 1 {
+            *self = Self { day, left: Some(self.day), ..*self };
         }
         self.bytes = self.bytes.saturating_add(bytes);
     }
@@ -183,5 +188,28 @@ mod tests {
         used.note(&path).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "20001 1\n");
         assert_eq!(Used::read("nonsense"), Used::default());
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_holds_the_way_for_a_day_and_one_that_starts_late_gives_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("line.metered");
+        let mut used = Used::read("25000 100");
+        used.count(20_000, 1);
+        assert!(used.is_over(20_000, 101) && !used.is_over(20_001, 101));
+        used.note(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "20000 101\n");
+        used.count(20_001, 1);
+        assert!(!used.is_over(20_001, 2));
+        // One day is no more than midnight seen twice.
+        used.count(20_000, 1);
+        used.count(20_001, 1);
+        assert!(used.is_over(20_001, 3));
+        // A box without a clock of its own, before it is told the time.
+        used.count(0, 1);
+        used.count(20_001, 1);
+        assert!(used.is_over(20_001, 5) && !used.is_over(20_001, 6));
+        used.count(20_002, 1);
+        assert!(!used.is_over(20_002, 2));
     }
 }

@@ -53,6 +53,10 @@ impl Turns {
     pub(crate) fn taken(&self, shown: Turn, number: u64) {
         let Some(path) = self.path.as_deref() else { return };
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        // An answer that comes late must not undo a newer turn, which the cloud may have noted by now.
+        if now.mine != shown.mine && (now.mine != 0 || now.last != shown.mine) {
+            return;
+        }
         *now = Turn { number, last: shown.mine, mine: 0 };
         // What is on the disk still has this turn's secret as its new one, which the cloud knows as well.
         if let Err(error) = write(path, &now) {
@@ -89,6 +93,24 @@ mod tests {
         let second = again.show().unwrap();
         assert_eq!((second.number, second.last), (7, first.mine));
         assert_ne!(second.mine, first.mine);
+    }
+
+    #[test]
+    fn a_late_answer_undoes_no_newer_turn() {
+        let dir = tempfile::tempdir().unwrap();
+        let turns = Turns::new(Some(dir.path()));
+        let first = turns.show().unwrap();
+        turns.taken(first, 1);
+        // Before the next turn it is only the same once more.
+        turns.taken(first, 2);
+        let second = turns.show().unwrap();
+        assert_eq!((second.number, second.last), (2, first.mine));
+        turns.taken(first, 1);
+        assert_eq!(turns.show(), Some(second));
+        assert_eq!(Turns::new(Some(dir.path())).show(), Some(second), "on the disk");
+        turns.taken(second, 3);
+        turns.taken(first, 1);
+        assert_eq!(turns.show().map(|third| (third.number, third.last)), Some((3, second.mine)));
     }
 
     #[test]

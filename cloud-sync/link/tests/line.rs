@@ -81,6 +81,32 @@ async fn where_udp_is_blocked_tcp_carries_until_quic_gets_through() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_quic_gets_its_handshake_and_no_more_tcp_carries() {
+    let (cloud, journal) = (Cloud::new(), Arc::new(Journal::default()));
+    let relay = Relay::open(serve(&cloud).await).unwrap();
+    let identity = enrolled(&cloud, relay.address(), "g1").await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut way = line(&[relay.address()]);
+    let memory = folder.path().join("line");
+    way.memory = Some(memory.clone());
+    way.tcp_after = Duration::from_secs(1);
+    way.quic_again = Duration::from_secs(3600);
+    let mut edge = link_by(way, identity, &journal, 1);
+    until_state(&mut edge, |state| up(state, false)).await;
+    relay.set(|weather| weather.udp_blocked = true);
+    until_state(&mut edge, |state| matches!(state, LinkState::Down { .. })).await;
+    // The next handshake would get through, as every first one does.
+    relay.set(|weather| weather.udp_blocked = false);
+    let is_up = |state: &LinkState| matches!(state, LinkState::Up { .. });
+    let state = until_state(&mut edge, is_up).await;
+    assert!(up(&state, true), "{state:?}");
+    journal.write(1, 50);
+    until("the rows over TCP", || same(&cloud, &journal)).await;
+    assert_eq!(std::fs::read_to_string(&memory).unwrap(), format!("tcp {}\n", relay.address()));
+    stop(edge).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_tcp_too_a_gateway_learns_why_it_is_put_out_and_a_cut_line_is_found() {
     let (cloud, journal) = (Cloud::new(), Arc::new(Journal::default()));
     let relay = Relay::open(serve(&cloud).await).unwrap();

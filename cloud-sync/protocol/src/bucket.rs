@@ -24,13 +24,23 @@ impl Default for Limits {
     }
 }
 
-/// A bucket that fills with time and may go below nothing: what was taken is paid for by waiting before the next.
+/// A bucket that fills with time and may go below nothing: what was taken is paid for by waiting before the next. It owes
+/// no more than one burst, or one batch that is more than that.
 #[derive(Clone, Copy, Debug)]
 pub struct Bucket {
     rate_per_s: f64,
     most: f64,
     level: f64,
     at: Duration,
+}
+
+/// What [`Bucket::take`] has taken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Taken {
+    /// How much of it counts: what may be given back.
+    pub amount: f64,
+    /// How long to wait before it is used: nothing while there was enough.
+    pub wait: Duration,
 }
 
 impl Bucket {
@@ -43,7 +53,7 @@ impl Bucket {
     pub fn adjust(&mut self, rate_per_s: f64, most: f64, now: Duration) {
         self.fill(now);
         (self.rate_per_s, self.most) = (rate_per_s, most);
-        self.level = self.level.min(most);
+        self.level = self.level.max(-most).min(most);
     }
 
     /// A clock that went back fills nothing and takes nothing.
@@ -53,14 +63,23 @@ impl Bucket {
         self.at = self.at.max(now);
     }
 
-    /// Takes `amount` in any case, and says how long to wait before it is used: nothing while there was enough.
-    pub fn take(&mut self, amount: f64, now: Duration) -> Duration {
+    /// Takes `amount` in any case, and says how long to wait before it is used.
+    pub fn take(&mut self, amount: f64, now: Duration) -> Taken {
         self.fill(now);
-        self.level -= amount;
-        if self.level >= 0.0 || self.rate_per_s <= 0.0 {
-            return Duration::ZERO;
-        }
-        Duration::try_from_secs_f64(-self.level / self.rate_per_s).unwrap_or(Duration::MAX)
+        let before = self.level;
+        self.level = (before - amount).max(-self.most.max(amount)).min(before);
+        let wait = if self.level >= 0.0 || self.rate_per_s <= 0.0 {
+            Duration::ZERO
+        } else {
+            Duration::try_from_secs_f64(-self.level / self.rate_per_s).unwrap_or(Duration::MAX)
+        };
+        Taken { amount: before - self.level, wait }
+    }
+
+    /// Gives back what was taken and not used.
+    pub fn give_back(&mut self, taken: Taken, now: Duration) {
+        self.fill(now);
+        self.level = (self.level + taken.amount).min(self.most);
     }
 
     /// Takes one, if there is one; else when there will be.
@@ -96,12 +115,12 @@ mod tests {
     #[test]
     fn a_burst_is_free_and_the_rest_is_paid_in_time() {
         let mut bucket = Bucket::new(10.0, 50.0, s(0));
-        assert_eq!(bucket.take(50.0, s(0)), s(0));
-        assert_eq!(bucket.take(20.0, s(0)), s(2));
-        assert_eq!(bucket.take(0.0, s(2)), s(0));
+        assert_eq!(bucket.take(50.0, s(0)).wait, s(0));
+        assert_eq!(bucket.take(20.0, s(0)).wait, s(2));
+        assert_eq!(bucket.take(0.0, s(2)).wait, s(0));
         assert!(!bucket.is_full(s(6)));
         assert!(bucket.is_full(s(7)));
-        assert_eq!(bucket.take(60.0, s(1_000)), s(1), "no more than the bound gathers");
+        assert_eq!(bucket.take(60.0, s(1_000)).wait, s(1), "no more than the bound gathers");
     }
 
     #[test]
@@ -117,7 +136,34 @@ mod tests {
     fn other_limits_hold_from_then_on() {
         let mut bucket = Bucket::new(1.0, 100.0, s(0));
         bucket.adjust(10.0, 20.0, s(0));
-        assert_eq!(bucket.take(30.0, s(0)), s(1));
+        assert_eq!(bucket.take(30.0, s(0)).wait, s(1));
+    }
+
+    #[test]
+    fn what_was_not_used_comes_back_and_nothing_more() {
+        let mut bucket = Bucket::new(10.0, 50.0, s(0));
+        let taken = bucket.take(70.0, s(0));
+        assert_eq!(taken, Taken { amount: 70.0, wait: s(2) });
+        bucket.give_back(taken, s(0));
+        assert!(bucket.is_full(s(0)));
+        // Never more than the bound, and never what did not count.
+        bucket.give_back(taken, s(0));
+        assert_eq!(bucket.take(95.0, s(0)).wait, Duration::from_millis(4_500));
+        let most = bucket.take(40.0, s(0));
+        assert_eq!(most, Taken { amount: 5.0, wait: s(5) });
+        bucket.give_back(most, s(0));
+        assert_eq!(bucket.take(0.0, s(0)).wait, Duration::from_millis(4_500));
+    }
+
+    #[test]
+    fn nobody_owes_more_than_a_burst_or_a_batch_above_it() {
+        let mut bucket = Bucket::new(10.0, 50.0, s(0));
+        (0..1_000).for_each(|_| assert!(bucket.take(40.0, s(0)).wait <= s(5)));
+        assert_eq!(bucket.take(0.0, s(0)).wait, s(5));
+        assert_eq!(bucket.take(80.0, s(0)), Taken { amount: 30.0, wait: s(8) });
+        assert_eq!(bucket.take(1.0, s(0)), Taken { amount: 0.0, wait: s(8) }, "what is owed is not let off");
+        bucket.adjust(1.0, 20.0, s(0));
+        assert_eq!(bucket.take(0.0, s(0)).wait, s(20));
     }
 
     proptest! {
@@ -129,7 +175,7 @@ mod tests {
             for (amount, pause) in takes {
                 clock += s(pause);
                 // Whoever takes waits as long as it is told, then goes on.
-                clock += bucket.take(amount, clock);
+                clock += bucket.take(amount, clock).wait;
                 taken += amount;
                 prop_assert!(taken <= 30.0 + 10.0 * clock.as_secs_f64() + 1e-3, "{taken} in {clock:?}");
             }
@@ -139,7 +185,7 @@ mod tests {
         fn a_clock_that_goes_back_gives_nothing(back in 0_u64..100) {
             let mut bucket = Bucket::new(1.0, 10.0, s(100));
             bucket.take(10.0, s(100));
-            prop_assert_eq!(bucket.take(1.0, s(100 - back)), s(1));
+            prop_assert_eq!(bucket.take(1.0, s(100 - back)).wait, s(1));
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::store::StoreError;
 use engawa_link::pki::CertificateAuthority;
 use engawa_model::Timestamp;
 use engawa_protocol::ports::{CloudStore, Enrolled, Ingested, Later, Refusal, Row, Skip, StoreFault};
+use engawa_protocol::trust::{Peer, Turn};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -62,6 +63,20 @@ impl End {
             tracing::info!(%gateway, "a gateway is enrolled");
             Enrolled { gateway, certificate_pem, ca_pem: self.authority.pem().to_owned() }
         }))
+    }
+}
+
+impl End {
+    /// A database that does not answer is no reason to call a gateway unknown.
+    async fn may_talk(&self, gateway: &str) -> Result<(), Refusal> {
+        let asking = async { gateways::status(&self.store.client().await?, gateway, false).await };
+        let status =
+            asking.await.map_err(|error| unavailable("whether a gateway may talk is not known", &error))?;
+        if status.is_some_and(|status| status.admitted()) {
+            Ok(())
+        } else {
+            Err(Refusal::Unknown(gateway.to_owned()))
+        }
     }
 }
 
@@ -141,20 +156,16 @@ impl CloudStore for End {
     }
 
     fn admitted<'a>(&'a self, gateway: &'a str) -> Later<'a, bool> {
-        Box::pin(async move {
-            let asking = async {
-                let client = self.store.client().await?;
-                gateways::status(&client, gateway, false).await
-            };
-            match asking.await {
-                Ok(status) => status.is_some_and(|status| status.admitted()),
-                Err(error) => {
-                    // A database that does not answer admits nobody.
-                    tracing::warn!(%gateway, error = &error as &dyn std::error::Error, "whether a gateway may talk is not known");
-                    false
-                }
-            }
-        })
+        // A database that does not answer admits nobody.
+        Box::pin(async move { self.may_talk(gateway).await.is_ok() })
+    }
+
+    fn greet<'a>(&'a self, peer: &'a Peer, _turn: Option<Turn>) -> Later<'a, Result<u64, Refusal>> {
+        Box::pin(async move { self.may_talk(&peer.gateway).await.map(|()| 0) })
+    }
+
+    fn standing<'a>(&'a self, peer: &'a Peer, _turn: Option<Turn>) -> Later<'a, Result<(), Refusal>> {
+        Box::pin(self.may_talk(&peer.gateway))
     }
 
     fn seen<'a>(&'a self, gateway: &'a str, connected: bool, address: &'a str) -> Later<'a, ()> {

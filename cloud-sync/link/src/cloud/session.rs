@@ -24,6 +24,9 @@ use tokio::time::Instant;
 /// Frames that were received and wait to be handled: one for each stream, since each waits for leave.
 const EVENTS: usize = MOST_LANES + 1;
 
+/// How long a session goes on while the store can't say whether it may: a revocation takes effect within a minute.
+const UNANSWERED: Duration = Duration::from_secs(50);
+
 /// What a reader has met.
 enum Heard {
     Frame(u32, Body),
@@ -122,10 +125,21 @@ impl Shared {
         let mut look = tokio::time::interval(self.tuning.admission);
         // The hello asks by itself.
         look.tick().await;
+        let mut unanswered: Option<Instant> = None;
         loop {
             look.tick().await;
             let turn = *turn.borrow();
-            if let Err(refusal) = gate::standing(self.store.as_ref(), peer, turn).await {
+            let standing = gate::standing(self.store.as_ref(), peer, turn).await;
+            if let Err(Refusal::Unavailable) = standing {
+                // A database that restarts must not send its whole fleet away. Nothing is stored meanwhile: each
+                // transaction asks once more.
+                if unanswered.get_or_insert_with(Instant::now).elapsed() < UNANSWERED {
+                    continue;
+                }
+            } else {
+                unanswered = None;
+            }
+            if let Err(refusal) = standing {
                 let reason = refusal.to_string();
                 // Before the session's tasks end: what the gateway sees first must be the reason.
                 connection.close(NOT_ADMITTED, &reason);
@@ -203,8 +217,9 @@ impl Session {
             Out::Ingest { stream, lane, rows } => {
                 let gate = Arc::clone(&self.shared.gate);
                 self.store.spawn(async move {
-                    gate.pace(&gateway, lane, &rows).await;
+                    let charge = gate.pace(&gateway, lane, &rows).await;
                     let answer = store.ingest(&gateway, epoch, lane, rows).await;
+                    charge.settle(&answer);
                     Answer::Ingested(stream, said(&gateway, lane, answer))
                 });
             }

@@ -103,10 +103,10 @@ impl Lanes {
         Ok(ours)
     }
 
-    /// The journal's lane is written up to `head`.
+    /// The journal's lane is written up to `head`, or can be read only so far for now; never less than was sent.
     pub(super) fn written(&mut self, lane: u8, head: u64) {
         if let Some(state) = self.lanes.get_mut(&lane) {
-            state.head = state.head.max(head);
+            state.head = head.max(state.reached);
         }
     }
 

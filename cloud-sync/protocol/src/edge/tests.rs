@@ -281,6 +281,35 @@ fn rows_that_are_gone_are_told() {
 }
 
 #[test]
+fn rows_that_can_not_be_read_for_now_are_not_missing() {
+    let (mut machine, want) = open();
+    machine.on_rows(T, want, &rows(5, 7));
+    let out = outs(&mut machine);
+    let Some(Out::Read(want)) = out.last().cloned() else { panic!("{out:?}") };
+    assert_eq!((want.lane, want.after), (3, 7));
+    // The journal's disk takes nothing: only what was handed out before can be read, and all of that was sent.
+    for head in [7, 2] {
+        machine.on_written(3, head);
+    }
+    machine.on_rows(T, want, &[]);
+    assert!(matches!(outs(&mut machine)[..], [Out::Read(Want { lane: 5, .. })]), "the others go on");
+    machine.on_frame(T, Stream::Lane(3), Body::Ack(Ack { mark: 7 }));
+    assert_eq!(outs(&mut machine), [Out::Acknowledged { lane: 3, mark: 7 }]);
+    // There is room again.
+    machine.on_rows(T, Want { lane: 5, after: 0, ..want }, &rows(1, 1));
+    machine.on_written(3, 10);
+    machine.on_written(5, 0);
+    let out = outs(&mut machine);
+    let Some(Out::Read(want)) = out.last().cloned() else { panic!("{out:?}") };
+    assert_eq!((want.lane, want.after), (3, 7));
+    machine.on_rows(T, want, &rows(8, 10));
+    assert_eq!(shipped(&outs(&mut machine)[0]), [8, 9, 10]);
+    // What was sent once can be sent again, whatever is said of it.
+    machine.on_frame(T, Stream::Lane(5), Body::Gap(Ack { mark: 0 }));
+    assert!(matches!(outs(&mut machine)[..], [Out::Read(Want { lane: 5, after: 0, .. })]));
+}
+
+#[test]
 fn an_answer_to_an_old_question_does_nothing() {
     let (mut machine, want) = open();
     machine.on_rows(T, want, &rows(8, 10));
