@@ -178,6 +178,11 @@ impl Property {
             self.count("message-without-stay");
             return;
         };
+        if self.stays.get(&stay).is_some_and(|stay| stay.erased) {
+            // Whoever asked for erasure is not written down again: the PMS has the message, and so has its clerk.
+            self.count("message-of-erased");
+            return;
+        }
         let messages = self.desk.messages.entry(stay.clone()).or_default();
         match messages.iter_mut().find(|known| known.id == message.id) {
             Some(known) if known.text == message.text => return,

@@ -185,4 +185,27 @@ mod tests {
         let saved = property.save(&Entity::Command(key)).unwrap();
         assert!(!String::from_utf8(saved).unwrap().contains("glasses"));
     }
+
+    #[test]
+    fn what_comes_of_an_erased_guest_later_is_not_kept_and_not_told() {
+        let mut property = property();
+        apply(&mut property, seen("101"));
+        apply(&mut property, erased(ErasureReason::Asked));
+        let message = Message { id: "904".into(), text: Personal::new("taxi at six".into()), read: false };
+        let said = PmsFact::MessageLeft { room: "101".into(), stay: Some("4711".into()), message };
+        apply(&mut property, Fact::Pms { said });
+        assert!(property.messages(&"4711".into()).is_empty());
+        assert_eq!(property.counters()["message-of-erased"], 1);
+        let mut again = seen("101");
+        if let Fact::GuestSeen { guest, .. } = &mut again {
+            guest.language = Some("fr".into());
+            guest.departure = Some("2026-12-24".parse().unwrap());
+        }
+        let applied = apply(&mut property, again);
+        let told = applied.changes.iter().find_map(|change| match change {
+            Change::StayChanged { language, arrival, departure, .. } => Some((language, arrival, departure)),
+            _ => None,
+        });
+        assert_eq!(told, Some((&None, &None, &None)));
+    }
 }

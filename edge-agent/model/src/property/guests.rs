@@ -115,12 +115,14 @@ impl Property {
         stay.departure = guest.departure.or(stay.departure);
         if *stay != before {
             out.touched.insert(Entity::Stay(id.clone()));
+            // What was erased in the cloud is not told to it anew.
+            let told = !stay.erased;
             out.changes.push(Change::StayChanged {
                 stay: id.clone(),
                 room: stay.room.clone(),
-                language: stay.language.clone(),
-                arrival: stay.arrival,
-                departure: stay.departure,
+                language: stay.language.clone().filter(|_| told),
+                arrival: stay.arrival.filter(|_| told),
+                departure: stay.departure.filter(|_| told),
             });
         }
     }

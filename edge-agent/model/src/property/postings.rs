@@ -114,6 +114,14 @@ impl Property {
         detail: PostingDetail,
         out: &mut Applied,
     ) -> Result<(), String> {
+        // The record has no currency: the PMS would take the number for its own (FIAS 2.20, TA).
+        let ours = self.spec.currency;
+        if amount.currency != ours {
+            return Err(format!(
+                "this house charges in {ours}, not in {}: name the amount in {ours}",
+                amount.currency
+            ));
+        }
         if amount.minor.unsigned_abs() > MOST_AMOUNT {
             return Err(format!("{} {} is more than a posting can carry", amount.currency, amount.decimal()));
         }

@@ -109,3 +109,15 @@ fn each_step_of_a_charge_is_told_and_stored() {
         (vec![PostingState::InFlight, PostingState::Posted], true)
     );
 }
+
+#[test]
+fn a_charge_in_another_currency_is_refused_and_no_number_is_used() {
+    let mut house = House::new();
+    let yen = Money { minor: 1000, currency: Currency::new("JPY").unwrap() };
+    let (room, text) = (RoomId::from("101"), "Sushi".to_owned());
+    house.ask("k", Action::Post { room, stay: None, amount: yen, text, outlet: None });
+    assert!(house.property.postings().is_empty());
+    let ended = house.property.commands()[&CommandKey::from("k")].ended.clone().unwrap().1;
+    let CommandOutcome::Refused { reason } = ended else { panic!("{ended:?}") };
+    assert_eq!(reason, "this house charges in EUR, not in JPY: name the amount in EUR");
+}
