@@ -136,7 +136,7 @@ pub(crate) fn rotate(dir: &Path, act: &RotateAct) -> anyhow::Result<()> {
             say(&format!("the next authority is {}", HEXLOWER.encode(&begun.signing_pin())))?;
             note(
                 "a running `serve` takes it over within seconds; gateways get their next certificate from it when they \
-                 ask, within a day or when they connect again. `engawa-cloud ca rotate status` tells who has it",
+                 ask, within a day. `engawa-cloud ca rotate status` tells who has it",
             );
             Ok(())
         }

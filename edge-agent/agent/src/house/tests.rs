@@ -79,8 +79,9 @@ fn while_the_disk_takes_nothing_telemetry_is_read_up_to_what_was_handed_out() {
     shared.stuck.store(true, Ordering::Release);
     drop(durable);
     // The read comes out empty once the link has been told to look, and has heard of the lower head.
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(shared.written.notified());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let told = async { tokio::time::timeout(Duration::from_secs(10), shared.written.notified()).await };
+    runtime.block_on(told).unwrap();
     assert!(!reading.is_finished());
     assert_eq!(journal.head(TELEMETRY).unwrap(), 6);
     assert_eq!(reading.join().unwrap(), Ok(vec![]));
