@@ -10,6 +10,10 @@ use engawa_protocol::trust::{Distrust, Peer, Regions, Standing, Turn};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
+/// So much before now a certificate begins: one that was signed while the clock was ahead must be good when it is right
+/// again, or its gateway could not even come to ask for another.
+const BACKDATED: Duration = Duration::from_secs(2 * 365 * 86_400);
+
 impl OneFile {
     pub(super) fn authority(&self) -> Arc<CertificateAuthority> {
         Arc::clone(&self.authority.read().unwrap_or_else(PoisonError::into_inner))
@@ -26,7 +30,7 @@ impl OneFile {
         let from = SystemTime::now();
         let valid = Duration::from_micros(policy.valid_micros.max(0).cast_unsigned());
         let certificate = authority
-            .sign_gateway(gateway, csr_pem, from, from + valid)
+            .sign_gateway(gateway, csr_pem, from - BACKDATED, from + valid)
             .map_err(|error| Refusal::BadRequest(error.to_string()))?;
         let peer = peer_of_pem(&certificate).ok_or(Refusal::Unavailable)?;
         Ok((certificate, peer))
