@@ -28,8 +28,13 @@ struct Nats(Child);
 
 impl Nats {
     fn start(port: u16, data: &Path) -> Self {
+        // A machine with a small disk: less room than the stream would have.
+        let settings = data.with_extension("conf");
+        let store = data.join("store");
+        let text = format!("jetstream {{ store_dir: {store:?}, max_file_store: 1GB }}");
+        std::fs::write(&settings, text).unwrap();
         let mut nats = Command::new("nats-server");
-        nats.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"]).arg(data);
+        nats.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-c"]).arg(settings);
         Self(server::spawn({
             nats.stdout(Stdio::null()).stderr(Stdio::null());
             nats
@@ -84,7 +89,8 @@ async fn nats_is_killed_and_emptied_and_hears_everything() {
     let (_, store) = store(&server).await;
     enrol(&store, "grand.hotel", "grand-1", EPOCH).await;
     let intake = Intake::start(&store);
-    let (port, data) = (server::free_port(), tempfile::tempdir().unwrap());
+    let (port, folder) = (server::free_port(), tempfile::tempdir().unwrap());
+    let data = folder.path().join("data");
     let (cancel, url) = (CancellationToken::new(), format!("127.0.0.1:{port}"));
     // Two replicas: one of them publishes.
     for _ in 0..2 {
@@ -93,17 +99,17 @@ async fn nats_is_killed_and_emptied_and_hears_everything() {
     let rows = |numbers: std::ops::RangeInclusive<u64>| numbers.map(row).collect::<Vec<Row>>();
     // It was never there yet.
     intake.ingest("grand-1", EPOCH, 3, rows(1..=700)).await.unwrap();
-    let nats = Nats::start(port, data.path());
+    let nats = Nats::start(port, &data);
     until_told(port, 700).await;
     // Killed while rows come; then with nothing left of it.
     drop(nats);
     intake.ingest("grand-1", EPOCH, 3, rows(701..=900)).await.unwrap();
-    let nats = Nats::start(port, data.path());
+    let nats = Nats::start(port, &data);
     until_told(port, 900).await;
     drop(nats);
-    std::fs::remove_dir_all(data.path()).unwrap();
+    std::fs::remove_dir_all(&data).unwrap();
     intake.ingest("grand-1", EPOCH, 3, rows(901..=1_000)).await.unwrap();
-    let _nats = Nats::start(port, data.path());
+    let _nats = Nats::start(port, &data);
     until_told(port, 1_000).await;
     cancel.cancel();
 }

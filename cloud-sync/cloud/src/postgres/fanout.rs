@@ -10,7 +10,8 @@
 
 use super::Store;
 use crate::store::StoreError;
-use async_nats::jetstream::{self, context::PublishAckFuture, stream};
+use async_nats::jetstream::context::{CreateStreamErrorKind, PublishAckFuture};
+use async_nats::jetstream::{self, ErrorCode, stream};
 use async_nats::{HeaderMap, header};
 use deadpool_postgres::Object;
 use engawa_model::Timestamp;
@@ -21,8 +22,11 @@ use tokio_util::sync::CancellationToken;
 pub const STREAM: &str = "ENGAWA";
 /// How long the stream keeps rows.
 pub const KEPT: Duration = Duration::from_secs(7 * 86_400);
-/// How much of it, bytes; the oldest go.
+/// How much of it, bytes; the oldest go. A NATS with less room gets a stream of half as much, and half of that, down to
+/// [`LEAST_BYTES`].
 const MOST_BYTES: i64 = 16 << 30;
+/// The smallest stream that is worth having: some 100,000 rows.
+const LEAST_BYTES: i64 = 64 << 20;
 /// Rows that are on their way at once.
 const PAGE: i64 = 500;
 /// How often the journal is looked at where there was nothing new.
@@ -81,16 +85,8 @@ async fn publish(store: &Store, url: &str) -> Result<(), FanoutError> {
         tokio::time::sleep(AGAIN).await;
     }
     let database = session.get()?;
-    let config = stream::Config {
-        name: STREAM.to_owned(),
-        subjects: vec!["engawa.>".to_owned()],
-        max_age: KEPT,
-        max_bytes: MOST_BYTES,
-        duplicate_window: Duration::from_secs(120),
-        ..stream::Config::default()
-    };
     let mut mark = mark(database).await?;
-    let mut stream = context.get_or_create_stream(config).await.map_err(nats)?;
+    let mut stream = open_stream(&context).await?;
     if stream.info().await.map_err(nats)?.state.last_sequence == 0 {
         mark = (0, 0);
         tracing::info!("NATS has a new stream: it gets what the journal has of the last days");
@@ -130,6 +126,40 @@ async fn publish(store: &Store, url: &str) -> Result<(), FanoutError> {
             )
             .await
             .map_err(doing)?;
+    }
+}
+
+/// The stream, made where there is none, as large as the server has room for: JetStream sets a stream's bytes aside when
+/// it is made, and refuses one that its disk can't hold.
+async fn open_stream(context: &jetstream::Context) -> Result<stream::Stream, FanoutError> {
+    let mut bytes = MOST_BYTES;
+    loop {
+        let config = stream::Config {
+            name: STREAM.to_owned(),
+            subjects: vec!["engawa.>".to_owned()],
+            max_age: KEPT,
+            max_bytes: bytes,
+            duplicate_window: Duration::from_secs(120),
+            ..stream::Config::default()
+        };
+        let refused = match context.get_or_create_stream(config).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => error,
+        };
+        let full = match refused.kind() {
+            CreateStreamErrorKind::JetStream(error) => matches!(
+                error.error_code(),
+                ErrorCode::INSUFFICIENT_RESOURCES
+                    | ErrorCode::STORAGE_RESOURCES_EXCEEDED
+                    | ErrorCode::ACCOUNT_RESOURCES_EXCEEDED
+            ),
+            _ => false,
+        };
+        if !full || bytes <= LEAST_BYTES {
+            return Err(nats(refused));
+        }
+        bytes /= 2;
+        tracing::info!(bytes, "NATS has not the room for the whole stream; a smaller one is tried");
     }
 }
 
