@@ -5,15 +5,25 @@ use engawa_link::pki::CertificateAuthority;
 use engawa_model::Timestamp;
 use engawa_protocol::bucket::Limits;
 use engawa_protocol::ports::{CloudStore, Enrolled, Ingested, Later, Refusal, Row, Skip, StoreFault};
-use engawa_protocol::trust::{Peer, Regions, Standing, Turn};
+use engawa_protocol::trust::{Peer, Regions, Session, Standing, Turn};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::Semaphore;
 
 mod trust;
 
-/// The database and the authority, as the link wants them. SQLite blocks, so it is asked off the async threads.
+/// Batches that may wait for the writer at once: what it takes in one group.
+const MOST_BATCHES: usize = 128;
+/// Sessions in one question for their standing: a few milliseconds of a thread.
+const STANDINGS: usize = 500;
+
+/// The database and the authority, as the link wants them. SQLite blocks, so it is asked off the async threads: by so many
+/// at once and no more, since ten thousand gateways that come back together would each take a thread and a connection.
+/// Rows do not wait for those who knock.
 pub struct End {
     file: Arc<OneFile>,
+    batches: Semaphore,
+    questions: Semaphore,
 }
 
 struct OneFile {
@@ -26,7 +36,11 @@ impl End {
     /// Over the database `path`, whose writer is `writer`.
     pub fn new(path: PathBuf, writer: Writer, authority: CertificateAuthority) -> Self {
         let authority = RwLock::new(Arc::new(authority));
-        Self { file: Arc::new(OneFile { writer, readers: Readers::new(path), authority }) }
+        Self {
+            file: Arc::new(OneFile { writer, readers: Readers::new(path), authority }),
+            batches: Semaphore::new(MOST_BATCHES),
+            questions: Semaphore::new(Readers::KEPT),
+        }
     }
 
     /// From now on this authority signs.
@@ -38,14 +52,20 @@ impl End {
         &self,
         ask: impl FnOnce(&OneFile) -> T + Send + 'static,
     ) -> Result<T, StoreFault> {
-        let file = Arc::clone(&self.file);
-        tokio::task::spawn_blocking(move || ask(&file))
-            .await
-            .map_err(|error| StoreFault::new("asking the cloud's database", error))
+        self.in_turn(&self.questions, ask).await
     }
-}
 
-impl End {
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        turns: &Semaphore,
+        ask: impl FnOnce(&OneFile) -> T + Send + 'static,
+    ) -> Result<T, StoreFault> {
+        let fault = |error| StoreFault::new("asking the cloud's database", error);
+        let _turn = turns.acquire().await.map_err(|error| StoreFault::new("waiting for a turn", error))?;
+        let file = Arc::clone(&self.file);
+        tokio::task::spawn_blocking(move || ask(&file)).await.map_err(fault)
+    }
+
     async fn trusting<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&OneFile) -> Result<T, Refusal> + Send + 'static,
@@ -82,7 +102,9 @@ impl CloudStore for End {
         rows: Vec<Row>,
     ) -> Later<'a, Result<Ingested, StoreFault>> {
         let gateway = gateway.to_owned();
-        Box::pin(async move { self.blocking(move |file| file.ingest(&gateway, epoch, lane, rows)).await? })
+        Box::pin(async move {
+            self.in_turn(&self.batches, move |file| file.ingest(&gateway, epoch, lane, rows)).await?
+        })
     }
 
     fn skip<'a>(
@@ -93,7 +115,9 @@ impl CloudStore for End {
         skip: Skip,
     ) -> Later<'a, Result<Ingested, StoreFault>> {
         let gateway = gateway.to_owned();
-        Box::pin(async move { self.blocking(move |file| file.skip(&gateway, epoch, lane, skip)).await? })
+        Box::pin(async move {
+            self.in_turn(&self.batches, move |file| file.skip(&gateway, epoch, lane, skip)).await?
+        })
     }
 
     fn commands<'a>(
@@ -140,6 +164,18 @@ impl CloudStore for End {
     fn standing<'a>(&'a self, peer: &'a Peer, turn: Option<Turn>) -> Later<'a, Result<(), Refusal>> {
         let peer = peer.clone();
         Box::pin(async move { self.trusting(move |file| file.standing(&peer, turn)).await })
+    }
+
+    fn standings<'a>(&'a self, sessions: &'a [Session]) -> Later<'a, Vec<Result<(), Refusal>>> {
+        Box::pin(async move {
+            let mut all = Vec::with_capacity(sessions.len());
+            for some in sessions.chunks(STANDINGS) {
+                let (asked, count) = (some.to_vec(), some.len());
+                let answers = self.blocking(move |file| file.standings(&asked)).await;
+                all.extend(answers.unwrap_or_else(|_| vec![Err(Refusal::Unavailable); count]));
+            }
+            all
+        })
     }
 
     fn certificate<'a>(&'a self, peer: &'a Peer) -> Later<'a, Result<Standing, Refusal>> {

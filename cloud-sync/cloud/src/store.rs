@@ -38,6 +38,8 @@ pub const DATABASE_FILE: &str = "cloud.db";
 const TRIES: i32 = 30_000;
 /// Prepared statements kept by a connection: all that ingest and its projections use.
 const STATEMENTS: usize = 64;
+/// Memory for pages of a reading connection, KiB: there may be [`Readers::KEPT`] of them.
+const READER_CACHE_KIB: i64 = 512;
 /// What is left of the write-ahead log after a checkpoint, bytes: a slow reader must not make it large for good.
 const WAL_KEPT: i64 = 64 << 20;
 
@@ -98,7 +100,10 @@ pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let fault = |source| StoreError::Open { path: path.to_owned(), source };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(fault)?;
-    connection.execute_batch("PRAGMA busy_timeout = 5000").map_err(fault)?;
+    connection
+        .execute_batch(&format!("PRAGMA busy_timeout = 5000; PRAGMA cache_size = -{READER_CACHE_KIB}"))
+        .map_err(fault)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())).map_err(fault)?;
     migrations::require_latest(&connection)?;
     Ok(connection)
@@ -129,8 +134,8 @@ pub struct Readers {
 }
 
 impl Readers {
-    /// How many idle connections are kept; further ones are closed after use.
-    const KEPT: usize = 4;
+    /// How many idle connections are kept; further ones are closed after use. To open one costs more than to use it.
+    pub const KEPT: usize = 32;
 
     /// Readers of the file `path`.
     pub fn new(path: PathBuf) -> Self {

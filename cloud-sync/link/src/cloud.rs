@@ -4,6 +4,7 @@
 //! `Tuning`), frames (see the protocol). A lane's batches are stored one after another, so a gateway that sends faster
 //! than the disk takes waits on its own stream.
 
+mod admission;
 mod session;
 
 use crate::doors::{Arrival, Doors, Knock};
@@ -11,6 +12,7 @@ use crate::gate::{self, Gate};
 use crate::pki::CertificateAuthority;
 use crate::transport::{Connection, Purpose, SendHalf};
 use crate::{CloudTrust, LinkError, Tuning, stream, tls};
+use admission::Admission;
 use engawa_protocol::cloud::{CloudSessionError, turn_away};
 use engawa_protocol::frame::{Body, Enrol, Enrolled};
 use engawa_protocol::ports::CloudStore;
@@ -67,6 +69,7 @@ struct Shared {
     commands: watch::Receiver<u64>,
     tuning: Tuning,
     gate: Arc<Gate>,
+    admission: Arc<Admission>,
 }
 
 impl CloudEnd {
@@ -90,7 +93,11 @@ impl CloudEnd {
         let tls = tls::cloud(&trust)?;
         let doors = Doors::open(listen, listen_tcp, &tls, server_key_pem.as_bytes(), &tuning)?;
         let gate = Arc::new(Gate::new());
-        Ok(BoundCloud { doors, trust, shared: Shared { store, commands, tuning, gate } })
+        Ok(BoundCloud {
+            doors,
+            trust,
+            shared: Shared { store, commands, tuning, gate, admission: Arc::default() },
+        })
     }
 }
 
@@ -118,6 +125,12 @@ impl BoundCloud {
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         // They end with this future: a set of tasks aborts what it still has.
         let mut tasks = JoinSet::new();
+        let (shared, stopping) = (self.shared.clone(), cancel.clone());
+        tasks.spawn(async move {
+            let watching = shared.admission.watch(shared.store.as_ref(), &shared.tuning);
+            // Nothing comes of it but that it has ended.
+            let _: Option<()> = stopping.run_until_cancelled(watching).await;
+        });
         loop {
             let arrived = tokio::select! {
                 () = cancel.cancelled() => break,

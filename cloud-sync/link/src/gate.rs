@@ -203,14 +203,6 @@ pub(crate) async fn greet(
     Ok(turn.map(|_| Body::TurnTaken(TurnTaken { number })))
 }
 
-/// May the session go on?
-pub(crate) async fn standing(store: &dyn CloudStore, peer: &Peer, turn: Option<Turn>) -> Result<(), Refusal> {
-    if expired(peer) {
-        return Err(Distrust::Expired(peer.gateway.clone()).into());
-    }
-    store.standing(peer, turn).await
-}
-
 /// A connection for renewal: questions of a gateway about its certificate, each on a stream of its own. A certificate
 /// whose time is over gets to here and no further.
 pub(crate) async fn renewal(

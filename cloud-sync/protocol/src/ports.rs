@@ -6,7 +6,7 @@
 //! after a restore or a new disk); a *mark* is the highest sequence number that is durable.
 
 use crate::bucket::Limits;
-use crate::trust::{Peer, Regions, Standing, Turn};
+use crate::trust::{Peer, Regions, Session, Standing, Turn};
 use std::fmt;
 use std::pin::Pin;
 
@@ -232,11 +232,22 @@ pub trait CloudStore: Send + Sync + 'static {
             admitted(self, peer).await.map(|()| 0)
         })
     }
-    /// May the session that began with this certificate and this turn go on? Asked every few seconds.
+    /// May the session that began with this certificate and this turn go on?
     fn standing<'a>(&'a self, peer: &'a Peer, turn: Option<Turn>) -> Later<'a, Result<(), Refusal>> {
         Box::pin(async move {
             let _ = turn;
             admitted(self, peer).await
+        })
+    }
+    /// The same for all sessions of this cloud, in their order; asked every few seconds. A store that can answer for
+    /// many at once should.
+    fn standings<'a>(&'a self, sessions: &'a [Session]) -> Later<'a, Vec<Result<(), Refusal>>> {
+        Box::pin(async move {
+            let mut all = Vec::with_capacity(sessions.len());
+            for session in sessions {
+                all.push(self.standing(&session.peer, session.turn).await);
+            }
+            all
         })
     }
     /// How the gateway's certificate stands: whether it is to be renewed, and which authorities are trusted.

@@ -7,6 +7,7 @@
 //! forgotten, since it was restored to an earlier time, and is believed.
 
 use prost::Message;
+use std::sync::Arc;
 
 /// Whom a verified client certificate names, and what else counts in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,15 @@ pub struct Peer {
     pub not_before_s: i64,
     /// Valid until, seconds since 1970.
     pub not_after_s: i64,
+}
+
+/// A session at the cloud: with whom, and the turn that it has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The gateway, by its certificate.
+    pub peer: Arc<Peer>,
+    /// Its turn; `None` before it has shown one, and with a release that has none.
+    pub turn: Option<Turn>,
 }
 
 /// A frame that says all by being there.

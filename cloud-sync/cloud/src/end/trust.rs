@@ -6,7 +6,7 @@ use engawa_link::pki::{CertificateAuthority, request_key};
 use engawa_link::{peer_of_pem, regions};
 use engawa_protocol::bucket::Limits;
 use engawa_protocol::ports::{Enrolled, Refusal};
-use engawa_protocol::trust::{Distrust, Peer, Regions, Standing, Turn};
+use engawa_protocol::trust::{Distrust, Peer, Regions, Session, Standing, Turn};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -64,6 +64,19 @@ impl OneFile {
         let standing = self.readers.with(|connection| trust::standing(connection, peer, turn));
         // A database that does not answer lets nobody go on.
         standing.map_err(|error| unavailable(&error))?
+    }
+
+    pub(super) fn standings(&self, sessions: &[Session]) -> Vec<Result<(), Refusal>> {
+        let all = self.readers.with(|connection| {
+            sessions
+                .iter()
+                .map(|session| trust::standing(connection, &session.peer, session.turn))
+                .collect::<Result<_, _>>()
+        });
+        all.unwrap_or_else(|error| {
+            let refusal = unavailable(&error);
+            vec![Err(refusal); sessions.len()]
+        })
     }
 
     pub(super) fn certificate(&self, peer: &Peer) -> Result<Standing, Refusal> {

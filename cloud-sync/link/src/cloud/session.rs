@@ -3,7 +3,8 @@
 //! Each stream has a task that reads one frame whenever the machine has room for one. The lanes' batches go to the store
 //! beside each other.
 
-use super::{NOT_ADMITTED, Shared, finish};
+use super::admission::Place;
+use super::{Shared, finish};
 use crate::gate;
 use crate::transport::{Connection, ReceiveHalf, SendHalf};
 use crate::{LinkError, stream};
@@ -17,15 +18,12 @@ use engawa_protocol::trust::{Peer, Turn};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// Frames that were received and wait to be handled: one for each stream, since each waits for leave.
 const EVENTS: usize = MOST_LANES + 1;
-
-/// How long a session goes on while the store can't say whether it may: a revocation takes effect within a minute.
-const UNANSWERED: Duration = Duration::from_secs(50);
 
 /// What a reader has met.
 enum Heard {
@@ -65,7 +63,8 @@ struct Session {
     gateway: Arc<str>,
     peer: Arc<Peer>,
     /// Its turn, where it has shown one, which comes before the hello.
-    turn: watch::Sender<Option<Turn>>,
+    turn: Option<Turn>,
+    place: Place,
     greeted: bool,
     machine: CloudMachine,
     began: Instant,
@@ -96,7 +95,8 @@ impl Shared {
             connection: connection.clone(),
             gateway: peer.gateway.as_str().into(),
             peer: Arc::clone(&peer),
-            turn: watch::Sender::new(None),
+            turn: None,
+            place: self.admission.enter(&peer, connection),
             greeted: false,
             machine: CloudMachine::new(settings, Duration::ZERO),
             began: Instant::now(),
@@ -108,44 +108,7 @@ impl Shared {
             presence: None,
         };
         session.add(CONTROL, up, down);
-        let turn = session.turn.subscribe();
-        tokio::select! {
-            ended = session.run(events) => ended,
-            refused = self.admission(connection, &peer, turn) => Err(refused),
-        }
-    }
-
-    /// Waits until the gateway may not talk any more, and sees that it hears so first.
-    async fn admission(
-        &self,
-        connection: &Connection,
-        peer: &Peer,
-        turn: watch::Receiver<Option<Turn>>,
-    ) -> LinkError {
-        let mut look = tokio::time::interval(self.tuning.admission);
-        // The hello asks by itself.
-        look.tick().await;
-        let mut unanswered: Option<Instant> = None;
-        loop {
-            look.tick().await;
-            let turn = *turn.borrow();
-            let standing = gate::standing(self.store.as_ref(), peer, turn).await;
-            if let Err(Refusal::Unavailable) = standing {
-                // A database that restarts must not send its whole fleet away. Nothing is stored meanwhile: each
-                // transaction asks once more.
-                if unanswered.get_or_insert_with(Instant::now).elapsed() < UNANSWERED {
-                    continue;
-                }
-            } else {
-                unanswered = None;
-            }
-            if let Err(refusal) = standing {
-                let reason = refusal.to_string();
-                // Before the session's tasks end: what the gateway sees first must be the reason.
-                connection.close(NOT_ADMITTED, &reason);
-                return LinkError::Refused { reason, retry_after_s: 0 };
-            }
-        }
+        session.run(events).await
     }
 }
 
@@ -192,6 +155,7 @@ impl Session {
                     commands.borrow_and_update();
                     self.machine.on_commands_changed(self.now());
                 }
+                refused = self.place.refused() => return Err(refused),
                 () = until(wake) => self.machine.on_wake(self.now()),
             }
         }
@@ -252,8 +216,12 @@ impl Session {
     async fn before_hello(&mut self, body: Body) -> Result<(), LinkError> {
         let Some((up, leave)) = self.streams.get_mut(&CONTROL) else { return Ok(()) };
         match body {
-            Body::Turn(turn) if self.turn.send_replace(Some(turn)).is_some() => {
+            Body::Turn(_) if self.turn.is_some() => {
                 return Err(LinkError::Gateway(CloudSessionError::Unexpected { expected: "a hello" }));
+            }
+            Body::Turn(turn) => {
+                self.turn = Some(turn);
+                self.place.turn(turn);
             }
             Body::WhereTo(_) => gate::where_to(self.shared.store.as_ref(), up).await?,
             _ => {}
@@ -268,7 +236,7 @@ impl Session {
         let (store, gateway, address) =
             (Arc::clone(&self.shared.store), Arc::clone(&self.gateway), self.connection.address());
         self.greeted = true;
-        let turn = *self.turn.borrow();
+        let turn = self.turn;
         let answer = match gate::greet(store.as_ref(), &self.peer, turn).await {
             Ok(taken) => {
                 if let (Some(taken), Some((up, _))) = (taken, self.streams.get_mut(&CONTROL)) {
