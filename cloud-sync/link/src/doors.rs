@@ -83,7 +83,7 @@ impl Doors {
     ) -> Result<Self, LinkError> {
         let mut config = tls.quic()?;
         config
-            .transport_config(tuning.transport())
+            .transport_config(tuning.cloud_transport())
             .max_incoming(MOST_INCOMING)
             .incoming_buffer_size(INCOMING_BUFFER)
             .incoming_buffer_size_total(INCOMING_BUFFER * 1_024);

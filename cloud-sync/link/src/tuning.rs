@@ -49,7 +49,20 @@ const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
 impl Tuning {
+    /// The cloud's end: it has ten thousand connections and says little on each. One datagram at a time, so that none of
+    /// them keeps a buffer for ten; and the gateways keep the line alive.
+    pub(crate) fn cloud_transport(&self) -> Arc<TransportConfig> {
+        let mut transport = self.config();
+        transport.enable_segmentation_offload(false).keep_alive_interval(None);
+        Arc::new(transport)
+    }
+
+    /// The gateway's end.
     pub(crate) fn transport(&self) -> Arc<TransportConfig> {
+        Arc::new(self.config())
+    }
+
+    fn config(&self) -> TransportConfig {
         let mut transport = TransportConfig::default();
         transport
             .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
@@ -61,6 +74,6 @@ impl Tuning {
             .keep_alive_interval(Some(self.keep_alive))
             // A time beyond QUIC's bound (2^62 ms) can't be meant; then there is none.
             .max_idle_timeout(IdleTimeout::try_from(self.idle).ok());
-        Arc::new(transport)
+        transport
     }
 }

@@ -127,7 +127,8 @@ impl Relay {
         self.weather.borrow().clone()
     }
 
-    /// Cuts the line, or mends it. While it is cut every datagram is lost, and TCP stands still, both ways.
+    /// Cuts the line, or mends it. While it is cut every datagram is lost, and TCP stands still, both ways: what it
+    /// had to say comes with the sender's next try after the mending.
     pub fn cut(&self, cut: bool) {
         self.set(|weather| weather.cut = cut);
     }

@@ -9,7 +9,23 @@ use std::time::{Duration, Instant};
 /// How much longer a datagram takes that is overtaken, beside the jitter.
 const OVERTAKEN: Duration = Duration::from_millis(15);
 /// The shortest retransmission time-out of TCP (RFC 6298 says a second, kernels take less).
-const RETRANSMISSION: Duration = Duration::from_millis(200);
+pub(crate) const RETRANSMISSION: Duration = Duration::from_millis(200);
+
+/// When a kernel first sends a SYN again that was not answered; then after twice as long, and so on.
+pub(crate) const SYN_AGAIN: Duration = Duration::from_secs(1);
+/// What TCP sends again it sends at least so often (Linux: TCP_RTO_MAX).
+const LONGEST_RETRANSMISSION: Duration = Duration::from_secs(120);
+
+/// When bytes that were first sent `sent`, into a cut line, get through where the line is whole from `now` on: with the
+/// sender's next try. `first` is the pause before the first of those; each is twice as long as the one before.
+pub(crate) fn next_try(sent: Instant, first: Duration, now: Instant) -> Instant {
+    let (mut at, mut pause) = (sent, first);
+    while at < now {
+        at += pause;
+        pause = (pause * 2).min(LONGEST_RETRANSMISSION);
+    }
+    at
+}
 
 /// One direction.
 pub(crate) struct Pipe(Mutex<State>);
@@ -103,6 +119,18 @@ mod tests {
             at.into_iter().map(|at| at.duration_since(began)).collect()
         };
         (0..count).map(arrive).collect()
+    }
+
+    #[test]
+    fn a_mended_line_waits_for_the_next_try() {
+        let sent = Instant::now();
+        let after = |seconds: u64| {
+            let now = sent + Duration::from_secs(seconds);
+            next_try(sent, SYN_AGAIN, now).duration_since(sent).as_secs()
+        };
+        assert_eq!([0, 1, 2, 4, 10, 16].map(after), [0, 1, 3, 7, 15, 31]);
+        // An hour: the tries are two minutes apart by then.
+        assert!(after(3_600) - 3_600 < 120);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Bounds: connections ([`MOST_CONNECTIONS`]) and pieces under way of each direction ([`UNDER_WAY`]); past it the relay
 //! stops reading, and the sender's kernel waits.
 
+use crate::pipe::{RETRANSMISSION, SYN_AGAIN, next_try};
 use crate::{Shared, Weather};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,8 +46,8 @@ pub(crate) async fn relay(listener: TcpListener, to: SocketAddr, shared: Shared)
 }
 
 async fn connection(client: TcpStream, to: SocketAddr, shared: &Shared) {
-    let mut weather = shared.weather.clone();
-    if weather.wait_for(|weather| !weather.cut).await.is_err() {
+    // Our kernel has answered the SYN, which a cut line would have swallowed.
+    if !whole(shared, SYN_AGAIN).await {
         return;
     }
     let Ok(Ok(server)) = tokio::time::timeout(CONNECT, TcpStream::connect(to)).await else { return };
@@ -56,6 +57,20 @@ async fn connection(client: TcpStream, to: SocketAddr, shared: &Shared) {
         direction(from_client, to_server, shared, true),
         direction(from_server, to_client, shared, false)
     );
+}
+
+/// Waits while the line is cut, and then for the sender's next try, of which the first came `first` after the bytes. False
+/// where the relay has ended.
+async fn whole(shared: &Shared, first: Duration) -> bool {
+    let mut weather = shared.weather.clone();
+    let sent = Instant::now();
+    while weather.borrow_and_update().cut {
+        if weather.wait_for(|weather| !weather.cut).await.is_err() {
+            return false;
+        }
+        tokio::time::sleep_until(next_try(sent, first, Instant::now()).into()).await;
+    }
+    true
 }
 
 async fn direction(mut from: OwnedReadHalf, to: OwnedWriteHalf, shared: &Shared, upward: bool) {
@@ -84,10 +99,10 @@ async fn direction(mut from: OwnedReadHalf, to: OwnedWriteHalf, shared: &Shared,
     tokio::join!(read, write(to, late, shared.clone()));
 }
 
-async fn write(mut to: OwnedWriteHalf, mut late: mpsc::Receiver<(Instant, Vec<u8>)>, mut shared: Shared) {
+async fn write(mut to: OwnedWriteHalf, mut late: mpsc::Receiver<(Instant, Vec<u8>)>, shared: Shared) {
     while let Some((at, piece)) = late.recv().await {
         tokio::time::sleep_until(at.into()).await;
-        if shared.weather.wait_for(|weather| !weather.cut).await.is_err() {
+        if !whole(&shared, RETRANSMISSION).await {
             return;
         }
         if to.write_all(&piece).await.is_err() {

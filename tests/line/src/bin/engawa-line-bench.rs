@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
   alarms    an alarm's way while a backlog drains over 10 Mbit/s, over QUIC and over TCP: 99 of 100 below 50 ms
   worst     40 % of the datagrams lost and a round trip of 2 s: alarms first, and it goes on
   offline   a house back after an hour, a day, a week: time to its first alarm, and to having caught up
-  load      gateways at once at one cloud: handshakes a second, memory for each at the cloud (GATEWAYS, 2000)")]
+  load      gateways at once at one cloud: handshakes a second, memory for each at the cloud (GATEWAYS; 10,000, or 2,000 where
+            it is to be quick)")]
 struct Cli {
     /// What to measure; without it, everything.
     what: Vec<What>,
@@ -29,9 +30,9 @@ struct Cli {
     #[arg(long)]
     json: bool,
     /// How many gateways connect at once.
-    #[arg(long, env = "GATEWAYS", default_value_t = 2_000)]
-    gateways: usize,
-    /// A short run: the offline house for an hour and a day only, a smaller backlog.
+    #[arg(long, env = "GATEWAYS")]
+    gateways: Option<usize>,
+    /// A short run: the offline house for an hour and a day only, a smaller backlog, fewer gateways.
     #[arg(long)]
     quick: bool,
 }
@@ -78,7 +79,10 @@ fn main() -> anyhow::Result<()> {
             What::Alarms => alarms(folder.path(), &mut out, cli.quick),
             What::Worst => worst(folder.path(), &mut out),
             What::Offline => house_back(folder.path(), &mut out, cli.quick),
-            What::Load => load(folder.path(), &mut out, cli.gateways),
+            What::Load => {
+                let gateways = cli.gateways.unwrap_or(if cli.quick { 2_000 } else { 10_000 });
+                load(folder.path(), &mut out, gateways)
+            }
         };
         if let Err(error) = measured {
             bail!("{what:?}, logs in {}: {error:#}", folder.keep().display());
