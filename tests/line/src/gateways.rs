@@ -178,14 +178,7 @@ impl Cloud {
             &program,
             ["init".into(), "--dir".into(), dir_word(), "--name".into(), "127.0.0.1".into()],
         )?;
-        let serve = ["serve".into(), "--dir".into(), dir_word(), "--listen".into(), "127.0.0.1:0".into()];
-        let mut running = Running::start("cloud", program.clone(), serve.to_vec(), folder)?;
-        let address = wait::until("the cloud to listen", READY, || {
-            running.must_run()?;
-            let output = running.output()?;
-            let line = output.lines().find_map(|line| line.strip_prefix("listening on "));
-            Ok(line.and_then(|address| address.trim().parse::<SocketAddr>().ok()))
-        })?;
+        let (running, address) = serve("cloud", &dir, "127.0.0.1:0", folder)?;
         // One key for all of them: it is the handshakes that count. The first is enrolled as any gateway.
         let claim = ["claim", "--property", "load", "--gateway", "load", "--dir"].map(Into::into).into_iter();
         let code = process::run(&program, claim.chain([dir_word()]))?;
@@ -196,6 +189,16 @@ impl Cloud {
         let csr_pem = std::fs::read_to_string(first.join("gateway.csr"))?;
         let authority = CertificateAuthority::load(&dir)?;
         Ok(Self { process: running, address, dir, authority, key_pem: identity.key_pem.clone(), csr_pem })
+    }
+
+    /// Kills it and starts it again at the same address.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_again(&mut self, folder: &Path) -> anyhow::Result<()> {
+        self.process.kill()?;
+        (self.process, self.address) = serve("cloud-again", &self.dir, &self.address.to_string(), folder)?;
+        Ok(())
     }
 
     /// Enrols `count` gateways, named `<name>-<n>`.
@@ -237,6 +240,18 @@ impl Cloud {
     }
 }
 
+fn serve(name: &str, dir: &Path, listen: &str, logs: &Path) -> anyhow::Result<(Running, SocketAddr)> {
+    let words = ["serve".into(), "--dir".into(), dir.to_owned().into(), "--listen".into(), listen.into()];
+    let mut running = Running::start(name, process::program("engawa-cloud")?, words.to_vec(), logs)?;
+    let address = wait::until("the cloud to listen", READY, || {
+        running.must_run()?;
+        let output = running.output()?;
+        let line = output.lines().find_map(|line| line.strip_prefix("listening on "));
+        Ok(line.and_then(|address| address.trim().parse::<SocketAddr>().ok()))
+    })?;
+    Ok((running, address))
+}
+
 /// A gateway that runs until it is stopped.
 pub struct Gateway {
     /// How its link is.
@@ -267,6 +282,11 @@ impl Gateway {
     pub async fn connected(&mut self) {
         // It ends with its gateway.
         let _ = self.state.wait_for(|state| matches!(state, LinkState::Up { .. })).await;
+    }
+
+    /// Waits until it is not.
+    pub async fn lost(&mut self) {
+        let _ = self.state.wait_for(|state| matches!(state, LinkState::Down { .. })).await;
     }
 
     /// Stops it.

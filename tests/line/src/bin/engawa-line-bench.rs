@@ -9,6 +9,7 @@ use engawa_link::Line;
 use engawa_relay::Relay;
 use engawa_stage::house::{GATEWAY, House, Options};
 use engawa_stage::wait;
+use futures::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -21,7 +22,8 @@ use std::time::{Duration, Instant};
   alarms    an alarm's way while a backlog drains over 10 Mbit/s, over QUIC and over TCP: 99 of 100 below 50 ms
   worst     40 % of the datagrams lost and a round trip of 2 s: alarms first, and it goes on
   offline   a house back after an hour, a day, a week: time to its first alarm, and to having caught up
-  load      gateways at once at one cloud: handshakes a second, memory for each at the cloud (GATEWAYS; 10,000, or 2,000 where
+  load      gateways at once at one cloud: handshakes a second, memory for each at the cloud, and how soon
+            all are back when it is killed and started (GATEWAYS; 10,000, or 2,000 where
             it is to be quick)")]
 struct Cli {
     /// What to measure; without it, everything.
@@ -44,6 +46,9 @@ enum What {
     Offline,
     Load,
 }
+
+/// How long a gateway may take to connect.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 struct Out {
     json: bool,
@@ -274,33 +279,53 @@ fn house_back(folder: &Path, out: &mut Out, quick: bool) -> anyhow::Result<()> {
 }
 
 fn load(folder: &Path, out: &mut Out, count: usize) -> anyhow::Result<()> {
-    let cloud = Cloud::start(folder)?;
+    /// Gateways that connect at once: more would only wait for each other, and come again ever later.
+    const AT_ONCE: usize = 128;
+    let mut cloud = Cloud::start(folder)?;
     let identities = cloud.enrol("load", count)?;
     let before = cloud.resident_kib()?;
     let runtime = runtime()?;
-    let (took, gateways) = runtime.block_on(async {
+    let address = cloud.address.to_string();
+    let (took, mut gateways) = runtime.block_on(async {
         let began = Instant::now();
-        let mut gateways: Vec<Gateway> = identities
-            .into_iter()
-            .map(|identity| Gateway::start(Line::from(cloud.address.to_string()), identity, &Memory::new(1)))
-            .collect();
-        for gateway in &mut gateways {
-            let connected = tokio::time::timeout(Duration::from_secs(600), gateway.connected());
-            connected.await.context("a gateway is not connected after ten minutes")?;
-        }
-        anyhow::Ok((began.elapsed(), gateways))
+        let connecting = identities.into_iter().map(|identity| {
+            let line = Line::from(address.clone());
+            async move {
+                let mut gateway = Gateway::start(line, identity, &Memory::new(1));
+                let connected = tokio::time::timeout(PATIENCE, gateway.connected());
+                connected.await.context("a gateway is not connected after five minutes")?;
+                anyhow::Ok(gateway)
+            }
+        });
+        let gateways = futures::stream::iter(connecting).buffer_unordered(AT_ONCE).try_collect().await?;
+        anyhow::Ok::<(Duration, Vec<Gateway>)>((began.elapsed(), gateways))
     })?;
     let after = cloud.resident_kib()?;
+    // The cloud is killed, and they all come at once.
+    let began = Instant::now();
+    let back = runtime.block_on(async {
+        let coming_back = gateways.iter_mut().map(|gateway| async {
+            gateway.lost().await;
+            gateway.connected().await;
+        });
+        // All of them look from now on: one may be gone and back before its turn came.
+        let back = tokio::time::timeout(PATIENCE, futures::future::join_all(coming_back));
+        let starting = async { tokio::task::block_in_place(|| cloud.start_again(folder)) };
+        let (back, started) = tokio::join!(back, starting);
+        started?;
+        back.context("not all gateways are back after five minutes")?;
+        anyhow::Ok(began.elapsed())
+    })?;
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
     let (a_second, each) =
         (count as f64 / took.as_secs_f64(), after.saturating_sub(before) as f64 / count.max(1) as f64);
     out.tell(
         &format!(
-            "{count} gateways at one cloud: {a_second:.0} connected a second ({:.1} s), {each:.1} KiB each at the cloud ({} MiB in all)",
-            took.as_secs_f64(), after >> 10
+            "{count} gateways at one cloud: {a_second:.0} connected a second ({:.1} s), {each:.1} KiB each at the cloud ({} MiB in all); all back {:.1} s after it was killed and started",
+            took.as_secs_f64(), after >> 10, back.as_secs_f64()
         ),
         &json!({ "bench": "load", "gateways": count, "connected_a_second": a_second, "seconds": took.as_secs_f64(),
-            "kib_each": each, "cloud_kib": after }),
+            "kib_each": each, "cloud_kib": after, "all_back_s": back.as_secs_f64() }),
     )?;
     runtime.block_on(async {
         let stopping: Vec<_> = gateways.into_iter().map(|gateway| tokio::spawn(gateway.stop())).collect();
