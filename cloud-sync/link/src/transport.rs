@@ -1,6 +1,7 @@
 //! A connection between gateway and cloud, whatever carries it: QUIC, or TLS 1.3 on TCP where UDP does not get through.
 //! Whoever talks over it opens and accepts streams, and need not know which of the two it is.
 
+pub(crate) mod floor;
 pub(crate) mod mux;
 
 use crate::LinkError;

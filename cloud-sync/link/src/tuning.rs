@@ -1,5 +1,6 @@
 //! Times and bounds of the link.
 
+use crate::transport::floor::FlooredCubic;
 use engawa_protocol::edge::Bounds;
 use quinn::{IdleTimeout, TransportConfig, VarInt};
 use std::sync::Arc;
@@ -72,6 +73,7 @@ impl Tuning {
             .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
             .send_window(u64::from(CONNECTION_WINDOW))
             .keep_alive_interval(Some(self.keep_alive))
+            .congestion_controller_factory(Arc::new(FlooredCubic))
             // A time beyond QUIC's bound (2^62 ms) can't be meant; then there is none.
             .max_idle_timeout(IdleTimeout::try_from(self.idle).ok());
         transport
