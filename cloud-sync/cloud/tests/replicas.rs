@@ -426,3 +426,112 @@ async fn any_replica_goes_on_where_another_was_killed() {
     let refused = program().arg("send").args(home).args(["grand-1", "resync"]).output().unwrap();
     assert!(String::from_utf8_lossy(&refused.stderr).contains("was revoked"));
 }
+
+/// `GATEWAYS` (60) of them over three replicas, one of which is killed while they write.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_gateway_of_a_killed_replica_is_back_soon_and_nothing_is_lost() {
+    const SOON: Duration = Duration::from_secs(30);
+    let count: usize = std::env::var("GATEWAYS").ok().map_or(60, |count| count.parse().expect("GATEWAYS"));
+    let server = the_server();
+    let (name, url) = server.database();
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("cloud").display().to_string();
+    let home = ["--dir", &dir, "--database", &url];
+    ask(home, &["init", "--name", "127.0.0.1"]);
+    let code = ask(home, &["claim", "--property", "grand", "--gateway", "first"]);
+    let mut replicas: Vec<Replica> = (0..3).map(|_| Replica::start(&dir, &url)).collect();
+    let addresses: Vec<String> = replicas.iter().map(|replica| replica.address.clone()).collect();
+
+    // One key for all: it is the connections that count.
+    let first = folder.path().join("first");
+    engawa_link::enroll(&addresses[0], &code.parse().unwrap(), &first).await.unwrap();
+    let csr = std::fs::read_to_string(first.join("gateway.csr")).unwrap();
+    let key_pem = Identity::load(&first).unwrap().key_pem.clone();
+    let authority = engawa_link::pki::CertificateAuthority::load(std::path::Path::new(&dir)).unwrap();
+    let store = Store::open(Address::parse(&url).unwrap()).await.unwrap();
+    let stop = CancellationToken::new();
+    let mut fleet = Vec::new();
+    for n in 0..count {
+        let gateway = format!("gateway-{n}");
+        enrol(&store, &format!("hotel-{}", n / 10), &gateway, EPOCH).await;
+        let (from, to) = (std::time::SystemTime::now(), std::time::SystemTime::now() + LONGEST * 60);
+        let certificate_pem = authority.sign_gateway(&gateway, &csr, from, to).unwrap();
+        let (key_pem, ca_pem) = (key_pem.clone(), authority.pem().to_owned());
+        let identity = Identity { gateway: gateway.clone(), certificate_pem, key_pem, ca_pem, folder: None };
+        let journal = Arc::new(Journal {
+            rows: Mutex::default(),
+            inbox: Mutex::default(),
+            acked: AtomicU64::new(0),
+            wake: Arc::default(),
+        });
+        let (sender, state) = watch::channel(LinkState::Down { reason: "not begun".into() });
+        let edge = EdgeLink {
+            cloud: engawa_link::Line::new(addresses.clone()),
+            identity,
+            store: Arc::clone(&journal) as Arc<dyn EdgeStore>,
+            wake: Arc::clone(&journal.wake),
+            state: sender,
+            tuning: Tuning::default(),
+            seed: n as u64,
+        };
+        journal.write(10);
+        tokio::spawn(edge.run(stop.clone()));
+        fleet.push((gateway, journal, state));
+    }
+    until("all gateways to have sent", || {
+        fleet.iter().all(|(_, journal, _)| journal.acked.load(Ordering::SeqCst) >= 10)
+    })
+    .await;
+    let writing = {
+        let (stop, journals) =
+            (stop.clone(), fleet.iter().map(|(_, journal, _)| Arc::clone(journal)).collect::<Vec<_>>());
+        tokio::spawn(async move {
+            let mut every = tokio::time::interval(Duration::from_millis(200));
+            while stop.run_until_cancelled(every.tick()).await.is_some() {
+                journals.iter().for_each(|journal| journal.write(1));
+            }
+        })
+    };
+
+    let of = |state: &watch::Receiver<LinkState>| match &*state.borrow() {
+        LinkState::Up { address, .. } => addresses.iter().position(|known| address.starts_with(known)),
+        LinkState::Down { .. } => None,
+    };
+    let killed = of(&fleet[0].2).expect("it is connected");
+    let orphans: Vec<_> = fleet.iter().filter(|(.., state)| of(state) == Some(killed)).collect();
+    assert!((1..count).contains(&orphans.len()), "{} of {count} on one replica", orphans.len());
+    drop(replicas.remove(killed));
+    let begun = Instant::now();
+    let heads: Vec<u64> =
+        orphans.iter().map(|(_, journal, _)| journal.rows.lock().unwrap().len() as u64).collect();
+    let mut back: Vec<Option<Duration>> = vec![None; orphans.len()];
+    let deadline = begun + LONGEST;
+    while !back.iter().all(Option::is_some) {
+        assert!(Instant::now() < deadline, "not all of them are back");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        for ((back, head), (_, journal, _)) in back.iter_mut().zip(&heads).zip(&orphans) {
+            if journal.acked.load(Ordering::SeqCst) > *head {
+                back.get_or_insert_with(|| begun.elapsed());
+            }
+        }
+    }
+    back.sort_unstable();
+    println!(
+        "{} of {count} gateways lost their replica: half of them were back after {:?}, the last after {:?}",
+        back.len(),
+        back[back.len() / 2].unwrap(),
+        back.last().unwrap().unwrap()
+    );
+    assert!(back.last().unwrap().unwrap() < SOON);
+    // What was written meanwhile has come too, each row once; the links go on until then.
+    writing.abort();
+    let head = |journal: &Journal| journal.rows.lock().unwrap().len() as u64;
+    until("everything to be acknowledged", || {
+        fleet.iter().all(|(_, journal, _)| journal.acked.load(Ordering::SeqCst) == head(journal))
+    })
+    .await;
+    stop.cancel();
+    for (gateway, journal, _) in &fleet {
+        complete(server, &name, gateway, 3, head(journal));
+    }
+}
