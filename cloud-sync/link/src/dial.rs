@@ -52,6 +52,8 @@ struct Known {
     last: Option<Memory>,
     quic_tried: Option<Instant>,
     used: Used,
+    /// Where a session ended in silence: tried last, until something has worked again.
+    silent: Option<String>,
 }
 
 impl Dialer {
@@ -60,7 +62,8 @@ impl Dialer {
         let last = line.memory.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
         let used = line.memory.as_ref().and_then(|path| std::fs::read_to_string(count_file(path)).ok());
         let used = used.map(|text| Used::read(&text)).unwrap_or_default();
-        let known = Known { last: last.and_then(|text| Memory::read(&text)), quic_tried: None, used };
+        let last = last.and_then(|text| Memory::read(&text));
+        let known = Known { last, quic_tried: None, used, silent: None };
         let held = watch::channel(false).0;
         Self { line, who: who.to_owned(), tls: Mutex::new(tls), tuning, known: Mutex::new(known), held }
     }
@@ -112,8 +115,9 @@ impl Dialer {
 
     /// Connects to the first address that answers.
     pub(crate) async fn dial(&self) -> Result<Connection, LinkError> {
-        let last = self.known(|known| known.last.clone());
-        let order = order(&self.who, &self.line.addresses, last.as_ref());
+        let (last, silent) = self.known(|known| (known.last.clone(), known.silent.clone()));
+        let mut order = order(&self.who, &self.line.addresses, last.as_ref());
+        order.sort_by_key(|address| Some(address) == silent.as_ref());
         let mut next = order.iter().chain(order.iter().cycle().take(MOST_ATTEMPTS)).enumerate();
         let mut attempts = FuturesUnordered::new();
         let mut first_fault: Option<(usize, LinkError)> = None;
@@ -244,7 +248,10 @@ impl Dialer {
 
     fn remember(&self, address: String, carrier: Carrier) {
         let memory = Memory { address, carrier };
-        let news = self.known(|known| known.last.replace(memory.clone()) != Some(memory.clone()));
+        let news = self.known(|known| {
+            known.silent = None;
+            known.last.replace(memory.clone()) != Some(memory.clone())
+        });
         if let (true, Some(path)) = (news, &self.line.memory)
             && let Err(error) = memory.write(path)
         {
@@ -253,21 +260,22 @@ impl Dialer {
         }
     }
 
-    /// A session over `connection` has ended so. Where QUIC carries no longer than its handshake the next one is over TCP,
+    /// A session over `connection` has ended so. A cloud that fell silent may be one of several that is down: the others
+    /// come first. Where QUIC carries no longer than its handshake the next one is over TCP,
     /// or it would be tried for ever: there are firewalls that let the first datagrams through and drop the rest.
     pub(crate) fn ended(&self, connection: &Connection, error: &LinkError, lasted: Duration) {
-        if connection.carrier() != Carrier::Quic
-            || !speaks_against_quic(error, connection.close_reason().as_ref(), lasted)
-        {
+        let Some(address) = self.known(|known| known.last.as_ref().map(|last| last.address.clone())) else {
             return;
-        }
-        let address = self.known(|known| {
-            known.quic_tried = Some(Instant::now());
-            known.last.as_ref().map(|last| last.address.clone())
-        });
-        if let Some(address) = address {
+        };
+        if connection.carrier() == Carrier::Quic
+            && speaks_against_quic(error, connection.close_reason().as_ref(), lasted)
+        {
+            self.known(|known| known.quic_tried = Some(Instant::now()));
             tracing::info!(cloud = %connection, reason = %error.in_words(), "QUIC did not last: TCP is next");
-            self.remember(address, Carrier::Tcp);
+            self.remember(address.clone(), Carrier::Tcp);
+        }
+        if matches!(error, LinkError::Silent { .. }) {
+            self.known(|known| known.silent = Some(address));
         }
     }
 
