@@ -80,7 +80,7 @@ enum Command {
         #[arg(long)]
         region: Option<String>,
         /// Share the authority of the cloud in this folder, which is of another region
-        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "region")]
         authority: Option<PathBuf>,
         /// How long gateways' certificates are valid, days; they are renewed at two thirds [default: 30]
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
@@ -91,7 +91,7 @@ enum Command {
     },
     /// Take gateways' connections until asked to stop (SIGTERM, SIGINT)
     #[command(
-        after_help = "Says on standard output where it listens, once. Logs go to standard error; RUST_LOG=debug says \
+        after_help = "Says on standard output where it listens, once: a line for UDP, then one for TCP. Logs go to standard error; RUST_LOG=debug says \
         more. What a gateway was told is stored survives a crash and a power cut.\n\nExample:\n  engawa-cloud serve \
         --dir /var/lib/engawa-cloud --listen '[::]:8443'"
     )]
@@ -237,7 +237,8 @@ Exit status with --wait: 0 done; 3 refused, doubtful, superseded or expired; 4 n
     #[command(
         after_help = "A change of the authority:\n  engawa-cloud ca rotate begin     both are trusted from now on\n  \
         engawa-cloud ca rotate status    who has a certificate of the new one\n  engawa-cloud ca rotate finish    the \
-        old one is gone"
+        old one is gone\n\nOn PostgreSQL each replica has a folder of its own, where it is not shared: copy what `begin` and \
+        `finish` name to all of them. The next authority signs once all that serve have it."
     )]
     Ca {
         #[command(flatten)]
@@ -291,7 +292,7 @@ pub(crate) fn main() -> ExitCode {
             setup::claim(&home, &property, &gateway, name.as_deref(), hours, form.json)
         }
         Command::Gateways { home, act: Some(GatewaysAct::Unfence { gateway }), .. } => {
-            home.file("gateways unfence").and_then(|dir| trust_cmd::unfence(dir, &gateway))
+            trust_cmd::unfence(&home, &gateway)
         }
         Command::Gateways { home, form, act: None } => listing::gateways(&home, form.json),
         Command::Rooms { home, gateway, form } => listing::rooms(&home, gateway.as_deref(), form.json),
@@ -306,17 +307,13 @@ pub(crate) fn main() -> ExitCode {
             return end(send::send(&home, order, what));
         }
         Command::Revoke { home, gateway, serial } => setup::revoke(&home, &gateway, serial.as_deref()),
-        Command::Certificates { home, gateway, form } => home
-            .file("certificates")
-            .and_then(|dir| trust_cmd::certificates(dir, gateway.as_deref(), form.json)),
-        Command::Ca { home, act: CaAct::Rotate { act } } => {
-            home.file("ca rotate").and_then(|dir| trust_cmd::rotate(dir, &act))
+        Command::Certificates { home, gateway, form } => {
+            trust_cmd::certificates(&home, gateway.as_deref(), form.json)
         }
-        Command::Regions { home, act } => home.file("regions").and_then(|dir| trust_cmd::regions(dir, act)),
-        Command::Settings { home, key, value } => {
-            home.file("settings").and_then(|dir| trust_cmd::settings(dir, key.as_deref(), value))
-        }
-        Command::Erasure { home, act } => home.file("erasure").and_then(|dir| erasure_cmd::erasure(dir, act)),
+        Command::Ca { home, act: CaAct::Rotate { act } } => trust_cmd::rotate(&home, &act),
+        Command::Regions { home, act } => trust_cmd::regions(&home, act),
+        Command::Settings { home, key, value } => trust_cmd::settings(&home, key.as_deref(), value),
+        Command::Erasure { home, act } => erasure_cmd::erasure(&home, act),
         Command::Completions { shell } => completions(shell),
     };
     end(outcome.map(|()| DONE))

@@ -4,12 +4,28 @@ use crate::lock;
 use crate::setup;
 use anyhow::Context;
 use engawa_cloud::postgres::{self, Address};
-use engawa_cloud::store::commands::Sent;
+use engawa_cloud::commands::Sent;
 use engawa_cloud::store::listing::{self, Command, Entry, Gateway, LogFilter, Room};
 use engawa_cloud::store::{self, DATABASE_FILE, StoreError, commands, gateways};
+use engawa_link::pki::CertificateAuthority;
 use engawa_model::{Action, CommandKey, Timestamp};
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
+
+/// Asks PostgreSQL.
+macro_rules! ask {
+    ($runtime:expr, $store:expr, $client:ident => $question:expr) => {
+        $runtime.block_on(async {
+            #[allow(unused_mut, reason = "some questions write")]
+            let mut $client = $store.client().await?;
+            Ok($question.await?)
+        })
+    };
+}
+
+mod trust;
+
+pub(crate) use trust::TakenOver;
 
 /// Where a cloud is: its folder, and its database where that is not in the folder.
 #[derive(clap::Args)]
@@ -26,15 +42,12 @@ pub(crate) struct Home {
 impl Home {
     /// The address of the PostgreSQL database, where there is one.
     pub(crate) fn address(&self) -> anyhow::Result<Option<Address>> {
-        Ok(self.database.as_deref().map(Address::parse).transpose()?)
-    }
-
-    /// The folder, for what only a cloud on SQLite can do so far.
-    pub(crate) fn file(&self, what: &str) -> anyhow::Result<&Path> {
-        if self.database.is_some() {
-            anyhow::bail!("`{what}` is for a cloud on SQLite: on PostgreSQL there is no such record yet");
+        if self.database.as_deref().is_some_and(|url| url.trim().is_empty()) {
+            anyhow::bail!(
+                "--database or ENGAWA_CLOUD_DATABASE is empty: unset it for the SQLite file in the folder, or name a database, such as postgres://engawa@db.example/engawa"
+            );
         }
-        Ok(&self.dir)
+        Ok(self.database.as_deref().map(Address::parse).transpose()?)
     }
 
     /// The database, to be asked.
@@ -54,7 +67,11 @@ pub(crate) fn runtime() -> anyhow::Result<Runtime> {
 
 /// Makes PostgreSQL's schema for a new cloud. A database is one cloud's: the authority of another would lock its gateways
 /// out.
-pub(crate) fn make(address: Address) -> anyhow::Result<()> {
+pub(crate) fn make(
+    address: Address,
+    authority: &CertificateAuthority,
+    settings: &[(&str, u32)],
+) -> anyhow::Result<()> {
     let told = address.to_string();
     let making = async {
         let store = postgres::Store::new(address)?;
@@ -65,6 +82,10 @@ pub(crate) fn make(address: Address) -> anyhow::Result<()> {
             anyhow::bail!(
                 "there is a cloud in it already: for one more replica of it copy the folder of another, ca.key and all"
             );
+        }
+        postgres::authority::begin(&client, authority).await?;
+        for (key, value) in settings {
+            postgres::settings::set(&client, key, *value).await?;
         }
         Ok(())
     };
@@ -77,17 +98,6 @@ pub(crate) enum Desk {
     File(PathBuf),
     /// PostgreSQL.
     Postgres(Runtime, Box<postgres::Store>),
-}
-
-/// Asks PostgreSQL.
-macro_rules! ask {
-    ($runtime:expr, $store:expr, $client:ident => $question:expr) => {
-        $runtime.block_on(async {
-            #[allow(unused_mut, reason = "some questions write")]
-            let mut $client = $store.client().await?;
-            Ok($question.await?)
-        })
-    };
 }
 
 fn reader(dir: &Path) -> Result<rusqlite::Connection, StoreError> {
@@ -178,6 +188,11 @@ impl Desk {
                 ask!(runtime, store, client => postgres::listing::log(&client, filter))
             }
         }
+    }
+
+    /// True where many replicas may serve it, each with a folder of its own.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(..))
     }
 
     /// True where a process serves the cloud.

@@ -1,13 +1,12 @@
 //! What became of guests' erasures, from the command line.
 
+use crate::desk::{Home, TakenOver};
 use crate::output::{note, plain, say};
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use engawa_cloud::store::erasure::{self, Report};
-use engawa_cloud::store::{self, DATABASE_FILE, listing};
-use engawa_model::Timestamp;
+use engawa_cloud::erasure::{self, Report};
+use engawa_model::{Erasure, Timestamp};
 use serde_json::json;
-use std::cell::RefCell;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
@@ -58,18 +57,17 @@ fn of_copies(report: &Report) -> String {
 }
 
 /// `engawa-cloud erasure`.
-pub(crate) fn erasure(dir: &Path, act: ErasureAct) -> anyhow::Result<()> {
-    let path = dir.join(DATABASE_FILE);
+pub(crate) fn erasure(home: &Home, act: ErasureAct) -> anyhow::Result<()> {
     match act {
         ErasureAct::Report { gateway, stay, json: as_json } => {
-            let connection = store::open_reader(&path)?;
-            let reports = erasure::report(&connection, gateway.as_deref(), stay.as_deref())?;
+            let reports = home.desk()?.erasures(gateway.as_deref(), stay.as_deref())?;
             if reports.is_empty() {
                 bail!("no tombstone of that has come");
             }
             let mut open = 0;
             for report in &reports {
-                open += usize::from(!report.verified || report.applied_micros.is_none());
+                let whole = report.verified && report.applied_micros.is_some() && report.told_open == 0;
+                open += usize::from(!whole);
                 let copies = of_copies(report);
                 if as_json {
                     let mut line = serde_json::to_value(report)?;
@@ -85,13 +83,12 @@ pub(crate) fn erasure(dir: &Path, act: ErasureAct) -> anyhow::Result<()> {
             Ok(())
         }
         ErasureAct::Export => {
-            let connection = store::open_reader(&path)?;
-            for report in erasure::report(&connection, None, None)? {
+            for report in home.desk()?.erasures(None, None)? {
                 say(&json!({ "gateway": report.gateway, "erasure": report.erasure }).to_string())?;
             }
             Ok(())
         }
-        ErasureAct::Apply { file } => apply(&path, &file),
+        ErasureAct::Apply { file } => apply(home, &file),
     }
 }
 
@@ -114,8 +111,13 @@ fn in_words(report: &Report, copies: &str) -> String {
             report.journal
         ),
     };
+    let told = match (report.told, report.told_open) {
+        (0, 0) => String::new(),
+        (told, 0) => format!("; {told} rows were taken out of NATS and told again as they are"),
+        (_, open) => format!("; NATS MAY STILL HOLD {open} rows as they were: `serve --nats` takes them out"),
+    };
     format!(
-        "{gateway}  stay {}  erased {:.0} ({}), received {}, {signature}; {applied}; {copies}",
+        "{gateway}  stay {}  erased {:.0} ({}), received {}, {signature}; {applied}{told}; {copies}",
         erasure.stay,
         erasure.at,
         erasure.reason.as_str(),
@@ -123,15 +125,15 @@ fn in_words(report: &Report, copies: &str) -> String {
     )
 }
 
-fn apply(path: &Path, file: &Path) -> anyhow::Result<()> {
+fn apply(home: &Home, file: &Path) -> anyhow::Result<()> {
     let input: Box<dyn BufRead> = if file.as_os_str() == "-" {
         Box::new(std::io::stdin().lock())
     } else {
         let open = std::fs::File::open(file).with_context(|| format!("reading {}", file.display()))?;
         Box::new(std::io::BufReader::new(open))
     };
-    let mut connection = store::open(path)?;
-    let (mut taken, mut strange) = (0, 0);
+    let desk = home.desk()?;
+    let mut tombstones: Vec<(String, Erasure)> = Vec::new();
     for (n, line) in input.lines().enumerate() {
         let line = line.context("reading the tombstones")?;
         let at = || format!("{}, line {}", file.display(), n + 1);
@@ -142,21 +144,14 @@ fn apply(path: &Path, file: &Path) -> anyhow::Result<()> {
         if !erasure::verify(&tombstone) {
             bail!("{}: the signature does not fit: the file was changed", at());
         }
-        let now = Timestamp::now().as_microsecond();
-        let known = store::write(&mut connection, |connection| {
-            if !listing::gateway_exists(connection, &gateway)? {
-                return Ok(false);
-            }
-            erasure::received(connection, &gateway, &tombstone, now).map(|()| true)
-        })?;
-        if known { taken += 1 } else { strange += 1 }
+        tombstones.push((gateway, tombstone));
     }
-    let reader = store::open_reader(path)?;
-    let connection = RefCell::new(connection);
-    let now = Timestamp::now().as_microsecond();
-    let applied = erasure::sweep(&reader, &|work| store::write(&mut connection.borrow_mut(), work), now)?;
+    let TakenOver { taken, strange, applied } = desk.take_over(&tombstones)?;
     if strange > 0 {
         note(&format!("{strange} tombstones are of gateways that this database does not know"));
     }
-    say(&format!("{taken} tombstones taken over, {applied} applied"))
+    match applied {
+        Some(applied) => say(&format!("{taken} tombstones taken over, {applied} applied")),
+        None => say(&format!("{taken} tombstones taken over; a running `serve` applies them")),
+    }
 }

@@ -4,6 +4,9 @@
 //!
 //! Never: personal data. What gateways send names stays by reservation number.
 
+pub mod commands;
 pub mod end;
+pub mod erasure;
 pub mod postgres;
 pub mod store;
+pub mod trust;

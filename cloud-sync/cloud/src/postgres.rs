@@ -7,9 +7,12 @@
 //! Never: a mark that runs ahead of its rows; an answer before its commit; a replica that has to be the one that a
 //! gateway spoke to last.
 
+mod admission;
+pub mod authority;
 pub mod commands;
 mod connect;
 pub mod end;
+pub mod erasure;
 pub mod fanout;
 pub mod gateways;
 mod group;
@@ -20,7 +23,9 @@ pub mod migrations;
 pub mod partitions;
 mod projection;
 mod replica;
+pub mod settings;
 pub mod tenant;
+pub mod trust;
 mod wake;
 
 pub use connect::{Address, Store};

@@ -2,11 +2,11 @@
 
 use crate::desk::Home;
 use crate::output::say;
-use crate::setup::{SERVER_FILE, SERVER_KEY_FILE, authority};
+use crate::setup::{self, SERVER_FILE, SERVER_KEY_FILE, authority};
 use crate::{lock, upkeep};
 use anyhow::{Context, bail};
 use engawa_cloud::end::End;
-use engawa_cloud::postgres;
+use engawa_cloud::postgres::{self, end::Authorities};
 use engawa_cloud::store::{DATABASE_FILE, Watch, Writer, gateways};
 use engawa_link::{BoundCloud, CloudEnd, Tuning};
 use engawa_model::Timestamp;
@@ -58,22 +58,23 @@ fn bind(
     store: Arc<dyn CloudStore>,
     commands: watch::Receiver<u64>,
 ) -> anyhow::Result<BoundCloud> {
-    let read = |file| {
-        let path = dir.join(file);
-        std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
-    };
+    let certificate = dir.join(SERVER_FILE);
+    let server_certificate_pem = std::fs::read_to_string(&certificate)
+        .with_context(|| format!("reading {}", certificate.display()))?;
     let end = CloudEnd {
         listen,
         listen_tcp,
         authority: authority(dir)?,
-        server_certificate_pem: read(SERVER_FILE)?,
-        server_key_pem: read(SERVER_KEY_FILE)?,
+        server_certificate_pem,
+        server_key_pem: setup::key(&dir.join(SERVER_KEY_FILE))?,
         store,
         commands,
         tuning: Tuning::default(),
     };
     let bound = end.bind()?;
-    if let Err(error) = say(&format!("listening on {}", bound.address())) {
+    let (udp, tcp) = (bound.address(), bound.tcp_address());
+    // At once: whoever waits for the first line may have gone before a second.
+    if let Err(error) = say(&format!("listening on {udp}\nlistening on {tcp} by TCP")) {
         // Nobody reads it; the gateways come all the same.
         tracing::warn!(%error, address = %bound.address(), "listening, and standard output is closed");
     }
@@ -115,7 +116,7 @@ async fn on_sqlite(dir: &Path, doors: Doors) -> anyhow::Result<()> {
     })?;
     let end = Arc::new(End::new(path, writer.clone(), authority));
     let bound = bind(dir, doors, Arc::clone(&end) as Arc<dyn CloudStore>, commands)?;
-    let upkeep = tokio::spawn(upkeep::run(dir.to_owned(), end, bound.trust(), writer));
+    let upkeep = tokio::spawn(upkeep::on_sqlite(dir.to_owned(), end, bound.trust(), writer));
     let lost = async {
         let _ = (&mut writer_ended).await;
         "the database's writer has stopped"
@@ -138,17 +139,24 @@ async fn on_postgres(
     address: postgres::Address,
     nats: Option<String>,
 ) -> anyhow::Result<()> {
-    let authority = authority(dir)?;
     let told = address.to_string();
+    // First what needs no database.
+    authority(dir)?;
+    let authorities = Authorities::load(dir)?;
     let store = postgres::Store::new(address)?;
     postgres::migrations::migrate_to(&store, postgres::migrations::LATEST).await.context(told)?;
     let store = postgres::Store::open(store.address().clone()).await?;
     postgres::partitions::ahead(&store, Timestamp::now()).await?;
     let mut replica = postgres::Replica::new(doors.0.to_string());
+    // It is among those that must agree before it knows what they agree on.
+    replica.beat(&store).await?;
+    postgres::authority::require(&store.client().await?, authorities.whole()).await?;
     let (changed, commands) = watch::channel(0_u64);
-    let end = postgres::End::new(store.clone(), replica.clone(), authority);
-    let bound = bind(dir, doors, Arc::new(end), commands)?;
+    let end = Arc::new(postgres::End::new(store.clone(), replica.clone(), authorities));
+    end.tend().await?;
+    let bound = bind(dir, doors, Arc::clone(&end) as Arc<dyn CloudStore>, commands)?;
     replica.address = bound.address().to_string();
+    replica.beat(&store).await?;
     tracing::info!(replica = replica.id, database = %store.address(), "serving");
     let (beside, mut tasks) = (CancellationToken::new(), JoinSet::new());
     tasks.spawn(replica.live(store.clone(), beside.clone()));
@@ -158,6 +166,7 @@ async fn on_postgres(
     };
     tasks.spawn(postgres::Wake::run(store.clone(), wake, beside.clone()));
     tasks.spawn(postgres::history::keep(store.clone(), beside.clone()));
+    tasks.spawn(upkeep::on_postgres(dir.to_owned(), end, bound.trust(), store.clone(), beside.clone()));
     if let Some(url) = nats {
         tasks.spawn(postgres::fanout::run(store.clone(), url, beside.clone()));
     }

@@ -3,7 +3,7 @@
 use crate::desk::{self, Home};
 use crate::output::{note, say};
 use anyhow::{Context, bail};
-use engawa_cloud::store::{self, DATABASE_FILE, gateways, trust};
+use engawa_cloud::store::{self, DATABASE_FILE, gateways, settings};
 use engawa_link::ClaimCode;
 use engawa_link::pki::CertificateAuthority;
 use engawa_model::Timestamp;
@@ -11,7 +11,7 @@ use serde_json::json;
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The authority's certificate: it appears last, so a folder that has it is a whole cloud.
@@ -49,11 +49,6 @@ pub(crate) struct New {
 pub(crate) fn init(home: &Home, new: New) -> anyhow::Result<()> {
     let (dir, address) = (home.dir.as_path(), home.address()?);
     let New { names, region, authority: shared, certificate_days, grace_days } = new;
-    if address.is_some() && (certificate_days.is_some() || grace_days.is_some()) {
-        bail!(
-            "certificates are not renewed by a cloud on PostgreSQL yet, they are valid for ten years: leave --certificate-days and --renewal-grace-days out, or --database"
-        );
-    }
     let names = if names.is_empty() { own_names() } else { checked(names)? };
     let files = [AUTHORITY_FILE, AUTHORITY_KEY_FILE, SERVER_FILE, SERVER_KEY_FILE, DATABASE_FILE];
     let there: Vec<&str> = files.into_iter().filter(|file| dir.join(file).exists()).collect();
@@ -84,13 +79,17 @@ pub(crate) fn init(home: &Home, new: New) -> anyhow::Result<()> {
         .mode(0o700)
         .create(dir)
         .with_context(|| format!("making the folder {}", dir.display()))?;
+    close_to_others(dir)?;
+    let first = [
+        ("certificate-days", certificate_days.unwrap_or(CERTIFICATE_DAYS)),
+        ("renewal-grace-days", grace_days.unwrap_or(GRACE_DAYS)),
+    ];
     match address {
-        Some(address) => desk::make(address)?,
+        Some(address) => desk::make(address, &authority, &first)?,
         None => {
             let mut connection = store::create(&dir.join(DATABASE_FILE))?;
             store::write(&mut connection, |connection| {
-                trust::set(connection, "certificate-days", certificate_days.unwrap_or(CERTIFICATE_DAYS))?;
-                trust::set(connection, "renewal-grace-days", grace_days.unwrap_or(GRACE_DAYS))
+                first.iter().try_for_each(|(key, value)| settings::set(connection, key, *value))
             })?;
         }
     }
@@ -154,6 +153,31 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
         .with_context(|| format!("writing {}", path.display()))
+}
+
+/// A folder that was there before is for its owner's eyes only, too: keys come into it.
+fn close_to_others(dir: &Path) -> anyhow::Result<()> {
+    let closing = || -> std::io::Result<()> {
+        let mode = fs::metadata(dir)?.permissions().mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            fs::set_permissions(dir, fs::Permissions::from_mode(mode & !0o077))?;
+        }
+        Ok(())
+    };
+    closing().with_context(|| format!("closing the folder {} to other users (chmod 700)", dir.display()))
+}
+
+/// Text of a file that holds a key, and is for its owner's eyes only.
+pub(crate) fn key(path: &Path) -> anyhow::Result<String> {
+    let doing = || format!("reading {}", path.display());
+    let mode = fs::metadata(path).with_context(doing)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        bail!(
+            "{} has mode {mode:o}, and other users may have read it: `chmod 600` it; if they may have, make new keys",
+            path.display()
+        );
+    }
+    fs::read_to_string(path).with_context(doing)
 }
 
 /// The authority of the cloud in `dir`.
@@ -238,10 +262,7 @@ pub(crate) fn claim(
 pub(crate) fn revoke(home: &Home, gateway: &str, serial: Option<&str>) -> anyhow::Result<()> {
     if let Some(serial) = serial {
         let serial = serial.replace(':', "").to_ascii_lowercase();
-        let mut connection = store::open(&home.file("revoke --serial")?.join(DATABASE_FILE))?;
-        store::write(&mut connection, |connection| {
-            trust::revoke_certificate(connection, gateway, &serial, Timestamp::now().as_microsecond())
-        })?;
+        home.desk()?.revoke_certificate(gateway, &serial)?;
         return say(&format!(
             "certificate {serial} of gateway `{gateway}` is revoked: a session with it ends within seconds"
         ));

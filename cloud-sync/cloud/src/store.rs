@@ -17,6 +17,7 @@ pub mod ingest;
 pub mod listing;
 pub mod migrations;
 pub(crate) mod projection;
+pub mod settings;
 pub mod trust;
 mod watch;
 mod writer;

@@ -1,17 +1,18 @@
 //! Certificates, fences, the change of the authority, regions and settings, from the command line.
 
+use crate::desk::Home;
 use crate::output::{note, plain, say};
 use crate::setup::{SERVER_FILE, SERVER_KEY_FILE, authority};
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use data_encoding::{BASE64, HEXLOWER};
-use engawa_cloud::store::trust::{self, SETTINGS};
-use engawa_cloud::store::{self, DATABASE_FILE, listing};
+use engawa_cloud::trust::Hanging;
+use engawa_cloud::trust::settings::SETTINGS;
 use engawa_link::{regions, rotation};
 use engawa_model::Timestamp;
 use engawa_protocol::trust::Regions;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Certificates listed of one fleet.
 const MOST_LISTED: u32 = 10_000;
@@ -84,31 +85,22 @@ pub(crate) enum RegionsAct {
     },
 }
 
-fn database(dir: &Path) -> PathBuf {
-    dir.join(DATABASE_FILE)
-}
-
 fn instant(micros: Option<i64>) -> String {
     let at = micros.and_then(|micros| Timestamp::from_microsecond(micros).ok());
     at.map_or_else(|| "-".to_owned(), |at| format!("{at:.0}"))
 }
 
 /// `engawa-cloud gateways unfence`.
-pub(crate) fn unfence(dir: &Path, gateway: &str) -> anyhow::Result<()> {
-    let mut connection = store::open(&database(dir))?;
-    let why = store::write(&mut connection, |connection| trust::unfence(connection, gateway))?;
+pub(crate) fn unfence(home: &Home, gateway: &str) -> anyhow::Result<()> {
+    let why = home.desk()?.unfence(gateway)?;
     say(&format!("gateway `{gateway}` may talk again; it was fenced since {}", plain(&why)))
 }
 
 /// `engawa-cloud certificates`.
-pub(crate) fn certificates(dir: &Path, gateway: Option<&str>, as_json: bool) -> anyhow::Result<()> {
-    let connection = store::open_reader(&database(dir))?;
-    if let Some(gateway) = gateway
-        && !listing::gateway_exists(&connection, gateway)?
-    {
-        bail!("there is no gateway `{gateway}` here: `engawa-cloud gateways` lists them");
-    }
-    for certificate in trust::certificates(&connection, gateway, MOST_LISTED)? {
+pub(crate) fn certificates(home: &Home, gateway: Option<&str>, as_json: bool) -> anyhow::Result<()> {
+    let desk = home.desk()?;
+    desk.require(gateway)?;
+    for certificate in desk.certificates(gateway, MOST_LISTED)? {
         if as_json {
             say(&serde_json::to_string(&certificate)?)?;
             continue;
@@ -127,26 +119,38 @@ pub(crate) fn certificates(dir: &Path, gateway: Option<&str>, as_json: bool) -> 
 }
 
 /// `engawa-cloud ca rotate`.
-pub(crate) fn rotate(dir: &Path, act: &RotateAct) -> anyhow::Result<()> {
+pub(crate) fn rotate(home: &Home, act: &RotateAct) -> anyhow::Result<()> {
+    let dir = home.dir.as_path();
     // One that can be used is there, and what an earlier change left over is tidied up.
     let now = authority(dir)?;
     match act {
         RotateAct::Begin => {
+            // Before anything is made: a database that does not answer is told of here.
+            let desk = home.desk()?;
             let begun = rotation::begin(dir)?;
             say(&format!("the next authority is {}", HEXLOWER.encode(&begun.signing_pin())))?;
-            note(
-                "a running `serve` takes it over within seconds; gateways get their next certificate from it when they \
-                 ask, within a day. `engawa-cloud ca rotate status` tells who has it",
-            );
+            if desk.is_shared() {
+                note(
+                    "copy ca-next.key and ca-next.pem to the folder of every replica, where they are not shared: the next \
+                     authority signs once all that serve have it. `engawa-cloud ca rotate status` tells who has not",
+                );
+            } else {
+                note(
+                    "a running `serve` takes it over within seconds; gateways get their next certificate from it when they \
+                     ask, within a day. `engawa-cloud ca rotate status` tells who has it",
+                );
+            }
             Ok(())
         }
         RotateAct::Status { json: as_json } => {
-            let connection = store::open_reader(&database(dir))?;
-            let hanging = trust::hanging(&connection, now.signing_pin())?;
+            let desk = home.desk()?;
+            let hanging = desk.hanging(now.signing_pin())?;
+            let lagging = desk.lagging(now.signing_pin())?;
             if *as_json {
                 let (old, next) =
                     (HEXLOWER.encode(&now.pin()), now.next_pin().map(|pin| HEXLOWER.encode(&pin)));
-                return say(&json!({ "authority": old, "next": next, "hanging": hanging }).to_string());
+                return say(&json!({ "authority": old, "next": next, "hanging": hanging, "replicas": lagging })
+                    .to_string());
             }
             match now.next_pin() {
                 None => {
@@ -162,14 +166,19 @@ pub(crate) fn rotate(dir: &Path, act: &RotateAct) -> anyhow::Result<()> {
             if now.next_pin().is_some() {
                 list_hanging(&hanging)?;
             }
-            Ok(())
+            list_lagging(&lagging)
         }
         RotateAct::Finish => {
             let Some(next) = now.next_pin() else {
                 bail!("no change of the authority is under way: `engawa-cloud ca rotate begin` begins one");
             };
-            let mut connection = store::open(&database(dir))?;
-            let hanging = trust::hanging(&connection, next)?;
+            let desk = home.desk()?;
+            let lagging = desk.lagging(next)?;
+            if !lagging.is_empty() || !desk.next_signs(&now)? {
+                list_lagging(&lagging)?;
+                bail!("{} replicas serve without the next authority: copy it to their folders first", lagging.len());
+            }
+            let hanging = desk.hanging(next)?;
             if !hanging.is_empty() {
                 list_hanging(&hanging)?;
                 bail!(
@@ -179,18 +188,24 @@ pub(crate) fn rotate(dir: &Path, act: &RotateAct) -> anyhow::Result<()> {
                 );
             }
             rotation::finish(dir, &dir.join(SERVER_FILE), &dir.join(SERVER_KEY_FILE))?;
-            let dropped = store::write(&mut connection, trust::drop_open_claims)?;
+            let dropped = desk.drop_open_claims()?;
             if dropped > 0 {
                 note(&format!(
                     "{dropped} claim codes were made for the old authority and are void: make new ones"
                 ));
+            }
+            if desk.is_shared() {
+                note(
+                    "copy this folder's ca.pem, ca.key and server.pem to the other replicas now, and remove their \
+                     ca-next files, where they are not shared",
+                );
             }
             say(&format!("the authority is now {}; the old one is trusted no more", HEXLOWER.encode(&next)))
         }
     }
 }
 
-fn list_hanging(hanging: &[trust::Hanging]) -> anyhow::Result<()> {
+fn list_hanging(hanging: &[Hanging]) -> anyhow::Result<()> {
     for gateway in hanging {
         let line =
             format!("{:<20} {:<16} seen {}", gateway.gateway, gateway.property, instant(gateway.seen_micros));
@@ -199,31 +214,36 @@ fn list_hanging(hanging: &[trust::Hanging]) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn list_lagging(replicas: &[String]) -> anyhow::Result<()> {
+    replicas.iter().try_for_each(|address| {
+        say(&plain(&format!("the replica at {address} does not have it yet: copy it to its folder")))
+    })
+}
+
 /// `engawa-cloud regions`.
-pub(crate) fn regions(dir: &Path, act: RegionsAct) -> anyhow::Result<()> {
+pub(crate) fn regions(home: &Home, act: RegionsAct) -> anyhow::Result<()> {
     match act {
         RegionsAct::List => {
-            for (region, address) in trust::regions(&store::open_reader(&database(dir))?)? {
+            for (region, address) in home.desk()?.regions()? {
                 say(&plain(&format!("{region:<32} {address}")))?;
             }
             Ok(())
         }
         RegionsAct::Set { region, address } => {
             regions::check(&region, &address)?;
-            let mut connection = store::open(&database(dir))?;
-            store::write(&mut connection, |connection| trust::set_region(connection, &region, &address))?;
-            say(&format!("gateways of region {region} are sent to {address}"))
+            let told = format!("gateways of region {region} are sent to {address}");
+            home.desk()?.set_regions(&[(region, address)])?;
+            say(&told)
         }
         RegionsAct::Remove { region } => {
-            let mut connection = store::open(&database(dir))?;
-            if !store::write(&mut connection, |connection| trust::remove_region(connection, &region))? {
+            if !home.desk()?.remove_region(&region)? {
                 bail!("region `{}` is not in the directory", plain(&region));
             }
             say(&format!("region {region} is forgotten"))
         }
         RegionsAct::Export => {
-            let known = trust::regions(&store::open_reader(&database(dir))?)?;
-            let signed = regions::sign(&authority(dir)?, &known)?;
+            let known = home.desk()?.regions()?;
+            let signed = regions::sign(&authority(&home.dir)?, &known)?;
             let document = String::from_utf8_lossy(&signed.document);
             say(&json!({ "document": document, "signature": BASE64.encode(&signed.signature) }).to_string())
         }
@@ -238,18 +258,15 @@ pub(crate) fn regions(dir: &Path, act: RegionsAct) -> anyhow::Result<()> {
             let field = |name: &str| value.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
             let signature = BASE64.decode(field("signature").as_bytes()).unwrap_or_default();
             let signed = Regions { document: field("document").as_bytes().to_vec(), signature };
-            let known = regions::verify(&signed, &authority(dir)?.trusted_pem())?;
-            let mut connection = store::open(&database(dir))?;
-            store::write(&mut connection, |connection| {
-                known.iter().try_for_each(|(region, to)| trust::set_region(connection, region, to))
-            })?;
+            let known = regions::verify(&signed, &authority(&home.dir)?.trusted_pem())?;
+            home.desk()?.set_regions(&known)?;
             say(&format!("{} regions are taken over", known.len()))
         }
     }
 }
 
 /// `engawa-cloud settings`.
-pub(crate) fn settings(dir: &Path, key: Option<&str>, value: Option<u32>) -> anyhow::Result<()> {
+pub(crate) fn settings(home: &Home, key: Option<&str>, value: Option<u32>) -> anyhow::Result<()> {
     let known = || SETTINGS.map(|setting| setting.key).join(", ");
     let wanted = match key {
         None => &SETTINGS[..],
@@ -258,17 +275,16 @@ pub(crate) fn settings(dir: &Path, key: Option<&str>, value: Option<u32>) -> any
             None => bail!("there is no setting `{}`; there are: {}", plain(key), known()),
         },
     };
+    let desk = home.desk()?;
     if let (Some(value), [setting]) = (value, wanted) {
         let (least, most) = setting.range;
         if !(least..=most).contains(&value) {
             bail!("{}: {value} is not between {least} and {most}", setting.key);
         }
-        let mut connection = store::open(&database(dir))?;
-        store::write(&mut connection, |connection| trust::set(connection, setting.key, value))?;
+        desk.set(setting.key, value)?;
     }
-    let connection = store::open_reader(&database(dir))?;
     for setting in wanted {
-        let now = trust::setting(&connection, setting.key)?;
+        let now = desk.setting(setting.key)?;
         say(&format!("{:<24} {now:>10}  {}", setting.key, setting.what))?;
     }
     Ok(())

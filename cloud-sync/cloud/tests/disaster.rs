@@ -38,6 +38,7 @@ async fn send_upto(store: &Store, intake: &Intake, gateway: &str, upto: u64) -> 
         let rows: Vec<Row> = (mark + 1..=(mark + 50).min(upto)).map(row).collect();
         match intake.ingest(gateway, EPOCH, 3, rows).await {
             Ok(Ingested::Upto(now)) => mark = now,
+            Ok(Ingested::Busy { pause, .. }) => tokio::time::sleep(pause).await,
             other => panic!("{gateway}: {other:?}"),
         }
     }
@@ -91,7 +92,13 @@ async fn a_cloud_restored_to_an_hour_ago_gets_everything_again() {
         postgres::commands::send(&mut client, "g0", &key(n), &Action::Resync, at(1), at(9)).await.unwrap();
     }
     drop(client);
-    server.sql(&name, "SELECT pg_switch_wal()");
+    // What the archive has not got yet is lost with the server; here all of it is to be there.
+    let last = server.sql(&name, "SELECT pg_walfile_name(pg_switch_wal())").remove(0);
+    let deadline = Instant::now() + LONGEST;
+    while server.sql(&name, "SELECT coalesce(max(last_archived_wal), '') FROM pg_stat_archiver")[0] < last {
+        assert!(Instant::now() < deadline, "{last} is not archived");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
     complete(&server.sql(&name, COUNT), 900);
     server.stop();
 
@@ -249,6 +256,7 @@ async fn a_standby_takes_over_and_nothing_acknowledged_is_missing() {
                             assert!(now >= mark + 20, "{gateway}: acknowledged rows are gone");
                             mark = now;
                         }
+                        Ok(Ingested::Busy { pause, .. }) => tokio::time::sleep(pause).await,
                         Ok(other) => panic!("{gateway}: {other:?}: acknowledged rows are gone"),
                         Err(error) => println!("{gateway}: {error}"),
                     }
@@ -258,7 +266,9 @@ async fn a_standby_takes_over_and_nothing_acknowledged_is_missing() {
             })
         })
         .collect();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // In the middle of it, not at its beginning.
+    let stored = || sql(ports[old], "engawa", "SELECT coalesce(sum(seq), 0) >= 2000 FROM mark");
+    until("some rows are stored", &|| stored() == Some(vec!["t".into()]));
     let begun = Instant::now();
     // The whole machine goes: Patroni and its PostgreSQL.
     let pid = fs::read_to_string(dir.join(format!("n{old}/postmaster.pid"))).unwrap();

@@ -11,8 +11,9 @@
 mod common;
 mod server;
 
-use common::row;
-use engawa_cloud::postgres::{Intake, fanout};
+use common::{at, change_row, row};
+use engawa_cloud::postgres::{self, Address, Intake, Store, fanout};
+use engawa_model::{Change, Erasure, ErasureReason, Timestamp};
 use engawa_protocol::ports::Row;
 use server::{Server, enrol, store};
 use std::collections::BTreeSet;
@@ -49,8 +50,11 @@ impl Drop for Nats {
     }
 }
 
-/// The numbers of the rows that are in the stream, and the subjects.
-async fn told(port: u16) -> Option<(BTreeSet<i64>, BTreeSet<String>)> {
+/// A subject, and what was told under it.
+type Told = (String, serde_json::Value);
+
+/// What is in the stream.
+async fn stream(port: u16) -> Option<Vec<Told>> {
     use futures::StreamExt;
     let client = async_nats::connect(format!("127.0.0.1:{port}")).await.ok()?;
     let context = async_nats::jetstream::new(client);
@@ -61,14 +65,19 @@ async fn told(port: u16) -> Option<(BTreeSet<i64>, BTreeSet<String>)> {
         Err(error) => panic!("{error:?}"),
     };
     let mut messages = consumer.stream().max_messages_per_batch(500).messages().await.unwrap();
-    let (mut numbers, mut subjects) = (BTreeSet::new(), BTreeSet::new());
+    let mut all = Vec::new();
     while let Ok(Some(Ok(message))) = tokio::time::timeout(Duration::from_millis(300), messages.next()).await
     {
-        let body: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
-        numbers.insert(body["seq"].as_i64().unwrap());
-        subjects.insert(message.subject.to_string());
+        all.push((message.subject.to_string(), serde_json::from_slice(&message.payload).unwrap()));
     }
-    Some((numbers, subjects))
+    Some(all)
+}
+
+/// The numbers of the rows that are in the stream, and the subjects.
+async fn told(port: u16) -> Option<(BTreeSet<i64>, BTreeSet<String>)> {
+    let all = stream(port).await?;
+    let numbers = all.iter().map(|(_, body)| body["seq"].as_i64().unwrap()).collect();
+    Some((numbers, all.into_iter().map(|(subject, _)| subject).collect()))
 }
 
 async fn until_told(port: u16, rows: i64) {
@@ -111,5 +120,137 @@ async fn nats_is_killed_and_emptied_and_hears_everything() {
     intake.ingest("grand-1", EPOCH, 3, rows(901..=1_000)).await.unwrap();
     let _nats = Nats::start(port, &data);
     until_told(port, 1_000).await;
+    cancel.cancel();
+}
+
+/// A tombstone as a gateway's vault signs it.
+fn tombstone(stay: &str) -> Erasure {
+    use data_encoding::HEXLOWER;
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+    let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+    let mut erasure = Erasure {
+        stay: stay.into(),
+        record: "0a".into(),
+        at: at(100),
+        reason: ErasureReason::Asked,
+        signer: HEXLOWER.encode(key.public_key().as_ref()),
+        signature: String::new(),
+    };
+    erasure.signature = HEXLOWER.encode(key.sign(erasure.message().as_bytes()).as_ref());
+    erasure
+}
+
+async fn until(port: u16, what: &str, holds: impl Fn(&[Told]) -> bool) {
+    let deadline = Instant::now() + LONGEST;
+    loop {
+        let all = stream(port).await.unwrap_or_default();
+        if holds(&all) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}: {all:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_who_is_erased_goes_from_nats_too() {
+    let server = Server::quick();
+    let (name, store) = store(&server).await;
+    enrol(&store, "grand", "grand-1", EPOCH).await;
+    let intake = Intake::start(&store);
+    let (port, folder) = (server::free_port(), tempfile::tempdir().unwrap());
+    let _nats = Nats::start(port, &folder.path().join("data"));
+    let (cancel, url) = (CancellationToken::new(), format!("127.0.0.1:{port}"));
+    let fanout = tokio::spawn(fanout::run(store.clone(), url.clone(), cancel.clone()));
+    let checked_in = |stay: &str| Change::CheckedIn {
+        stay: stay.into(),
+        room: "101".into(),
+        language: Some("tlh".into()),
+        arrival: None,
+        departure: None,
+    };
+    let rows = [change_row(1, &checked_in("S1")), change_row(2, &checked_in("S2"))];
+    intake.ingest("grand-1", EPOCH, 3, rows.to_vec()).await.unwrap();
+    until(port, "both rows", |all| all.len() == 2).await;
+    // Nobody tells NATS while the guest is erased: what it holds is known to be open, and told of.
+    cancel.cancel();
+    fanout.await.unwrap();
+    let erased = change_row(3, &Change::Erased { erasure: tombstone("S1") });
+    intake.ingest("grand-1", EPOCH, 3, vec![erased]).await.unwrap();
+    let now = Timestamp::now().as_microsecond();
+    assert_eq!(postgres::erasure::sweep(&store, now).await.unwrap(), Some(1));
+    let database = server.url(&name);
+    let report = common::run(&["erasure", "report", "--database", &database]);
+    assert!(report.status == 1 && report.out.contains("NATS MAY STILL HOLD 1 rows"), "{report:?}");
+
+    let cancel = CancellationToken::new();
+    tokio::spawn(fanout::run(store.clone(), url, cancel.clone()));
+    let language = |all: &[Told], stay: &str| {
+        let of = |(_, told): &&Told| told["body"]["stay"] == stay && told["kind"] == "checked_in";
+        all.iter().filter(of).map(|(_, told)| told["body"]["language"].clone()).collect::<Vec<_>>()
+    };
+    until(port, "the cleared row alone, the tombstone and the other guest", |all| {
+        language(all, "S1") == [serde_json::Value::Null]
+            && language(all, "S2") == ["tlh"]
+            && all.iter().any(|(subject, _)| subject == "engawa.grand.erased")
+    })
+    .await;
+    let deadline = Instant::now() + LONGEST;
+    let report = || common::run(&["erasure", "report", "--database", &database]);
+    while report().status != 0 {
+        assert!(Instant::now() < deadline, "{:?}", report());
+    }
+    assert!(report().out.contains("1 rows were taken out of NATS"), "{:?}", report());
+    cancel.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_that_is_put_back_does_not_make_nats_go_silent() {
+    let server = Server::quick();
+    let (name, first) = store(&server).await;
+    enrol(&first, "grand.hotel", "grand-1", EPOCH).await;
+    // A server that has run for a while: its transactions have higher numbers than a new one's.
+    server.sql(
+        &name,
+        "CREATE PROCEDURE burn() LANGUAGE plpgsql AS $$ BEGIN FOR i IN 1..5000 LOOP
+           PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$",
+    );
+    server.sql(&name, "CALL burn()");
+    let (port, folder) = (server::free_port(), tempfile::tempdir().unwrap());
+    let _nats = Nats::start(port, &folder.path().join("data"));
+    let (cancel, url) = (CancellationToken::new(), format!("127.0.0.1:{port}"));
+    let fanout = tokio::spawn(fanout::run(first.clone(), url.clone(), cancel.clone()));
+    let rows = |numbers: std::ops::RangeInclusive<u64>| numbers.map(row).collect::<Vec<Row>>();
+    let intake = Intake::start(&first);
+    intake.ingest("grand-1", EPOCH, 3, rows(1..=300)).await.unwrap();
+    until_told(port, 300).await;
+    // The last rows before the dump were not told any more.
+    cancel.cancel();
+    fanout.await.unwrap();
+    intake.ingest("grand-1", EPOCH, 3, rows(301..=350)).await.unwrap();
+    let dumped = server::client("pg_dump", server.port).arg(&name).output().unwrap();
+    let dump = folder.path().join("dump.sql");
+    std::fs::write(&dump, server::done(dumped, "pg_dump")).unwrap();
+
+    let another = Server::quick();
+    let (name, url_of_it) = another.database();
+    server::fill(another.port, &name, &dump);
+    let second = Store::open(Address::parse(&url_of_it).unwrap()).await.unwrap();
+    postgres::partitions::ahead(&second, Timestamp::now()).await.unwrap();
+    let intake = Intake::start(&second);
+    intake.ingest("grand-1", EPOCH, 3, rows(351..=400)).await.unwrap();
+    let cancel = CancellationToken::new();
+    for _ in 0..2 {
+        // It is noticed once, and a second start goes on from there.
+        let cancel = CancellationToken::new();
+        let fanout = tokio::spawn(fanout::run(second.clone(), url.clone(), cancel.clone()));
+        until_told(port, 400).await;
+        cancel.cancel();
+        fanout.await.unwrap();
+    }
+    let marks = "SELECT base_tx < 9223372036854775807, restored_id = floor_id FROM outbox";
+    assert_eq!(another.sql(&name, marks), ["t|t"]);
+    tokio::spawn(fanout::run(second.clone(), url, cancel.clone()));
+    intake.ingest("grand-1", EPOCH, 3, rows(401..=450)).await.unwrap();
+    until_told(port, 450).await;
     cancel.cancel();
 }

@@ -77,6 +77,82 @@ async fn produce(
     (mark, longest)
 }
 
+/// How a replica of the first release with PostgreSQL takes rows in: its statements, as they were. They must work with every
+/// schema that comes after.
+async fn ingest_as_first_release(store: &Store, gateway: &str, lane: u8, rows: &[Row]) -> Result<u64, StoreError> {
+    let fault = |source| StoreError::Postgres { doing: "as the first release", source };
+    let mut client = store.client().await?;
+    let transaction = client.transaction().await.map_err(fault)?;
+    let found = transaction
+        .query_one(
+            "SELECT id, property, enrolled_at IS NOT NULL AND revoked_at IS NULL, epoch FROM gateway
+             WHERE id = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE",
+            &[&vec![gateway]],
+        )
+        .await
+        .map_err(fault)?;
+    let property: &str = found.get(1);
+    let (seqs, bodies): (Vec<i64>, Vec<&str>) =
+        rows.iter().map(|row| (row.seq.cast_signed(), std::str::from_utf8(&row.body).unwrap())).unzip();
+    let (epoch, before) = (EPOCH.cast_signed(), seqs[0] - 1);
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+        [&property, &gateway, &epoch, &before, &1_i64, &vec![5_i64; rows.len()], &bodies];
+    if lane == 5 {
+        // Today's partition is there: another statement than that of the journal, without `tx`.
+        let now = engawa_model::Timestamp::now().as_microsecond();
+        let values = [values[0], values[1], values[2], values[3], &now, values[5], values[6]];
+        transaction
+            .execute(
+                "INSERT INTO telemetry (property, gateway, epoch, seq, at_micros, received_micros, kind, body, raw)
+                 SELECT $1, $2, $3, $4 + n, at, $5, 'night_audit', body, NULL
+                 FROM unnest($6::bigint[], $7::text[]) WITH ORDINALITY AS r (at, body, n)",
+                &values,
+            )
+            .await
+            .map_err(fault)?;
+    } else {
+        transaction
+            .execute(
+                "INSERT INTO journal (property, gateway, epoch, lane, seq, at_micros, received_micros, kind, body, raw)
+                 SELECT $1, $2, $3, 3, $4 + n, at, $5, 'night_audit', body, NULL
+                 FROM unnest($6::bigint[], $7::text[]) WITH ORDINALITY AS r (at, body, n)",
+                &values,
+            )
+            .await
+            .map_err(fault)?;
+    }
+    let last = seqs[seqs.len() - 1];
+    transaction
+        .execute(
+            "INSERT INTO mark (property, gateway, epoch, lane, seq) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (property, gateway, epoch, lane) DO UPDATE SET seq = excluded.seq",
+            &[&property, &gateway, &epoch, &i16::from(lane), &last],
+        )
+        .await
+        .map_err(fault)?;
+    transaction.commit().await.map_err(fault)?;
+    Ok(last.cast_unsigned())
+}
+
+/// A gateway at a replica of the first release.
+async fn produce_at_first_release(
+    store: Store,
+    gateway: String,
+    lane: u8,
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+) -> (u64, Duration) {
+    let (mut mark, mut longest) = (0, Duration::ZERO);
+    while !stop.load(Ordering::Relaxed) {
+        let rows: Vec<Row> = (mark + 1..=mark + 20).map(row).collect();
+        let begun = Instant::now();
+        mark = ingest_as_first_release(&store, &gateway, lane, &rows).await.unwrap();
+        sent.fetch_add(20, Ordering::Relaxed);
+        longest = longest.max(begun.elapsed());
+    }
+    (mark, longest)
+}
+
 type Producer = tokio::task::JoinHandle<(u64, Duration)>;
 
 struct Load {
@@ -95,6 +171,19 @@ impl Load {
                 let (gateway, lane) = (format!("g{n}"), [3, 5][n % 2]);
                 let produce =
                     produce(intakes[n / 3].clone(), gateway.clone(), lane, stop.clone(), sent.clone());
+                (gateway, lane, tokio::spawn(produce))
+            })
+            .collect();
+        Self { stop, sent, producers }
+    }
+
+    /// The same, on two replicas of the first release.
+    fn start_at_first_release(stores: [&Store; 2]) -> Self {
+        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let producers = (0..6)
+            .map(|n| {
+                let (gateway, lane, store) = (format!("g{n}"), [3, 5][n % 2], stores[n / 3].clone());
+                let produce = produce_at_first_release(store, gateway.clone(), lane, stop.clone(), sent.clone());
                 (gateway, lane, tokio::spawn(produce))
             })
             .collect();
@@ -205,9 +294,13 @@ async fn the_schema_grows_while_older_replicas_take_rows_in() {
     migrations::migrate_to(&old, 1).await.unwrap();
     postgres::partitions::ahead(&old, engawa_model::Timestamp::now()).await.unwrap();
     assert!(matches!(Store::open(old.address().clone()).await, Err(StoreError::Older { found: 1, .. })));
-    gateways(&old).await;
+    for n in 0..6 {
+        let gateway = format!("INSERT INTO gateway (property, id, name, enrolled_at, epoch)
+            VALUES ('p{}', 'g{n}', 'g', 1, {EPOCH})", n % 3);
+        server.sql(&name, &gateway);
+    }
     let other = Store::new(old.address().clone()).unwrap();
-    let load = Load::start([&old, &other]);
+    let load = Load::start_at_first_release([&old, &other]);
     load.more(1_000).await;
     // Somebody reads for a while: a step that changes the table waits, and must not let everybody wait behind it.
     let mut reading = old.client().await.unwrap();

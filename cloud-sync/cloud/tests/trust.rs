@@ -1,13 +1,15 @@
-//! Certificates, copies of boxes, the change of the authority, regions and limits: the real program, real sockets.
+//! Certificates, copies of boxes, the change of the authority, regions and limits: the real program, real sockets, and the
+//! same on either engine.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 mod common;
+mod server;
 mod stand;
 
 use engawa_link::{Identity, Renewal, Step};
 use engawa_protocol::ports::Row;
 use serde_json::json;
-use stand::{Cloud, House, LONGEST, Link, check_in, copy, tuning};
+use stand::{Cloud, Engine, House, LONGEST, Link, check_in, copy, tuning};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -29,15 +31,14 @@ fn renewal(cloud: &Cloud, folder: &Path) -> Renewal {
 
 const STEPS: [Step; 5] = [Step::KeyMade, Step::Signed, Step::Switched, Step::OldGone, Step::Fresh];
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_renewal_that_is_cut_short_anywhere_leaves_a_working_identity_and_goes_on() {
-    let cloud = Cloud::new(&[]);
+async fn a_renewal_that_is_cut_short_anywhere_leaves_a_working_identity_and_goes_on(engine: Engine) {
+    let cloud = Cloud::new(engine, &[]);
     let box_ = tempfile::tempdir().unwrap();
     cloud.enrol("g1", box_.path()).await;
     let renewal = renewal(&cloud, box_.path());
     assert_eq!(renewal.advance().await.unwrap(), Step::Fresh, "not due");
     let days = "SELECT (max(expires) - max(issued_at) + 43200000000) / 86400000000 FROM certificate";
-    assert_eq!(cloud.value::<i64>(days), 30);
+    assert_eq!(cloud.count(days), 30);
     for cut in 0..STEPS.len() {
         cloud.age_certificates();
         let (before, key) = (serial(box_.path()), std::fs::read(box_.path().join("gateway.key")).unwrap());
@@ -75,12 +76,11 @@ async fn a_renewal_that_is_cut_short_anywhere_leaves_a_working_identity_and_goes
     assert_eq!(renewal.advance().await.unwrap(), Step::KeyMade);
     std::fs::remove_file(box_.path().join("next.csr")).unwrap();
     assert_eq!(renewal.advance().await.unwrap(), Step::GivenUp);
-    assert_eq!(cloud.value::<i64>("SELECT count(*) FROM certificate WHERE authority IS NOT NULL"), 8);
+    assert_eq!(cloud.count("SELECT count(*) FROM certificate WHERE authority IS NOT NULL"), 8);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_running_link_renews_by_itself_and_never_without_end() {
-    let cloud = Cloud::new(&[]);
+async fn a_running_link_renews_by_itself_and_never_without_end(engine: Engine) {
+    let cloud = Cloud::new(engine, &[]);
     let box_ = tempfile::tempdir().unwrap();
     let before = cloud.enrol("g1", box_.path()).await.peer().unwrap().serial;
     let house = House::new(7);
@@ -91,17 +91,17 @@ async fn a_running_link_renews_by_itself_and_never_without_end() {
     // The session has begun anew with it, and the old one is needed no more.
     let used =
         format!("SELECT seen_at IS NOT NULL FROM certificate WHERE serial = '{}'", serial(box_.path()));
-    cloud.until("its use", |cloud| cloud.value::<bool>(&used)).await;
+    cloud.until("its use", |cloud| cloud.holds(&used)).await;
     cloud.does("revoke", &["g1", "--serial", &before]);
     house.tell(&check_in("S1"));
-    cloud.until("the row", |cloud| cloud.value::<i64>("SELECT count(*) FROM journal") == 1).await;
+    cloud.until("the row", |cloud| cloud.count("SELECT count(*) FROM journal") == 1).await;
     // However often it asks (it does so every second here): signed is what is due.
     let mut renewals = renewal(&cloud, box_.path());
     renewals.tuning.certificates = Duration::from_millis(1);
     for _ in 0..10 {
         assert_eq!(renewals.advance().await.unwrap(), Step::Fresh);
     }
-    assert_eq!(cloud.value::<i64>("SELECT count(*) FROM certificate"), 2);
+    assert_eq!(cloud.count("SELECT count(*) FROM certificate"), 2);
     // One certificate is revoked: a live session with it ends within seconds, in words.
     cloud.does("revoke", &["g1", "--serial", &serial(box_.path())]);
     let begun = Instant::now();
@@ -113,11 +113,15 @@ async fn a_running_link_renews_by_itself_and_never_without_end() {
     let listed = cloud.does("certificates", &["g1", "--json"]).json();
     assert_eq!(listed.len(), 2);
     assert!(listed.iter().all(|one| one["revoked"] == json!("somebody revoked it")), "{listed:?}");
+    // With its gateway a certificate is revoked, whatever it says itself.
+    cloud.enrol("g2", tempfile::tempdir().unwrap().path()).await;
+    cloud.does("revoke", &["g2"]);
+    let listed = cloud.does("certificates", &["g2", "--json"]).json();
+    assert_eq!(listed[0]["revoked"], json!("its gateway was revoked"), "{listed:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_box_from_storage_may_renew_and_nothing_else() {
-    let cloud = Cloud::new(&["--renewal-grace-days", "0"]);
+async fn a_box_from_storage_may_renew_and_nothing_else(engine: Engine) {
+    let cloud = Cloud::new(engine, &["--renewal-grace-days", "0"]);
     let box_ = tempfile::tempdir().unwrap();
     // A second and a half: it is over before anything else happens.
     cloud.change("UPDATE setting SET value = '0.00002' WHERE key = 'certificate-days'");
@@ -134,13 +138,13 @@ async fn a_box_from_storage_may_renew_and_nothing_else() {
     link.down("has expired").await;
     let refused = renewal(&cloud, box_.path()).advance().await.unwrap_err();
     assert!(refused.to_string().contains("more than 0 days ago"), "{refused}");
-    assert_eq!(cloud.value::<i64>("SELECT count(*) FROM journal"), 0);
+    assert_eq!(cloud.count("SELECT count(*) FROM journal"), 0);
     cloud.does("settings", &["renewal-grace-days", "365"]);
     cloud.does("settings", &["certificate-days", "30"]);
     // By itself, although nobody restarts anything.
     link.up().await;
     assert_ne!(serial(box_.path()), before.serial);
-    cloud.until("the row", |cloud| cloud.value::<i64>("SELECT count(*) FROM journal") == 1).await;
+    cloud.until("the row", |cloud| cloud.count("SELECT count(*) FROM journal") == 1).await;
     link.stop().await;
     // A revoked gateway may not even renew.
     cloud.age_certificates();
@@ -149,9 +153,8 @@ async fn a_box_from_storage_may_renew_and_nothing_else() {
     assert!(refused.to_string().contains("not enrolled here or was revoked"), "{refused}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_session_ends_with_its_certificate() {
-    let cloud = Cloud::new(&[]);
+async fn a_session_ends_with_its_certificate(engine: Engine) {
+    let cloud = Cloud::new(engine, &[]);
     let box_ = tempfile::tempdir().unwrap();
     cloud.change("UPDATE setting SET value = '0.00006' WHERE key = 'certificate-days'");
     let mut identity = cloud.enrol("g1", box_.path()).await;
@@ -163,9 +166,8 @@ async fn a_session_ends_with_its_certificate() {
     link.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cloned_box_is_noticed_and_the_same_box_is_not() {
-    let mut cloud = Cloud::new(&[]);
+async fn a_cloned_box_is_noticed_and_the_same_box_is_not(engine: Engine) {
+    let mut cloud = Cloud::new(engine, &[]);
     let box_ = tempfile::tempdir().unwrap();
     cloud.does("settings", &["connections-per-minute", "6000"]);
     cloud.enrol("g1", box_.path()).await;
@@ -193,20 +195,20 @@ async fn a_cloned_box_is_noticed_and_the_same_box_is_not() {
     let words = other.down("fenced").await;
     assert!(words.contains("another box has used its identity") && words.contains("unfence g1"), "{words}");
     link.down("fenced").await;
-    let before: i64 = cloud.value("SELECT count(*) FROM journal");
+    let before = cloud.count("SELECT count(*) FROM journal");
     house.tell(&check_in("S2"));
     let listed = cloud.does("gateways", &["--json"]).json();
     assert_eq!(listed[0]["status"], json!("fenced"));
     assert!(listed[0]["fenced"].as_str().unwrap().contains("a disk was copied"), "{listed:?}");
     assert!(cloud.does("gateways", &[]).out.contains("fenced: another box"), "for people, too");
-    assert_eq!(cloud.value::<i64>("SELECT count(*) FROM journal"), before);
+    assert_eq!(cloud.count("SELECT count(*) FROM journal"), before);
 
     // The copy is switched off, and somebody lifts the fence: nothing was lost.
     other.stop().await;
     let lifted = cloud.does("gateways", &["unfence", "g1"]);
     assert!(lifted.out.contains("may talk again"), "{lifted:?}");
     link.up().await;
-    cloud.until("the row", |cloud| cloud.value::<i64>("SELECT count(*) FROM journal") == 2).await;
+    cloud.until("the row", |cloud| cloud.count("SELECT count(*) FROM journal") == 2).await;
     let twice = cloud.run("gateways", &["unfence", "g1"]);
     assert!(twice.status == 1 && twice.err.contains("not fenced"), "{twice:?}");
     // Switched on again it is noticed again.
@@ -226,27 +228,40 @@ async fn a_cloned_box_is_noticed_and_the_same_box_is_not() {
     works(&cloud, anew.path()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cloud_that_was_restored_takes_nobody_for_a_copy() {
-    let mut cloud = Cloud::new(&[]);
+async fn a_cloud_that_was_restored_takes_nobody_for_a_copy(engine: Engine) {
+    let mut cloud = Cloud::new(engine, &[]);
     let box_ = tempfile::tempdir().unwrap();
     cloud.enrol("g1", box_.path()).await;
     works(&cloud, box_.path()).await;
-    let turn = "SELECT turn_number || ',' || turn_secret FROM gateway";
-    let then: String = cloud.value(turn);
+    let (turn, table) = match engine {
+        Engine::Sqlite => ("SELECT turn_number || ',' || turn_secret FROM gateway", "gateway"),
+        Engine::Postgres => ("SELECT number || ',' || secret FROM turn", "turn"),
+    };
+    let then = cloud.text(turn);
     for _ in 0..3 {
         works(&cloud, box_.path()).await;
     }
+    // It has renewed its certificate meanwhile, too.
+    cloud.age_certificates();
+    let renewal = renewal(&cloud, box_.path());
+    while renewal.advance().await.unwrap() != Step::Fresh {}
+    works(&cloud, box_.path()).await;
     cloud.kill();
     let (number, secret) = then.split_once(',').unwrap();
-    cloud.change(&format!("UPDATE gateway SET turn_number = {number}, turn_secret = {secret}"));
+    let of = |column: &str| if table == "turn" { column.to_owned() } else { format!("turn_{column}") };
+    cloud.change(&format!(
+        "UPDATE {table} SET {} = {number}, {} = {secret};
+         DELETE FROM certificate WHERE serial = '{}'",
+        of("number"),
+        of("secret"),
+        serial(box_.path())
+    ));
     cloud.serve();
     works(&cloud, box_.path()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_authority_is_changed_while_gateways_go_on() {
-    let cloud = Cloud::new(&[]);
+async fn the_authority_is_changed_while_gateways_go_on(engine: Engine) {
+    let cloud = Cloud::new(engine, &[]);
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     cloud.enrol("g1", one.path()).await;
     cloud.enrol("g2", two.path()).await;
@@ -291,7 +306,7 @@ async fn the_authority_is_changed_while_gateways_go_on() {
         })
         .await;
     house.tell(&check_in("S1"));
-    cloud.until("the row", |cloud| cloud.value::<i64>("SELECT count(*) FROM journal") == 1).await;
+    cloud.until("the row", |cloud| cloud.count("SELECT count(*) FROM journal") == 1).await;
     works(&cloud, two.path()).await;
     works(&cloud, three.path()).await;
     let code = open.out.trim_end().parse().unwrap();
@@ -305,10 +320,9 @@ async fn the_authority_is_changed_while_gateways_go_on() {
     link.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateway_talks_to_its_own_region_only_and_is_told_where_that_is() {
-    let here = Cloud::new(&["--region", "eu-1"]);
-    let there = Cloud::new(&["--region", "us-1", "--authority", here.dir()]);
+async fn a_gateway_talks_to_its_own_region_only_and_is_told_where_that_is(engine: Engine) {
+    let here = Cloud::new(engine, &["--region", "eu-1"]);
+    let there = Cloud::new(engine, &["--region", "us-1", "--authority", here.dir()]);
     let box_ = tempfile::tempdir().unwrap();
     let identity = here.enrol("g1", box_.path()).await;
     assert_eq!(identity.peer().unwrap().region.as_deref(), Some("eu-1"));
@@ -330,17 +344,20 @@ async fn a_gateway_talks_to_its_own_region_only_and_is_told_where_that_is() {
     let words = link.down(&format!("its own cloud is at {}", here.address)).await;
     assert!(words.contains("belongs to eu-1"), "{words}");
     link.stop().await;
-    assert_eq!(there.value::<i64>("SELECT count(*) FROM journal"), 0);
+    assert_eq!(there.count("SELECT count(*) FROM journal"), 0);
     for wrong in ["EU", "gateway", "1"] {
         let dir = tempfile::tempdir().unwrap();
         let made = common::run(&["init", "--dir", dir.path().join("c").to_str().unwrap(), "--region", wrong]);
         assert!(made.status == 1 && made.err.contains("can't name a region"), "{made:?}");
     }
+    // Two clouds of one region would be one region with two authorities' records.
+    let dir = tempfile::tempdir().unwrap();
+    let made = common::run(&["init", "--dir", dir.path().to_str().unwrap(), "--authority", here.dir()]);
+    assert!(made.status == 2 && made.err.contains("--region"), "{made:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hostile_gateway_writes_under_its_own_name_alone() {
-    let cloud = Cloud::new(&[]);
+async fn a_hostile_gateway_writes_under_its_own_name_alone(engine: Engine) {
+    let cloud = Cloud::new(engine, &[]);
     let (good, bad) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     cloud.enrol("good", good.path()).await;
     cloud.enrol("bad", bad.path()).await;
@@ -348,7 +365,7 @@ async fn a_hostile_gateway_writes_under_its_own_name_alone() {
     house.tell(&check_in("S1"));
     let mut link = Link::start(&cloud.address, good.path(), &house);
     link.up().await;
-    cloud.until("the row", |cloud| cloud.value::<i64>("SELECT count(*) FROM journal") == 1).await;
+    cloud.until("the row", |cloud| cloud.count("SELECT count(*) FROM journal") == 1).await;
     cloud.does("send", &["good", "--key", "k", "resync"]);
 
     // The other's epoch, the other's stay and command, and a body that names the other.
@@ -369,18 +386,17 @@ async fn a_hostile_gateway_writes_under_its_own_name_alone() {
     let mut other = Link::start(&cloud.address, bad.path(), &hostile);
     other.up().await;
     let of = |gateway: &str| format!("SELECT count(*) FROM journal WHERE gateway = '{gateway}'");
-    cloud.until("the hostile rows", |cloud| cloud.value::<i64>(&of("bad")) == 3).await;
-    assert_eq!(cloud.value::<i64>(&of("good")), 1);
-    assert_eq!(cloud.value::<i64>("SELECT count(*) FROM stay WHERE gateway = 'good' AND left_at IS NULL"), 1);
-    assert_eq!(cloud.value::<i64>("SELECT count(*) FROM mark WHERE gateway = 'good' AND seq = 1"), 1);
-    assert_ne!(cloud.value::<String>("SELECT state FROM command WHERE gateway = 'good'"), "ended");
+    cloud.until("the hostile rows", |cloud| cloud.count(&of("bad")) == 3).await;
+    assert_eq!(cloud.count(&of("good")), 1);
+    assert_eq!(cloud.count("SELECT count(*) FROM stay WHERE gateway = 'good' AND left_at IS NULL"), 1);
+    assert_eq!(cloud.count("SELECT count(*) FROM mark WHERE gateway = 'good' AND seq = 1"), 1);
+    assert_ne!(cloud.text("SELECT state FROM command WHERE gateway = 'good'"), "ended");
     other.stop().await;
     link.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_sends_too_much_is_slowed_and_loses_nothing() {
-    let cloud = Cloud::new(&[]);
+async fn who_sends_too_much_is_slowed_and_loses_nothing(engine: Engine) {
+    let cloud = Cloud::new(engine, &[]);
     let box_ = tempfile::tempdir().unwrap();
     cloud.enrol("g1", box_.path()).await;
     let wrong = cloud.run("settings", &["rows-per-second", "1"]);
@@ -394,8 +410,8 @@ async fn who_sends_too_much_is_slowed_and_loses_nothing() {
     let mut link = Link::start(&cloud.address, box_.path(), &house);
     link.up().await;
     let rows = "SELECT count(*) FROM journal WHERE lane = 3";
-    cloud.until("some rows", |cloud| cloud.value::<i64>(rows) > 0).await;
-    cloud.until("all rows", |cloud| cloud.value::<i64>(rows) == 1_000).await;
+    cloud.until("some rows", |cloud| cloud.count(rows) > 0).await;
+    cloud.until("all rows", |cloud| cloud.count(rows) == 1_000).await;
     assert!(begun.elapsed() > Duration::from_millis(3_500), "{:?}", begun.elapsed());
     assert!(begun.elapsed() < LONGEST, "{:?}", begun.elapsed());
     link.stop().await;
@@ -411,3 +427,135 @@ async fn who_sends_too_much_is_slowed_and_loses_nothing() {
     link.down("connects more than 2 times a minute").await;
     link.stop().await;
 }
+
+/// A copy of a cloud's folder, as an operator makes it for one more replica.
+fn copied(cloud: &Cloud) -> tempfile::TempDir {
+    copy(Path::new(cloud.dir()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_notice_a_copy_and_a_revocation_wherever_it_comes() {
+    let cloud = Cloud::new(Engine::Postgres, &[]);
+    let folder = copied(&cloud);
+    let other = cloud.replica(folder.path().to_str().unwrap());
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    cloud.enrol("g1", one.path()).await;
+    cloud.enrol("g2", two.path()).await;
+    let house = House::new(7);
+    let mut link = Link::start(&cloud.address, one.path(), &house);
+    link.up().await;
+    let clone = copy(one.path());
+    // The box itself goes over to the other replica, and back: one box.
+    link.stop().await;
+    let mut link = Link::start(&other.address, one.path(), &house);
+    link.up().await;
+    link.stop().await;
+    let mut link = Link::start(&cloud.address, one.path(), &house);
+    link.up().await;
+    // Its copy comes to the other replica while it has a session at this one.
+    let mut copied = Link::start(&other.address, clone.path(), &house);
+    copied.down("fenced").await;
+    let begun = Instant::now();
+    link.down("fenced").await;
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    copied.stop().await;
+    link.stop().await;
+    cloud.does("gateways", &["unfence", "g1"]);
+
+    // Revoked from anywhere, it is out everywhere.
+    let mut here = Link::start(&cloud.address, two.path(), &House::new(8));
+    here.up().await;
+    let mut there = Link::start(&other.address, one.path(), &house);
+    there.up().await;
+    cloud.does("revoke", &["g1"]);
+    cloud.does("revoke", &["g2"]);
+    let begun = Instant::now();
+    here.down("not enrolled here or was revoked").await;
+    there.down("not enrolled here or was revoked").await;
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    here.stop().await;
+    there.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_authority_signs_once_every_replica_has_it() {
+    let cloud = Cloud::new(Engine::Postgres, &[]);
+    let folder = copied(&cloud);
+    let dir = folder.path().to_str().unwrap();
+    let other = cloud.replica(dir);
+    let box_ = tempfile::tempdir().unwrap();
+    let before = cloud.enrol("g1", box_.path()).await.peer().unwrap().serial;
+    let house = House::new(7);
+    let mut link = Link::start(&cloud.address, box_.path(), &house);
+    link.up().await;
+    cloud.does("ca", &["rotate", "begin"]);
+    // This replica has it and the other has not: nobody's certificate changes, and that is told.
+    cloud.until("the first replica", |cloud| cloud.count("SELECT max(cardinality(authorities)) FROM replica") == 2).await;
+    let status = cloud.does("ca", &["rotate", "status"]).out;
+    assert!(status.contains(&format!("the replica at {}", other.address)), "{status}");
+    let early = cloud.run("ca", &["rotate", "finish"]);
+    assert!(early.status == 1 && early.err.contains("without the next authority"), "{early:?}");
+    assert_eq!(renewal(&cloud, box_.path()).advance().await.unwrap(), Step::Fresh);
+    // A folder of another cloud's, or one that was left behind, may not serve at all.
+    let stranger = tempfile::tempdir().unwrap();
+    let made = common::run(&["init", "--dir", stranger.path().to_str().unwrap(), "--name", "127.0.0.1"]);
+    assert_eq!(made.status, 0, "{made:?}");
+    let refused = cloud.run_in(stranger.path().to_str().unwrap(), "serve", &["--listen", "127.0.0.1:0"]);
+    assert!(refused.status == 1 && refused.err.contains("copy the folder of a replica"), "{refused:?}");
+    let left_behind = copy(folder.path());
+
+    for file in ["ca-next.key", "ca-next.pem"] {
+        std::fs::copy(Path::new(cloud.dir()).join(file), folder.path().join(file)).unwrap();
+    }
+    cloud.until("a certificate of the next authority", |_| serial(box_.path()) != before).await;
+    // At either replica it is good.
+    link.stop().await;
+    for address in [&cloud.address, &other.address] {
+        let mut link = Link::start(address, box_.path(), &house);
+        link.up().await;
+        link.stop().await;
+    }
+    let refused = cloud.run_in(left_behind.path().to_str().unwrap(), "serve", &["--listen", "127.0.0.1:0"]);
+    assert!(refused.status == 1 && refused.err.contains("copy the folder of a replica"), "{refused:?}");
+    cloud.until("the end of the old", |cloud| cloud.run("ca", &["rotate", "finish"]).status == 0).await;
+    // While the other replica still shows a certificate of the old one, gateways go on trusting it.
+    let mut link = Link::start(&cloud.address, box_.path(), &house);
+    link.up().await;
+    link.stop().await;
+    let mut link = Link::start(&other.address, box_.path(), &house);
+    link.up().await;
+    link.stop().await;
+}
+
+/// Each of the tests, on either engine.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod on_sqlite {
+            use super::stand::Engine;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(Engine::Sqlite).await;
+            })*
+        }
+        mod on_postgres {
+            use super::stand::Engine;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(Engine::Postgres).await;
+            })*
+        }
+    };
+}
+
+on_both!(
+    a_renewal_that_is_cut_short_anywhere_leaves_a_working_identity_and_goes_on,
+    a_running_link_renews_by_itself_and_never_without_end,
+    a_box_from_storage_may_renew_and_nothing_else,
+    a_session_ends_with_its_certificate,
+    a_cloned_box_is_noticed_and_the_same_box_is_not,
+    a_cloud_that_was_restored_takes_nobody_for_a_copy,
+    the_authority_is_changed_while_gateways_go_on,
+    a_gateway_talks_to_its_own_region_only_and_is_told_where_that_is,
+    a_hostile_gateway_writes_under_its_own_name_alone,
+    who_sends_too_much_is_slowed_and_loses_nothing,
+);

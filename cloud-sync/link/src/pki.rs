@@ -199,6 +199,11 @@ impl CertificateAuthority {
         write_whole(&certificate, self.pem.as_bytes()).map_err(PkiError::File)
     }
 
+    /// The same authority while the next one does not sign yet.
+    pub fn without_next(self) -> Self {
+        Self { next: None, ..self }
+    }
+
     /// Its certificate, PEM.
     pub fn pem(&self) -> &str {
         &self.pem

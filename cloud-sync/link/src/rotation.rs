@@ -19,7 +19,7 @@ use std::fs;
 use std::path::Path;
 
 /// The certificate of the authority before, kept for whoever looks into old records.
-const RETIRED_FILE: &str = "ca-retired.pem";
+pub const RETIRED_FILE: &str = "ca-retired.pem";
 
 /// Makes the next authority in `dir`.
 ///

@@ -1,18 +1,14 @@
 //! Certificates, turns and regions, answered from the database and the authority.
 
 use super::{OneFile, now, unavailable};
-use crate::store::trust::{self, Now};
+use crate::store::{settings, trust};
+use crate::trust::{Now, signing};
 use engawa_link::pki::{CertificateAuthority, request_key};
-use engawa_link::{peer_of_pem, regions};
+use engawa_link::regions;
 use engawa_protocol::bucket::Limits;
 use engawa_protocol::ports::{Enrolled, Refusal};
-use engawa_protocol::trust::{Distrust, Peer, Regions, Session, Standing, Turn};
+use engawa_protocol::trust::{Peer, Regions, Session, Standing, Turn};
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, SystemTime};
-
-/// So much before now a certificate begins: one that was signed while the clock was ahead must be good when it is right
-/// again, or its gateway could not even come to ask for another.
-const BACKDATED: Duration = Duration::from_secs(2 * 365 * 86_400);
 
 impl OneFile {
     pub(super) fn authority(&self) -> Arc<CertificateAuthority> {
@@ -26,31 +22,15 @@ impl OneFile {
         gateway: &str,
         csr_pem: &str,
     ) -> Result<(String, Peer), Refusal> {
-        let policy = self.readers.with(trust::policy).map_err(|error| unavailable(&error))?;
-        let from = SystemTime::now();
-        let valid = Duration::from_micros(policy.valid_micros.max(0).cast_unsigned());
-        let certificate = authority
-            .sign_gateway(gateway, csr_pem, from - BACKDATED, from + valid)
-            .map_err(|error| Refusal::BadRequest(error.to_string()))?;
-        let peer = peer_of_pem(&certificate).ok_or(Refusal::Unavailable)?;
-        Ok((certificate, peer))
+        let policy = self.readers.with(settings::policy).map_err(|error| unavailable(&error))?;
+        signing::sign(authority, gateway, csr_pem, policy.valid_micros)
     }
 
     /// A gateway of another region is told where to go.
     fn at_home(&self, authority: &CertificateAuthority, peer: &Peer) -> Result<(), Refusal> {
-        // A certificate without a region is one that this cloud, or an older release of it, has signed.
-        let (Some(ours), Some(theirs)) = (authority.region(), peer.region.as_deref()) else { return Ok(()) };
-        if ours == theirs {
-            return Ok(());
-        }
-        let known = self.readers.with(trust::regions).map_err(|error| unavailable(&error))?;
-        Err(Distrust::Region {
-            gateway: peer.gateway.clone(),
-            theirs: theirs.to_owned(),
-            ours: ours.to_owned(),
-            address: known.into_iter().find(|(region, _)| region == theirs).map(|(_, address)| address),
-        }
-        .into())
+        let Some(away) = signing::away(authority, peer) else { return Ok(()) };
+        let known = self.readers.with(settings::regions).map_err(|error| unavailable(&error))?;
+        Err(signing::elsewhere(peer, away, known))
     }
 
     pub(super) fn greet(&self, peer: &Peer, turn: Option<Turn>) -> Result<u64, Refusal> {
@@ -122,11 +102,11 @@ impl OneFile {
     }
 
     pub(super) fn limits(&self) -> Limits {
-        self.readers.with(trust::policy).map(|policy| policy.limits).unwrap_or_default()
+        self.readers.with(settings::policy).map(|policy| policy.limits).unwrap_or_default()
     }
 
     pub(super) fn regions(&self) -> Option<Regions> {
-        let known = self.readers.with(trust::regions).ok()?;
+        let known = self.readers.with(settings::regions).ok()?;
         regions::sign(&self.authority(), &known).ok()
     }
 }

@@ -2,10 +2,10 @@
 //! [`crate::store::commands`].
 
 use super::gateways::status;
+use crate::commands::{Draft, LOST, Sent, again, bounded, expired, room, warn_ahead};
 use crate::store::StoreError;
-use crate::store::commands::{MOST_BODY, MOST_WAITING, Sent, action_name, expired};
 use deadpool_postgres::{GenericClient, Object, Transaction};
-use engawa_model::{Action, Command, CommandKey, CommandSource, Timestamp};
+use engawa_model::{Action, CommandKey, Timestamp};
 use engawa_protocol::ports::Row;
 
 /// The channel on which replicas hear of new commands; the payload is the gateway.
@@ -41,24 +41,9 @@ pub async fn send(
         .map_err(doing)?;
     if let Some(row) = earlier {
         let seq = row.get::<_, i64>(0).cast_unsigned();
-        let same = serde_json::from_str::<Command>(row.get(1)).is_ok_and(|command| command.action == *action);
-        return if same {
-            Ok(Sent { seq, fresh: false })
-        } else {
-            Err(StoreError::KeyTaken { gateway: gateway.to_owned(), key: key.to_string(), seq })
-        };
+        return again(gateway, key, action, seq, row.get(1));
     }
-    let command = Command {
-        key: key.clone(),
-        source: CommandSource::Cloud,
-        expires: Some(expires),
-        action: action.clone(),
-    };
-    // A command of our own plain types always has a JSON form.
-    let body = serde_json::to_string(&command).unwrap_or_default();
-    if body.len() > MOST_BODY {
-        return Err(StoreError::TooLarge { found: body.len(), most: MOST_BODY });
-    }
+    let draft = Draft::new(key, action, expires)?;
     let waiting = transaction
         .query_one(
             "SELECT count(*) FROM command WHERE property = $1 AND gateway = $2 AND state = 'sent'",
@@ -68,9 +53,7 @@ pub async fn send(
         .map_err(doing)?
         .get::<_, i64>(0)
         .cast_unsigned();
-    if waiting >= MOST_WAITING {
-        return Err(StoreError::QueueFull(waiting, gateway.to_owned()));
-    }
+    room(gateway, waiting)?;
     let seq: i64 = transaction
         .query_one(
             "UPDATE gateway SET command_head = command_head + 1 WHERE property = $1 AND id = $2
@@ -90,8 +73,8 @@ pub async fn send(
                 &seq,
                 &key.as_str(),
                 &now.as_microsecond(),
-                &action_name(action),
-                &body,
+                &draft.kind,
+                &draft.body,
                 &expires.as_microsecond(),
             ],
         )
@@ -142,11 +125,10 @@ pub(crate) async fn inbox_lost(
 ) -> Result<u64, StoreError> {
     transaction
         .execute(
-            "UPDATE command SET state = 'ended', outcome = 'doubtful', ended_at = $2,
-             reason = 'the gateway lost its memory before the outcome came: look in the PMS'
+            "UPDATE command SET state = 'ended', outcome = 'doubtful', ended_at = $2, reason = $3
              WHERE (property, gateway) = (SELECT property, id FROM gateway WHERE id = $1)
              AND state = 'acknowledged' AND kind = 'post'",
-            &[&gateway, &now_micros],
+            &[&gateway, &now_micros, &LOST],
         )
         .await
         .map_err(StoreError::postgres("settling the commands of a lost inbox"))
@@ -163,8 +145,7 @@ pub async fn acknowledged(
     now_micros: i64,
 ) -> Result<(), StoreError> {
     let doing = StoreError::postgres("marking commands as acknowledged");
-    // Far above any number that was ever given; keeps a senseless mark from using the numbers up.
-    let mark = i64::try_from(mark).unwrap_or(i64::MAX).min(1 << 53);
+    let mark = bounded(mark);
     let transaction = client.transaction().await.map_err(doing)?;
     transaction
         .execute(
@@ -184,11 +165,7 @@ pub async fn acknowledged(
         .map_err(doing)?;
     transaction.commit().await.map_err(doing)?;
     if ahead > 0 {
-        tracing::warn!(
-            gateway,
-            mark,
-            "the gateway has commands that this database does not know (was it restored from a backup?); numbering goes on above them"
-        );
+        warn_ahead(gateway, mark);
     }
     Ok(())
 }

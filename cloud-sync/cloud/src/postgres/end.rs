@@ -1,32 +1,145 @@
 //! The store behind the link, on PostgreSQL.
 
-use super::{Intake, Replica, Store, commands, gateways};
+use super::authority::{self, Agreed};
+use super::{Intake, Replica, Store, commands, gateways, settings, trust};
 use crate::store::StoreError;
-use engawa_link::pki::CertificateAuthority;
+use crate::trust::settings::Policy;
+use crate::trust::{Now, signing};
+use data_encoding::HEXLOWER;
+use engawa_link::pki::{CertificateAuthority, PkiError, request_key};
+use engawa_link::{regions, rotation};
 use engawa_model::Timestamp;
+use engawa_protocol::bucket::Limits;
 use engawa_protocol::ports::{CloudStore, Enrolled, Ingested, Later, Refusal, Row, Skip, StoreFault};
-use engawa_protocol::trust::{Peer, Turn};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use engawa_protocol::trust::{Peer, Regions, Standing, Turn};
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
-/// How long a gateway's certificate is valid. On PostgreSQL there is no record of certificates yet, and so no renewal;
-/// revocation does not wait for it: the database is asked at each connection and every few seconds after.
-const CERTIFICATE_VALID: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// How long a question may take: a database that hangs is one that is not there.
+const ANSWER: Duration = Duration::from_secs(10);
+/// The same where what was known before does as well.
+const QUICK: Duration = Duration::from_secs(2);
+
+/// The authorities in the cloud's folder.
+pub struct Authorities {
+    /// With the next one, while there is one.
+    whole: CertificateAuthority,
+    /// Without it.
+    present: CertificateAuthority,
+    /// The certificate of the one before, PEM, where it was changed.
+    retired: Option<String>,
+}
+
+impl Authorities {
+    /// Those in `dir`.
+    ///
+    /// # Errors
+    /// Files that are absent, open to others, or can't be used.
+    pub fn load(dir: &Path) -> Result<Self, PkiError> {
+        Ok(Self {
+            whole: CertificateAuthority::load(dir)?,
+            present: CertificateAuthority::load(dir)?.without_next(),
+            retired: std::fs::read_to_string(dir.join(rotation::RETIRED_FILE)).ok(),
+        })
+    }
+
+    /// All that are trusted.
+    pub fn whole(&self) -> &CertificateAuthority {
+        &self.whole
+    }
+}
+
+/// What was read last, every few seconds.
+#[derive(Clone, Default)]
+struct Known {
+    policy: Option<Policy>,
+    agreed: Agreed,
+}
 
 /// The database and the authority, as the link wants them.
 pub struct End {
     store: Store,
     intake: Intake,
     replica: Replica,
-    authority: Arc<CertificateAuthority>,
+    authorities: RwLock<Arc<Authorities>>,
+    known: RwLock<Known>,
 }
 
 impl End {
-    /// Over `store`, as `replica`. Starts the intake's workers, on the current runtime.
-    pub fn new(store: Store, replica: Replica, authority: CertificateAuthority) -> Self {
-        Self { intake: Intake::start(&store), store, replica, authority: Arc::new(authority) }
+    /// Over `store`, as `replica`. Starts the intake's workers, on the current runtime. Before it serves, and every few
+    /// seconds, it is to be [tended](Self::tend).
+    pub fn new(store: Store, replica: Replica, authorities: Authorities) -> Self {
+        Self {
+            intake: Intake::start(&store),
+            store,
+            replica,
+            authorities: RwLock::new(Arc::new(authorities)),
+            known: RwLock::default(),
+        }
     }
 
+    /// The folder has changed.
+    pub fn replace_authorities(&self, authorities: Authorities) {
+        *self.authorities.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(authorities);
+    }
+
+    /// Tells the other replicas which authorities this one has, and hears which signs, and what is set.
+    ///
+    /// # Errors
+    /// PostgreSQL's; what was known before holds.
+    pub async fn tend(&self) -> Result<(), StoreError> {
+        let authorities = self.authorities();
+        let asking = async {
+            let client = self.store.client().await?;
+            let agreed = authority::agree(&client, &self.replica.id, &authorities.whole).await?;
+            Ok(Known { agreed, policy: Some(settings::policy(&client).await?) })
+        };
+        let known = in_time(asking).await?;
+        if signer(&authorities, &known.agreed).is_none() {
+            tracing::error!(
+                authority = known.agreed.signing,
+                "another authority signs now, and this replica's folder does not have it: copy the folder of another replica"
+            );
+        }
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+        Ok(())
+    }
+
+    fn authorities(&self) -> Arc<Authorities> {
+        Arc::clone(&self.authorities.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn known(&self) -> Known {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Which of the authorities signs; `None`: one that this folder does not have.
+fn signer<'a>(authorities: &'a Authorities, agreed: &Agreed) -> Option<&'a CertificateAuthority> {
+    let is = |pin: [u8; 32]| HEXLOWER.encode(&pin) == agreed.signing;
+    if is(authorities.present.pin()) {
+        Some(&authorities.present)
+    } else {
+        is(authorities.whole.signing_pin()).then_some(&authorities.whole)
+    }
+}
+
+/// What gateways are to trust: while another replica still shows a certificate of the authority before, that one too.
+fn trusted(authorities: &Authorities, agreed: &Agreed) -> String {
+    let whole = authorities.whole.trusted_pem();
+    match &authorities.retired {
+        Some(retired) if agreed.others_older => format!("{}\n{retired}", whole.trim_end()),
+        _ => whole,
+    }
+}
+
+/// A database that hangs does not answer, either.
+async fn in_time<T>(asking: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    tokio::time::timeout(ANSWER, asking).await.unwrap_or(Err(StoreError::Slow(ANSWER)))
+}
+
+impl End {
     async fn welcome(
         &self,
         gateway: &str,
@@ -34,15 +147,7 @@ impl End {
         heads: &[(u8, u64)],
     ) -> Result<Result<Vec<(u8, u64)>, Refusal>, StoreError> {
         let mut client = self.store.client().await?;
-        let (marks, known) = match gateways::hello(&client, gateway, epoch, heads).await? {
-            Ok(greeted) => greeted,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        if !known {
-            // Before any command goes out: what the lost disk may have done is not to be done again.
-            gateways::epoch_seen(&mut client, gateway, epoch, now()).await?;
-        }
-        Ok(Ok(marks))
+        gateways::welcome(&mut client, gateway, epoch, heads, now()).await
     }
 
     async fn sign(&self, secret: &str, csr: &str) -> Result<Result<Enrolled, Refusal>, StoreError> {
@@ -51,32 +156,108 @@ impl End {
         let Some(gateway) = gateways::claimed(&client, secret, csr, now()).await? else {
             return Ok(Err(Refusal::BadClaim));
         };
-        let from = SystemTime::now();
-        let certificate = match self.authority.sign_gateway(&gateway, csr, from, from + CERTIFICATE_VALID) {
-            Ok(certificate) => certificate,
+        let (authorities, agreed) = (self.authorities(), self.known().agreed);
+        let Some(authority) = signer(&authorities, &agreed) else { return Ok(Err(Refusal::Unavailable)) };
+        let policy = settings::policy(&client).await?;
+        let (certificate_pem, peer) = match signing::sign(authority, &gateway, csr, policy.valid_micros) {
+            Ok(signed) => signed,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let pin = authority.signing_pin();
+        if !gateways::enrol_signed(&mut client, secret, csr, &peer, pin, now()).await? {
+            return Ok(Err(Refusal::BadClaim));
+        }
+        tracing::info!(%gateway, "a gateway is enrolled");
+        Ok(Ok(Enrolled { gateway, certificate_pem, ca_pem: trusted(&authorities, &agreed) }))
+    }
+
+    /// A gateway of another region is told where to go.
+    async fn at_home(&self, peer: &Peer) -> Result<Result<(), Refusal>, StoreError> {
+        let authorities = self.authorities();
+        let Some(away) = signing::away(&authorities.whole, peer) else { return Ok(Ok(())) };
+        let known = settings::regions(&self.store.client().await?).await?;
+        Ok(Err(signing::elsewhere(peer, away, known)))
+    }
+
+    async fn greeted(&self, peer: &Peer, turn: Option<Turn>) -> Result<Result<u64, Refusal>, StoreError> {
+        if let Err(refusal) = self.at_home(peer).await? {
+            return Ok(Err(refusal));
+        }
+        trust::greet(&mut self.store.client().await?, peer, turn, now()).await
+    }
+
+    async fn stands(&self, peer: &Peer) -> Result<Result<Standing, Refusal>, StoreError> {
+        if let Err(refusal) = self.at_home(peer).await? {
+            return Ok(Err(refusal));
+        }
+        let (authorities, agreed) = (self.authorities(), self.known().agreed);
+        let Some(authority) = signer(&authorities, &agreed) else { return Ok(Err(Refusal::Unavailable)) };
+        let now = Now { signer: authority.signing_pin(), region: authority.region(), micros: now() };
+        let due = trust::due(&self.store.client().await?, peer, now).await?;
+        Ok(due.map(|due| Standing { due, authorities_pem: trusted(&authorities, &agreed) }))
+    }
+
+    async fn renewed(&self, peer: &Peer, csr_pem: &str) -> Result<Result<Enrolled, Refusal>, StoreError> {
+        if let Err(refusal) = self.at_home(peer).await? {
+            return Ok(Err(refusal));
+        }
+        let key = match request_key(csr_pem) {
+            Ok(key) => key,
             Err(error) => return Ok(Err(Refusal::BadRequest(error.to_string()))),
         };
-        let used = gateways::enrol(&mut client, secret, csr, now(), |named| {
-            if named == gateway { Ok(certificate) } else { Err(Refusal::BadClaim) }
-        });
-        Ok(used.await?.map(|(gateway, certificate_pem)| {
-            tracing::info!(%gateway, "a gateway is enrolled");
-            Enrolled { gateway, certificate_pem, ca_pem: self.authority.pem().to_owned() }
-        }))
+        let (authorities, agreed) = (self.authorities(), self.known().agreed);
+        let Some(authority) = signer(&authorities, &agreed) else { return Ok(Err(Refusal::Unavailable)) };
+        let now = Now { signer: authority.signing_pin(), region: authority.region(), micros: now() };
+        let mut client = self.store.client().await?;
+        // Asked before it is signed; the transaction looks again.
+        if let Err(refusal) = trust::may_renew(&client, peer, key, now).await? {
+            return Ok(Err(refusal));
+        }
+        let policy = settings::policy(&client).await?;
+        let (certificate_pem, next) = match signing::sign(authority, &peer.gateway, csr_pem, policy.valid_micros) {
+            Ok(signed) => signed,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if let Err(refusal) = trust::renewed(&mut client, peer, &next, now).await? {
+            return Ok(Err(refusal));
+        }
+        tracing::info!(gateway = %peer.gateway, old = %peer.serial, new = %next.serial, "a certificate is renewed");
+        let ca_pem = trusted(&authorities, &agreed);
+        Ok(Ok(Enrolled { gateway: peer.gateway.clone(), certificate_pem, ca_pem }))
+    }
+
+    async fn worked(&self, peer: &Peer) -> Result<Result<(), Refusal>, StoreError> {
+        let client = self.store.client().await?;
+        if let Err(refusal) = trust::standing(&client, peer, None).await? {
+            return Ok(Err(refusal));
+        }
+        trust::used(&client, peer, now()).await.map(Ok)
+    }
+
+    async fn directory(&self) -> Result<Option<Regions>, StoreError> {
+        let known = settings::regions(&self.store.client().await?).await?;
+        Ok(regions::sign(&self.authorities().whole, &known).ok())
     }
 }
 
-impl End {
-    /// A database that does not answer is no reason to call a gateway unknown.
-    async fn may_talk(&self, gateway: &str) -> Result<(), Refusal> {
-        let asking = async { gateways::status(&self.store.client().await?, gateway, false).await };
-        let status =
-            asking.await.map_err(|error| unavailable("whether a gateway may talk is not known", &error))?;
-        if status.is_some_and(|status| status.admitted()) {
-            Ok(())
-        } else {
-            Err(Refusal::Unknown(gateway.to_owned()))
-        }
+/// What comes of a question, refusals and faults alike: a database that does not answer is no reason to call a gateway
+/// unknown.
+async fn judged<T>(
+    what: &str,
+    asking: impl Future<Output = Result<Result<T, Refusal>, StoreError>>,
+) -> Result<T, Refusal> {
+    in_time(asking).await.unwrap_or_else(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "{what}");
+        Err(Refusal::Unavailable)
+    })
+}
+
+/// A late commit of the connection before may have moved the mark beyond what this one has sent; it is told of what it has
+/// sent only.
+fn bounded(answer: Ingested, last: u64) -> Ingested {
+    match answer {
+        Ingested::Upto(mark) => Ingested::Upto(mark.min(last)),
+        other => other,
     }
 }
 
@@ -87,17 +268,13 @@ impl CloudStore for End {
         epoch: u64,
         heads: &'a [(u8, u64)],
     ) -> Later<'a, Result<Vec<(u8, u64)>, Refusal>> {
-        Box::pin(async move {
-            self.welcome(gateway, epoch, heads)
-                .await
-                .unwrap_or_else(|error| Err(unavailable("a gateway could not be welcomed", &error)))
-        })
+        Box::pin(judged("a gateway could not be welcomed", self.welcome(gateway, epoch, heads)))
     }
 
     fn marks_of<'a>(&'a self, gateway: &'a str, epoch: u64) -> Later<'a, Result<Vec<(u8, u64)>, StoreFault>> {
         Box::pin(async move {
             let reading = async { gateways::marks_of(&self.store.client().await?, gateway, epoch).await };
-            reading.await.map_err(fault("reading the marks of a gateway's earlier epoch"))
+            in_time(reading).await.map_err(fault("reading the marks of a gateway's earlier epoch"))
         })
     }
 
@@ -109,7 +286,9 @@ impl CloudStore for End {
         rows: Vec<Row>,
     ) -> Later<'a, Result<Ingested, StoreFault>> {
         Box::pin(async move {
-            self.intake.ingest(gateway, epoch, lane, rows).await.map_err(fault("storing a gateway's rows"))
+            let last = rows.last().map_or(0, |row| row.seq);
+            let stored = self.intake.ingest(gateway, epoch, lane, rows).await;
+            stored.map(|answer| bounded(answer, last)).map_err(fault("storing a gateway's rows"))
         })
     }
 
@@ -120,8 +299,12 @@ impl CloudStore for End {
         lane: u8,
         skip: Skip,
     ) -> Later<'a, Result<Ingested, StoreFault>> {
+        let last = skip.to;
         let recording = self.intake.skip(gateway, epoch, lane, skip);
-        Box::pin(async move { recording.await.map_err(fault("recording a gap in a gateway's rows")) })
+        Box::pin(async move {
+            let recorded = recording.await.map(|answer| bounded(answer, last));
+            recorded.map_err(fault("recording a gap in a gateway's rows"))
+        })
     }
 
     fn commands<'a>(
@@ -132,7 +315,7 @@ impl CloudStore for End {
     ) -> Later<'a, Result<Vec<Row>, StoreFault>> {
         Box::pin(async move {
             let reading = async { commands::after(&self.store.client().await?, gateway, after, max).await };
-            reading.await.map_err(fault("reading a gateway's commands"))
+            in_time(reading).await.map_err(fault("reading a gateway's commands"))
         })
     }
 
@@ -143,29 +326,57 @@ impl CloudStore for End {
             }
             let noting =
                 async { commands::acknowledged(&mut self.store.client().await?, gateway, mark, now()).await };
-            noting.await.map_err(fault("marking commands as acknowledged"))
+            in_time(noting).await.map_err(fault("marking commands as acknowledged"))
         })
     }
 
     fn enrol<'a>(&'a self, claim_secret: &'a str, csr_pem: &'a str) -> Later<'a, Result<Enrolled, Refusal>> {
-        Box::pin(async move {
-            self.sign(claim_secret, csr_pem)
-                .await
-                .unwrap_or_else(|error| Err(unavailable("a claim could not be redeemed", &error)))
-        })
+        Box::pin(judged("a claim could not be redeemed", self.sign(claim_secret, csr_pem)))
     }
 
     fn admitted<'a>(&'a self, gateway: &'a str) -> Later<'a, bool> {
-        // A database that does not answer admits nobody.
-        Box::pin(async move { self.may_talk(gateway).await.is_ok() })
+        Box::pin(async move {
+            let asking = async { gateways::status(&self.store.client().await?, gateway, false).await };
+            // A database that does not answer admits nobody.
+            in_time(asking).await.is_ok_and(|status| status.is_some_and(|status| status.admitted()))
+        })
     }
 
-    fn greet<'a>(&'a self, peer: &'a Peer, _turn: Option<Turn>) -> Later<'a, Result<u64, Refusal>> {
-        Box::pin(async move { self.may_talk(&peer.gateway).await.map(|()| 0) })
+    fn greet<'a>(&'a self, peer: &'a Peer, turn: Option<Turn>) -> Later<'a, Result<u64, Refusal>> {
+        Box::pin(judged("a gateway could not be greeted", self.greeted(peer, turn)))
     }
 
-    fn standing<'a>(&'a self, peer: &'a Peer, _turn: Option<Turn>) -> Later<'a, Result<(), Refusal>> {
-        Box::pin(self.may_talk(&peer.gateway))
+    fn standing<'a>(&'a self, peer: &'a Peer, turn: Option<Turn>) -> Later<'a, Result<(), Refusal>> {
+        let asking = async move { trust::standing(&self.store.client().await?, peer, turn).await };
+        Box::pin(judged("whether a gateway may go on is not known", asking))
+    }
+
+    fn certificate<'a>(&'a self, peer: &'a Peer) -> Later<'a, Result<Standing, Refusal>> {
+        Box::pin(judged("a certificate could not be looked at", self.stands(peer)))
+    }
+
+    fn renew<'a>(&'a self, peer: &'a Peer, csr_pem: &'a str) -> Later<'a, Result<Enrolled, Refusal>> {
+        Box::pin(judged("a certificate could not be renewed", self.renewed(peer, csr_pem)))
+    }
+
+    fn proven<'a>(&'a self, peer: &'a Peer) -> Later<'a, Result<(), Refusal>> {
+        Box::pin(judged("a certificate's use could not be noted", self.worked(peer)))
+    }
+
+    fn limits(&self) -> Later<'_, Limits> {
+        // Each replica keeps its own purses: a gateway is connected to one of them.
+        Box::pin(async move {
+            let asking = async { settings::policy(&self.store.client().await?).await };
+            let policy = tokio::time::timeout(QUICK, in_time(asking)).await;
+            match policy {
+                Ok(Ok(policy)) => policy.limits,
+                _ => self.known().policy.map(|policy| policy.limits).unwrap_or_default(),
+            }
+        })
+    }
+
+    fn regions(&self) -> Later<'_, Option<Regions>> {
+        Box::pin(async move { in_time(self.directory()).await.unwrap_or(None) })
     }
 
     fn seen<'a>(&'a self, gateway: &'a str, connected: bool, address: &'a str) -> Later<'a, ()> {
@@ -174,7 +385,7 @@ impl CloudStore for End {
                 let client = self.store.client().await?;
                 gateways::seen(&client, gateway, &self.replica.id, connected, address, now()).await
             };
-            if let Err(error) = noting.await {
+            if let Err(error) = in_time(noting).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "a gateway's presence was not noted"
@@ -190,9 +401,4 @@ fn now() -> i64 {
 
 fn fault(context: &'static str) -> impl Fn(StoreError) -> StoreFault {
     move |error| StoreFault::new(context, error)
-}
-
-fn unavailable(what: &str, error: &StoreError) -> Refusal {
-    tracing::error!(error = error as &dyn std::error::Error, "{what}");
-    Refusal::Unavailable
 }

@@ -5,17 +5,27 @@
 //! anew, with its data gone, is filled again with the last [`KEPT`]. A row may come twice: consumers know it by gateway,
 //! epoch, lane and number.
 //!
+//! The mark counts transactions. A dump that is put back into another server brings rows of transactions that server has
+//! not had yet, so a mark from before would wait for years: that is noticed (`restarted`), and what the dump brought is
+//! told by the order of arrival, from shortly before the last row that was told.
+//!
+//! Rows of guests who were erased since are taken out of the stream, and told again as they are now.
+//!
 //! Bounds: [`PAGE`] rows on their way; the stream forgets by age and size, and a consumer that was away longer reads the
 //! journal.
 
 use super::Store;
 use crate::store::StoreError;
+use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::context::{CreateStreamErrorKind, PublishAckFuture};
 use async_nats::jetstream::{self, ErrorCode, stream};
 use async_nats::{HeaderMap, header};
 use deadpool_postgres::Object;
 use engawa_model::Timestamp;
+use futures::StreamExt;
+use std::collections::HashMap;
 use std::time::Duration;
+use tokio_postgres::Row;
 use tokio_util::sync::CancellationToken;
 
 /// The stream's name.
@@ -35,6 +45,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long JetStream may take for an acknowledgement.
 const ACK: Duration = Duration::from_secs(10);
+/// So much before the last row that was told the rows of a dump are told again, µs.
+const AGAIN_FROM: i64 = 600_000_000;
 /// The name of the mark.
 const CONSUMER: &str = "nats";
 /// The advisory lock of whoever publishes.
@@ -75,58 +87,247 @@ async fn publish(store: &Store, url: &str) -> Result<(), FanoutError> {
     let context = jetstream::new(client);
     // A connection of its own: the lock must end when this does, also in the middle.
     let session = Session(Some(store.client().await?));
-    let doing = StoreError::postgres("telling the journal to NATS");
     loop {
-        let mine =
-            session.get()?.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await.map_err(doing)?;
+        let asked = session.get()?.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await;
+        let mine = asked.map_err(StoreError::postgres("telling the journal to NATS"))?;
         if mine.get::<_, bool>(0) {
             break;
         }
         tokio::time::sleep(AGAIN).await;
     }
     let database = session.get()?;
-    let mut mark = mark(database).await?;
+    let mut mark = Mark::read(database).await?;
+    mark.notice_restart(database).await?;
     let mut stream = open_stream(&context).await?;
     if stream.info().await.map_err(nats)?.state.last_sequence == 0 {
-        mark = (0, 0);
+        mark = Mark { tx: 0, id: 0, restored_id: 0, told_micros: 0, ..mark };
         tracing::info!("NATS has a new stream: it gets what the journal has of the last days");
     }
-    let since = Timestamp::now().as_microsecond() - i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX);
+    let kept = i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX);
+    let since = Timestamp::now().as_microsecond() - kept;
     loop {
-        let rows = database
-            .query(
-                // What is still in an open transaction is not overtaken: its numbers may be lower than those that are seen.
-                "SELECT tx, id, property, kind, gateway, epoch, lane, seq, at_micros, body FROM journal
-                 WHERE tx >= $1 AND (tx, id) > ($1, $2) AND received_micros >= $3
-                 AND tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint ORDER BY tx, id LIMIT $4",
-                &[&mark.0, &mark.1, &since, &PAGE],
-            )
-            .await
-            .map_err(doing)?;
+        let restored = mark.restored_id < mark.floor_id;
+        let rows = if restored {
+            let from = since.max(mark.told_micros.saturating_sub(AGAIN_FROM));
+            mark.restored(database, from).await?
+        } else {
+            mark.fresh(database, since).await?
+        };
         let Some(last) = rows.last() else {
-            tokio::time::sleep(LOOK).await;
+            if restored {
+                mark.restored_id = mark.floor_id;
+                mark.write(database).await?;
+                continue;
+            }
+            // What is told as it was has gone out by now.
+            if !forget(database, &context, &stream).await? {
+                tokio::time::sleep(LOOK).await;
+            }
             continue;
         };
-        mark = (last.get(0), last.get(1));
-        let mut acks: Vec<PublishAckFuture> = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let (subject, id, body) = message(row);
-            let mut headers = HeaderMap::new();
-            headers.insert(header::NATS_MESSAGE_ID, id.as_str());
-            acks.push(context.publish_with_headers(subject, headers, body.into()).await.map_err(nats)?);
+        if restored {
+            mark.restored_id = last.get(1);
+        } else {
+            (mark.tx, mark.id) = (last.get(0), last.get(1));
+            mark.told_micros = rows.iter().map(|row| row.get(10)).fold(mark.told_micros, i64::max);
         }
-        for ack in acks {
-            tokio::time::timeout(ACK, ack).await.map_err(nats)?.map_err(nats)?;
-        }
+        tell(&context, &rows, "").await?;
+        mark.write(database).await?;
+    }
+}
+
+/// Publishes rows, and waits until JetStream has them.
+async fn tell(context: &jetstream::Context, rows: &[Row], suffix: &str) -> Result<(), FanoutError> {
+    let mut acks: Vec<PublishAckFuture> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (subject, id, body) = message(row);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::NATS_MESSAGE_ID, format!("{id}{suffix}").as_str());
+        acks.push(context.publish_with_headers(subject, headers, body.into()).await.map_err(nats)?);
+    }
+    for ack in acks {
+        tokio::time::timeout(ACK, ack).await.map_err(nats)?.map_err(nats)?;
+    }
+    Ok(())
+}
+
+/// What a row's message is made of; [`message`] reads it.
+const COLUMNS: &str =
+    "tx, id, property, kind, gateway, epoch, lane, seq, at_micros, body, received_micros FROM journal";
+
+/// How far NATS was told.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    tx: i64,
+    id: i64,
+    /// Rows up to `floor_id` with transactions from `base_tx` on came with a dump, and count by id.
+    base_tx: i64,
+    floor_id: i64,
+    restored_id: i64,
+    /// When the last row that was told had come, µs.
+    told_micros: i64,
+}
+
+impl Mark {
+    async fn read(database: &Object) -> Result<Self, StoreError> {
+        let row = database
+            .query_opt(
+                "SELECT tx, id, base_tx, floor_id, restored_id, told_micros FROM outbox WHERE consumer = $1",
+                &[&CONSUMER],
+            )
+            .await
+            .map_err(StoreError::postgres("reading how far NATS was told"))?;
+        let none = Self { tx: 0, id: 0, base_tx: i64::MAX, floor_id: 0, restored_id: 0, told_micros: 0 };
+        Ok(row.map_or(none, |row| Self {
+            tx: row.get(0),
+            id: row.get(1),
+            base_tx: row.get(2),
+            floor_id: row.get(3),
+            restored_id: row.get(4),
+            told_micros: row.get(5),
+        }))
+    }
+
+    async fn write(&self, database: &Object) -> Result<(), StoreError> {
         database
             .execute(
-                "INSERT INTO outbox (consumer, tx, id) VALUES ($1, $2, $3)
-                 ON CONFLICT (consumer) DO UPDATE SET tx = excluded.tx, id = excluded.id",
-                &[&CONSUMER, &mark.0, &mark.1],
+                "INSERT INTO outbox (consumer, tx, id, base_tx, floor_id, restored_id, told_micros)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (consumer) DO UPDATE SET tx = excluded.tx,
+                 id = excluded.id, base_tx = excluded.base_tx, floor_id = excluded.floor_id,
+                 restored_id = excluded.restored_id, told_micros = excluded.told_micros",
+                &[
+                    &CONSUMER,
+                    &self.tx,
+                    &self.id,
+                    &self.base_tx,
+                    &self.floor_id,
+                    &self.restored_id,
+                    &self.told_micros,
+                ],
+            )
+            .await
+            .map(drop)
+            .map_err(StoreError::postgres("noting how far NATS was told"))
+    }
+
+    /// Rows, or the mark, of transactions that this server has not had: it is another one, filled from a dump.
+    async fn notice_restart(&mut self, database: &Object) -> Result<(), StoreError> {
+        let doing = StoreError::postgres("looking whether transactions begin anew");
+        // First this, then the transaction: whatever has drawn a lower number has its transaction already.
+        let floor: i64 =
+            database.query_one("SELECT last_value FROM arrival", &[]).await.map_err(doing)?.get(0);
+        let row = database
+            .query_one(
+                "SELECT next, $1::bigint >= next OR EXISTS (SELECT FROM journal
+                   WHERE tx >= next AND NOT (tx >= $2::bigint AND id <= $3::bigint))
+                 FROM (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next) now",
+                &[&self.tx, &self.base_tx, &self.floor_id],
             )
             .await
             .map_err(doing)?;
+        if row.get(1) {
+            *self = Self {
+                tx: 0,
+                id: 0,
+                base_tx: row.get(0),
+                floor_id: floor,
+                restored_id: 0,
+                told_micros: self.told_micros,
+            };
+            tracing::warn!("the database was filled from a dump: what it brought is told to NATS once more");
+            self.write(database).await?;
+        }
+        Ok(())
     }
+
+    async fn fresh(&self, database: &Object, since: i64) -> Result<Vec<Row>, StoreError> {
+        // What is still in an open transaction is not overtaken: its numbers may be lower than those that are seen.
+        let sql = format!(
+            "SELECT {COLUMNS} WHERE tx >= $1 AND (tx, id) > ($1, $2) AND received_micros >= $3
+             AND tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint AND NOT (tx >= $5 AND id <= $6)
+             ORDER BY tx, id LIMIT $4"
+        );
+        database
+            .query(&sql, &[&self.tx, &self.id, &since, &PAGE, &self.base_tx, &self.floor_id])
+            .await
+            .map_err(StoreError::postgres("telling the journal to NATS"))
+    }
+
+    async fn restored(&self, database: &Object, since: i64) -> Result<Vec<Row>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} WHERE id > $1 AND id <= $2 AND tx >= $3 AND received_micros >= $4
+             ORDER BY id LIMIT $5"
+        );
+        database
+            .query(&sql, &[&self.restored_id, &self.floor_id, &self.base_tx, &since, &PAGE])
+            .await
+            .map_err(StoreError::postgres("telling a dump's journal to NATS"))
+    }
+}
+
+/// Rows of erased guests that were told as they were: told again as they are, then taken out. True where there were some.
+/// Cut in the middle it is done again.
+async fn forget(
+    database: &Object,
+    context: &jetstream::Context,
+    stream: &stream::Stream,
+) -> Result<bool, FanoutError> {
+    let doing = StoreError::postgres("taking erased rows out of NATS");
+    let rows = database
+        .query(
+            &format!(
+                "SELECT {COLUMNS} JOIN erasure_told USING (property, gateway, epoch, lane, seq, received_micros)
+                 WHERE property = (SELECT property FROM erasure_told ORDER BY property LIMIT 1)
+                 ORDER BY gateway, epoch, lane, seq LIMIT {PAGE}"
+            ),
+            &[],
+        )
+        .await
+        .map_err(doing)?;
+    let Some(first) = rows.first() else { return Ok(false) };
+    let property: &str = first.get(2);
+    tell(context, &rows, "/erased").await?;
+    let places: HashMap<String, usize> =
+        rows.iter().enumerate().map(|(n, row)| (message(row).1, n)).collect();
+    let config = pull::OrderedConfig {
+        filter_subject: format!("engawa.{}.>", token(property)),
+        headers_only: true,
+        ..pull::OrderedConfig::default()
+    };
+    let mut consumer = stream.create_consumer(config).await.map_err(nats)?;
+    let mut left = consumer.info().await.map_err(nats)?.num_pending;
+    let mut messages = consumer.messages().await.map_err(nats)?;
+    let mut found = vec![false; rows.len()];
+    while left > 0 && !places.is_empty() {
+        let Some(told) = tokio::time::timeout(ACK, messages.next()).await.map_err(nats)? else { break };
+        let told = told.map_err(nats)?;
+        let info = told.info().map_err(nats)?;
+        left = info.pending;
+        let id = told.headers.as_ref().and_then(|headers| headers.get(header::NATS_MESSAGE_ID));
+        // The same row may have been told twice: every one of them is looked at.
+        if let Some(place) = id.and_then(|id| places.get(id.as_str())) {
+            stream.delete_message(info.stream_sequence).await.map_err(nats)?;
+            found[*place] = true;
+        }
+    }
+    let of = |number: usize| rows.iter().map(move |row| row.get::<_, String>(number)).collect::<Vec<_>>();
+    let numbers = |number: usize| rows.iter().map(move |row| row.get::<_, i64>(number)).collect::<Vec<_>>();
+    let lanes: Vec<i16> = rows.iter().map(|row| row.get(6)).collect();
+    database
+        .execute(
+            "WITH gone AS (DELETE FROM erasure_told t USING unnest($2::text[], $3::bigint[], $4::smallint[], $5::bigint[],
+                 $6::boolean[]) AS r (gateway, epoch, lane, seq, found)
+               WHERE t.property = $1 AND (t.gateway, t.epoch, t.lane, t.seq) = (r.gateway, r.epoch, r.lane, r.seq)
+               RETURNING t.gateway, t.record, r.found),
+             counted AS (SELECT gateway, record, count(*) FILTER (WHERE found) AS told FROM gone GROUP BY gateway, record)
+             UPDATE erasure e SET told = e.told + counted.told FROM counted
+             WHERE e.property = $1 AND e.gateway = counted.gateway AND e.record = counted.record",
+            &[&property, &of(4), &numbers(5), &lanes, &numbers(7), &found],
+        )
+        .await
+        .map_err(doing)?;
+    tracing::info!(rows = rows.len(), "rows of erased guests were taken out of NATS");
+    Ok(true)
 }
 
 /// The stream, made where there is none, as large as the server has room for: JetStream sets a stream's bytes aside when
@@ -178,16 +379,8 @@ impl Drop for Session {
     }
 }
 
-async fn mark(database: &Object) -> Result<(i64, i64), StoreError> {
-    database
-        .query_opt("SELECT tx, id FROM outbox WHERE consumer = $1", &[&CONSUMER])
-        .await
-        .map(|row| row.map_or((0, 0), |row| (row.get(0), row.get(1))))
-        .map_err(StoreError::postgres("reading how far NATS was told"))
-}
-
 /// A row's subject, the name by which a repeat is known, and its JSON.
-fn message(row: &tokio_postgres::Row) -> (String, String, Vec<u8>) {
+fn message(row: &Row) -> (String, String, Vec<u8>) {
     let (property, kind, gateway): (&str, &str, &str) = (row.get(2), row.get(3), row.get(4));
     let epoch = row.get::<_, i64>(5).cast_unsigned();
     let (lane, seq): (i16, i64) = (row.get(6), row.get(7));

@@ -1,27 +1,29 @@
 //! Who may talk: claims, enrolment, revocation, and who is connected where.
 
-use super::clean;
+use super::{clean, trust};
 use crate::store::StoreError;
 use crate::store::gateways::hash;
-use deadpool_postgres::{GenericClient, Object};
+use deadpool_postgres::{GenericClient, Object, Transaction};
 use engawa_protocol::ports::Refusal;
+use engawa_protocol::trust::Peer;
 
 /// What is known of a gateway.
 pub(crate) struct Status {
     pub(crate) property: String,
     pub(crate) enrolled: bool,
     pub(crate) revoked: bool,
+    pub(crate) fenced: bool,
     pub(crate) epoch: Option<u64>,
 }
 
 impl Status {
     pub(crate) fn admitted(&self) -> bool {
-        self.enrolled && !self.revoked
+        self.enrolled && !self.revoked && !self.fenced
     }
 }
 
-const STATUS: &str =
-    "SELECT property, enrolled_at IS NOT NULL, revoked_at IS NOT NULL, epoch FROM gateway WHERE id = $1";
+const STATUS: &str = "SELECT property, enrolled_at IS NOT NULL, revoked_at IS NOT NULL, fenced_at IS NOT NULL, epoch
+    FROM gateway WHERE id = $1";
 
 pub(crate) async fn status(
     client: &impl GenericClient,
@@ -36,7 +38,8 @@ pub(crate) async fn status(
         property: row.get(0),
         enrolled: row.get(1),
         revoked: row.get(2),
-        epoch: row.get::<_, Option<i64>>(3).map(i64::cast_unsigned),
+        fenced: row.get(3),
+        epoch: row.get::<_, Option<i64>>(4).map(i64::cast_unsigned),
     }))
 }
 
@@ -133,7 +136,46 @@ pub async fn enrol(
 ) -> Result<Result<(String, String), Refusal>, StoreError> {
     let doing = StoreError::postgres("redeeming a claim");
     let transaction = client.transaction().await.map_err(doing)?;
-    let Some(gateway) = claimed(&transaction, secret, csr_pem, now_micros).await? else {
+    let redeemed = redeem(&transaction, secret, csr_pem, now_micros, sign).await?;
+    if redeemed.is_ok() {
+        transaction.commit().await.map_err(doing)?;
+    }
+    Ok(redeemed)
+}
+
+/// Uses a claim up for a certificate that is signed already, of what `peer` says, by the authority of the pin `signer`; the
+/// machine before is out. Gives false where the claim is not (any more) for that gateway.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn enrol_signed(
+    client: &mut Object,
+    secret: &str,
+    csr_pem: &str,
+    peer: &Peer,
+    signer: [u8; 32],
+    now_micros: i64,
+) -> Result<bool, StoreError> {
+    let doing = StoreError::postgres("redeeming a claim");
+    let transaction = client.transaction().await.map_err(doing)?;
+    let sign = |named: &str| if named == peer.gateway { Ok(String::new()) } else { Err(Refusal::BadClaim) };
+    if redeem(&transaction, secret, csr_pem, now_micros, sign).await?.is_err() {
+        return Ok(false);
+    }
+    trust::enrolled(&transaction, peer, signer, now_micros).await?;
+    transaction.commit().await.map_err(doing)?;
+    Ok(true)
+}
+
+async fn redeem(
+    transaction: &Transaction<'_>,
+    secret: &str,
+    csr_pem: &str,
+    now_micros: i64,
+    sign: impl FnOnce(&str) -> Result<String, Refusal>,
+) -> Result<Result<(String, String), Refusal>, StoreError> {
+    let doing = StoreError::postgres("redeeming a claim");
+    let Some(gateway) = claimed(transaction, secret, csr_pem, now_micros).await? else {
         return Ok(Err(Refusal::BadClaim));
     };
     let certificate = match sign(&gateway) {
@@ -151,7 +193,6 @@ pub async fn enrol(
         .execute("UPDATE gateway SET enrolled_at = $2 WHERE id = $1", &[&gateway, &now_micros])
         .await
         .map_err(doing)?;
-    transaction.commit().await.map_err(doing)?;
     Ok(Ok((gateway, certificate)))
 }
 
@@ -191,20 +232,29 @@ pub async fn epoch_seen(
 ) -> Result<(), StoreError> {
     let doing = StoreError::postgres("noting a gateway's epoch");
     let transaction = client.transaction().await.map_err(doing)?;
-    let before = match status(&transaction, gateway, true).await? {
-        Some(status) if status.epoch != Some(epoch) => status.epoch,
+    match status(&transaction, gateway, true).await? {
+        Some(status) if status.epoch != Some(epoch) => {
+            begin_epoch(&transaction, gateway, status.epoch, epoch, now_micros).await?;
+        }
         _ => return Ok(()),
-    };
+    }
+    transaction.commit().await.map_err(doing)
+}
+
+async fn begin_epoch(
+    transaction: &Transaction<'_>,
+    gateway: &str,
+    before: Option<u64>,
+    epoch: u64,
+    now_micros: i64,
+) -> Result<(), StoreError> {
+    let doing = StoreError::postgres("noting a gateway's epoch");
     transaction
         .execute("UPDATE gateway SET epoch = $2 WHERE id = $1", &[&gateway, &epoch.cast_signed()])
         .await
         .map_err(doing)?;
-    let mut doubtful = 0;
     if before.is_some() {
-        doubtful = super::commands::inbox_lost(&transaction, gateway, now_micros).await?;
-    }
-    transaction.commit().await.map_err(doing)?;
-    if before.is_some() {
+        let doubtful = super::commands::inbox_lost(transaction, gateway, now_micros).await?;
         tracing::warn!(gateway, doubtful, "the gateway's journal begins anew: a new or restored disk");
     }
     Ok(())
@@ -237,18 +287,56 @@ pub async fn seen(
     client.execute(&statement, &[&gateway, &replica, &address, &now_micros]).await.map(drop).map_err(doing)
 }
 
+/// A gateway begins a session: its marks, and this is its epoch from now on. Rows that are on their way elsewhere are
+/// waited for (the gateway's lock), and those that come later know a later epoch or find the marks where they are.
+///
+/// # Errors
+/// PostgreSQL's. A refusal is not an error: it is the inner result.
+pub async fn welcome(
+    client: &mut Object,
+    gateway: &str,
+    epoch: u64,
+    heads: &[(u8, u64)],
+    now_micros: i64,
+) -> Result<Result<Vec<(u8, u64)>, Refusal>, StoreError> {
+    let doing = StoreError::postgres("welcoming a gateway");
+    let transaction = client.transaction().await.map_err(doing)?;
+    let (marks, last) = match greeting(&transaction, gateway, epoch, heads).await? {
+        Ok(greeting) => greeting,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if last != Some(epoch) {
+        // Before any command goes out: what the lost disk may have done is not to be done again.
+        begin_epoch(&transaction, gateway, last, epoch, now_micros).await?;
+    }
+    transaction.commit().await.map_err(doing)?;
+    Ok(Ok(marks))
+}
+
 /// The marks of a gateway that may go on, or why it may not; and whether it spoke of this epoch last. As
 /// [`crate::store::ingest::hello`].
 ///
 /// # Errors
 /// PostgreSQL's. A refusal is not an error: it is the inner result.
 pub async fn hello(
-    client: &Object,
+    client: &impl GenericClient,
     gateway: &str,
     epoch: u64,
     heads: &[(u8, u64)],
 ) -> Result<Result<(Vec<(u8, u64)>, bool), Refusal>, StoreError> {
-    let Some(status) = status(client, gateway, false).await?.filter(Status::admitted) else {
+    let greeting = greeting(client, gateway, epoch, heads).await?;
+    Ok(greeting.map(|(marks, last)| (marks, last == Some(epoch))))
+}
+
+/// Marks, and the epoch that the gateway spoke of last. Under the gateway's lock: a transaction that stores its rows
+/// elsewhere has ended before, and its marks are seen.
+async fn greeting(
+    client: &impl GenericClient,
+    gateway: &str,
+    epoch: u64,
+    heads: &[(u8, u64)],
+) -> Result<Result<(Vec<(u8, u64)>, Option<u64>), Refusal>, StoreError> {
+    let Some(status) = status(client, gateway, true).await?.filter(Status::admitted) else {
         return Ok(Err(Refusal::Unknown(gateway.to_owned())));
     };
     let mut marks = marks(client, &status.property, gateway, epoch).await?;
@@ -262,14 +350,18 @@ pub async fn hello(
             marks.push((*lane, 0));
         }
     }
-    Ok(Ok((marks, status.epoch == Some(epoch))))
+    Ok(Ok((marks, status.epoch)))
 }
 
 /// The marks of one epoch of a gateway, present or past; none of a gateway that is not known.
 ///
 /// # Errors
 /// PostgreSQL's.
-pub async fn marks_of(client: &Object, gateway: &str, epoch: u64) -> Result<Vec<(u8, u64)>, StoreError> {
+pub async fn marks_of(
+    client: &impl GenericClient,
+    gateway: &str,
+    epoch: u64,
+) -> Result<Vec<(u8, u64)>, StoreError> {
     match status(client, gateway, false).await? {
         Some(status) => marks(client, &status.property, gateway, epoch).await,
         None => Ok(vec![]),
@@ -277,7 +369,7 @@ pub async fn marks_of(client: &Object, gateway: &str, epoch: u64) -> Result<Vec<
 }
 
 async fn marks(
-    client: &Object,
+    client: &impl GenericClient,
     property: &str,
     gateway: &str,
     epoch: u64,

@@ -5,10 +5,11 @@
 //! day, and the note that it is made, are one transaction; the partition goes when every gateway of it is noted.
 
 use super::{Store, clean, partitions};
+use crate::erasure::{Gone, clear};
 use crate::store::StoreError;
 use deadpool_postgres::{ClientWrapper, Object};
 use engawa_model::{Change, Date, Quality, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +24,7 @@ const HOUR: i64 = 4 * QUARTER;
 /// Pieces are written once and read rarely: more work for fewer bytes.
 const LEVEL: i32 = 9;
 /// The advisory lock of whoever makes history.
-const LOCK: i64 = 0x656e_6761_7761_0002;
+pub(crate) const LOCK: i64 = 0x656e_6761_7761_0002;
 /// Rows that are read at once.
 const PAGE: i64 = 20_000;
 
@@ -137,6 +138,15 @@ async fn days(client: &ClientWrapper, until: Date) -> Result<Made, StoreError> {
     Ok(made)
 }
 
+/// Rows that are no values, as they are kept.
+#[derive(Default)]
+struct Others {
+    lines: Vec<u8>,
+    rows: i32,
+    /// Some of them may name a stay.
+    named: bool,
+}
+
 #[derive(Default)]
 struct Piece {
     samples: i32,
@@ -163,7 +173,7 @@ async fn gateway(
     let doing = StoreError::postgres("making history of a gateway's day");
     let mut pieces: BTreeMap<(Point, i64), Piece> = BTreeMap::new();
     let mut hours: BTreeMap<(Point, i64), Hour> = BTreeMap::new();
-    let (mut other, mut others, mut rows) = (Vec::new(), 0_i32, 0_u64);
+    let (mut others, mut rows) = (Others::default(), 0_u64);
     let (mut epoch, mut seq) = (i64::MIN, -1_i64);
     let page = client
         .prepare(&format!(
@@ -186,7 +196,7 @@ async fn gateway(
                 let piece = pieces.entry((name.clone(), at.div_euclid(QUARTER) * QUARTER)).or_default();
                 piece.samples += 1;
                 let value_text = serde_json::to_string(&value).unwrap_or_default();
-                let quality_text = crate::store::commands::word(&quality);
+                let quality_text = crate::commands::word(&quality);
                 // Writing to a string never fails.
                 let _ = writeln!(piece.lines, "{},{value_text},{quality_text}", at.rem_euclid(QUARTER));
                 if let (Quality::Good, Some(number)) =
@@ -207,13 +217,14 @@ async fn gateway(
                 let raw: Option<&[u8]> = row.get(5);
                 let line = serde_json::json!({ "epoch": row.get::<_, i64>(0), "seq": row.get::<_, i64>(1), "at_micros": at,
                     "kind": row.get::<_, &str>(3), "body": body, "raw": raw });
-                others += 1;
-                other.extend_from_slice(line.to_string().as_bytes());
-                other.push(b'\n');
+                others.rows += 1;
+                others.named |= body.is_none_or(|body| body.contains("\"stay\""));
+                others.lines.extend_from_slice(line.to_string().as_bytes());
+                others.lines.push(b'\n');
             }
         }
     }
-    let bytes = write(client, &doing, (property, gateway, day), pieces, hours, (other, others), rows).await;
+    let bytes = write(client, &doing, (property, gateway, day), pieces, hours, others, rows).await;
     if bytes.is_err() {
         // A transaction may be open: the session is thrown away by whoever has the lock.
         tracing::warn!(property, gateway, day, "a gateway's day did not become history");
@@ -225,13 +236,42 @@ fn packed(bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
     zstd::bulk::compress(bytes, LEVEL).map_err(StoreError::Compression)
 }
 
+/// What is kept of a day's rows that are no values, without the particulars of erased stays; counts them in `found`. `None`:
+/// there is nothing to clear.
+///
+/// # Errors
+/// It can't be unpacked.
+pub(crate) fn cleared(
+    data: &[u8],
+    gone: &Gone,
+    found: &mut HashMap<String, i64>,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let plain = zstd::decode_all(data).map_err(StoreError::Compression)?;
+    let (mut anew, mut changed) = (Vec::with_capacity(plain.len()), false);
+    for line in plain.split_inclusive(|byte| *byte == b'\n') {
+        let mut value: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
+        let at = value.get("at_micros").and_then(serde_json::Value::as_i64).unwrap_or(i64::MAX);
+        let before = value.get("body").and_then(serde_json::Value::as_str);
+        let Some((stay, body)) = before.and_then(|before| clear(before, at, gone)) else {
+            anew.extend_from_slice(line);
+            continue;
+        };
+        changed |= Some(body.as_str()) != before;
+        *found.entry(stay).or_default() += 1;
+        value["body"] = body.into();
+        anew.extend_from_slice(value.to_string().as_bytes());
+        anew.push(b'\n');
+    }
+    if changed { packed(&anew).map(Some) } else { Ok(None) }
+}
+
 async fn write(
     client: &ClientWrapper,
     doing: &(impl Fn(tokio_postgres::Error) -> StoreError + Copy),
     (property, gateway, day): (&str, &str, &str),
     pieces: BTreeMap<(Point, i64), Piece>,
     hours: BTreeMap<(Point, i64), Hour>,
-    (other, others): (Vec<u8>, i32),
+    others: Others,
     rows: u64,
 ) -> Result<u64, StoreError> {
     let doing = *doing;
@@ -280,13 +320,14 @@ async fn write(
         )
         .await
         .map_err(doing)?;
-    if others > 0 {
-        let other = packed(&other)?;
-        bytes += other.len() as u64;
+    if others.rows > 0 {
+        let data = packed(&others.lines)?;
+        bytes += data.len() as u64;
         client
             .execute(
-                "INSERT INTO telemetry_other (property, gateway, day, rows, data) VALUES ($1, $2, $3::text::date, $4, $5)",
-                &[&property, &gateway, &day, &others, &other],
+                "INSERT INTO telemetry_other (property, gateway, day, rows, data, named)
+                 VALUES ($1, $2, $3::text::date, $4, $5, $6)",
+                &[&property, &gateway, &day, &others.rows, &data, &others.named],
             )
             .await
             .map_err(doing)?;

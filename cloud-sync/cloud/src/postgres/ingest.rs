@@ -37,7 +37,8 @@ type Key<'a> = (&'a str, i64, u8);
 
 /// The one lock of a gateway: two replicas with one gateway take turns, a revocation waits or is seen. In the order of
 /// names, so that two transactions never wait for each other.
-const LOCK: &str = "SELECT id, property, enrolled_at IS NOT NULL AND revoked_at IS NULL, epoch FROM gateway
+const LOCK: &str = "SELECT id, property, enrolled_at IS NOT NULL AND revoked_at IS NULL, epoch,
+    fenced_at IS NOT NULL FROM gateway
     WHERE id = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE";
 const MARKS: &str = "SELECT m.gateway, m.epoch, m.lane, m.seq FROM gateway g
     JOIN mark m ON m.property = g.property AND m.gateway = g.id WHERE g.id = ANY($1::text[])";
@@ -84,6 +85,8 @@ pub(crate) async fn in_order(
 pub(crate) enum Closed {
     /// The gateway is not enrolled, or revoked.
     NotAdmitted,
+    /// Two boxes with its identity were seen.
+    Fenced,
     /// The gateway has begun another life of its journal: what was on its way of the one before must not slip in after its
     /// marks were told.
     EpochOver,
@@ -115,10 +118,10 @@ pub(crate) async fn take_in(
         Box::pin(async { client.query(&read_marks, &[&ids]).await }),
     ];
     let answers = in_order(begin).await.map_err(doing)?;
-    let gateways: BTreeMap<&str, (&str, Option<i64>)> = answers[1]
+    let gateways: BTreeMap<&str, (&str, Option<i64>, bool)> = answers[1]
         .iter()
         .filter(|row| row.get(2))
-        .map(|row| (row.get(0), (row.get(1), row.get(3))))
+        .map(|row| (row.get(0), (row.get(1), row.get(3), row.get(4))))
         .collect();
     let mut marks: BTreeMap<Key<'_>, u64> = answers[2]
         .iter()
@@ -131,13 +134,17 @@ pub(crate) async fn take_in(
     // Runs without a hole, and which of them a lane's next row goes on.
     let (mut runs, mut open): (Vec<(Key<'_>, Run<'_>)>, BTreeMap<Key<'_>, usize>) = Default::default();
     let mut moved: BTreeMap<Key<'_>, &str> = BTreeMap::new();
-    let mut projection = Projection::default();
+    let mut projection = Projection::new(now_micros);
     let mut outcomes = Vec::with_capacity(batches.len());
     for batch in batches {
-        let Some((property, epoch)) = gateways.get(batch.gateway.as_str()).copied() else {
+        let Some((property, epoch, fenced)) = gateways.get(batch.gateway.as_str()).copied() else {
             outcomes.push(Err(Closed::NotAdmitted));
             continue;
         };
+        if fenced {
+            outcomes.push(Err(Closed::Fenced));
+            continue;
+        }
         if epoch.is_some_and(|epoch| epoch != batch.epoch.cast_signed()) {
             outcomes.push(Err(Closed::EpochOver));
             continue;

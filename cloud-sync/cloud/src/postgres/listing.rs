@@ -21,7 +21,8 @@ pub async fn gateways(client: &impl GenericClient) -> Result<Vec<Gateway>, Store
                  coalesce(p.connected AND r.beat > now() - interval '{BEAT_OVER}', false), p.last_seen, p.address,
                  (SELECT coalesce(sum(seq), 0)::bigint FROM mark m WHERE (m.property, m.gateway) = (g.property, g.id)),
                  (SELECT count(*) FROM command c
-                  WHERE (c.property, c.gateway) = (g.property, g.id) AND state = 'sent')
+                  WHERE (c.property, c.gateway) = (g.property, g.id) AND state = 'sent'),
+                 CASE WHEN fenced_at IS NOT NULL THEN coalesce(fenced_why, '') END
                  FROM gateway g LEFT JOIN presence p ON (p.property, p.gateway) = (g.property, g.id)
                  LEFT JOIN replica r ON r.id = p.replica ORDER BY g.property COLLATE \"C\", g.id COLLATE \"C\""
             ),
@@ -29,12 +30,15 @@ pub async fn gateways(client: &impl GenericClient) -> Result<Vec<Gateway>, Store
         )
         .await
         .map_err(StoreError::postgres("listing gateways"))?;
-    let gateway = |row: Row| Gateway {
+    let gateway = |row: Row| {
+        let fenced: Option<String> = row.get(10);
+        Gateway {
         id: row.get(0),
         property: row.get(1),
         name: row.get(2),
         status: match (row.get(3), row.get(4)) {
             (_, true) => "revoked",
+            _ if fenced.is_some() => "fenced",
             (true, false) => "enrolled",
             (false, false) => "claimed",
         },
@@ -43,7 +47,8 @@ pub async fn gateways(client: &impl GenericClient) -> Result<Vec<Gateway>, Store
         address: row.get(7),
         rows: row.get::<_, i64>(8).cast_unsigned(),
         waiting: row.get::<_, i64>(9).cast_unsigned(),
-        fenced: None,
+        fenced,
+    }
     };
     Ok(rows.into_iter().map(gateway).collect())
 }

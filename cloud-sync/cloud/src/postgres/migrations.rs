@@ -23,6 +23,7 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("migrations/002_telemetry_history.sql"), oldest: 1 },
     Step { sql: include_str!("migrations/003_tenants.sql"), oldest: 1 },
     Step { sql: include_str!("migrations/004_outbox.sql"), oldest: 1 },
+    Step { sql: include_str!("migrations/005_trust.sql"), oldest: 1 },
 ];
 
 /// The schema version of this release.
@@ -64,7 +65,7 @@ async fn steps(client: &Object, version: i32) -> Result<i32, StoreError> {
     let doing = StoreError::postgres("bringing the database's schema up to date");
     let found = version_of(client).await?.map_or(0, |(version, _)| version);
     if found == 0 {
-        client.batch_execute(VERSIONS).await.map_err(doing)?;
+        return begin(client, version).await;
     }
     for (step, number) in STEPS.iter().zip(1..).filter(|(_, number)| *number > found && *number <= version) {
         let begun = Instant::now();
@@ -87,6 +88,31 @@ async fn steps(client: &Object, version: i32) -> Result<i32, StoreError> {
         tracing::info!(step = number, "the database's schema was brought up");
     }
     Ok(found)
+}
+
+/// The schema of a new cloud: all of it in one transaction, or nothing.
+async fn begin(client: &Object, version: i32) -> Result<i32, StoreError> {
+    let doing = StoreError::postgres("making the database's schema");
+    client.batch_execute(&format!("BEGIN; {VERSIONS}")).await.map_err(doing)?;
+    for (step, number) in STEPS.iter().zip(1..).filter(|(_, number)| *number <= version) {
+        if let Err(source) = client.batch_execute(step.sql).await {
+            // Where this fails too the connection is gone, and with it the transaction.
+            let _ = client.batch_execute("ROLLBACK").await;
+            return Err(StoreError::MigratePostgres { to: number, source });
+        }
+    }
+    let oldest = STEPS.iter().take(usize::try_from(version).unwrap_or(0)).map(|step| step.oldest).max();
+    client
+        .execute(
+            "INSERT INTO engawa_schema (version, oldest) VALUES ($1, $2)
+             ON CONFLICT (one) DO UPDATE SET version = excluded.version, oldest = excluded.oldest",
+            &[&version, &oldest.unwrap_or(0)],
+        )
+        .await
+        .map_err(doing)?;
+    client.batch_execute("COMMIT").await.map_err(doing)?;
+    tracing::info!(version, "the database's schema was made");
+    Ok(0)
 }
 
 /// Sees that this release can work with the database's schema, without writing.

@@ -74,6 +74,7 @@ pub async fn make(store: &Store, day: Date) -> Result<(), StoreError> {
                  SELECT pg_advisory_xact_lock(hashtextextended('engawa telemetry days', 0));
                  DO $$ BEGIN IF to_regclass('{name}') IS NULL THEN
                    CREATE TABLE {name} (LIKE telemetry INCLUDING DEFAULTS);
+                   CREATE INDEX {name}_named ON {name} (property, gateway) WHERE strpos(body, '\"stay\"') > 0;
                    ALTER TABLE telemetry ATTACH PARTITION {name} FOR VALUES FROM ({from}) TO ({until});
                  END IF; END $$; COMMIT"
         ))

@@ -1,12 +1,13 @@
 //! What rows add up to, as [`crate::store`]'s projection, made in sets: what rooms show is folded in memory and written
 //! once, what happens to stays, postings and commands goes out in its order, pipelined.
 
-use super::clean;
+use super::{clean, erasure};
 use super::ingest::{Pipeline, TELEMETRY, in_order};
+use crate::commands;
+use crate::store::StoreError;
 use crate::store::projection::is_sign;
-use crate::store::{StoreError, commands};
 use deadpool_postgres::Object;
-use engawa_model::{Change, Quality, Role, RoomFlags};
+use engawa_model::{Action, Change, Quality, Role, RoomFlags};
 use engawa_protocol::ports::Row;
 use std::collections::BTreeMap;
 use tokio_postgres::types::ToSql;
@@ -41,8 +42,12 @@ struct Cells {
 pub(crate) struct Projection {
     orders: Vec<Order>,
     rooms: BTreeMap<Room, Cells>,
+    /// What was asked for guests, and may come after their erasure.
+    late: Vec<erasure::Late>,
     /// Counts the rows: what of a room is newest.
     turn: u64,
+    /// When the rows came, µs.
+    received: i64,
 }
 
 const ROOM_OF: &str = "SELECT room FROM stay WHERE property = $1 AND gateway = $2 AND stay = $3";
@@ -75,13 +80,6 @@ const POSTING: &str = "INSERT INTO posting (property, gateway, epoch, number, ke
     stay = excluded.stay, minor = excluded.minor, currency = excluded.currency, text = excluded.text,
     outlet = excluded.outlet, state = excluded.state, answer = excluded.answer,
     changed_micros = excluded.changed_micros";
-const ERASED: &str = "UPDATE stay SET language = NULL, arrival = NULL, departure = NULL
-    WHERE property = $1 AND gateway = $2 AND stay = $3 AND (left_at IS NOT NULL OR $4)";
-/// Of a number whose older stay's time is over, while it is a guest's who is in the house now, only what is older goes.
-const CHARGES_ERASED: &str = "UPDATE posting SET text = '', answer = NULL
-    WHERE property = $1 AND gateway = $2 AND stay = $3 AND changed_micros <= CASE WHEN $4 THEN $5::bigint ELSE
-    coalesce((SELECT least($5::bigint, arrived_at - 1) FROM stay s
-              WHERE s.property = $1 AND s.gateway = $2 AND s.stay = $3 AND left_at IS NULL), $5::bigint) END";
 const SETTLED: &str = "UPDATE command SET state = 'ended', outcome = $4, reason = $5, ended_at = $6
     WHERE property = $1 AND gateway = $2 AND key = $3 AND state <> 'ended'";
 const RECOUNT: &str = "INSERT INTO room_state (property, gateway, room, stays, changed_micros)
@@ -124,6 +122,9 @@ impl Projection {
             // What `store` keeps as bytes is not projected there either.
             Ok(change) if std::str::from_utf8(&row.body).is_ok() => {
                 self.turn += 1;
+                if let Change::CommandAccepted { action, .. } = &change {
+                    self.accepted(property, gateway, epoch, lane, row, action);
+                }
                 One { all: self, property, gateway, epoch: epoch.cast_signed(), at: row.at_micros }
                     .change(&change);
             }
@@ -133,6 +134,39 @@ impl Projection {
                     "a row that this release does not understand: stored, not projected");
             }
         }
+    }
+
+    /// Nothing yet, of rows that came at `received`, µs.
+    pub(crate) fn new(received: i64) -> Self {
+        Self { received, ..Self::default() }
+    }
+
+    /// What was asked for a guest may come after the guest's erasure, on a lane of its own.
+    fn accepted(
+        &mut self,
+        property: &str,
+        gateway: &str,
+        epoch: u64,
+        lane: u8,
+        row: &Row,
+        action: &Action,
+    ) {
+        let (Action::Post { stay: Some(stay), .. } | Action::PostSlip { stay: Some(stay), .. }) = action else {
+            return;
+        };
+        // What has a character that PostgreSQL's text can't have is kept as bytes.
+        let body = std::str::from_utf8(&row.body).ok().filter(|body| !body.contains('\0'));
+        let Some(body) = body else { return };
+        self.late.push(erasure::Late {
+            property: property.to_owned(),
+            gateway: gateway.to_owned(),
+            epoch: epoch.cast_signed(),
+            lane: i16::from(lane),
+            seq: row.seq.cast_signed(),
+            at: row.at_micros,
+            stay: stay.as_str().to_owned(),
+            body: body.to_owned(),
+        });
     }
 
     /// Writes it, in the connection's open transaction.
@@ -160,6 +194,9 @@ impl Projection {
                     }
                 }
             }
+        }
+        if !self.late.is_empty() {
+            erasure::clear_late(client, &self.late).await?;
         }
         let mut statements: Pipeline<'_> = Vec::new();
         let recounted: Vec<_> = self.rooms.iter().filter(|(_, cells)| cells.recount).collect();
@@ -363,13 +400,9 @@ impl One<'_> {
                     ],
                 );
             }
-            // One whose signature does not fit does nothing.
-            Change::Erased { erasure } if crate::store::erasure::verify(erasure) => {
-                let asked = erasure.reason == engawa_model::ErasureReason::Asked;
-                let stay = || text(erasure.stay.as_str());
-                let at = erasure.at.as_microsecond();
-                self.order(CHARGES_ERASED, vec![stay(), Box::new(asked), Box::new(at)]);
-                self.order(ERASED, vec![stay(), Box::new(asked)]);
+            Change::Erased { erasure: tombstone } => {
+                let parameters = erasure::parameters(self.gateway, tombstone, self.all.received);
+                self.order(erasure::RECEIVED, parameters);
             }
             Change::CommandEnded { key, outcome } => {
                 let (word, reason) = commands::outcome_words(outcome);

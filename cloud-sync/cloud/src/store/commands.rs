@@ -5,41 +5,12 @@
 //! left out.
 
 use super::{StoreError, gateways};
-use engawa_model::{Action, Command, CommandKey, CommandOutcome, CommandSource, Timestamp};
+use crate::commands::{Draft, LOST, again, bounded, expired, outcome_words, room, warn_ahead};
+use engawa_model::{Action, CommandKey, CommandOutcome, Timestamp};
 use engawa_protocol::ports::Row;
 use rusqlite::{Connection, OptionalExtension, params};
-use serde::Serialize;
 
-/// Commands that may wait for one gateway (not yet acknowledged); more are refused.
-pub const MOST_WAITING: u64 = 10_000;
-/// The longest command in its JSON form, bytes. A frame of the link carries up to 64 commands, and 1 MiB.
-pub const MOST_BODY: usize = 8 << 10;
-
-/// A command after it was stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sent {
-    /// Its number.
-    pub seq: u64,
-    /// False if the same command was already there under this key: nothing new was stored.
-    pub fresh: bool,
-}
-
-/// The serialized name of a plain enumeration's value.
-pub(crate) fn word(value: &impl Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        // Only reached by a type that is not a plain enumeration, which would be a fault of the caller.
-        _ => "unknown".to_owned(),
-    }
-}
-
-/// The action's name as in its serialized form, such as `room-status`.
-pub(crate) fn action_name(action: &Action) -> String {
-    serde_json::to_value(action)
-        .ok()
-        .and_then(|value| value.get("do").and_then(|name| name.as_str().map(str::to_owned)))
-        .unwrap_or_default()
-}
+pub use crate::commands::{MOST_BODY, MOST_WAITING, Sent};
 
 /// Stores a command for `gateway`, once per `key`.
 ///
@@ -65,33 +36,16 @@ pub fn send(
         .optional()
         .map_err(doing)?;
     if let Some((seq, body)) = earlier {
-        let same = serde_json::from_str::<Command>(&body).is_ok_and(|command| command.action == *action);
-        return if same {
-            Ok(Sent { seq, fresh: false })
-        } else {
-            Err(StoreError::KeyTaken { gateway: gateway.to_owned(), key: key.to_string(), seq })
-        };
+        return again(gateway, key, action, seq, &body);
     }
-    let command = Command {
-        key: key.clone(),
-        source: CommandSource::Cloud,
-        expires: Some(expires),
-        action: action.clone(),
-    };
-    // A command of our own plain types always has a JSON form.
-    let body = serde_json::to_string(&command).unwrap_or_default();
-    if body.len() > MOST_BODY {
-        return Err(StoreError::TooLarge { found: body.len(), most: MOST_BODY });
-    }
+    let draft = Draft::new(key, action, expires)?;
     let waiting = connection
         .query_row("SELECT count(*) FROM command WHERE gateway = ?1 AND state = 'sent'", [gateway], |row| {
             row.get::<_, i64>(0)
         })
         .map_err(doing)?
         .cast_unsigned();
-    if waiting >= MOST_WAITING {
-        return Err(StoreError::QueueFull(waiting, gateway.to_owned()));
-    }
+    room(gateway, waiting)?;
     let seq: i64 = connection
         .query_row(
             "UPDATE gateway SET command_head = command_head + 1 WHERE id = ?1 RETURNING command_head",
@@ -108,8 +62,8 @@ pub fn send(
                 seq,
                 key.as_str(),
                 now.as_microsecond(),
-                action_name(action),
-                body,
+                draft.kind,
+                draft.body,
                 expires.as_microsecond()
             ],
         )
@@ -144,18 +98,6 @@ pub fn after(connection: &Connection, gateway: &str, after: u64, max: usize) -> 
         .map_err(doing)
 }
 
-/// The command with an expiry that is over for certain: whoever gets it again must not do it again.
-pub(crate) fn expired(body: String) -> String {
-    match serde_json::from_str::<Command>(&body) {
-        Ok(command) => {
-            let command = Command { expires: Some(Timestamp::UNIX_EPOCH), ..command };
-            serde_json::to_string(&command).unwrap_or(body)
-        }
-        // One of a newer release, before this one was put back.
-        Err(_) => body,
-    }
-}
-
 /// The gateway has lost its inbox. Postings that it had and whose outcome never came may have been charged or not: they
 /// end as doubtful, and are not done again. Everything else that has not ended is harmless to repeat, and goes out again
 /// while its time lasts. Returns how many are doubtful.
@@ -165,10 +107,9 @@ pub(crate) fn expired(body: String) -> String {
 pub fn inbox_lost(connection: &Connection, gateway: &str, now_micros: i64) -> Result<usize, StoreError> {
     connection
         .execute(
-            "UPDATE command SET state = 'ended', outcome = 'doubtful', ended_at = ?2,
-             reason = 'the gateway lost its memory before the outcome came: look in the PMS'
+            "UPDATE command SET state = 'ended', outcome = 'doubtful', ended_at = ?2, reason = ?3
              WHERE gateway = ?1 AND state = 'acknowledged' AND kind = 'post'",
-            params![gateway, now_micros],
+            params![gateway, now_micros, LOST],
         )
         .map_err(StoreError::sql("settling the commands of a lost inbox"))
 }
@@ -184,8 +125,7 @@ pub fn acknowledged(
     now_micros: i64,
 ) -> Result<(), StoreError> {
     let doing = StoreError::sql("marking commands as acknowledged");
-    // Far above any number that was ever given; keeps a senseless mark from using the numbers up.
-    let mark = i64::try_from(mark).unwrap_or(i64::MAX).min(1 << 53);
+    let mark = bounded(mark);
     connection
         .execute(
             "UPDATE command SET state = 'acknowledged', acknowledged_at = ?3
@@ -200,11 +140,7 @@ pub fn acknowledged(
         )
         .map_err(doing)?;
     if ahead > 0 {
-        tracing::warn!(
-            gateway,
-            mark,
-            "the gateway has commands that this database does not know (was it restored from a backup?); numbering goes on above them"
-        );
+        warn_ahead(gateway, mark);
     }
     Ok(())
 }
@@ -226,15 +162,4 @@ pub(crate) fn settle(
         .and_then(|mut statement| statement.execute(params![gateway, key, word, reason, at_micros]))
         .map(drop)
         .map_err(StoreError::sql("settling a command"))
-}
-
-/// The outcome as the tables have it: a word, and why.
-pub(crate) fn outcome_words(outcome: &CommandOutcome) -> (&'static str, Option<&str>) {
-    match outcome {
-        CommandOutcome::Done => ("done", None),
-        CommandOutcome::Refused { reason } => ("refused", Some(reason)),
-        CommandOutcome::Doubtful { reason } => ("doubtful", Some(reason)),
-        CommandOutcome::Superseded => ("superseded", None),
-        CommandOutcome::Expired => ("expired", None),
-    }
 }

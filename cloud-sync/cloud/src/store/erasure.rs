@@ -1,38 +1,12 @@
-//! Erased guests: what the cloud held of their stays goes, and what became of each tombstone is on record.
-//!
-//! The cloud never learns a name. What it can hold of a guest: language and days of the stay, texts of charges, the texts of
-//! commands. The row of the tombstone comes with the journal: stay and charges are cleared in the same transaction. The
-//! journal and the commands are gone through afterwards, in pieces ([`sweep`]), since a journal is long; killed in between,
-//! it is done again from the beginning, which changes nothing twice.
-//!
-//! A tombstone whose signature does not fit is recorded and does nothing.
+//! Erased guests: the SQL of what [`crate::erasure`] says.
 
 use super::StoreError;
-use data_encoding::HEXLOWER;
-use engawa_model::{Erasure, ErasureReason};
-use ring::signature::{ED25519, UnparsedPublicKey};
+use crate::erasure::{
+    Gone, LANES, PIECE, Report, SUPERSEDED, TOGETHER, clear, clear_command, gone, reach, tombstone, verify,
+};
+use engawa_model::Erasure;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::collections::HashMap;
-
-/// Lanes that can hold something of a guest: outcomes, stays and postings, commands. Telemetry and alarms can't.
-const LANES: [u8; 3] = [1, 3, 4];
-/// Rows looked at with one statement.
-const PIECE: i64 = 2_000;
-/// Tombstones of one gateway that share one way through its journal.
-const TOGETHER: i64 = 500;
-/// What goes from an object that names the stay; everything else in it tells of the house.
-const PARTICULARS: [&str; 5] = ["language", "arrival", "departure", "answer", "text"];
-
-/// True where the tombstone was signed by the key that it names, and says what was signed.
-pub fn verify(erasure: &Erasure) -> bool {
-    let decode = |text: &str| HEXLOWER.decode(text.as_bytes()).ok();
-    let (Some(signer), Some(signature)) = (decode(&erasure.signer), decode(&erasure.signature)) else {
-        return false;
-    };
-    UnparsedPublicKey::new(&ED25519, signer).verify(erasure.message().as_bytes(), &signature).is_ok()
-}
 
 /// A tombstone has come: it is recorded, and the projections lose the stay's particulars.
 ///
@@ -60,13 +34,10 @@ pub fn received(
         )
         .optional()
         .map_err(doing)?;
-    let upto = match in_house.filter(|_| erasure.reason == ErasureReason::Retention) {
-        Some(arrived) => at.min(arrived.saturating_sub(1)),
-        None => at,
-    };
+    let (upto, whole) = reach(erasure, in_house);
     let (mut stays, mut postings) = (0, 0);
     if verified {
-        if upto == at {
+        if whole {
             stays = connection
                 .execute(
                     "UPDATE stay SET language = NULL, arrival = NULL, departure = NULL
@@ -131,43 +102,11 @@ pub fn late(
         .and_then(|mut statement| statement.query_row([gateway, stay], |row| row.get(0)))
         .map_err(StoreError::sql("looking for a stay's erasure"))?;
     Ok(match upto {
-        Some(upto) if at_micros <= upto => clear(body, at_micros, &HashMap::from([(stay.to_owned(), upto)])),
+        Some(upto) if at_micros <= upto => clear(body, at_micros, &Gone::from([(stay.to_owned(), upto)])),
         _ => None,
     }
     .map(|(_, body)| body)
     .filter(|cleared| cleared != body))
-}
-
-/// Clears the particulars of stays in a body, and tells which stays it names: those that go are the keys of `gone`, with the
-/// last instant that goes.
-fn clear(body: &str, at_micros: i64, gone: &HashMap<String, i64>) -> Option<(String, String)> {
-    if !body.contains("\"stay\"") {
-        return None;
-    }
-    let mut value: Value = serde_json::from_str(body).ok()?;
-    let stay = clear_value(&mut value, at_micros, gone)?;
-    if let Some(object) = value.as_object_mut() {
-        object.insert("erased".to_owned(), Value::Bool(true));
-    }
-    Some((stay, value.to_string()))
-}
-
-fn clear_value(value: &mut Value, at_micros: i64, gone: &HashMap<String, i64>) -> Option<String> {
-    let object = value.as_object_mut()?;
-    // The tombstone itself stays: it names no guest, and is the proof.
-    if object.get("kind").and_then(Value::as_str) == Some("erased") {
-        return None;
-    }
-    let stay = object.get("stay").and_then(Value::as_str).map(str::to_owned);
-    let stay = stay.filter(|stay| gone.get(stay).is_some_and(|upto| at_micros <= *upto));
-    if stay.is_some() {
-        for (key, particular) in object.iter_mut().filter(|(key, _)| PARTICULARS.contains(&key.as_str())) {
-            // A text must be there for the row to be read; anything else may be absent.
-            *particular = if key == "text" { Value::String(String::new()) } else { Value::Null };
-        }
-    }
-    let inner = object.values_mut().filter_map(|value| clear_value(value, at_micros, gone)).last();
-    stay.or(inner)
 }
 
 /// A row or command to be written anew.
@@ -221,11 +160,7 @@ fn sweep_gateway(
                 .collect()
         })
         .map_err(doing)?;
-    let mut gone: HashMap<String, i64> = HashMap::new();
-    for (_, stay, upto) in &pending {
-        let last = gone.entry(stay.clone()).or_insert(*upto);
-        *last = (*last).max(*upto);
-    }
+    let gone = gone(pending.iter().map(|(_, stay, upto)| (stay.as_str(), *upto)));
     let mut journal: HashMap<String, i64> = HashMap::new();
     let epochs: Vec<i64> = reader
         .prepare_cached("SELECT DISTINCT epoch FROM mark WHERE gateway = ?1")
@@ -261,7 +196,7 @@ fn sweep_lane(
     reader: &Connection,
     write: Write<'_>,
     (gateway, epoch, lane): (&str, i64, u8),
-    gone: &HashMap<String, i64>,
+    gone: &Gone,
     found: &mut HashMap<String, i64>,
 ) -> Result<(), StoreError> {
     let mut after = 0_i64;
@@ -312,7 +247,7 @@ fn sweep_commands(
     reader: &Connection,
     write: Write<'_>,
     gateway: &str,
-    gone: &HashMap<String, i64>,
+    gone: &Gone,
     now_micros: i64,
 ) -> Result<HashMap<String, i64>, StoreError> {
     let doing = StoreError::sql("going through the commands for erased stays");
@@ -329,19 +264,7 @@ fn sweep_commands(
         let (seq, at, before): (i64, i64, String) =
             (row.get(0).map_err(doing)?, row.get(1).map_err(doing)?, row.get(2).map_err(doing)?);
         let charged: Option<String> = row.get(3).map_err(doing)?;
-        let cleared = clear(&before, at, gone).or_else(|| {
-            let stay = charged.filter(|stay| gone.get(stay).is_some_and(|upto| at <= *upto))?;
-            let mut command: Value = serde_json::from_str(&before).ok()?;
-            let text = command.pointer_mut("/action/text")?;
-            *text = Value::String(String::new());
-            Some((stay, command.to_string()))
-        });
-        let Some((stay, mut body)) = cleared else { continue };
-        // A command's form knows no further field.
-        if let Ok(Value::Object(mut command)) = serde_json::from_str(&body) {
-            command.remove("erased");
-            body = Value::Object(command).to_string();
-        }
+        let Some((stay, body)) = clear_command(&before, at, charged, gone) else { continue };
         *found.entry(stay).or_default() += 1;
         if body != before {
             anew.push((seq, body));
@@ -356,44 +279,18 @@ fn sweep_commands(
                     .prepare_cached(
                         "UPDATE command SET body = ?3,
                          outcome = CASE state WHEN 'sent' THEN 'superseded' ELSE outcome END,
-                         reason = CASE state WHEN 'sent' THEN 'the guest''s data was erased' ELSE reason END,
+                         reason = CASE state WHEN 'sent' THEN ?5 ELSE reason END,
                          ended_at = CASE state WHEN 'sent' THEN ?4 ELSE ended_at END,
                          state = CASE state WHEN 'sent' THEN 'ended' ELSE state END
                          WHERE gateway = ?1 AND seq = ?2",
                     )
-                    .and_then(|mut statement| statement.execute(params![gateway, seq, body, now_micros]))
+                    .and_then(|mut statement| statement.execute(params![gateway, seq, body, now_micros, SUPERSEDED]))
                     .map_err(StoreError::sql("clearing an erased stay in a command"))?;
             }
             Ok(())
         }))?;
     }
     Ok(found)
-}
-
-/// What became of a tombstone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Report {
-    /// Whose guest.
-    pub gateway: String,
-    /// The tombstone, as it was signed.
-    #[serde(flatten)]
-    pub erasure: Erasure,
-    /// The signature fits. Where it does not, nothing was done.
-    pub verified: bool,
-    /// The same key has signed every tombstone of this gateway that was verified.
-    pub usual_signer: bool,
-    /// When it came, µs.
-    pub received_micros: i64,
-    /// When everything was cleared, µs; `None`: the journal is not gone through yet.
-    pub applied_micros: Option<i64>,
-    /// Rows of `stay` that were cleared.
-    pub stays: i64,
-    /// Rows of `posting`.
-    pub postings: i64,
-    /// Rows of `command`.
-    pub commands: i64,
-    /// Rows of `journal`.
-    pub journal: i64,
 }
 
 /// What became of tombstones: all, or those of one gateway or stay.
@@ -415,22 +312,17 @@ pub fn report(
         )
         .map_err(doing)?;
     let read = |row: &Row<'_>| {
-        let at = engawa_model::Timestamp::from_microsecond(row.get(3)?).unwrap_or_default();
-        let reason = if row.get::<_, String>(4)? == ErasureReason::Asked.as_str() {
-            ErasureReason::Asked
-        } else {
-            ErasureReason::Retention
-        };
+        let reason: String = row.get(4)?;
         Ok(Report {
             gateway: row.get(0)?,
-            erasure: Erasure {
-                record: row.get(1)?,
-                stay: engawa_model::StayId::new(row.get::<_, String>(2)?),
-                at,
-                reason,
-                signer: row.get(5)?,
-                signature: row.get(6)?,
-            },
+            erasure: tombstone(
+                row.get(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                &reason,
+                row.get(5)?,
+                row.get(6)?,
+            ),
             verified: row.get(7)?,
             received_micros: row.get(8)?,
             applied_micros: row.get(9)?,
@@ -439,6 +331,8 @@ pub fn report(
             commands: row.get(12)?,
             journal: row.get(13)?,
             usual_signer: row.get(14)?,
+            told: 0,
+            told_open: 0,
         })
     };
     statement.query_map([gateway, stay], read).and_then(Iterator::collect).map_err(doing)

@@ -140,11 +140,19 @@ pub enum StoreError {
         #[source]
         source: tokio_postgres::Error,
     },
+    /// No answer in time.
+    #[error("the database has not answered for {0:?}")]
+    Slow(std::time::Duration),
+    /// A folder with another authority than the database's.
+    #[error(
+        "gateways' certificates are signed by the authority {0}, and this folder does not have it: copy the folder of a replica that serves (ca.pem, ca.key, and ca-next.pem and ca-next.key where they are there)"
+    )]
+    OtherAuthority(String),
     /// No connection to PostgreSQL.
     #[error("no connection to PostgreSQL: does the server run, and does the URL lead to it?")]
     Pool(#[source] deadpool_postgres::PoolError),
     /// A step of PostgreSQL's schema failed; the database is as it was before it.
-    #[error("bringing the database to schema version {to}")]
+    #[error("bringing the database to schema version {to}; it is as it was before, mend what is named and run the same again")]
     MigratePostgres {
         /// The step.
         to: i32,

@@ -177,7 +177,7 @@ impl Projection<'_> {
                     amount.currency.code(),
                     text,
                     outlet,
-                    commands::word(state),
+                    crate::commands::word(state),
                     answer,
                     self.at
                 ],

@@ -1,151 +1,14 @@
-//! Certificates on record, fences and turns, regions, and what can be set. All the SQL of these is here.
+//! Certificates on record, fences and turns: the SQL of what [`crate::trust`] decides.
 
-use super::StoreError;
+use super::{StoreError, settings};
+use crate::trust::{
+    BY_HAND, Certificate, DAY_MICROS, Greeted, Hanging, Keys, Known, Now, REPLACED, Record, WITH_GATEWAY,
+    fenced,
+};
 use data_encoding::HEXLOWER;
-use engawa_protocol::bucket::Limits;
 use engawa_protocol::ports::Refusal;
-use engawa_protocol::trust::{Distrust, Kept, Peer, Taken, Turn, take};
+use engawa_protocol::trust::{Kept, Peer, Turn};
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::Serialize;
-
-/// Certificates that one gateway may have signed in a day: a gateway that asks without end gets no end of them.
-const MOST_A_DAY: i64 = 12;
-const DAY_MICROS: i64 = 86_400 * 1_000_000;
-
-/// Something that can be set, with its bounds and its default.
-#[derive(Clone, Copy, Debug)]
-pub struct Setting {
-    /// Its name.
-    pub key: &'static str,
-    /// What it is, for people.
-    pub what: &'static str,
-    /// The least and the most.
-    pub range: (u32, u32),
-    /// What holds where nothing is set.
-    pub default: u32,
-}
-
-const DEFAULT: Limits =
-    Limits { rows_per_s: 20_000, bytes_per_s: 8_000_000, burst_s: 60, connections_per_minute: 600 };
-
-/// All that can be set.
-pub const SETTINGS: [Setting; 6] = [
-    Setting {
-        key: "certificate-days",
-        what: "how long a gateway's certificate is valid; renewed at two thirds",
-        range: (1, 3650),
-        default: 30,
-    },
-    Setting {
-        key: "renewal-grace-days",
-        what: "how long after its time a certificate may still be renewed, and nothing else",
-        range: (0, 3650),
-        default: 365,
-    },
-    Setting {
-        key: "rows-per-second",
-        what: "what one gateway may send, telemetry apart from the rest; above it waits",
-        range: (10, 10_000_000),
-        default: DEFAULT.rows_per_s,
-    },
-    Setting {
-        key: "bytes-per-second",
-        what: "the same in bytes of bodies",
-        range: (10_000, 1_000_000_000),
-        default: DEFAULT.bytes_per_s,
-    },
-    Setting {
-        key: "burst-seconds",
-        what: "so many seconds' worth may come at once",
-        range: (1, 3600),
-        default: DEFAULT.burst_s,
-    },
-    Setting {
-        key: "connections-per-minute",
-        what: "how often one gateway may connect",
-        range: (2, 6000),
-        default: DEFAULT.connections_per_minute,
-    },
-];
-
-/// Everything that can be set, as it is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Policy {
-    /// How long a certificate is valid, microseconds.
-    pub valid_micros: i64,
-    /// How long after that it may be renewed, days.
-    pub grace_days: u32,
-    /// What one gateway may send.
-    pub limits: Limits,
-}
-
-/// The value of a setting; its default where it is not set.
-///
-/// # Errors
-/// The database's.
-pub fn setting(connection: &Connection, key: &str) -> Result<f64, StoreError> {
-    let default = SETTINGS.iter().find(|setting| setting.key == key).map_or(0, |setting| setting.default);
-    let set = connection
-        .prepare_cached("SELECT value FROM setting WHERE key = ?1")
-        .and_then(|mut statement| statement.query_row([key], |row| row.get::<_, String>(0)).optional())
-        .map_err(StoreError::sql("reading a setting"))?;
-    Ok(set.and_then(|value| value.parse().ok()).unwrap_or_else(|| f64::from(default)))
-}
-
-/// Sets one; whether it is in its range is the caller's business.
-///
-/// # Errors
-/// The database's.
-pub fn set(connection: &Connection, key: &str, value: u32) -> Result<(), StoreError> {
-    connection
-        .execute(
-            "INSERT INTO setting (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            params![key, value.to_string()],
-        )
-        .map(drop)
-        .map_err(StoreError::sql("changing a setting"))
-}
-
-/// All settings together.
-///
-/// # Errors
-/// The database's.
-pub fn policy(connection: &Connection) -> Result<Policy, StoreError> {
-    // In range by the command line; what was put there by hand is cut off at the type's bounds.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-    let whole = |key| setting(connection, key).map(|value| value as u32);
-    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "saturates")]
-    let valid_micros = (setting(connection, "certificate-days")? * DAY_MICROS as f64) as i64;
-    Ok(Policy {
-        valid_micros,
-        grace_days: whole("renewal-grace-days")?,
-        limits: Limits {
-            rows_per_s: whole("rows-per-second")?,
-            bytes_per_s: whole("bytes-per-second")?,
-            burst_s: whole("burst-seconds")?,
-            connections_per_minute: whole("connections-per-minute")?,
-        },
-    })
-}
-
-/// A certificate, as listed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Certificate {
-    /// Whose.
-    pub gateway: String,
-    /// Its serial number, hexadecimal.
-    pub serial: String,
-    /// SHA-256 of its signer's key, hexadecimal.
-    pub authority: Option<String>,
-    /// When it was signed, µs.
-    pub issued_micros: Option<i64>,
-    /// Until when it is valid, µs.
-    pub expires_micros: i64,
-    /// When it was used last, µs.
-    pub seen_micros: Option<i64>,
-    /// Why it was revoked, where it was.
-    pub revoked: Option<String>,
-}
 
 const COLUMNS: &str = "gateway, serial, authority, issued_at, expires, seen_at,
     CASE WHEN revoked_at IS NULL THEN NULL ELSE coalesce(revoked_why, '') END";
@@ -162,7 +25,7 @@ fn certificate_of(row: &Row<'_>) -> rusqlite::Result<Certificate> {
     })
 }
 
-/// The newest certificates, of one gateway or of all.
+/// The newest certificates, of one gateway or of all. Those of a revoked gateway are revoked with it.
 ///
 /// # Errors
 /// The database's.
@@ -172,7 +35,10 @@ pub fn certificates(
     limit: u32,
 ) -> Result<Vec<Certificate>, StoreError> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM certificate WHERE ?1 IS NULL OR gateway = ?1
+        "SELECT gateway, serial, authority, issued_at, expires, seen_at,
+         CASE WHEN certificate.revoked_at IS NOT NULL THEN coalesce(revoked_why, '')
+              WHEN gateway.revoked_at IS NOT NULL THEN '{WITH_GATEWAY}' END
+         FROM certificate JOIN gateway ON gateway.id = certificate.gateway WHERE ?1 IS NULL OR gateway = ?1
          ORDER BY gateway, coalesce(issued_at, 0) DESC LIMIT ?2"
     );
     let mut statement = connection.prepare(&sql).map_err(StoreError::sql("listing certificates"))?;
@@ -180,16 +46,6 @@ pub fn certificates(
         .query_map(params![gateway, limit], certificate_of)
         .and_then(Iterator::collect)
         .map_err(StoreError::sql("listing certificates"))
-}
-
-fn on_record(connection: &Connection, peer: &Peer) -> Result<Option<Certificate>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM certificate WHERE gateway = ?1 AND serial = ?2");
-    connection
-        .prepare_cached(&sql)
-        .and_then(|mut statement| {
-            statement.query_row([&peer.gateway, &peer.serial], certificate_of).optional()
-        })
-        .map_err(StoreError::sql("looking a certificate up"))
 }
 
 /// A certificate was signed.
@@ -233,9 +89,9 @@ pub fn enrolled(
     issued(connection, peer, authority, now_micros)?;
     let others = connection
         .execute(
-            "UPDATE certificate SET revoked_at = ?3, revoked_why = 'another machine was enrolled in its place'
+            "UPDATE certificate SET revoked_at = ?3, revoked_why = ?4
              WHERE gateway = ?1 AND key_hash <> ?2 AND revoked_at IS NULL",
-            params![peer.gateway, peer.key, now_micros],
+            params![peer.gateway, peer.key, now_micros, REPLACED],
         )
         .map_err(doing)?;
     if others > 0 {
@@ -285,9 +141,9 @@ pub fn revoke_certificate(
 ) -> Result<(), StoreError> {
     let found = connection
         .execute(
-            "UPDATE certificate SET revoked_at = coalesce(revoked_at, ?3), revoked_why = coalesce(revoked_why,
-             'somebody revoked it') WHERE gateway = ?1 AND serial = ?2",
-            params![gateway, serial, now_micros],
+            "UPDATE certificate SET revoked_at = coalesce(revoked_at, ?3), revoked_why = coalesce(revoked_why, ?4)
+             WHERE gateway = ?1 AND serial = ?2",
+            params![gateway, serial, now_micros, BY_HAND],
         )
         .map_err(StoreError::sql("revoking a certificate"))?;
     if found == 0 {
@@ -296,21 +152,12 @@ pub fn revoke_certificate(
     Ok(())
 }
 
-struct Gateway {
-    enrolled: bool,
-    revoked: bool,
-    fenced: Option<String>,
-    turn: Option<Kept>,
-    address: Option<String>,
-    certificates_since: Option<i64>,
-}
-
-fn gateway(connection: &Connection, id: &str) -> Result<Option<Gateway>, StoreError> {
+fn known(connection: &Connection, id: &str) -> Result<Option<Known>, StoreError> {
     let read = |row: &Row<'_>| {
         let number = row.get::<_, Option<i64>>(4)?.map(i64::cast_unsigned);
         let secret = row.get::<_, Option<i64>>(5)?.map(i64::cast_unsigned);
         let fenced = row.get::<_, Option<i64>>(2)?.is_some();
-        Ok(Gateway {
+        Ok(Known {
             enrolled: row.get::<_, Option<i64>>(0)?.is_some(),
             revoked: row.get::<_, Option<i64>>(1)?.is_some(),
             fenced: if fenced { Some(row.get::<_, Option<String>>(3)?.unwrap_or_default()) } else { None },
@@ -328,30 +175,15 @@ fn gateway(connection: &Connection, id: &str) -> Result<Option<Gateway>, StoreEr
         .map_err(StoreError::sql("looking a gateway up"))
 }
 
-/// What is against the certificate or its gateway, whatever it wants.
-fn against(connection: &Connection, peer: &Peer) -> Result<Result<Gateway, Refusal>, StoreError> {
-    let unknown = || Ok(Err(Refusal::Unknown(peer.gateway.clone())));
-    let Some(found) = gateway(connection, &peer.gateway)? else { return unknown() };
-    if !found.enrolled || found.revoked {
-        return unknown();
-    }
-    let revoked = match on_record(connection, peer)? {
-        Some(certificate) => certificate.revoked,
-        None => {
-            // A certificate begins a day before it was signed, since clocks differ.
-            let signed = peer.not_before_s.saturating_mul(1_000_000).saturating_add(DAY_MICROS);
-            let replaced = found.certificates_since.is_some_and(|since| signed < since - 1_000_000);
-            replaced.then(|| "another machine was enrolled in its place".to_owned())
-        }
-    };
-    if let Some(why) = revoked {
-        let (gateway, serial) = (peer.gateway.clone(), peer.serial.clone());
-        return Ok(Err(Distrust::Revoked { gateway, serial, why }.into()));
-    }
-    if let Some(why) = &found.fenced {
-        return Ok(Err(Distrust::Fenced { gateway: peer.gateway.clone(), why: why.clone() }.into()));
-    }
-    Ok(Ok(found))
+fn record(connection: &Connection, peer: &Peer) -> Result<Record, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM certificate WHERE gateway = ?1 AND serial = ?2");
+    let certificate = connection
+        .prepare_cached(&sql)
+        .and_then(|mut statement| {
+            statement.query_row([&peer.gateway, &peer.serial], certificate_of).optional()
+        })
+        .map_err(StoreError::sql("looking a certificate up"))?;
+    Ok(Record { gateway: known(connection, &peer.gateway)?, certificate })
 }
 
 /// May the session go on that began with this certificate and this turn?
@@ -363,17 +195,7 @@ pub fn standing(
     peer: &Peer,
     turn: Option<Turn>,
 ) -> Result<Result<(), Refusal>, StoreError> {
-    let found = match against(connection, peer)? {
-        Ok(found) => found,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    let newest = found.turn.and_then(|kept| kept.secret);
-    Ok(match (turn, newest) {
-        (Some(turn), Some(newest)) if newest != turn.mine => {
-            Err(Distrust::Superseded(peer.gateway.clone()).into())
-        }
-        _ => Ok(()),
-    })
+    Ok(record(connection, peer)?.standing(peer, turn))
 }
 
 /// A gateway comes for a session: its turn is noted, and gets its number. Where another box has had a turn under this
@@ -387,30 +209,27 @@ pub fn greet(
     turn: Option<Turn>,
     now_micros: i64,
 ) -> Result<Result<u64, Refusal>, StoreError> {
-    let found = match against(connection, peer)? {
-        Ok(found) => found,
+    let greeted = match record(connection, peer)?.greet(peer, turn) {
+        Ok(greeted) => greeted,
         Err(refusal) => return Ok(Err(refusal)),
     };
     used(connection, peer, now_micros)?;
-    let Some(turn) = turn else { return Ok(Ok(0)) };
-    match take(found.turn, &turn) {
-        Taken::Same(kept) => {
-            connection
-                .prepare_cached("UPDATE gateway SET turn_number = ?2, turn_secret = ?3 WHERE id = ?1")
-                .and_then(|mut statement| {
-                    let secret = kept.secret.map(u64::cast_signed);
-                    statement.execute(params![peer.gateway, kept.number.cast_signed(), secret])
-                })
-                .map_err(StoreError::sql("noting a gateway's turn"))?;
-            Ok(Ok(kept.number))
+    match greeted {
+        Greeted::Session { number, keep } => {
+            if let Some(kept) = keep {
+                connection
+                    .prepare_cached("UPDATE gateway SET turn_number = ?2, turn_secret = ?3 WHERE id = ?1")
+                    .and_then(|mut statement| {
+                        let secret = kept.secret.map(u64::cast_signed);
+                        statement.execute(params![peer.gateway, kept.number.cast_signed(), secret])
+                    })
+                    .map_err(StoreError::sql("noting a gateway's turn"))?;
+            }
+            Ok(Ok(number))
         }
-        Taken::Twin => {
-            let last = found.address.map(|address| format!(", last from {address}")).unwrap_or_default();
-            let why = format!(
-                "another box has used its identity{last}: a disk was copied, or restored from an old copy"
-            );
+        Greeted::Twin { why } => {
             fence(connection, &peer.gateway, &why, now_micros)?;
-            Ok(Err(Distrust::Fenced { gateway: peer.gateway.clone(), why }.into()))
+            Ok(Err(fenced(peer, why)))
         }
     }
 }
@@ -436,7 +255,7 @@ pub fn fence(connection: &Connection, gateway: &str, why: &str, now_micros: i64)
 /// # Errors
 /// No such gateway, one that is not fenced, or the database's.
 pub fn unfence(connection: &Connection, id: &str) -> Result<String, StoreError> {
-    let found = gateway(connection, id)?.ok_or_else(|| StoreError::NoGateway(id.to_owned()))?;
+    let found = known(connection, id)?.ok_or_else(|| StoreError::NoGateway(id.to_owned()))?;
     let why = found.fenced.ok_or_else(|| StoreError::NotFenced(id.to_owned()))?;
     connection
         .execute(
@@ -447,44 +266,13 @@ pub fn unfence(connection: &Connection, id: &str) -> Result<String, StoreError> 
     Ok(why)
 }
 
-/// What decides whether a certificate is to be renewed.
-#[derive(Clone, Copy, Debug)]
-pub struct Now<'a> {
-    /// The authority that signs gateways' certificates.
-    pub signer: [u8; 32],
-    /// The cloud's region.
-    pub region: Option<&'a str>,
-    /// The cloud's clock, µs.
-    pub micros: i64,
-}
-
-/// Is the certificate to be renewed? At two thirds of its life; at once where another authority signs now, where it does
-/// not say the region, and where it is not on record (of an older release).
+/// Is the certificate to be renewed?
 ///
 /// # Errors
 /// The database's. A refusal is not an error: it is the inner result.
 pub fn due(connection: &Connection, peer: &Peer, now: Now<'_>) -> Result<Result<bool, Refusal>, StoreError> {
-    if let Err(refusal) = against(connection, peer)? {
-        return Ok(Err(refusal));
-    }
-    let grace = i64::from(policy(connection)?.grace_days);
-    let over = now.micros.saturating_sub(peer.not_after_s.saturating_mul(1_000_000));
-    if over > grace.saturating_mul(DAY_MICROS) {
-        let days = u32::try_from(grace).unwrap_or(u32::MAX);
-        return Ok(Err(Distrust::TooLate { gateway: peer.gateway.clone(), days }.into()));
-    }
-    let signer = HEXLOWER.encode(&now.signer);
-    Ok(Ok(match on_record(connection, peer)? {
-        Some(Certificate {
-            authority: Some(authority), issued_micros: Some(issued), expires_micros, ..
-        }) => {
-            let third = expires_micros.saturating_sub(issued) / 3;
-            authority != signer
-                || peer.region.as_deref() != now.region
-                || now.micros >= expires_micros - third
-        }
-        _ => true,
-    }))
+    let grace_days = settings::policy(connection)?.grace_days;
+    Ok(record(connection, peer)?.due(peer, now, grace_days))
 }
 
 /// May a certificate over the key of this hash be signed for the gateway now?
@@ -497,45 +285,16 @@ pub fn may_renew(
     key: [u8; 32],
     now: Now<'_>,
 ) -> Result<Result<(), Refusal>, StoreError> {
-    match due(connection, peer, now)? {
-        Err(refusal) => return Ok(Err(refusal)),
-        Ok(false) => return Ok(Err(Distrust::NotDue(peer.gateway.clone()).into())),
-        Ok(true) => {}
-    }
-    let doing = StoreError::sql("looking a gateway's keys up");
-    // An unused one is a request that was made again, since its answer was lost.
-    let used_before = connection
+    let keys = connection
         .query_row(
-            "SELECT EXISTS (SELECT 1 FROM certificate WHERE gateway = ?1 AND key_hash = ?2 AND seen_at IS NOT NULL)",
-            params![peer.gateway, key],
-            |row| row.get::<_, bool>(0),
+            "SELECT count(*) FILTER (WHERE key_hash = ?2 AND seen_at IS NOT NULL), count(*) FILTER (WHERE issued_at > ?3)
+             FROM certificate WHERE gateway = ?1",
+            params![peer.gateway, key, now.micros - DAY_MICROS],
+            |row| Ok(Keys { used_before: row.get::<_, i64>(0)? > 0, today: row.get(1)? }),
         )
-        .map_err(doing)?;
-    if used_before || key == peer.key {
-        return Ok(Err(Refusal::BadRequest("a renewal is for a new key".to_owned())));
-    }
-    let today = connection
-        .query_row(
-            "SELECT count(*) FROM certificate WHERE gateway = ?1 AND issued_at > ?2",
-            params![peer.gateway, now.micros - DAY_MICROS],
-            |row| row.get::<_, i64>(0),
-        )
-        .map_err(doing)?;
-    if today >= MOST_A_DAY {
-        return Ok(Err(Refusal::BadRequest(format!("{today} certificates were signed for it in a day"))));
-    }
-    Ok(Ok(()))
-}
-
-/// A gateway that still hangs on an older authority.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Hanging {
-    /// The gateway.
-    pub gateway: String,
-    /// Its property.
-    pub property: String,
-    /// When it was seen last, µs.
-    pub seen_micros: Option<i64>,
+        .map_err(StoreError::sql("looking a gateway's keys up"))?;
+    let grace_days = settings::policy(connection)?.grace_days;
+    Ok(record(connection, peer)?.may_renew(peer, key, now, grace_days, keys))
 }
 
 /// The gateways that are enrolled, and whose newest certificate in use was not signed by the authority of this pin.
@@ -564,41 +323,4 @@ pub fn drop_open_claims(connection: &Connection) -> Result<usize, StoreError> {
     connection
         .execute("DELETE FROM claim WHERE used_at IS NULL", [])
         .map_err(StoreError::sql("removing claim codes of an older authority"))
-}
-
-/// The regions and their clouds' addresses.
-///
-/// # Errors
-/// The database's.
-pub fn regions(connection: &Connection) -> Result<Vec<(String, String)>, StoreError> {
-    let doing = StoreError::sql("reading the regions");
-    let mut statement =
-        connection.prepare_cached("SELECT region, address FROM region ORDER BY region").map_err(doing)?;
-    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).and_then(Iterator::collect).map_err(doing)
-}
-
-/// Notes where a region's cloud is.
-///
-/// # Errors
-/// The database's.
-pub fn set_region(connection: &Connection, region: &str, address: &str) -> Result<(), StoreError> {
-    connection
-        .execute(
-            "INSERT INTO region (region, address) VALUES (?1, ?2)
-             ON CONFLICT (region) DO UPDATE SET address = excluded.address",
-            [region, address],
-        )
-        .map(drop)
-        .map_err(StoreError::sql("noting a region"))
-}
-
-/// Forgets a region; true where it was known.
-///
-/// # Errors
-/// The database's.
-pub fn remove_region(connection: &Connection, region: &str) -> Result<bool, StoreError> {
-    connection
-        .execute("DELETE FROM region WHERE region = ?1", [region])
-        .map(|rows| rows > 0)
-        .map_err(StoreError::sql("forgetting a region"))
 }

@@ -82,6 +82,20 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// A client program of PostgreSQL's that speaks to the server at `port`.
+pub fn client(program: &str, port: u16) -> Command {
+    let mut client = command(program);
+    client.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", "postgres"]);
+    client
+}
+
+/// Fills the new database `name` of the server at `port` from a dump.
+pub fn fill(port: u16, name: &str, dump: &Path) {
+    let mut psql = client("psql", port);
+    psql.args(["-Xq", "-v", "ON_ERROR_STOP=1", "-d", name]).stdin(fs::File::open(dump).unwrap());
+    done(psql.output().unwrap(), "psql");
+}
+
 /// A folder that the server's user owns.
 pub fn folder() -> TempDir {
     let folder = tempfile::Builder::new().prefix("engawa-pg").tempdir().unwrap();
@@ -196,6 +210,26 @@ impl Server {
     /// The process that all others of the server are children of.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// It hangs, and all that it has begun: nothing answers, and no connection ends.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// It goes on.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        // The parent first when it stops: it must not notice its children.
+        let all = std::iter::once(pid.to_string()).chain(children.split_whitespace().map(str::to_owned));
+        let all: Vec<String> = all.collect();
+        // One that has ended since is no harm.
+        let _ = Command::new("kill").arg(signal).args(all).output().unwrap();
     }
 
     /// The power goes: no checkpoint, nothing is written any more.

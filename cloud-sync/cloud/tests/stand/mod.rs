@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "a module of several tests")]
 
 use crate::common::{Ran, change_row, program, run};
+use crate::server::Server;
 use engawa_link::{ClaimCode, EdgeLink, Identity, LinkState, Tuning, enroll};
 use engawa_model::{Change, Lane};
 use engawa_protocol::ports::{EdgeStore, Row, StoreFault};
@@ -11,7 +12,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::{Notify, watch};
@@ -155,17 +156,67 @@ impl Link {
     }
 }
 
+/// Where a cloud keeps what it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// One server for all tests of a file; ended with the process.
+pub fn the_server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    // Several replicas a test, and several tests at once.
+    SERVER.get_or_init(|| Server::new(&["fsync=off", "full_page_writes=off", "max_connections=150"]))
+}
+
+/// A running `serve`; killed when dropped.
+pub struct Serving {
+    child: Child,
+    pub address: String,
+}
+
+impl Serving {
+    /// Starts one and waits for its first line.
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut command = program();
+        command.arg("serve").args(arguments).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let (said, line) = sync_channel(1);
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            out.read_line(&mut line).unwrap();
+            said.send(line).unwrap();
+        });
+        let line = line.recv_timeout(LONGEST).expect("the line in time");
+        let address = line.trim_end().strip_prefix("listening on ").expect(&line).to_owned();
+        Self { child, address }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// A cloud's folder, and its `serve` while it runs.
 pub struct Cloud {
+    pub engine: Engine,
     folder: TempDir,
-    serving: Option<Child>,
+    /// The name of its database, and the URL; on SQLite it is in the folder.
+    database: Option<(String, String)>,
+    serving: Option<Serving>,
     pub address: String,
 }
 
 impl Cloud {
-    pub fn new(arguments: &[&str]) -> Self {
+    pub fn new(engine: Engine, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut cloud = Self { folder, serving: None, address: "127.0.0.1:0".into() };
+        let database = (engine == Engine::Postgres).then(|| the_server().database());
+        let mut cloud = Self { engine, folder, database, serving: None, address: "127.0.0.1:0".into() };
         let made = cloud.run("init", &[&["--name", "127.0.0.1"], arguments].concat());
         assert_eq!(made.status, 0, "{made:?}");
         cloud.serve();
@@ -176,32 +227,37 @@ impl Cloud {
         self.folder.path().to_str().unwrap()
     }
 
-    /// Starts `serve` and waits for its one line.
+    /// How the folder `dir` and the database are named on a command line.
+    fn home<'a>(&'a self, dir: &'a str) -> Vec<&'a str> {
+        let mut home = vec!["--dir", dir];
+        if let Some((_, url)) = &self.database {
+            home.extend(["--database", url]);
+        }
+        home
+    }
+
+    /// Starts `serve` and waits for its first line.
     pub fn serve(&mut self) {
-        let mut command = program();
-        command.args(["serve", "--dir", self.dir(), "--listen", &self.address]).stdout(Stdio::piped());
-        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        self.serving = Some(child);
-        let (said, line) = sync_channel(1);
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            out.read_line(&mut line).unwrap();
-            said.send(line).unwrap();
-        });
-        let line = line.recv_timeout(LONGEST).expect("the line in time");
-        line.trim_end().strip_prefix("listening on ").expect(&line).clone_into(&mut self.address);
+        let serving = Serving::start(&[&self.home(self.dir())[..], &["--listen", &self.address]].concat());
+        self.address.clone_from(&serving.address);
+        self.serving = Some(serving);
+    }
+
+    /// One more `serve` on the same database, with the folder `dir`.
+    pub fn replica(&self, dir: &str) -> Serving {
+        Serving::start(&[&self.home(dir)[..], &["--listen", "127.0.0.1:0"]].concat())
     }
 
     pub fn kill(&mut self) {
-        if let Some(mut child) = self.serving.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+        self.serving = None;
     }
 
     pub fn run(&self, command: &str, arguments: &[&str]) -> Ran {
-        run(&[&[command, "--dir", self.dir()], arguments].concat())
+        self.run_in(self.dir(), command, arguments)
+    }
+
+    pub fn run_in(&self, dir: &str, command: &str, arguments: &[&str]) -> Ran {
+        run(&[&[command], &self.home(dir)[..], arguments].concat())
     }
 
     /// Runs it, and wants it to go well.
@@ -217,19 +273,44 @@ impl Cloud {
         enroll(&self.address, &code, folder).await.unwrap()
     }
 
-    pub fn database(&self) -> PathBuf {
+    fn file(&self) -> PathBuf {
         self.folder.path().join("cloud.db")
     }
 
-    /// A value of the database.
-    pub fn value<T: rusqlite::types::FromSql>(&self, sql: &str) -> T {
-        let connection = engawa_cloud::store::open_reader(&self.database()).unwrap();
-        connection.query_row(sql, [], |row| row.get(0)).unwrap()
+    /// A value of the database, as text.
+    pub fn text(&self, sql: &str) -> String {
+        if let Some((name, _)) = &self.database {
+            return the_server().sql(name, sql).first().cloned().unwrap_or_default();
+        }
+        let connection = engawa_cloud::store::open_reader(&self.file()).unwrap();
+        connection
+            .query_row(sql, [], |row| {
+                Ok(match row.get_ref(0)? {
+                    rusqlite::types::ValueRef::Integer(number) => number.to_string(),
+                    rusqlite::types::ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                    other => panic!("neither number nor text: {other:?}"),
+                })
+            })
+            .unwrap()
+    }
+
+    /// A number of the database.
+    pub fn count(&self, sql: &str) -> i64 {
+        self.text(sql).parse().unwrap()
+    }
+
+    /// True where the database says so.
+    pub fn holds(&self, sql: &str) -> bool {
+        matches!(self.text(sql).as_str(), "1" | "t")
     }
 
     /// Changes the database as time would.
     pub fn change(&self, sql: &str) {
-        let mut connection: Connection = engawa_cloud::store::open(&self.database()).unwrap();
+        if let Some((name, _)) = &self.database {
+            the_server().sql(name, sql);
+            return;
+        }
+        let mut connection: Connection = engawa_cloud::store::open(&self.file()).unwrap();
         engawa_cloud::store::write(&mut connection, |connection| {
             connection.execute_batch(sql).unwrap();
             Ok(())
@@ -248,12 +329,6 @@ impl Cloud {
             assert!(Instant::now() < deadline, "waited in vain: {what}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-    }
-}
-
-impl Drop for Cloud {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 

@@ -1,0 +1,486 @@
+//! Erased guests, as [`crate::store::erasure`], and what NATS was told of them.
+//!
+//! The tombstone is recorded in the transaction of its row. Then one replica at a time (an advisory lock) goes through the
+//! journal, telemetry that names a stay, and the commands, in pieces. Cleared rows that NATS may have been told go into
+//! `erasure_told` with the same statement; whoever tells NATS takes them out there (`super::fanout`). All of it may be
+//! killed at any moment.
+
+use super::{Store, clean, fanout, history};
+use crate::erasure::{
+    Gone, LANES, PIECE, Report, SUPERSEDED, TOGETHER, clear, clear_command, gone, tombstone, verify,
+};
+use crate::store::StoreError;
+use deadpool_postgres::{ClientWrapper, GenericClient, Object};
+use engawa_model::{Erasure, ErasureReason};
+use std::collections::HashMap;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+/// The advisory lock of whoever goes through the journal.
+const LOCK: i64 = 0x656e_6761_7761_0004;
+/// What NATS forgets by time it may keep a little longer, µs.
+const MARGIN: i64 = 3_600 * 1_000_000;
+
+/// Records a tombstone, and clears stay and charges. `$1` property, `$2` gateway, then as [`parameters`] has them.
+/// Of a number whose older stay's time is over, while it is a guest's who is in the house now, only what is older goes (see
+/// [`crate::erasure::reach`]).
+pub(crate) const RECEIVED: &str = "WITH house AS (SELECT arrived_at FROM stay
+      WHERE property = $1 AND gateway = $2 AND stay = $3 AND left_at IS NULL),
+    reach AS (SELECT $5::boolean OR NOT EXISTS (SELECT FROM house) AS whole,
+      CASE WHEN $5::boolean THEN $4::bigint
+           ELSE coalesce((SELECT least($4::bigint, arrived_at - 1) FROM house), $4::bigint) END AS upto),
+    stays AS (UPDATE stay SET language = NULL, arrival = NULL, departure = NULL FROM reach
+      WHERE property = $1 AND gateway = $2 AND stay = $3 AND $10::boolean AND reach.whole RETURNING 1),
+    charges AS (UPDATE posting SET text = '', answer = NULL FROM reach
+      WHERE property = $1 AND gateway = $2 AND stay = $3 AND $10::boolean AND changed_micros <= reach.upto RETURNING 1)
+    INSERT INTO erasure AS e (property, gateway, stay, at_micros, reason, record, signer, signature, verified,
+      received_micros, upto_micros, stays, postings)
+    SELECT $1, $2, $3, $4, $6, $7, $8, $9, $10, $11, upto, (SELECT count(*) FROM stays), (SELECT count(*) FROM charges)
+    FROM reach
+    ON CONFLICT (property, gateway, record) DO UPDATE SET stay = excluded.stay, at_micros = excluded.at_micros,
+    reason = excluded.reason, signer = excluded.signer, signature = excluded.signature, verified = excluded.verified,
+    received_micros = excluded.received_micros, upto_micros = excluded.upto_micros, applied_micros = NULL,
+    stays = e.stays + excluded.stays, postings = e.postings + excluded.postings
+    WHERE excluded.verified >= e.verified";
+
+type Parameter = Box<dyn ToSql + Sync + Send>;
+
+/// The parameters of [`RECEIVED`] from the third on.
+pub(crate) fn parameters(gateway: &str, erasure: &Erasure, now_micros: i64) -> Vec<Parameter> {
+    let verified = verify(erasure);
+    if !verified {
+        tracing::error!(gateway, record = %erasure.record, "a tombstone's signature does not fit: recorded, nothing is erased");
+    }
+    let text = |text: &str| -> Parameter { Box::new(clean(text).into_owned()) };
+    vec![
+        text(erasure.stay.as_str()),
+        Box::new(erasure.at.as_microsecond()),
+        Box::new(erasure.reason == ErasureReason::Asked),
+        text(erasure.reason.as_str()),
+        text(&erasure.record),
+        text(&erasure.signer),
+        text(&erasure.signature),
+        Box::new(verified),
+        Box::new(now_micros),
+    ]
+}
+
+/// A tombstone was taken over from a file: as if its row had come. False where the gateway is not known.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn received(
+    client: &mut Object,
+    gateway: &str,
+    erasure: &Erasure,
+    now_micros: i64,
+) -> Result<bool, StoreError> {
+    let doing = StoreError::postgres("recording an erasure");
+    let transaction = client.transaction().await.map_err(doing)?;
+    let Some(found) = super::gateways::status(&transaction, gateway, true).await? else { return Ok(false) };
+    let mut all: Vec<Parameter> = vec![Box::new(found.property), Box::new(gateway.to_owned())];
+    all.extend(parameters(gateway, erasure, now_micros));
+    let all: Vec<&(dyn ToSql + Sync)> = all.iter().map(|one| &**one as &(dyn ToSql + Sync)).collect();
+    transaction.execute(RECEIVED, &all).await.map_err(doing)?;
+    transaction.commit().await.map_err(doing)?;
+    Ok(true)
+}
+
+/// A row that names a stay, on a lane of its own, and may come after the stay's tombstone.
+pub(crate) struct Late {
+    pub(crate) property: String,
+    pub(crate) gateway: String,
+    pub(crate) epoch: i64,
+    pub(crate) lane: i16,
+    pub(crate) seq: i64,
+    pub(crate) at: i64,
+    pub(crate) stay: String,
+    pub(crate) body: String,
+}
+
+/// Clears those of `rows` whose stay is erased already, in the connection's open transaction that has stored them.
+///
+/// # Errors
+/// PostgreSQL's.
+pub(crate) async fn clear_late(client: &Object, rows: &[Late]) -> Result<(), StoreError> {
+    let doing = StoreError::postgres("clearing late rows of erased stays");
+    let texts = |of: fn(&Late) -> &String| rows.iter().map(|row| of(row).as_str()).collect::<Vec<_>>();
+    let look = client
+        .prepare_cached(
+            "SELECT n, max(upto_micros) FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS r (p, g, s, n)
+             JOIN erasure ON property = p AND gateway = g AND stay = s AND verified GROUP BY n",
+        )
+        .await
+        .map_err(doing)?;
+    let found = client
+        .query(&look, &[&texts(|row| &row.property), &texts(|row| &row.gateway), &texts(|row| &row.stay)])
+        .await
+        .map_err(doing)?;
+    for answer in found {
+        let place = usize::try_from(answer.get::<_, i64>(0) - 1).unwrap_or(usize::MAX);
+        let Some(row) = rows.get(place) else { continue };
+        let gone = Gone::from([(row.stay.clone(), answer.get(1))]);
+        let Some((_, body)) = clear(&row.body, row.at, &gone).filter(|(_, body)| *body != row.body) else {
+            continue;
+        };
+        client
+            .execute(
+                "UPDATE journal SET body = $6
+                 WHERE property = $1 AND gateway = $2 AND epoch = $3 AND lane = $4 AND seq = $5",
+                &[&row.property, &row.gateway, &row.epoch, &row.lane, &row.seq, &body],
+            )
+            .await
+            .map_err(doing)?;
+    }
+    Ok(())
+}
+
+/// Whom and what one way through a journal is for.
+struct Way<'a> {
+    client: &'a ClientWrapper,
+    property: &'a str,
+    gateway: &'a str,
+    gone: Gone,
+    /// A tombstone of each stay, for the record of what NATS was told.
+    records: HashMap<String, String>,
+    /// Rows that came later may still be in NATS, µs.
+    told_since: i64,
+}
+
+/// Goes through the journal and the commands of each gateway with tombstones that are not applied yet. Gives how many were
+/// applied; `None`: another replica is at it.
+///
+/// # Errors
+/// PostgreSQL's; what is done is done, the rest is done next time.
+pub async fn sweep(store: &Store, now_micros: i64) -> Result<Option<usize>, StoreError> {
+    let doing = StoreError::postgres("looking for erasures");
+    let pending = "SELECT property, gateway FROM erasure WHERE applied_micros IS NULL AND verified
+        ORDER BY property, gateway LIMIT 1";
+    let any = {
+        let client = store.client().await?;
+        client.query_opt(pending, &[]).await.map_err(doing)?.is_some()
+    };
+    if !any {
+        return Ok(Some(0));
+    }
+    // Out of the pool at once: whoever cuts this in the middle ends the session, and the lock with it.
+    let client = Object::take(store.client().await?);
+    let mine = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await.map_err(doing)?;
+    if !mine.get::<_, bool>(0) {
+        return Ok(None);
+    }
+    let mut applied = 0;
+    while let Some(row) = client.query_opt(pending, &[]).await.map_err(doing)? {
+        match sweep_gateway(&client, row.get(0), row.get(1), now_micros).await? {
+            Some(count) => applied += count,
+            // Telemetry is being made history of: the next look.
+            None => break,
+        }
+    }
+    client.query_one("SELECT pg_advisory_unlock($1)", &[&LOCK]).await.map_err(doing)?;
+    Ok(Some(applied))
+}
+
+async fn sweep_gateway(
+    client: &ClientWrapper,
+    property: &str,
+    gateway: &str,
+    now_micros: i64,
+) -> Result<Option<usize>, StoreError> {
+    let doing = StoreError::postgres("going through the journal for erased stays");
+    let pending: Vec<(String, String, i64)> = client
+        .query(
+            "SELECT record, stay, upto_micros FROM erasure WHERE property = $1 AND gateway = $2
+             AND applied_micros IS NULL AND verified LIMIT $3",
+            &[&property, &gateway, &TOGETHER],
+        )
+        .await
+        .map_err(doing)?
+        .iter()
+        .map(|row| (row.get(0), row.get(1), row.get(2)))
+        .collect();
+    let kept = i64::try_from(fanout::KEPT.as_micros()).unwrap_or(i64::MAX);
+    let told = client.query_one("SELECT EXISTS (SELECT FROM outbox)", &[]).await.map_err(doing)?;
+    let way = Way {
+        client,
+        property,
+        gateway,
+        gone: gone(pending.iter().map(|(_, stay, upto)| (stay.as_str(), *upto))),
+        records: pending.iter().map(|(record, stay, _)| (stay.clone(), record.clone())).collect(),
+        told_since: if told.get(0) { now_micros.saturating_sub(kept + MARGIN) } else { i64::MAX },
+    };
+    let mut journal: HashMap<String, i64> = HashMap::new();
+    let epochs = client
+        .query(
+            "SELECT DISTINCT epoch FROM mark WHERE property = $1 AND gateway = $2",
+            &[&property, &gateway],
+        )
+        .await
+        .map_err(doing)?;
+    for epoch in epochs {
+        for lane in LANES {
+            way.lane(epoch.get(0), i16::from(lane), &mut journal).await?;
+        }
+    }
+    if !way.telemetry(&mut journal).await? {
+        return Ok(None);
+    }
+    let commands = way.commands(now_micros).await?;
+    let of = |counts: &HashMap<String, i64>, stay: &String| counts.get(stay).copied().unwrap_or(0);
+    let records: Vec<&str> = pending.iter().map(|(record, ..)| record.as_str()).collect();
+    let journal: Vec<i64> = pending.iter().map(|(_, stay, _)| of(&journal, stay)).collect();
+    let commands: Vec<i64> = pending.iter().map(|(_, stay, _)| of(&commands, stay)).collect();
+    // One that came again with another reach meanwhile is gone through once more.
+    let uptos: Vec<i64> = pending.iter().map(|(.., upto)| *upto).collect();
+    client
+        .execute(
+            "UPDATE erasure e SET applied_micros = $3, journal = r.journal, commands = r.commands
+             FROM unnest($4::text[], $5::bigint[], $6::bigint[], $7::bigint[]) AS r (record, journal, commands, upto)
+             WHERE property = $1 AND gateway = $2 AND e.record = r.record AND e.upto_micros = r.upto",
+            &[&property, &gateway, &now_micros, &records, &journal, &commands, &uptos],
+        )
+        .await
+        .map_err(doing)?;
+    Ok(Some(pending.len()))
+}
+
+impl Way<'_> {
+    async fn lane(
+        &self,
+        epoch: i64,
+        lane: i16,
+        found: &mut HashMap<String, i64>,
+    ) -> Result<(), StoreError> {
+        let doing = StoreError::postgres("reading the journal for erased stays");
+        let read = self
+            .client
+            .prepare_cached(
+                "SELECT seq, at_micros, received_micros, CASE WHEN strpos(body, '\"stay\"') > 0 THEN body END FROM journal
+                 WHERE property = $1 AND gateway = $2 AND epoch = $3 AND lane = $4 AND seq > $5 ORDER BY seq LIMIT $6",
+            )
+            .await
+            .map_err(doing)?;
+        let write = self
+            .client
+            .prepare_cached(
+                "WITH r AS (SELECT * FROM unnest($5::bigint[], $6::text[], $7::text[], $8::bigint[])
+                   AS r (seq, body, record, received)),
+                 told AS (INSERT INTO erasure_told (property, gateway, epoch, lane, seq, record, received_micros)
+                   SELECT $1, $2, $3, $4, seq, record, received FROM r WHERE received >= $9 ON CONFLICT DO NOTHING)
+                 UPDATE journal j SET body = r.body FROM r
+                 WHERE property = $1 AND gateway = $2 AND epoch = $3 AND lane = $4 AND j.seq = r.seq",
+            )
+            .await
+            .map_err(doing)?;
+        let mut after = 0_i64;
+        loop {
+            let rows = self
+                .client
+                .query(&read, &[&self.property, &self.gateway, &epoch, &lane, &after, &PIECE])
+                .await
+                .map_err(doing)?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = last.get(0);
+            let (mut seqs, mut bodies) = (Vec::<i64>::new(), Vec::new());
+            let (mut records, mut received) = (Vec::<&str>::new(), Vec::<i64>::new());
+            for row in &rows {
+                let Some(before) = row.get::<_, Option<&str>>(3) else { continue };
+                let Some((stay, body)) = clear(before, row.get(1), &self.gone) else { continue };
+                if body != before {
+                    seqs.push(row.get(0));
+                    bodies.push(body);
+                    records.push(self.records.get(&stay).map_or("", String::as_str));
+                    received.push(row.get(2));
+                }
+                *found.entry(stay).or_default() += 1;
+            }
+            if !seqs.is_empty() {
+                self.client
+                    .execute(
+                        &write,
+                        &[
+                            &self.property,
+                            &self.gateway,
+                            &epoch,
+                            &lane,
+                            &seqs,
+                            &bodies,
+                            &records,
+                            &received,
+                            &self.told_since,
+                        ],
+                    )
+                    .await
+                    .map_err(doing)?;
+            }
+        }
+    }
+
+    /// Telemetry of this release names no stay; that of another might, and what is not known may not be passed over. Days
+    /// made by this release have an index of such rows, so that this costs nothing. False: it is being made history of,
+    /// and would slip through.
+    async fn telemetry(&self, found: &mut HashMap<String, i64>) -> Result<bool, StoreError> {
+        let doing = StoreError::postgres("going through telemetry for erased stays");
+        let any = self
+            .client
+            .query_one(
+                "SELECT EXISTS (SELECT FROM telemetry WHERE property = $1 AND gateway = $2
+                   AND strpos(body, '\"stay\"') > 0)
+                 OR EXISTS (SELECT FROM telemetry_other WHERE property = $1 AND gateway = $2 AND named)",
+                &[&self.property, &self.gateway],
+            )
+            .await
+            .map_err(doing)?;
+        if !any.get::<_, bool>(0) {
+            return Ok(true);
+        }
+        let lock = history::LOCK;
+        let mine = self.client.query_one("SELECT pg_try_advisory_lock($1)", &[&lock]).await.map_err(doing)?;
+        if !mine.get::<_, bool>(0) {
+            return Ok(false);
+        }
+        let (mut epoch, mut seq) = (i64::MIN, -1_i64);
+        loop {
+            let rows = self
+                .client
+                .query(
+                    "SELECT epoch, seq, received_micros, at_micros, body FROM telemetry
+                     WHERE property = $1 AND gateway = $2 AND strpos(body, '\"stay\"') > 0 AND (epoch, seq) > ($3, $4)
+                     ORDER BY epoch, seq LIMIT $5",
+                    &[&self.property, &self.gateway, &epoch, &seq, &PIECE],
+                )
+                .await
+                .map_err(doing)?;
+            let Some(last) = rows.last() else { break };
+            (epoch, seq) = (last.get(0), last.get(1));
+            for row in &rows {
+                let before: &str = row.get(4);
+                let Some((stay, body)) = clear(before, row.get(3), &self.gone) else { continue };
+                *found.entry(stay).or_default() += 1;
+                if body == before {
+                    continue;
+                }
+                let (epoch, seq, received): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
+                self.client
+                    .execute(
+                        "UPDATE telemetry SET body = $6 WHERE property = $1 AND gateway = $2 AND epoch = $3
+                         AND seq = $4 AND received_micros = $5",
+                        &[&self.property, &self.gateway, &epoch, &seq, &received, &body],
+                    )
+                    .await
+                    .map_err(doing)?;
+            }
+        }
+        let days = self
+            .client
+            .query(
+                "SELECT day::text, data FROM telemetry_other WHERE property = $1 AND gateway = $2 AND named",
+                &[&self.property, &self.gateway],
+            )
+            .await
+            .map_err(doing)?;
+        for row in days {
+            let (day, data): (&str, &[u8]) = (row.get(0), row.get(1));
+            let Some(anew) = history::cleared(data, &self.gone, found)? else { continue };
+            self.client
+                .execute(
+                    "UPDATE telemetry_other SET data = $4
+                     WHERE property = $1 AND gateway = $2 AND day = $3::text::date",
+                    &[&self.property, &self.gateway, &day, &anew],
+                )
+                .await
+                .map_err(doing)?;
+        }
+        self.client.query_one("SELECT pg_advisory_unlock($1)", &[&lock]).await.map_err(doing)?;
+        Ok(true)
+    }
+
+    /// Commands that name the stay, and those whose charge went to it. One that has not gone out yet does not go out any
+    /// more.
+    async fn commands(&self, now_micros: i64) -> Result<HashMap<String, i64>, StoreError> {
+        let doing = StoreError::postgres("going through the commands for erased stays");
+        let mut found: HashMap<String, i64> = HashMap::new();
+        let mut after = 0_i64;
+        loop {
+            let rows = self
+                .client
+                .query(
+                    "SELECT seq, at_micros, body, (SELECT stay FROM posting p WHERE p.property = $1 AND p.gateway = $2
+                       AND p.key = c.key AND stay IS NOT NULL LIMIT 1)
+                     FROM command c WHERE property = $1 AND gateway = $2 AND seq > $3 ORDER BY seq LIMIT $4",
+                    &[&self.property, &self.gateway, &after, &PIECE],
+                )
+                .await
+                .map_err(doing)?;
+            let Some(last) = rows.last() else { return Ok(found) };
+            after = last.get(0);
+            let (mut seqs, mut bodies) = (Vec::<i64>::new(), Vec::new());
+            for row in &rows {
+                let before: &str = row.get(2);
+                let Some((stay, body)) = clear_command(before, row.get(1), row.get(3), &self.gone) else {
+                    continue;
+                };
+                *found.entry(stay).or_default() += 1;
+                if body != before {
+                    seqs.push(row.get(0));
+                    bodies.push(body);
+                }
+            }
+            if seqs.is_empty() {
+                continue;
+            }
+            self.client
+                .execute(
+                    "UPDATE command c SET body = r.body,
+                     outcome = CASE state WHEN 'sent' THEN 'superseded' ELSE outcome END,
+                     reason = CASE state WHEN 'sent' THEN $5 ELSE reason END,
+                     ended_at = CASE state WHEN 'sent' THEN $6::bigint ELSE ended_at END,
+                     state = CASE state WHEN 'sent' THEN 'ended' ELSE state END
+                     FROM unnest($3::bigint[], $4::text[]) AS r (seq, body)
+                     WHERE property = $1 AND gateway = $2 AND c.seq = r.seq",
+                    &[&self.property, &self.gateway, &seqs, &bodies, &SUPERSEDED, &now_micros],
+                )
+                .await
+                .map_err(doing)?;
+        }
+    }
+}
+
+/// What became of tombstones: all, or those of one gateway or stay.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn report(
+    client: &impl GenericClient,
+    gateway: Option<&str>,
+    stay: Option<&str>,
+) -> Result<Vec<Report>, StoreError> {
+    let rows = client
+        .query(
+            "SELECT gateway, record, stay, at_micros, reason, signer, signature, verified, received_micros,
+             applied_micros, stays, postings, commands, journal, told, NOT EXISTS (SELECT FROM erasure o
+               WHERE (o.property, o.gateway) = (e.property, e.gateway) AND o.verified AND o.signer <> e.signer),
+             (SELECT count(*) FROM erasure_told t
+               WHERE (t.property, t.gateway, t.record) = (e.property, e.gateway, e.record))
+             FROM erasure e WHERE ($1::text IS NULL OR gateway = $1) AND ($2::text IS NULL OR stay = $2)
+             ORDER BY received_micros, record",
+            &[&gateway, &stay],
+        )
+        .await
+        .map_err(StoreError::postgres("reading what became of erasures"))?;
+    let report = |row: &Row| Report {
+        gateway: row.get(0),
+        erasure: tombstone(row.get(1), row.get(2), row.get(3), row.get(4), row.get(5), row.get(6)),
+        verified: row.get(7),
+        received_micros: row.get(8),
+        applied_micros: row.get(9),
+        stays: row.get(10),
+        postings: row.get(11),
+        commands: row.get(12),
+        journal: row.get(13),
+        told: row.get(14),
+        usual_signer: row.get(15),
+        told_open: row.get(16),
+    };
+    Ok(rows.iter().map(report).collect())
+}
