@@ -3,8 +3,8 @@
 use crate::lock;
 use crate::setup;
 use anyhow::Context;
-use engawa_cloud::postgres::{self, Address};
 use engawa_cloud::commands::Sent;
+use engawa_cloud::postgres::{self, Address};
 use engawa_cloud::store::listing::{self, Command, Entry, Gateway, LogFilter, Room};
 use engawa_cloud::store::{self, DATABASE_FILE, StoreError, commands, gateways};
 use engawa_link::pki::CertificateAuthority;

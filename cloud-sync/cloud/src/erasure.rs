@@ -154,11 +154,8 @@ pub(crate) fn tombstone(
     signer: String,
     signature: String,
 ) -> Erasure {
-    let reason = if reason == ErasureReason::Asked.as_str() {
-        ErasureReason::Asked
-    } else {
-        ErasureReason::Retention
-    };
+    let reason =
+        if reason == ErasureReason::Asked.as_str() { ErasureReason::Asked } else { ErasureReason::Retention };
     let at = Timestamp::from_microsecond(at_micros).unwrap_or_default();
     Erasure { record, stay: StayId::new(stay), at, reason, signer, signature }
 }

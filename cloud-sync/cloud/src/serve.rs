@@ -148,7 +148,8 @@ async fn on_postgres(
     let store = postgres::Store::open(store.address().clone()).await?;
     postgres::partitions::ahead(&store, Timestamp::now()).await?;
     let mut replica = postgres::Replica::new(doors.0.to_string());
-    // It is among those that must agree before it knows what they agree on.
+    postgres::authority::require(&store.client().await?, authorities.whole()).await?;
+    // Now it is among those that must agree, and hears what they agreed on meanwhile.
     replica.beat(&store).await?;
     postgres::authority::require(&store.client().await?, authorities.whole()).await?;
     let (changed, commands) = watch::channel(0_u64);

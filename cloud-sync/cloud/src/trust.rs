@@ -165,8 +165,11 @@ impl Record {
         Ok(match take(found.turn, &turn) {
             Taken::Same(kept) => Greeted::Session { number: kept.number, keep: Some(kept) },
             Taken::Twin => {
-                let last =
-                    found.address.as_ref().map(|address| format!(", last from {address}")).unwrap_or_default();
+                let last = found
+                    .address
+                    .as_ref()
+                    .map(|address| format!(", last from {address}"))
+                    .unwrap_or_default();
                 let why = format!(
                     "another box has used its identity{last}: a disk was copied, or restored from an old copy"
                 );
@@ -337,9 +340,8 @@ mod tests {
         assert_eq!(of.due(&peer, now(395), 365), Ok(true));
         let late = of.due(&peer, now(396), 365).unwrap_err();
         assert!(matches!(late, Refusal::Trust(Distrust::TooLate { days: 365, .. })), "{late}");
-        let may = |key, used_before, today| {
-            of.may_renew(&peer, key, now(20), 365, Keys { used_before, today })
-        };
+        let may =
+            |key, used_before, today| of.may_renew(&peer, key, now(20), 365, Keys { used_before, today });
         may([2; 32], false, 11).unwrap();
         for refused in [may([1; 32], false, 0), may([2; 32], true, 0), may([2; 32], false, 12)] {
             assert!(matches!(refused, Err(Refusal::BadRequest(_))), "{refused:?}");

@@ -149,8 +149,10 @@ pub(crate) fn rotate(home: &Home, act: &RotateAct) -> anyhow::Result<()> {
             if *as_json {
                 let (old, next) =
                     (HEXLOWER.encode(&now.pin()), now.next_pin().map(|pin| HEXLOWER.encode(&pin)));
-                return say(&json!({ "authority": old, "next": next, "hanging": hanging, "replicas": lagging })
-                    .to_string());
+                return say(
+                    &json!({ "authority": old, "next": next, "hanging": hanging, "replicas": lagging })
+                        .to_string(),
+                );
             }
             match now.next_pin() {
                 None => {
@@ -176,7 +178,10 @@ pub(crate) fn rotate(home: &Home, act: &RotateAct) -> anyhow::Result<()> {
             let lagging = desk.lagging(next)?;
             if !lagging.is_empty() || !desk.next_signs(&now)? {
                 list_lagging(&lagging)?;
-                bail!("{} replicas serve without the next authority: copy it to their folders first", lagging.len());
+                bail!(
+                    "{} replicas serve without the next authority: copy it to their folders first",
+                    lagging.len()
+                );
             }
             let hanging = desk.hanging(next)?;
             if !hanging.is_empty() {

@@ -109,7 +109,8 @@ pub(crate) async fn on_postgres(
     let tending = async {
         let mut known = files(&dir);
         loop {
-            let (at, end_, trust, before) = (dir.clone(), Arc::clone(&end), Arc::clone(&trust), known.clone());
+            let (at, end_, trust, before) =
+                (dir.clone(), Arc::clone(&end), Arc::clone(&trust), known.clone());
             let looked = tokio::task::spawn_blocking(move || {
                 look(&at, before, &trust, |_| {
                     end_.replace_authorities(Authorities::load(&at)?);

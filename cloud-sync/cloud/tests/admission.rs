@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 const EPOCH: u64 = 7;
 const GATEWAYS: usize = 200;
 /// Rows that each gateway has at least.
-const ROWS: u64 = 400;
+const ROWS: u64 = 100;
 const LONGEST: Duration = Duration::from_secs(90);
 
 async fn end(store: &Store) -> End {
@@ -104,8 +104,6 @@ async fn a_database_that_hangs_answers_later_and_loses_nothing() {
     let (begun, before) = (Instant::now(), met.later.load(Ordering::Relaxed));
     // Everybody has been told, and whoever has come again has been told again, for a longer time.
     let later = || met.later.load(Ordering::Relaxed) - before;
-    until("everybody is told to come later", || later() > 3 * GATEWAYS as u64).await;
-    let hung = begun.elapsed();
     // A question that can't be answered is one for later, too: nobody is taken for unknown.
     let peer = Peer {
         gateway: "g0".into(),
@@ -115,29 +113,31 @@ async fn a_database_that_hangs_answers_later_and_loses_nothing() {
         not_before_s: 0,
         not_after_s: i64::MAX / 1_000_000,
     };
-    let asked = Instant::now();
-    assert_eq!(end.standing(&peer, None).await, Err(Refusal::Unavailable));
-    assert_eq!(end.hello("g0", EPOCH, &[(3, 9)]).await, Err(Refusal::Unavailable));
-    assert!(asked.elapsed() < Duration::from_secs(30), "{:?}", asked.elapsed());
+    let heads = [(3, 9)];
+    let told = until("everybody is told to come later", || later() > 2 * GATEWAYS as u64);
+    let ((), standing, hello) = tokio::join!(told, end.standing(&peer, None), end.hello("g0", EPOCH, &heads));
+    assert_eq!((standing, hello), (Err(Refusal::Unavailable), Err(Refusal::Unavailable)));
+    let hung = begun.elapsed();
+    assert!(hung < Duration::from_secs(30), "{hung:?}");
     server.resume();
     let (back, then) = (Instant::now(), stored());
     until("rows are stored again", || stored() > then + 2_000).await;
     let again = back.elapsed();
     met.enough.store(true, Ordering::Relaxed);
+    let mut marks: Vec<String> = Vec::new();
     for (n, gateway) in gateways.into_iter().enumerate() {
         let mark = gateway.await.unwrap();
-        let of = if n % 2 == 1 { "telemetry WHERE" } else { "journal WHERE lane = 3 AND" };
-        if n % 20 < 2 {
-            let sql = format!(
-                "SELECT count(*), min(seq), max(seq), count(DISTINCT seq) FROM {of} gateway = 'g{n}'"
-            );
-            assert_eq!(server.sql(&name, &sql), [format!("{mark}|1|{mark}|{mark}")], "g{n}");
-        }
+        marks.push(format!("g{n}|{mark}|1|{mark}|{mark}|{mark}"));
     }
-    let whole = "SELECT (SELECT count(*) FROM journal) + (SELECT count(*) FROM telemetry), sum(seq) FROM mark";
-    let counted = server.sql(&name, whole).remove(0);
-    let (rows, marks) = counted.split_once('|').unwrap();
-    assert_eq!(rows, marks, "each row once");
+    marks.sort();
+    let mut found = server.sql(
+        &name,
+        "SELECT gateway, count(*), min(r.seq), max(r.seq), count(DISTINCT r.seq), max(m.seq)
+         FROM (SELECT gateway, seq FROM journal UNION ALL SELECT gateway, seq FROM telemetry) r
+         JOIN mark m USING (gateway) GROUP BY gateway",
+    );
+    found.sort();
+    assert_eq!(found, marks, "each row once, none missing");
     let ms = |of: &AtomicU64| Duration::from_millis(of.load(Ordering::Relaxed));
     println!(
         "hung for {hung:?}; {} times told to come later, the longest rest {:?}, the longest wait for an answer {:?}; rows \

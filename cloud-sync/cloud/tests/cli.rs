@@ -77,6 +77,67 @@ fn a_cloud_is_made_once() {
 }
 
 #[test]
+fn a_folder_that_was_open_is_closed_and_an_open_key_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().to_str().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(run(&["init", "--dir", dir, "--name", "127.0.0.1"]).status, 0);
+    assert_eq!(fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o700);
+    for key in ["server.key", "ca.key"] {
+        let path = folder.path().join(key);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let refused = run(&["serve", "--dir", dir, "--listen", "127.0.0.1:0"]);
+        assert!(
+            refused.status == 1 && refused.err.contains(key) && refused.err.contains("644"),
+            "{refused:?}"
+        );
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+#[test]
+fn an_empty_database_is_no_database() {
+    let home = Home::new();
+    for command in ["gateways", "serve", "settings", "certificates"] {
+        let ran = program()
+            .args([command, "--dir", home.dir().to_str().unwrap()])
+            .env("ENGAWA_CLOUD_DATABASE", " ")
+            .output()
+            .unwrap();
+        let err = String::from_utf8(ran.stderr).unwrap();
+        assert!(!ran.status.success() && err.contains("ENGAWA_CLOUD_DATABASE is empty: unset it"), "{err}");
+    }
+}
+
+#[test]
+fn serve_says_where_it_listens_for_both() {
+    use std::io::{BufRead, BufReader};
+    let home = Home::new();
+    let mut serving = program()
+        .args([
+            "serve",
+            "--dir",
+            home.dir().to_str().unwrap(),
+            "--listen",
+            "127.0.0.1:0",
+            "--listen-tcp",
+            "127.0.0.1:0",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines: Vec<String> =
+        BufReader::new(serving.stdout.take().unwrap()).lines().take(2).map(Result::unwrap).collect();
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    let address = |line: &str| line.parse::<std::net::SocketAddr>().unwrap();
+    let udp = address(lines[0].strip_prefix("listening on ").unwrap());
+    let tcp = lines[1].strip_prefix("listening on ").and_then(|line| line.strip_suffix(" by TCP"));
+    assert_ne!(udp, address(tcp.unwrap()), "{lines:?}");
+}
+
+#[test]
 fn a_claim_prints_the_code_alone() {
     let home = Home::new();
     let claim = home.run("claim", &["--property", "grand", "--gateway", "grand-1", "--hours", "2"]);

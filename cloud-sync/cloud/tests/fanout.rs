@@ -233,6 +233,8 @@ async fn a_dump_that_is_put_back_does_not_make_nats_go_silent() {
 
     let another = Server::quick();
     let (name, url_of_it) = another.database();
+    // A dump of one database brings no roles.
+    another.sql("postgres", "CREATE ROLE engawa_tenant NOLOGIN");
     server::fill(another.port, &name, &dump);
     let second = Store::open(Address::parse(&url_of_it).unwrap()).await.unwrap();
     postgres::partitions::ahead(&second, Timestamp::now()).await.unwrap();

@@ -79,7 +79,12 @@ async fn produce(
 
 /// How a replica of the first release with PostgreSQL takes rows in: its statements, as they were. They must work with every
 /// schema that comes after.
-async fn ingest_as_first_release(store: &Store, gateway: &str, lane: u8, rows: &[Row]) -> Result<u64, StoreError> {
+async fn ingest_as_first_release(
+    store: &Store,
+    gateway: &str,
+    lane: u8,
+    rows: &[Row],
+) -> Result<u64, StoreError> {
     let fault = |source| StoreError::Postgres { doing: "as the first release", source };
     let mut client = store.client().await?;
     let transaction = client.transaction().await.map_err(fault)?;
@@ -183,7 +188,8 @@ impl Load {
         let producers = (0..6)
             .map(|n| {
                 let (gateway, lane, store) = (format!("g{n}"), [3, 5][n % 2], stores[n / 3].clone());
-                let produce = produce_at_first_release(store, gateway.clone(), lane, stop.clone(), sent.clone());
+                let produce =
+                    produce_at_first_release(store, gateway.clone(), lane, stop.clone(), sent.clone());
                 (gateway, lane, tokio::spawn(produce))
             })
             .collect();
@@ -295,8 +301,11 @@ async fn the_schema_grows_while_older_replicas_take_rows_in() {
     postgres::partitions::ahead(&old, engawa_model::Timestamp::now()).await.unwrap();
     assert!(matches!(Store::open(old.address().clone()).await, Err(StoreError::Older { found: 1, .. })));
     for n in 0..6 {
-        let gateway = format!("INSERT INTO gateway (property, id, name, enrolled_at, epoch)
-            VALUES ('p{}', 'g{n}', 'g', 1, {EPOCH})", n % 3);
+        let gateway = format!(
+            "INSERT INTO gateway (property, id, name, enrolled_at, epoch)
+            VALUES ('p{}', 'g{n}', 'g', 1, {EPOCH})",
+            n % 3
+        );
         server.sql(&name, &gateway);
     }
     let other = Store::new(old.address().clone()).unwrap();
@@ -331,6 +340,29 @@ async fn the_schema_grows_while_older_replicas_take_rows_in() {
     Store::open(old.address().clone()).await.unwrap();
     server.sql(&name, "UPDATE engawa_schema SET oldest = 98");
     assert!(matches!(Store::open(old.address().clone()).await, Err(StoreError::Newer { found: 99, .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_greeting_waits_for_what_is_being_stored_elsewhere() {
+    let server = the_server();
+    let (name, one) = store(server).await;
+    enrol(&one, "grand", "g0", EPOCH).await;
+    let mut elsewhere = one.client().await.unwrap();
+    let storing = elsewhere.transaction().await.unwrap();
+    storing.execute("SELECT FROM gateway WHERE id = 'g0' FOR NO KEY UPDATE", &[]).await.unwrap();
+    storing.execute("INSERT INTO mark VALUES ('grand', 'g0', 7, 3, 20)", &[]).await.unwrap();
+    let greeting = tokio::spawn({
+        let store = one.clone();
+        async move {
+            let mut client = store.client().await.unwrap();
+            postgres::gateways::welcome(&mut client, "g0", EPOCH, &[(3, 25)], 9).await.unwrap()
+        }
+    });
+    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+        AND wait_event_type = 'Lock')";
+    until("the greeting waits", || server.sql(&name, waits) == ["t"]).await;
+    storing.commit().await.unwrap();
+    assert_eq!(greeting.await.unwrap(), Ok(vec![(3, 20)]));
 }
 
 /// A gateway's journal in memory.
@@ -627,4 +659,29 @@ async fn every_gateway_of_a_killed_replica_is_back_soon_and_nothing_is_lost() {
     for (gateway, journal, _) in &fleet {
         complete(server, &name, gateway, 3, head(journal));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_init_that_fails_leaves_nothing_and_can_be_run_again() {
+    let server = the_server();
+    // The role that reads for one property is there, and is not this user's to give.
+    let _ = store(server).await;
+    server.sql("postgres", "CREATE ROLE plain LOGIN");
+    server.sql("postgres", "CREATE DATABASE plain OWNER plain");
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("cloud").display().to_string();
+    let url = format!("postgres://plain@127.0.0.1:{}/plain", server.port);
+    let init = || {
+        program().args(["init", "--name", "127.0.0.1", "--dir", &dir, "--database", &url]).output().unwrap()
+    };
+    let failed = init();
+    let err = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(!failed.status.success() && err.contains("engawa_tenant"), "{err}");
+    assert!(err.contains("it is as it was before, mend what is named and run the same again"), "{err}");
+    let left = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+    assert_eq!(server.sql("plain", left), ["0"]);
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 0);
+    server.sql("postgres", "GRANT engawa_tenant TO plain");
+    server::done(init(), "init");
+    assert_eq!(ask(["--dir", &dir, "--database", &url], &["gateways"]), "");
 }

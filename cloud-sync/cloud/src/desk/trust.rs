@@ -35,11 +35,7 @@ impl Desk {
     }
 
     /// The newest certificates, of one gateway or of all.
-    pub(crate) fn certificates(
-        &self,
-        gateway: Option<&str>,
-        limit: u32,
-    ) -> anyhow::Result<Vec<Certificate>> {
+    pub(crate) fn certificates(&self, gateway: Option<&str>, limit: u32) -> anyhow::Result<Vec<Certificate>> {
         match self {
             Self::File(dir) => Ok(trust::certificates(&reader(dir)?, gateway, limit)?),
             Self::Postgres(runtime, store) => {
@@ -184,8 +180,7 @@ impl Desk {
                 let mut over = TakenOver::default();
                 for (gateway, tombstone) in tombstones {
                     let mut client = store.client().await?;
-                    let known =
-                        postgres::erasure::received(&mut client, gateway, tombstone, now()).await?;
+                    let known = postgres::erasure::received(&mut client, gateway, tombstone, now()).await?;
                     if known { over.taken += 1 } else { over.strange += 1 }
                 }
                 over.applied = postgres::erasure::sweep(store, now()).await?;

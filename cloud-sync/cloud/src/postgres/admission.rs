@@ -14,17 +14,23 @@ const LONGEST: Duration = Duration::from_secs(15);
 pub(crate) struct Admission {
     pause: Duration,
     changed: Duration,
+    refused: Duration,
 }
 
 impl Admission {
     pub(crate) fn new() -> Self {
-        Self { pause: SHORTEST, changed: Duration::ZERO }
+        Self { pause: SHORTEST, changed: Duration::ZERO, refused: Duration::ZERO }
     }
 
     /// Somebody is told "later" at `now`. Gives for how long: around the present pause, from three quarters to five, by
     /// `chance` (0 to 1), so that those who were refused together do not come back together. The pause doubles once in
     /// each of its own lengths, however many ask meanwhile.
     pub(crate) fn refused(&mut self, now: Duration, chance: f64) -> Duration {
+        if now.saturating_sub(self.refused) > LONGEST {
+            // Another trouble than the last one.
+            (self.pause, self.changed) = (SHORTEST, now);
+        }
+        self.refused = now;
         if now.saturating_sub(self.changed) >= self.pause {
             self.pause = (self.pause * 2).min(LONGEST);
             self.changed = now;
@@ -68,7 +74,8 @@ mod tests {
             now += SHORTEST;
             admission.served(now);
         }
-        assert_eq!(admission.refused(now, 0.5), SHORTEST);
+        assert_eq!(admission.refused(now, 0.5), SHORTEST * 2);
+        assert_eq!(admission.refused(now + LONGEST * 2, 0.5), SHORTEST, "another trouble");
     }
 
     #[test]

@@ -32,10 +32,7 @@ fn pins(authority: &CertificateAuthority) -> Vec<String> {
 ///
 /// # Errors
 /// PostgreSQL's.
-pub async fn begin(
-    client: &impl GenericClient,
-    authority: &CertificateAuthority,
-) -> Result<(), StoreError> {
+pub async fn begin(client: &impl GenericClient, authority: &CertificateAuthority) -> Result<(), StoreError> {
     client
         .execute(
             "INSERT INTO authority (signing) VALUES ($1) ON CONFLICT (one) DO UPDATE SET signing = excluded.signing",

@@ -214,10 +214,11 @@ impl End {
             return Ok(Err(refusal));
         }
         let policy = settings::policy(&client).await?;
-        let (certificate_pem, next) = match signing::sign(authority, &peer.gateway, csr_pem, policy.valid_micros) {
-            Ok(signed) => signed,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
+        let (certificate_pem, next) =
+            match signing::sign(authority, &peer.gateway, csr_pem, policy.valid_micros) {
+                Ok(signed) => signed,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
         if let Err(refusal) = trust::renewed(&mut client, peer, &next, now).await? {
             return Ok(Err(refusal));
         }
@@ -401,4 +402,16 @@ fn now() -> i64 {
 
 fn fault(context: &'static str) -> impl Fn(StoreError) -> StoreFault {
     move |error| StoreFault::new(context, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_told_of_nothing_that_it_has_not_sent() {
+        assert_eq!(bounded(Ingested::Upto(20), 15), Ingested::Upto(15));
+        assert_eq!(bounded(Ingested::Upto(12), 15), Ingested::Upto(12));
+        assert_eq!(bounded(Ingested::Gap(3), 15), Ingested::Gap(3));
+    }
 }

@@ -211,10 +211,7 @@ async fn sweep_gateway(
     };
     let mut journal: HashMap<String, i64> = HashMap::new();
     let epochs = client
-        .query(
-            "SELECT DISTINCT epoch FROM mark WHERE property = $1 AND gateway = $2",
-            &[&property, &gateway],
-        )
+        .query("SELECT DISTINCT epoch FROM mark WHERE property = $1 AND gateway = $2", &[&property, &gateway])
         .await
         .map_err(doing)?;
     for epoch in epochs {
@@ -245,12 +242,7 @@ async fn sweep_gateway(
 }
 
 impl Way<'_> {
-    async fn lane(
-        &self,
-        epoch: i64,
-        lane: i16,
-        found: &mut HashMap<String, i64>,
-    ) -> Result<(), StoreError> {
+    async fn lane(&self, epoch: i64, lane: i16, found: &mut HashMap<String, i64>) -> Result<(), StoreError> {
         let doing = StoreError::postgres("reading the journal for erased stays");
         let read = self
             .client

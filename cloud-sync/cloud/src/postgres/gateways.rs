@@ -22,7 +22,8 @@ impl Status {
     }
 }
 
-const STATUS: &str = "SELECT property, enrolled_at IS NOT NULL, revoked_at IS NOT NULL, fenced_at IS NOT NULL, epoch
+const STATUS: &str =
+    "SELECT property, enrolled_at IS NOT NULL, revoked_at IS NOT NULL, fenced_at IS NOT NULL, epoch
     FROM gateway WHERE id = $1";
 
 pub(crate) async fn status(

@@ -33,22 +33,22 @@ pub async fn gateways(client: &impl GenericClient) -> Result<Vec<Gateway>, Store
     let gateway = |row: Row| {
         let fenced: Option<String> = row.get(10);
         Gateway {
-        id: row.get(0),
-        property: row.get(1),
-        name: row.get(2),
-        status: match (row.get(3), row.get(4)) {
-            (_, true) => "revoked",
-            _ if fenced.is_some() => "fenced",
-            (true, false) => "enrolled",
-            (false, false) => "claimed",
-        },
-        connected: row.get(5),
-        last_seen: instant(row.get(6)),
-        address: row.get(7),
-        rows: row.get::<_, i64>(8).cast_unsigned(),
-        waiting: row.get::<_, i64>(9).cast_unsigned(),
-        fenced,
-    }
+            id: row.get(0),
+            property: row.get(1),
+            name: row.get(2),
+            status: match (row.get(3), row.get(4)) {
+                (_, true) => "revoked",
+                _ if fenced.is_some() => "fenced",
+                (true, false) => "enrolled",
+                (false, false) => "claimed",
+            },
+            connected: row.get(5),
+            last_seen: instant(row.get(6)),
+            address: row.get(7),
+            rows: row.get::<_, i64>(8).cast_unsigned(),
+            waiting: row.get::<_, i64>(9).cast_unsigned(),
+            fenced,
+        }
     };
     Ok(rows.into_iter().map(gateway).collect())
 }

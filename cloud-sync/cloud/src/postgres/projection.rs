@@ -1,8 +1,8 @@
 //! What rows add up to, as [`crate::store`]'s projection, made in sets: what rooms show is folded in memory and written
 //! once, what happens to stays, postings and commands goes out in its order, pipelined.
 
-use super::{clean, erasure};
 use super::ingest::{Pipeline, TELEMETRY, in_order};
+use super::{clean, erasure};
 use crate::commands;
 use crate::store::StoreError;
 use crate::store::projection::is_sign;
@@ -142,16 +142,9 @@ impl Projection {
     }
 
     /// What was asked for a guest may come after the guest's erasure, on a lane of its own.
-    fn accepted(
-        &mut self,
-        property: &str,
-        gateway: &str,
-        epoch: u64,
-        lane: u8,
-        row: &Row,
-        action: &Action,
-    ) {
-        let (Action::Post { stay: Some(stay), .. } | Action::PostSlip { stay: Some(stay), .. }) = action else {
+    fn accepted(&mut self, property: &str, gateway: &str, epoch: u64, lane: u8, row: &Row, action: &Action) {
+        let (Action::Post { stay: Some(stay), .. } | Action::PostSlip { stay: Some(stay), .. }) = action
+        else {
             return;
         };
         // What has a character that PostgreSQL's text can't have is kept as bytes.

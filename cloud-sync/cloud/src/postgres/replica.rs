@@ -51,7 +51,8 @@ impl Replica {
         let client = store.client().await?;
         client
             .execute(
-                "INSERT INTO replica (id, address) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET beat = now()",
+                "INSERT INTO replica (id, address) VALUES ($1, $2) ON CONFLICT (id)
+                 DO UPDATE SET beat = now(), address = excluded.address",
                 &[&self.id, &self.address],
             )
             .await

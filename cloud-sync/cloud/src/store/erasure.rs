@@ -284,7 +284,9 @@ fn sweep_commands(
                          state = CASE state WHEN 'sent' THEN 'ended' ELSE state END
                          WHERE gateway = ?1 AND seq = ?2",
                     )
-                    .and_then(|mut statement| statement.execute(params![gateway, seq, body, now_micros, SUPERSEDED]))
+                    .and_then(|mut statement| {
+                        statement.execute(params![gateway, seq, body, now_micros, SUPERSEDED])
+                    })
                     .map_err(StoreError::sql("clearing an erased stay in a command"))?;
             }
             Ok(())
@@ -315,14 +317,7 @@ pub fn report(
         let reason: String = row.get(4)?;
         Ok(Report {
             gateway: row.get(0)?,
-            erasure: tombstone(
-                row.get(1)?,
-                row.get(2)?,
-                row.get(3)?,
-                &reason,
-                row.get(5)?,
-                row.get(6)?,
-            ),
+            erasure: tombstone(row.get(1)?, row.get(2)?, row.get(3)?, &reason, row.get(5)?, row.get(6)?),
             verified: row.get(7)?,
             received_micros: row.get(8)?,
             applied_micros: row.get(9)?,

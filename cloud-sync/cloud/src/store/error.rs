@@ -152,7 +152,9 @@ pub enum StoreError {
     #[error("no connection to PostgreSQL: does the server run, and does the URL lead to it?")]
     Pool(#[source] deadpool_postgres::PoolError),
     /// A step of PostgreSQL's schema failed; the database is as it was before it.
-    #[error("bringing the database to schema version {to}; it is as it was before, mend what is named and run the same again")]
+    #[error(
+        "bringing the database to schema version {to}; it is as it was before, mend what is named and run the same again"
+    )]
     MigratePostgres {
         /// The step.
         to: i32,
