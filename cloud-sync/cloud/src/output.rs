@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-/// Writes one line to standard output.
+/// Writes a line to standard output.
 pub(crate) fn say(line: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{line}")?;
+    // At once, however many lines it has: whoever reads the first only may be gone before the next.
+    out.write_all(format!("{line}\n").as_bytes())?;
     Ok(out.flush()?)
 }
 

@@ -73,7 +73,6 @@ fn bind(
     };
     let bound = end.bind()?;
     let (udp, tcp) = (bound.address(), bound.tcp_address());
-    // At once: whoever waits for the first line may have gone before a second.
     if let Err(error) = say(&format!("listening on {udp}\nlistening on {tcp} by TCP")) {
         // Nobody reads it; the gateways come all the same.
         tracing::warn!(%error, address = %bound.address(), "listening, and standard output is closed");

@@ -34,6 +34,7 @@ enum Engine {
 }
 
 /// A cloud with one enrolled gateway.
+#[allow(clippy::large_enum_variant, reason = "one of it a test")]
 enum Cloud {
     Sqlite(common::Cloud),
     Postgres { name: String, store: Store, intake: Intake, mark: u64 },
