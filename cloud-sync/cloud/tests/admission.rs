@@ -10,7 +10,7 @@ use engawa_cloud::postgres::end::Authorities;
 use engawa_cloud::postgres::{End, Replica, Store, authority};
 use engawa_link::pki::CertificateAuthority;
 use engawa_protocol::ports::{CloudStore, Ingested, Refusal, Row};
-use engawa_protocol::trust::Peer;
+use engawa_protocol::trust::{Peer, Session};
 use server::{Server, store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -34,6 +34,17 @@ async fn end(store: &Store) -> End {
     end
 }
 
+fn peer() -> Peer {
+    Peer {
+        gateway: "g0".into(),
+        region: None,
+        serial: "01".into(),
+        key: [0; 32],
+        not_before_s: 0,
+        not_after_s: i64::MAX / 1_000_000,
+    }
+}
+
 /// What all gateways together have met.
 #[derive(Default)]
 struct Met {
@@ -49,7 +60,10 @@ struct Met {
 /// A gateway as its session is: one batch of each lane at a time, a rest where it is told to.
 async fn gateway(end: Arc<End>, name: String, lane: u8, met: Arc<Met>) -> u64 {
     let mut mark = 0_u64;
-    while mark < ROWS || !met.enough.load(Ordering::Relaxed) {
+    let mut settled = true;
+    // What was not answered may be stored: it is sent until it is.
+    while !settled || mark < ROWS || !met.enough.load(Ordering::Relaxed) {
+        settled = false;
         let rows: Vec<Row> = (mark + 1..=mark + 20).map(row).collect();
         let begun = Instant::now();
         let answer = end.ingest(&name, EPOCH, lane, rows).await.expect("a store that is slow does not fail");
@@ -58,7 +72,7 @@ async fn gateway(end: Arc<End>, name: String, lane: u8, met: Arc<Met>) -> u64 {
             Ingested::Upto(upto) => {
                 assert!(upto > mark && upto <= mark + 20, "{name}: {upto} after {mark}");
                 met.stored.fetch_add(upto - mark, Ordering::Relaxed);
-                mark = upto;
+                (mark, settled) = (upto, true);
                 // Telemetry comes every so often; without it this would be a test of speed.
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -100,22 +114,27 @@ async fn a_database_that_hangs_answers_later_and_loses_nothing() {
     let stored = || met.stored.load(Ordering::Relaxed);
     until("rows are stored", || stored() > 2_000).await;
 
+    // All sessions in one question, each with its own answer.
+    let session =
+        |name: &str| Session { peer: Arc::new(Peer { gateway: name.into(), ..peer() }), turn: None };
+    let stand = end.standings(&[session("g1"), session("nobody"), session("g2")]).await;
+    assert_eq!(stand, [Ok(()), Err(Refusal::Unknown("nobody".into())), Ok(())]);
+
     server.pause();
     let (begun, before) = (Instant::now(), met.later.load(Ordering::Relaxed));
     // Everybody has been told, and whoever has come again has been told again, for a longer time.
     let later = || met.later.load(Ordering::Relaxed) - before;
     // A question that can't be answered is one for later, too: nobody is taken for unknown.
-    let peer = Peer {
-        gateway: "g0".into(),
-        region: None,
-        serial: "01".into(),
-        key: [0; 32],
-        not_before_s: 0,
-        not_after_s: i64::MAX / 1_000_000,
-    };
+    let (peer, sessions) = (peer(), [session("g1"), session("g2")]);
     let heads = [(3, 9)];
     let told = until("everybody is told to come later", || later() > 2 * GATEWAYS as u64);
-    let ((), standing, hello) = tokio::join!(told, end.standing(&peer, None), end.hello("g0", EPOCH, &heads));
+    let ((), standing, standings, hello) = tokio::join!(
+        told,
+        end.standing(&peer, None),
+        end.standings(&sessions),
+        end.hello("g0", EPOCH, &heads)
+    );
+    assert_eq!(standings, [Err(Refusal::Unavailable), Err(Refusal::Unavailable)]);
     assert_eq!((standing, hello), (Err(Refusal::Unavailable), Err(Refusal::Unavailable)));
     let hung = begun.elapsed();
     assert!(hung < Duration::from_secs(30), "{hung:?}");

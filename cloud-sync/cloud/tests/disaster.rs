@@ -248,13 +248,15 @@ async fn a_standby_takes_over_and_nothing_acknowledged_is_missing() {
         .map(|gateway| {
             let (intake, stop) = (intake.clone(), stop.clone());
             tokio::spawn(async move {
-                let (mut mark, mut longest) = (0, Duration::ZERO);
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let (mut mark, mut longest, mut settled) = (0, Duration::ZERO, true);
+                // What was not answered may be stored: it is sent until it is.
+                while !settled || !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    settled = false;
                     let begun = Instant::now();
                     match intake.ingest(gateway, EPOCH, 3, (mark + 1..=mark + 20).map(row).collect()).await {
                         Ok(Ingested::Upto(now)) => {
                             assert!(now >= mark + 20, "{gateway}: acknowledged rows are gone");
-                            mark = now;
+                            (mark, settled) = (now, true);
                         }
                         Ok(Ingested::Busy { pause, .. }) => tokio::time::sleep(pause).await,
                         Ok(other) => panic!("{gateway}: {other:?}: acknowledged rows are gone"),

@@ -55,14 +55,16 @@ async fn produce(
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
 ) -> (u64, Duration) {
-    let (mut mark, mut longest) = (0, Duration::ZERO);
-    while !stop.load(Ordering::Relaxed) {
+    let (mut mark, mut longest, mut settled) = (0, Duration::ZERO, true);
+    // What was not answered may be stored: it is sent until it is.
+    while !settled || !stop.load(Ordering::Relaxed) {
+        settled = false;
         let rows: Vec<Row> = (mark + 1..=mark + 20).map(row).collect();
         let begun = Instant::now();
         match intake.ingest(&gateway, EPOCH, lane, rows).await {
             Ok(Ingested::Upto(upto) | Ingested::Gap(upto)) => {
                 assert_eq!(upto, mark + 20, "{gateway}");
-                mark = upto;
+                (mark, settled) = (upto, true);
                 sent.fetch_add(20, Ordering::Relaxed);
             }
             Ok(Ingested::Busy { pause, .. }) => tokio::time::sleep(pause).await,

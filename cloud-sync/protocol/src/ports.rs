@@ -125,7 +125,8 @@ pub enum Ingested {
     Upto(u64),
     /// The batch starts after a hole: send again from after this mark.
     Gap(u64),
-    /// Nothing was stored: the database is busy. The lane is durable up to `mark` and may go on after `pause`.
+    /// The database is busy: nothing was stored, or it is not known (the same is then sent again). The lane is durable up to
+    /// `mark` at least, and may go on after `pause`.
     Busy {
         /// What is durable.
         mark: u64,

@@ -11,7 +11,7 @@ use engawa_link::{regions, rotation};
 use engawa_model::Timestamp;
 use engawa_protocol::bucket::Limits;
 use engawa_protocol::ports::{CloudStore, Enrolled, Ingested, Later, Refusal, Row, Skip, StoreFault};
-use engawa_protocol::trust::{Peer, Regions, Standing, Turn};
+use engawa_protocol::trust::{Peer, Regions, Session, Standing, Turn};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -20,6 +20,8 @@ use std::time::Duration;
 const ANSWER: Duration = Duration::from_secs(10);
 /// The same where what was known before does as well.
 const QUICK: Duration = Duration::from_secs(2);
+/// Sessions in one question for their standing.
+const STANDINGS: usize = 2_000;
 
 /// The authorities in the cloud's folder.
 pub struct Authorities {
@@ -350,6 +352,28 @@ impl CloudStore for End {
     fn standing<'a>(&'a self, peer: &'a Peer, turn: Option<Turn>) -> Later<'a, Result<(), Refusal>> {
         let asking = async move { trust::standing(&self.store.client().await?, peer, turn).await };
         Box::pin(judged("whether a gateway may go on is not known", asking))
+    }
+
+    fn standings<'a>(&'a self, sessions: &'a [Session]) -> Later<'a, Vec<Result<(), Refusal>>> {
+        Box::pin(async move {
+            let mut all = Vec::with_capacity(sessions.len());
+            for some in sessions.chunks(STANDINGS) {
+                let asking = async { trust::standings(&self.store.client().await?, some).await };
+                match in_time(asking).await {
+                    Ok(answers) => all.extend(answers),
+                    Err(error) => {
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error,
+                            "whether gateways may go on is not known"
+                        );
+                        // The others would wait for the same.
+                        break;
+                    }
+                }
+            }
+            all.resize(sessions.len(), Err(Refusal::Unavailable));
+            all
+        })
     }
 
     fn certificate<'a>(&'a self, peer: &'a Peer) -> Later<'a, Result<Standing, Refusal>> {

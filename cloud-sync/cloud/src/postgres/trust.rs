@@ -14,7 +14,7 @@ use crate::trust::{
 use data_encoding::HEXLOWER;
 use deadpool_postgres::{GenericClient, Object, Transaction};
 use engawa_protocol::ports::Refusal;
-use engawa_protocol::trust::{Kept, Peer, Turn};
+use engawa_protocol::trust::{Kept, Peer, Session, Turn};
 use tokio_postgres::Row;
 
 fn certificate_of(row: &Row) -> Certificate {
@@ -163,42 +163,68 @@ pub async fn revoke_certificate(
     Ok(())
 }
 
-/// Both in one question: running sessions ask every few seconds.
-const RECORD: &str = "SELECT g.enrolled_at IS NOT NULL, g.revoked_at IS NOT NULL,
+/// What is on record of a certificate and its gateway, in one question. `s` is what is asked for.
+const RECORD: &str = "SELECT g.id IS NOT NULL, g.enrolled_at IS NOT NULL, g.revoked_at IS NOT NULL,
       CASE WHEN g.fenced_at IS NOT NULL THEN coalesce(g.fenced_why, '') END, t.number, t.secret, p.address,
       g.certificates_since, c.serial, c.authority, c.issued_at, c.expires, c.seen_at,
       CASE WHEN c.revoked_at IS NOT NULL THEN coalesce(c.revoked_why, '') END
-    FROM gateway g LEFT JOIN turn t ON (t.property, t.gateway) = (g.property, g.id)
+    FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS s (id, serial, n) LEFT JOIN gateway g ON g.id = s.id
+    LEFT JOIN turn t ON (t.property, t.gateway) = (g.property, g.id)
     LEFT JOIN presence p ON (p.property, p.gateway) = (g.property, g.id)
-    LEFT JOIN certificate c ON (c.property, c.gateway) = (g.property, g.id) AND c.serial = $2
-    WHERE g.id = $1";
+    LEFT JOIN certificate c ON (c.property, c.gateway, c.serial) = (g.property, g.id, s.serial) ORDER BY s.n";
+
+fn record_of(row: &Row, peer: &Peer) -> Record {
+    if !row.get::<_, bool>(0) {
+        return Record::default();
+    }
+    let number = row.get::<_, Option<i64>>(4).map(i64::cast_unsigned);
+    let secret = row.get::<_, Option<i64>>(5).map(i64::cast_unsigned);
+    let gateway = Known {
+        enrolled: row.get(1),
+        revoked: row.get(2),
+        fenced: row.get(3),
+        turn: number.map(|number| Kept { number, secret }),
+        address: row.get(6),
+        certificates_since: row.get(7),
+    };
+    let serial: Option<String> = row.get(8);
+    let certificate = serial.map(|serial| Certificate {
+        gateway: peer.gateway.clone(),
+        serial,
+        authority: row.get(9),
+        issued_micros: row.get(10),
+        expires_micros: row.get(11),
+        seen_micros: row.get(12),
+        revoked: row.get(13),
+    });
+    Record { gateway: Some(gateway), certificate }
+}
 
 async fn record(client: &impl GenericClient, peer: &Peer) -> Result<Record, StoreError> {
     let doing = StoreError::postgres("looking a certificate up");
     let statement = client.prepare_cached(RECORD).await.map_err(doing)?;
-    let row = client.query_opt(&statement, &[&clean(&peer.gateway), &peer.serial]).await.map_err(doing)?;
-    let Some(row) = row else { return Ok(Record::default()) };
-    let number = row.get::<_, Option<i64>>(3).map(i64::cast_unsigned);
-    let secret = row.get::<_, Option<i64>>(4).map(i64::cast_unsigned);
-    let gateway = Known {
-        enrolled: row.get(0),
-        revoked: row.get(1),
-        fenced: row.get(2),
-        turn: number.map(|number| Kept { number, secret }),
-        address: row.get(5),
-        certificates_since: row.get(6),
+    let (gateways, serials) = ([clean(&peer.gateway)], [peer.serial.as_str()]);
+    let row = client.query_one(&statement, &[&gateways.as_slice(), &serials.as_slice()]).await;
+    Ok(record_of(&row.map_err(doing)?, peer))
+}
+
+/// The same as [`standing`] for many sessions, in their order.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn standings(
+    client: &impl GenericClient,
+    sessions: &[Session],
+) -> Result<Vec<Result<(), Refusal>>, StoreError> {
+    let doing = StoreError::postgres("looking certificates up");
+    let statement = client.prepare_cached(RECORD).await.map_err(doing)?;
+    let gateways: Vec<_> = sessions.iter().map(|session| clean(&session.peer.gateway)).collect();
+    let serials: Vec<&str> = sessions.iter().map(|session| session.peer.serial.as_str()).collect();
+    let rows = client.query(&statement, &[&gateways, &serials]).await.map_err(doing)?;
+    let stands = |(row, session): (&Row, &Session)| {
+        record_of(row, &session.peer).standing(&session.peer, session.turn)
     };
-    let serial: Option<String> = row.get(7);
-    let certificate = serial.map(|serial| Certificate {
-        gateway: peer.gateway.clone(),
-        serial,
-        authority: row.get(8),
-        issued_micros: row.get(9),
-        expires_micros: row.get(10),
-        seen_micros: row.get(11),
-        revoked: row.get(12),
-    });
-    Ok(Record { gateway: Some(gateway), certificate })
+    Ok(rows.iter().zip(sessions).map(stands).collect())
 }
 
 /// As [`crate::store::trust::standing`].
