@@ -325,9 +325,11 @@ impl Cloud {
 
     pub async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + LONGEST;
+        // On PostgreSQL each look is a process of its own.
+        let pause = if self.engine == Engine::Sqlite { 20 } else { 100 };
         while !holds(self) {
             assert!(Instant::now() < deadline, "waited in vain: {what}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
         }
     }
 }
