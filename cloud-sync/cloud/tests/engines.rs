@@ -410,6 +410,9 @@ async fn another_property_sees_nothing_whatever_it_asks() {
     for sql in [
         "DELETE FROM stay".to_owned(),
         "SELECT 1 FROM claim".to_owned(),
+        "SELECT 1 FROM turn".to_owned(),
+        "SELECT 1 FROM certificate".to_owned(),
+        "SELECT 1 FROM erasure_told".to_owned(),
         format!("SELECT 1 FROM {day}"),
         "UPDATE mark SET seq = 0".to_owned(),
     ] {
