@@ -12,7 +12,7 @@ sources=(
   edge-agent/pms/src/codec edge-agent/pms/src/codec.rs edge-agent/pms/src/config.rs edge-agent/pms/src/link edge-agent/pms/src/link.rs
   edge-agent/pms/src/hosted.rs edge-agent/pms/src/hosted/{apaleo,budget,config,guests,machine,mews,ohip,request,settle}.rs edge-agent/pms/src/hosted/{apaleo,machine,mews,ohip}
   edge-agent/pms/src/hosted/import.rs edge-agent/pms/src/hosted/import/{agenda,csv,ics}.rs
-  edge-agent/pms/src/{dialect,mask}.rs edge-agent/pms/src/explain edge-agent/pms/src/explain.rs edge-agent/pms/src/serial/line.rs
+  edge-agent/pms/src/{dialect,language,mask,reservation}.rs edge-agent/pms/src/explain edge-agent/pms/src/explain.rs edge-agent/pms/src/serial/line.rs
   edge-agent/field/src/profile edge-agent/field/src/profile.rs
   edge-agent/field/src/fuzz.rs edge-agent/field/src/modbus/{agenda,config,cost,decode,device,health,learnt,outline,plan,writes}.rs edge-agent/field/src/modbus/tool/guess.rs edge-agent/field/src/modbus/decode
   edge-agent/field/src/modbus/line/{expect,failure,frames,hosts,mbap,rtu}.rs

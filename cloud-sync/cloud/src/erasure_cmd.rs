@@ -62,7 +62,8 @@ pub(crate) fn erasure(home: &Home, act: ErasureAct) -> anyhow::Result<()> {
         ErasureAct::Report { gateway, stay, json: as_json } => {
             let reports = home.desk()?.erasures(gateway.as_deref(), stay.as_deref())?;
             if reports.is_empty() {
-                bail!("no tombstone of that has come");
+                let of_whom = gateway.is_some() || stay.is_some();
+                bail!("no tombstone has come{}", if of_whom { " of that gateway or stay" } else { " yet" });
             }
             let mut open = 0;
             for report in &reports {
@@ -135,9 +136,11 @@ fn apply(home: &Home, file: &Path) -> anyhow::Result<()> {
     let desk = home.desk()?;
     let mut tombstones: Vec<(String, Erasure)> = Vec::new();
     for (n, line) in input.lines().enumerate() {
-        let line = line.context("reading the tombstones")?;
+        let line = line.with_context(|| format!("reading the tombstones in {}", file.display()))?;
         let at = || format!("{}, line {}", file.display(), n + 1);
-        let value: serde_json::Value = serde_json::from_str(&line).with_context(at)?;
+        let value: serde_json::Value = serde_json::from_str(&line).with_context(|| {
+            format!("{}: expected a tombstone a line, as `engawa-cloud erasure export` prints them", at())
+        })?;
         let gateway = value.get("gateway").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
         let tombstone = serde_json::from_value(value.get("erasure").cloned().unwrap_or_default())
             .with_context(|| format!("{}: not a tombstone", at()))?;

@@ -1,7 +1,7 @@
 //! What the command line lists.
 
 use crate::desk::{Desk, Home};
-use crate::output::plain;
+use crate::output::{note, plain};
 use engawa_cloud::store::listing::LogFilter;
 use engawa_model::Timestamp;
 use serde::Serialize;
@@ -73,6 +73,9 @@ pub(crate) fn log(
 ) -> anyhow::Result<()> {
     let desk = desk(home, gateway.as_deref())?;
     let filter = LogFilter { gateway, kind, limit, ..LogFilter::default() };
+    if let (Some(kind), true) = (&filter.kind, desk.log(&filter)?.is_empty()) {
+        note(&format!("no row is of the kind `{kind}`; without --kind all kinds are shown"));
+    }
     list(&desk.log(&filter)?, as_json, |row| {
         format!(
             "{:<24}  {}  {}/{}  {}  {}",

@@ -21,6 +21,7 @@ mod ingest;
 pub mod listing;
 pub mod migrations;
 pub mod partitions;
+mod postings;
 mod projection;
 mod replica;
 pub mod settings;

@@ -176,6 +176,9 @@ fn action(what: What) -> anyhow::Result<Action> {
                 bail!("`{currency}` is not an ISO 4217 code: expected three capital letters such as EUR");
             };
             let minor = minor(&amount, currency)?;
+            if text.trim().is_empty() {
+                bail!("the text of a charge is empty: it stands on the guest's bill");
+            }
             if text.chars().any(char::is_control) {
                 bail!("the text of a charge has a control character");
             }

@@ -16,6 +16,7 @@ pub mod gateways;
 pub mod ingest;
 pub mod listing;
 pub mod migrations;
+mod postings;
 pub(crate) mod projection;
 pub mod settings;
 pub mod trust;

@@ -243,6 +243,7 @@ fn what_can_not_be_meant_is_refused_and_nothing_is_stored() {
         (vec!["post", "101", "12.50", "eur", "Bar"], 1, "three capital letters"),
         (vec!["post", "101", "12.50", "EUR", "B\u{1c}ar"], 1, "control character"),
         (vec!["post", "101", "12.50", "EUR", &long], 1, "too long"),
+        (vec!["post", "101", "12.50", "EUR", " "], 1, "the text of a charge is empty"),
         (vec!["setpoint", "101", "NaN"], 1, "not a set point"),
         (vec!["setpoint", "101", "inf"], 1, "not a set point"),
         (vec!["setpoint", "101", "warm"], 2, "invalid"),

@@ -187,7 +187,8 @@ fn change(random: &mut StdRng) -> Change {
             amount: Money { minor: random.random_range(-500..500), currency: Currency::new("EUR").unwrap() },
             text: "bar".into(),
             outlet: None,
-            state: [PostingState::Pending, PostingState::Posted][random.random_range(0..2)],
+            state: [PostingState::Pending, PostingState::InFlight, PostingState::Posted]
+                [random.random_range(0..3)],
             answer: None,
         },
         10 => Change::Erased {

@@ -180,3 +180,42 @@ fn the_log_is_newest_first_and_filtered() {
     assert_eq!(log(Some("checked_in"), 9), [3, 1]);
     assert!(log(Some("moved"), 9).is_empty());
 }
+
+fn charge(number: u32, state: PostingState) -> Change {
+    Change::Posting {
+        number: PostingNumber(number),
+        key: "k".into(),
+        room: "101".into(),
+        stay: None,
+        amount: Money { minor: 1250, currency: Currency::new("EUR").unwrap() },
+        text: "bar".into(),
+        outlet: None,
+        state,
+        answer: None,
+    }
+}
+
+#[test]
+fn a_charge_whose_end_will_not_be_told_is_in_doubt() {
+    use PostingState::{InFlight, Pending, Posted, Refused};
+    let mut cloud = Cloud::new();
+    let states =
+        |cloud: &Cloud| cloud.query("SELECT epoch, number, state FROM posting ORDER BY epoch, number");
+    cloud.tell(EPOCH, &[charge(1, Posted), charge(2, Pending), charge(3, InFlight), charge(4, Refused)]);
+    // The gateway's database is one that was put back: what it still knows comes under the new epoch.
+    cloud.tell(8, &[charge(2, PostingState::Doubtful), charge(5, Pending)]);
+    let over = ["7|1|posted", "7|2|doubtful", "7|3|doubtful", "7|4|refused"];
+    assert_eq!(states(&cloud), [&over[..], &["8|2|doubtful", "8|5|pending"]].concat());
+    // The cloud's own was put back, and rows can't be had any more.
+    let skip = |lane, to| engawa_protocol::ports::Skip { from: 1, to, reason: "swept".into() };
+    for (lane, state) in [(1, "8|5|pending"), (3, "8|5|doubtful")] {
+        engawa_cloud::store::write(&mut cloud.connection, |connection| {
+            engawa_cloud::store::ingest::skip(connection, GATEWAY, 8, lane, &skip(lane, 9), 99)
+        })
+        .unwrap();
+        assert_eq!(states(&cloud)[5], state, "lane {lane}");
+    }
+    // What comes after it counts.
+    cloud.tell(8, &[charge(5, Posted)]);
+    assert_eq!(states(&cloud)[5], "8|5|posted");
+}

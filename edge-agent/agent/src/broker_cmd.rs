@@ -55,7 +55,7 @@ Example:
         #[arg(long, default_value = "mosquitto", value_hint = ValueHint::DirPath)]
         out: PathBuf,
         /// Where Mosquitto listens.
-        #[arg(long, default_value = "127.0.0.1:1883")]
+        #[arg(long, default_value = "127.0.0.1:1883", value_name = "ADDRESS:PORT")]
         listen: SocketAddr,
         /// Mosquitto's certificate, for TLS.
         #[arg(long, requires = "key", value_hint = ValueHint::FilePath)]

@@ -123,7 +123,7 @@ Example:
         #[command(flatten)]
         file: File,
         /// Who asks for the guests' names.
-        #[arg(long = "as", value_name = "NAME", requires = "reason")]
+        #[arg(long = "as", value_name = "NAME", requires = "reason", value_parser = crate::words_args::filled)]
         who: Option<String>,
         /// Why.
         #[arg(long, value_name = "WHY", requires = "who")]
@@ -136,7 +136,7 @@ Example:
         #[command(flatten)]
         file: File,
         /// How many rows.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value = "50", value_parser = crate::words_args::count)]
         limit: usize,
         #[command(flatten)]
         form: Form,

@@ -7,6 +7,7 @@ mod show;
 
 use crate::cli::{Failure, File, Form};
 use crate::config::Loaded;
+use crate::words_args::{count, filled};
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use engawa_api::{Client, ClientError, Erase, Erased};
@@ -20,7 +21,7 @@ use std::os::unix::fs::MetadataExt;
 #[derive(Args)]
 pub(crate) struct Who {
     /// Who asks: it is kept in the audit trail.
-    #[arg(long = "as", value_name = "NAME")]
+    #[arg(long = "as", value_name = "NAME", value_parser = filled)]
     who: String,
     /// Why: it is kept in the audit trail.
     #[arg(long, value_name = "WHY")]
@@ -32,16 +33,16 @@ pub(crate) struct Who {
 #[group(required = true, multiple = false)]
 pub(crate) struct By {
     /// A room number: who is or was in it.
-    #[arg(long)]
+    #[arg(long, value_parser = filled)]
     room: Option<String>,
     /// A reservation number.
-    #[arg(long)]
+    #[arg(long, value_parser = filled)]
     reservation: Option<String>,
     /// The beginning of a name or first name; `sato ke` finds Ken Sato.
-    #[arg(long)]
+    #[arg(long, value_parser = filled)]
     name: Option<String>,
     /// A telephone number, or its last seven digits or more.
-    #[arg(long)]
+    #[arg(long, value_parser = filled)]
     phone: Option<String>,
 }
 
@@ -63,7 +64,7 @@ Examples:
         #[command(flatten)]
         who: Who,
         /// How many at most, the newest first.
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, default_value = "20", value_parser = count)]
         limit: usize,
         #[command(flatten)]
         file: File,
@@ -73,13 +74,16 @@ Examples:
     /// Print all that is held on a reservation's guests, as JSON
     #[command(
         after_help = "The answer to a guest who asks what is known of them (GDPR, articles 15 and 20). What the guest register holds is \
-        in it, too, with the day on which its time is over.
+        in it, too, with the day on which its time is over. Charges, calls and wake-ups that name the room alone are in it where \
+        nobody else had the room at the time (\"by\": \"room\"); how many are not, since there were several guests, says \
+        of_shared_rooms. Exit status 1: nothing is held.
 
 Example:
   engawa guest export 4711 --as ann --reason 'letter of 25 November' > 4711.json"
     )]
     Export {
         /// The reservation number.
+        #[arg(value_parser = filled)]
         reservation: String,
         #[command(flatten)]
         who: Who,
@@ -98,6 +102,7 @@ Example:
     )]
     Erase {
         /// The reservation number.
+        #[arg(value_parser = filled)]
         reservation: String,
         #[command(flatten)]
         who: Who,
@@ -134,7 +139,7 @@ Examples:
         #[arg(long)]
         verify: bool,
         /// How many rows are shown, the newest first.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
         #[command(flatten)]
         file: File,
@@ -193,8 +198,17 @@ pub(crate) fn main(command: &Command, loaded: &Loaded) -> Result<(), Failure> {
         Command::Export { reservation, who, .. } => {
             let stay = StayId::from(reservation.as_str());
             let mut all = viewer(loaded)?.export(&who.asker()?, &stay, Timestamp::now())?;
+            let register = register::export(loaded, &stay)?;
+            let empty = |of: &serde_json::Value| of.as_array().is_none_or(Vec::is_empty);
+            if ["records", "documents", "journal"].iter().all(|part| empty(&all[*part]))
+                && empty(&register["entries"])
+            {
+                return Err(Failure::Failed(anyhow!(
+                    "nothing is held on reservation {reservation}: `engawa guest find` finds a guest's reservations"
+                )));
+            }
             if let Some(all) = all.as_object_mut() {
-                all.insert("register".to_owned(), register::export(loaded, &stay)?);
+                all.insert("register".to_owned(), register);
             }
             let mut out = crate::answer::lock();
             serde_json::to_writer_pretty(&mut out, &all)?;

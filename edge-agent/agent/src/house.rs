@@ -222,6 +222,9 @@ impl House {
     pub(crate) async fn run(mut self) -> Result<(), StoreError> {
         let clean = self.store.was_closed();
         let mut first = vec![observed(Fact::Started { clean })];
+        if self.store.began_anew().is_some() {
+            first.push(observed(Fact::PutBack));
+        }
         if self.store.was_restored() {
             first.push(observed(lists_wanted(Timestamp::now())));
         }

@@ -98,7 +98,9 @@ impl LineArgs {
             Some(bus) => Ok(BusConfig { timeout_ms, ..bus }),
             None => {
                 let names = loaded.buses().into_iter().map(|(bus, _)| bus.id).collect::<Vec<_>>().join(", ");
-                Err(format!("{} has no bus `{id}`; it has: {names}", self.config.display()))
+                let there =
+                    if names.is_empty() { "it has none".to_owned() } else { format!("it has: {names}") };
+                Err(format!("{} has no bus `{id}`; {there}", self.config.display()))
             }
         }
     }

@@ -55,7 +55,10 @@ Examples:
         only the second would have done. Without --rules all that was done is shown. Temperatures and people are as \
         they were recorded.
 
-Exit status 0: played, with or without differences. 1: the day can't be read. 2: the rules are wrong.
+A line that a power cut has cut off at the end is passed over; broken ones in the middle are named, counted and passed over,
+or the day is refused (--strict).
+
+Exit status 0: played, with or without differences. 1: the day can't be read, or has no such room. 2: the rules are wrong.
 
 Examples:
   engawa rules test --day /var/lib/engawa/days/2026-07-15-000000.jsonl --rules new.toml --config /etc/engawa/engawa.toml

@@ -23,6 +23,7 @@ use engawa_field::mqtt::{
 use engawa_link::{EdgeLink, Identity, IdentityError, LinkState, Tuning};
 use engawa_model::{EpochReason, LinkId, ObservationSink, Property, PropertyId, Timestamp};
 use engawa_pms::link::link_id;
+use engawa_pms::reservation::StayKey;
 use engawa_pms::shell::{Shell, SystemClock};
 use engawa_store::vault::{AuditTrail, Register, VaultKey};
 use engawa_store::{DatabaseKey, Store};
@@ -91,7 +92,10 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     let pms: Vec<_> = config
         .pms_links()
         .into_iter()
-        .map(|pms| (outlets.add_pms(link_id(pms.name.as_deref())), pms))
+        .map(|mut pms| {
+            pms.stay_key = StayKey::new(vault_key.stays());
+            (outlets.add_pms(link_id(pms.name.as_deref())), pms)
+        })
         .collect();
     let hosted =
         hosted::Setup::of(loaded, store.epoch()).map(|hosted| (outlets.add_pms(link_id(None)), hosted));

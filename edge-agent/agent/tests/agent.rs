@@ -1,30 +1,14 @@
 //! The agent's program against a PMS on a real socket: what was stored outlives a `kill -9`.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod stage;
+
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read, Write};
+use stage::{Running, engawa, greet, wait_for};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-const DEADLINE: Duration = Duration::from_secs(20);
-
-/// A running agent; killed when the test is over, however it ends.
-struct Agent(Child);
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn engawa(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_engawa"));
-    command.args(arguments);
-    command
-}
+use std::process::{Command, Stdio};
 
 fn configuration(dir: &Path, pms: &str) -> PathBuf {
     let path = dir.join("engawa.toml");
@@ -61,23 +45,6 @@ socket = "{}"
     path
 }
 
-/// The PMS's side: greets, and reads until the gateway has described itself.
-fn greet(listener: &TcpListener) -> TcpStream {
-    let (mut line, _) = listener.accept().unwrap();
-    line.set_read_timeout(Some(DEADLINE)).unwrap();
-    line.write_all(b"\x02LS|DA260715|TI101500|\x03").unwrap();
-    let mut reader = BufReader::new(line.try_clone().unwrap());
-    loop {
-        let mut record = Vec::new();
-        assert!(reader.read_until(3, &mut record).unwrap() > 0, "the gateway hung up");
-        if record.starts_with(b"\x02LA|") {
-            break;
-        }
-    }
-    line.write_all(b"\x02LA|DA260715|TI101501|\x03").unwrap();
-    line
-}
-
 /// What a listing says, one object a line.
 fn listed(arguments: &[&str], config: &Path) -> Vec<Value> {
     let out = engawa(&[arguments, &[config.to_str().unwrap()]].concat()).output().unwrap();
@@ -97,23 +64,12 @@ fn stays(rooms: &[Value], room: &str) -> Vec<String> {
         .collect()
 }
 
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < DEADLINE, "waited in vain: {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn a_stay_outlives_kill_9_and_the_list_is_asked_for_again() {
     let dir = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let config = configuration(dir.path(), &listener.local_addr().unwrap().to_string());
-    let start = || Agent(engawa(&["run", config.to_str().unwrap()]).stderr(Stdio::null()).spawn().unwrap());
+    let start = || Running(engawa(&["run", config.to_str().unwrap()]).stderr(Stdio::null()).spawn().unwrap());
 
     let mut agent = start();
     let mut line = greet(&listener);
@@ -192,7 +148,7 @@ fn what_devices_refuse_is_counted_learnt_and_forgotten() {
     text = format!("profiles = 'profiles'\n{text}\n[[bus]]\nid = 'b'\naddress = '{}'\n", modbus());
     text += "[[device]]\nid = 't'\nroom = '101'\nprofile = 'p'\nbus = 'b'\nunit = 4\n";
     std::fs::write(&config, text).unwrap();
-    let _agent = Agent(engawa(&["run", config.to_str().unwrap()]).stderr(Stdio::null()).spawn().unwrap());
+    let _agent = Running(engawa(&["run", config.to_str().unwrap()]).stderr(Stdio::null()).spawn().unwrap());
 
     let planned = || {
         let plan = listed(&["devices", "plan", "--json"], &config).pop()?;

@@ -2,52 +2,13 @@
 //! disturbs no other.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod stage;
+
 use serde_json::Value;
-use std::net::{TcpListener, TcpStream};
+use stage::{Running, engawa, free_port, mosquitto, wait_for};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-const DEADLINE: Duration = Duration::from_secs(30);
-
-/// A process; killed when the test is over, however it ends.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < DEADLINE, "waited in vain: {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-}
-
-fn mosquitto(dir: &Path, port: u16) -> Process {
-    let file = dir.join(format!("mosquitto-{port}.conf"));
-    std::fs::write(&file, format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n"))
-        .unwrap();
-    // Debian keeps daemons out of the search path of users.
-    let usual = Path::new("/usr/sbin/mosquitto");
-    let program = if usual.exists() { usual } else { Path::new("mosquitto") };
-    let mut command = Command::new(program);
-    command.arg("-c").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
-    let child = Process(command.spawn().unwrap());
-    wait_for("mosquitto", || TcpStream::connect(("127.0.0.1", port)).ok());
-    child
-}
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 fn configuration(dir: &Path, main: u16, building: u16, energy: u16) -> PathBuf {
     let profiles = dir.join("profiles");
@@ -126,12 +87,6 @@ socket = "{}"
     path
 }
 
-fn engawa(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_engawa"));
-    command.args(arguments);
-    command
-}
-
 /// Whether the link is up, and its detail.
 fn link(config: &Path, id: &str) -> Option<(bool, String)> {
     let out = engawa(&["status", "--json", config.to_str().unwrap()]).output().unwrap();
@@ -166,7 +121,7 @@ fn each_broker_has_its_own_and_one_that_is_down_disturbs_nobody() {
     let (_main, second, _energy) =
         (mosquitto(dir.path(), main), mosquitto(dir.path(), building), mosquitto(dir.path(), energy));
     let run = |config: &Path| engawa(&["run", config.to_str().unwrap()]).stderr(Stdio::null()).spawn();
-    let _agent = Process(run(&config).unwrap());
+    let _agent = Running(run(&config).unwrap());
     assert!(up(&config, "mqtt", true).contains("MQTT 5"));
     assert!(up(&config, "mqtt-building", true).contains(&building.to_string()));
     assert!(up(&config, "mqtt-energy", true).contains("MQTT 3.1.1"));
@@ -214,7 +169,7 @@ fn an_answer_outlives_kill_9_and_a_broker_that_is_away() {
     let port = free_port();
     let config = deaf_thermostat(dir.path(), port);
     let broker = mosquitto(dir.path(), port);
-    let start = || Process(engawa(&["run", config.to_str().unwrap()]).stderr(Stdio::null()).spawn().unwrap());
+    let start = || Running(engawa(&["run", config.to_str().unwrap()]).stderr(Stdio::null()).spawn().unwrap());
     let mut agent = start();
     up(&config, "mqtt", true);
     let expires = (std::time::SystemTime::now() + Duration::from_secs(4))
@@ -242,7 +197,7 @@ fn an_answer_outlives_kill_9_and_a_broker_that_is_away() {
     let mut listener = Command::new("stdbuf");
     listener.args(["-oL", "mosquitto_sub", "-p", &port.to_string(), "-q", "1", "-v", "-W", "60"]);
     listener.args(["-t", "engawa/test/cmd/+/result", "-t", "engawa/test/status", "-d"]);
-    let mut listener = Process(listener.stdout(Stdio::piped()).spawn().unwrap());
+    let mut listener = Running(listener.stdout(Stdio::piped()).spawn().unwrap());
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(listener.0.stdout.take().unwrap()))
         .map(Result::unwrap)
         .filter(|line| !line.starts_with("Client"));

@@ -2,12 +2,15 @@
 //! (libmodbus, over TCP and on a pair of pseudo-terminals) beside one that behaves as a gateway does.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
+mod stage;
+
 use serde_json::Value;
+use stage::Running;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// libmodbus, `tcp` on a free port or `rtu PORT BAUD` as unit 5: holding register n (0 to 59) has 10000 + n, but 100 to
@@ -58,16 +61,6 @@ int main(int count, char **words) {
     }
 }
 "#;
-
-/// Kills what it holds.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// Starts libmodbus; gives the first line that it says.
 fn libmodbus(folder: &Path, arguments: &[&str]) -> (Running, String) {

@@ -2,24 +2,14 @@
 //! told, and when there is room again everything is stored. On file systems of the test's own, so as root only.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod stage;
+
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
+use stage::{Running, engawa, greet, wait_for};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-const DEADLINE: Duration = Duration::from_secs(40);
-
-/// A running agent; killed when the test is over, however it ends.
-struct Agent(Child);
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use std::process::{Command, Stdio};
 
 /// A file system of its own, gone with the test.
 struct Mounted(PathBuf);
@@ -38,12 +28,6 @@ impl Drop for Mounted {
     }
 }
 
-fn engawa(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_engawa"));
-    command.args(arguments);
-    command
-}
-
 fn configuration(dir: &Path, data: &Path, pms: &str, reserve: u32) -> PathBuf {
     let path = dir.join("engawa.toml");
     let text = format!(
@@ -58,39 +42,13 @@ fn configuration(dir: &Path, data: &Path, pms: &str, reserve: u32) -> PathBuf {
     path
 }
 
-fn start(config: &Path) -> Agent {
-    Agent(engawa(&["run", config.to_str().unwrap()]).stderr(Stdio::null()).spawn().unwrap())
-}
-
-/// The PMS's side: greets, and reads until the gateway has described itself.
-fn greet(listener: &TcpListener) -> TcpStream {
-    let (mut line, _) = listener.accept().unwrap();
-    line.set_read_timeout(Some(DEADLINE)).unwrap();
-    line.write_all(b"\x02LS|DA260715|TI101500|\x03").unwrap();
-    let mut reader = BufReader::new(line.try_clone().unwrap());
-    let mut record = Vec::new();
-    while !record.starts_with(b"\x02LA|") {
-        record.clear();
-        assert!(reader.read_until(3, &mut record).unwrap() > 0, "the gateway hung up");
-    }
-    line.write_all(b"\x02LA|DA260715|TI101501|\x03").unwrap();
-    line
+fn start(config: &Path) -> Running {
+    Running(engawa(&["run", config.to_str().unwrap()]).stderr(Stdio::null()).spawn().unwrap())
 }
 
 fn status(config: &Path) -> Option<Value> {
     let out = engawa(&["status", "--json", config.to_str().unwrap()]).output().unwrap();
     serde_json::from_slice(&out.stdout).ok()
-}
-
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < DEADLINE, "waited in vain: {what}");
-        std::thread::park_timeout(Duration::from_millis(50));
-    }
 }
 
 fn occupied(config: &Path, rooms: u64) -> Option<()> {

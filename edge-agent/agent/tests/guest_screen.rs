@@ -2,69 +2,14 @@
 //! driver, whose answer goes back to the PMS. Needs `mosquitto-clients`.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod stage;
+
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
+use stage::{Pms, Running, wait_for};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// An encoder has 25 seconds.
-const DEADLINE: Duration = Duration::from_secs(40);
-
-/// A running program; killed when the test is over, however it ends.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < DEADLINE, "waited in vain: {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-}
-
-struct Pms {
-    stream: TcpStream,
-    reader: BufReader<TcpStream>,
-}
-
-impl Pms {
-    fn start(listener: &TcpListener) -> Self {
-        let (stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        let reader = BufReader::new(stream.try_clone().unwrap());
-        let mut pms = Self { stream, reader };
-        pms.say("LS|DA260715|TI101500|");
-        pms.hear("LA|");
-        pms.say("LA|DA260715|TI101501|");
-        pms
-    }
-
-    fn say(&mut self, record: &str) {
-        self.stream.write_all(format!("\x02{record}\x03").as_bytes()).unwrap();
-    }
-
-    fn hear(&mut self, begin: &str) -> String {
-        loop {
-            let mut record = Vec::new();
-            assert!(self.reader.read_until(3, &mut record).unwrap() > 0, "the gateway closed before {begin}");
-            let record = String::from_utf8_lossy(&record[1..record.len() - 1]).into_owned();
-            if record.starts_with(begin) {
-                return record;
-            }
-        }
-    }
-}
 
 struct Broker {
     port: String,

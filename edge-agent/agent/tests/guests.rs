@@ -2,27 +2,18 @@
 //! log or message that is left behind holds any of it.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod stage;
+
 use serde_json::Value;
+use stage::{Running, greet, wait_for};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
 
-const DEADLINE: Duration = Duration::from_secs(20);
 /// Everything of the guests that must not be found again, in the forms in which it could be.
 const SECRETS: &[&str] =
     &["Wiedererkennbar", "WIEDERERKENNBAR", "wiedererkennbar", "Unverwechselbar", "佐藤花子"];
-
-/// A running program; killed when the test is over, however it ends.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 struct Stage {
     dir: tempfile::TempDir,
@@ -93,34 +84,6 @@ impl Stage {
     fn log(&self, kind: &str) -> Vec<Value> {
         let all = self.listed(&["log", "--json", "--limit", "1000"]);
         all.into_iter().filter(|row| row["kind"] == kind).collect()
-    }
-}
-
-/// The PMS's side: greets, and reads until the gateway has described itself.
-fn greet(listener: &TcpListener) -> TcpStream {
-    let (mut line, _) = listener.accept().unwrap();
-    line.set_read_timeout(Some(DEADLINE)).unwrap();
-    line.write_all(b"\x02LS|DA260715|TI101500|\x03").unwrap();
-    let mut reader = BufReader::new(line.try_clone().unwrap());
-    loop {
-        let mut record = Vec::new();
-        assert!(reader.read_until(3, &mut record).unwrap() > 0, "the gateway hung up");
-        if record.starts_with(b"\x02LA|") {
-            break;
-        }
-    }
-    line.write_all(b"\x02LA|DA260715|TI101501|\x03").unwrap();
-    line
-}
-
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < DEADLINE, "waited in vain: {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
     }
 }
 

@@ -1,24 +1,15 @@
 //! The agent's program with lists of stays, and with a hosted PMS on loopback: what the command line shows of them.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod stage;
+
 use serde_json::{Value, json};
+use stage::Running;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
-
-const DEADLINE: Duration = Duration::from_secs(20);
-
-struct Agent(Child);
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use std::process::{Command, Output, Stdio};
 
 fn engawa(arguments: &[&str], config: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_engawa"))
@@ -29,7 +20,7 @@ fn engawa(arguments: &[&str], config: &Path) -> Output {
         .unwrap()
 }
 
-fn start(config: &Path) -> (Agent, PathBuf) {
+fn start(config: &Path) -> (Running, PathBuf) {
     let log = config.with_extension("log");
     let child = Command::new(env!("CARGO_BIN_EXE_engawa"))
         .args(["run", config.to_str().unwrap()])
@@ -38,7 +29,7 @@ fn start(config: &Path) -> (Agent, PathBuf) {
         .stderr(std::fs::File::create(&log).unwrap())
         .stdout(Stdio::null())
         .spawn();
-    (Agent(child.unwrap()), log)
+    (Running(child.unwrap()), log)
 }
 
 fn configuration(dir: &Path, hosted: &str) -> PathBuf {
@@ -65,11 +56,7 @@ fn stays(config: &Path) -> Vec<String> {
 }
 
 fn wait_for(what: &str, mut look: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !look() {
-        assert!(start.elapsed() < DEADLINE, "waited in vain: {what}");
-        std::thread::park_timeout(Duration::from_millis(50));
-    }
+    stage::wait_for(what, || look().then_some(()));
 }
 
 #[test]

@@ -2,23 +2,14 @@
 //! topics and hears only its own commands, a user what it is given, and who is not known nothing.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod stage;
+
+use stage::{Running, wait_for};
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
-
-const DEADLINE: Duration = Duration::from_secs(30);
-
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use std::process::{Command, Output, Stdio};
 
 fn engawa(dir: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_engawa"));
@@ -103,17 +94,6 @@ socket = "{}"
     std::fs::write(dir.join("engawa.toml"), text).unwrap();
 }
 
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < DEADLINE, "waited in vain: {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-}
-
 fn client(program: &str, port: u16, user: &str, password: &str) -> Command {
     let mut command = Command::new("stdbuf");
     command.args(["-oL", program, "-h", "127.0.0.1", "-p", &port.to_string(), "-V", "mqttv5", "-q", "1"]);
@@ -132,7 +112,7 @@ fn published(port: u16, (user, password): (&str, &str), topic: &str) -> bool {
 
 /// What comes on everything that the user may hear, up to the message `last`, which it is sure to hear; the end comes
 /// after half a minute without it, too.
-fn listen(port: u16, (user, password): (&str, &str), last: &str) -> (Process, impl FnOnce() -> Vec<String>) {
+fn listen(port: u16, (user, password): (&str, &str), last: &str) -> (Running, impl FnOnce() -> Vec<String>) {
     let mut command = client("mosquitto_sub", port, user, password);
     let mut child = command.args(["-d", "-v", "-W", "30", "-t", "#"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -155,7 +135,7 @@ fn listen(port: u16, (user, password): (&str, &str), last: &str) -> (Process, im
         }
         topics
     };
-    (Process(child), rest)
+    (Running(child), rest)
 }
 
 #[test]
@@ -197,12 +177,12 @@ fn mosquitto_keeps_what_the_configuration_says() {
     let program = if usual.exists() { usual } else { Path::new("mosquitto") };
     let mut command = Command::new(program);
     command.arg("-c").arg(&conf).stdout(Stdio::null()).stderr(Stdio::null());
-    let _mosquitto = Process(command.spawn().unwrap());
+    let _mosquitto = Running(command.spawn().unwrap());
     wait_for("mosquitto", || TcpStream::connect(("127.0.0.1", port)).ok());
 
     let mut run = Command::new(env!("CARGO_BIN_EXE_engawa"));
     run.args(["run", dir.join("engawa.toml").to_str().unwrap()]).stderr(Stdio::null());
-    let _agent = Process(run.spawn().unwrap());
+    let _agent = Running(run.spawn().unwrap());
     let secrets: Vec<_> = ["engawa", "t101", "t102", "panel", "till"]
         .map(|name| {
             let file = dir.join(format!("data/mqtt/{name}.password"));

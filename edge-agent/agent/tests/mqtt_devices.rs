@@ -2,36 +2,15 @@
 //! family, one that has gone and one that has fallen silent. Needs `mosquitto` and `mosquitto-clients`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
+mod stage;
+
 use serde_json::Value;
+use stage::{DEADLINE, Running, free_port, mosquitto, wait_for};
 use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-
-const DEADLINE: Duration = Duration::from_secs(30);
-
-/// A program; killed when the test is over, however it ends.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < DEADLINE, "waited in vain: {what}");
-        std::thread::park_timeout(Duration::from_millis(50));
-    }
-}
 
 /// A house with a broker of the site.
 struct House {
@@ -43,26 +22,8 @@ struct House {
 impl House {
     fn new(more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let conf = dir.path().join("mosquitto.conf");
-        std::fs::write(
-            &conf,
-            format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n"),
-        )
-        .unwrap();
-        // Debian keeps daemons out of the search path of users.
-        let program = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"]
-            .into_iter()
-            .find(|path| Path::new(path).exists());
-        let broker = Command::new(program.unwrap_or("mosquitto"))
-            .arg("-c")
-            .arg(&conf)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("`mosquitto` must be installed");
-        let broker = Running(broker);
-        wait_for("the broker", || TcpStream::connect(("127.0.0.1", port)).ok());
+        let port = free_port();
+        let broker = mosquitto(dir.path(), port);
         let text = format!(
             "[property]\nid = \"test\"\nname = \"Test\"\nzone = \"Asia/Tokyo\"\ncurrency = \"JPY\"\nrooms = [\"101\", \"102\"]\n\n\
              [climate]\ncomfort_c = 22.0\neco_heating_c = 17.0\neco_cooling_c = 28.0\n\n\

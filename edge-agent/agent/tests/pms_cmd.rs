@@ -1,14 +1,15 @@
 //! `engawa pms`: captures in plain words, replayed, and made. What is shown is kept as snapshots beside this file.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
+mod stage;
+
+use stage::{DEADLINE, Running};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::{Duration, Instant};
-
-const DEADLINE: Duration = Duration::from_secs(20);
+use std::time::Instant;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pms")
@@ -154,6 +155,11 @@ fn a_capture_has_no_names_and_changes_nothing_on_the_way() {
     let charge = "\x02PS|RN102|G#4711|PTC|TA500|CTfor Nakamura|P#1|\x03";
     gateway.write_all(charge.as_bytes()).unwrap();
     assert_eq!(hear(&mut pms, "\x03"), charge);
+    // A `|` was lost behind the room, and names are where they do not belong.
+    let broken =
+        "\x02GI|RN101 WWNakamura|G#Hanako|GLHanako|GSN|\x03\x02GI|RN1 WWNAME|G#4711 GNHanako|Nakamura|\x03";
+    pms.write_all(broken.as_bytes()).unwrap();
+    assert_eq!(hear(&mut gateway, "|Nakamura|\x03"), broken);
     gateway.write_all(b"\x02never ended\x02?\x03").unwrap();
     hear(&mut pms, "?\x03");
     drop(gateway);
@@ -166,12 +172,13 @@ fn a_capture_has_no_names_and_changes_nothing_on_the_way() {
         assert!(begun.elapsed() < DEADLINE, "{capture}");
         std::thread::yield_now();
     };
-    for secret in ["akamura", "AKAMURA", "Hanako", "1980"] {
+    for secret in ["akamura", "AKAMURA", "Hanako", "1980", "WWNA", "NAME", "|Na"] {
         assert!(!capture.contains(secret), "{capture}");
     }
     for kept in [
         "PMS> LS|DA260715|TI101500|",
         "PMS> GI|RN101|G#4711|GN~",
+        "PMS> GI|RN~",
         "IFC> PS|RN102|G#4711|PTC|TA500|CT~",
         "# IFC> a torn record",
         "# IFC> 1 bytes that are no record",
@@ -186,16 +193,6 @@ fn a_capture_has_no_names_and_changes_nothing_on_the_way() {
     // What was captured can be replayed and explained.
     let replayed = text(&run(&["replay", file.to_str().unwrap()]).stdout);
     assert!(replayed.contains("move: stay 4711 from room 101 to room 102"), "{replayed}");
-}
-
-/// A running agent; killed when the test is over.
-struct Agent(Child);
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]
@@ -216,7 +213,7 @@ fn a_capture_plays_the_pms_for_a_running_agent() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut agent = Agent(agent);
+    let mut agent = Running(agent);
     let said = stage.until("all 12 records are played");
     assert!(said.contains("IFC> DR|") && said.contains("asks for the list of the house"), "{said}");
     let begun = Instant::now();

@@ -1,71 +1,14 @@
 //! The agent between two PMS that use the same room and reservation numbers, one of them at another character set.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
+mod stage;
+
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use stage::{DEADLINE, Pms, Running, engawa};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
-
-const DEADLINE: Duration = Duration::from_secs(20);
-
-struct Agent(Child);
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn engawa(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_engawa"));
-    command.args(arguments);
-    command
-}
-
-/// One PMS's side of its link.
-struct Pms {
-    stream: TcpStream,
-    reader: BufReader<TcpStream>,
-}
-
-impl Pms {
-    /// Greets, waits for the description, and lets the link come alive.
-    fn start(listener: &TcpListener) -> Self {
-        let (stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        let reader = BufReader::new(stream.try_clone().unwrap());
-        let mut pms = Self { stream, reader };
-        pms.say(b"LS|DA260715|TI101500|");
-        pms.hear("LA|");
-        pms.say(b"LA|DA260715|TI101501|");
-        pms
-    }
-
-    fn say(&mut self, record: &[u8]) {
-        self.stream.write_all(&[b"\x02", record, b"\x03"].concat()).unwrap();
-    }
-
-    /// The next record that begins with `begin`.
-    fn hear(&mut self, begin: &str) -> String {
-        loop {
-            let mut record = Vec::new();
-            assert!(self.reader.read_until(3, &mut record).unwrap() > 0, "the gateway closed before {begin}");
-            let record = String::from_utf8_lossy(&record[1..record.len() - 1]).into_owned();
-            if record.starts_with(begin) {
-                return record;
-            }
-        }
-    }
-
-    fn list(&mut self, guests: &[&[u8]]) {
-        self.say(b"DS|");
-        guests.iter().for_each(|guest| self.say(guest));
-        self.say(b"DE|");
-    }
-}
 
 fn configuration(dir: &Path, hotel: &TcpListener, villas: &TcpListener) -> PathBuf {
     let path = dir.join("engawa.toml");
@@ -146,7 +89,7 @@ fn two_systems_with_the_same_numbers_never_meet() {
     let config = configuration(dir.path(), &hotel, &villas);
     let checked = engawa(&["check", config.to_str().unwrap()]).output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
-    let _agent = Agent(engawa(&["run", config.to_str().unwrap()]).stderr(Stdio::null()).spawn().unwrap());
+    let _agent = Running(engawa(&["run", config.to_str().unwrap()]).stderr(Stdio::null()).spawn().unwrap());
 
     let (mut hotel, mut villas) = (Pms::start(&hotel), Pms::start(&villas));
     hotel.hear("DR|");
@@ -163,7 +106,7 @@ fn two_systems_with_the_same_numbers_never_meet() {
 
     // A room of the hotel is none of the villas', and its check-out is none of theirs.
     villas.say(b"GO|RNV12|G#1|GSN|");
-    hotel.list(&[]);
+    hotel.list(&[] as &[&str]);
     let villas_only = [("12".to_owned(), vec![]), ("V12".to_owned(), vec!["villas:1 ポ".to_owned()])];
     wait_for("the hotel's list alone to count", || match stays(&config) {
         is if is == villas_only => Ok(()),

@@ -2,23 +2,14 @@
 //! under other rules. And `engawa rules` on files.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod stage;
+
+use stage::{Running, wait_for};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
-const DEADLINE: Duration = Duration::from_secs(20);
-
-struct Agent(Child);
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 fn engawa(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_engawa")).args(arguments).env_remove("ENGAWA_CONFIG").output().unwrap()
@@ -26,17 +17,6 @@ fn engawa(arguments: &[&str]) -> Output {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < DEADLINE, "waited in vain: {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
 }
 
 /// A thermostat with a window contact, as a Modbus TCP server: holding register 0 is the set point in tenths of °C,
@@ -130,7 +110,7 @@ fn from_a_window_on_the_wire_to_a_set_point_on_the_wire_and_into_a_recorded_day(
     thermostat.0.lock().unwrap().0 = 170;
     let path = configuration(dir.path(), thermostat.serve());
     let config = path.to_str().unwrap();
-    let _agent = Agent(
+    let _agent = Running(
         Command::new(env!("CARGO_BIN_EXE_engawa"))
             .args(["run", config])
             .stderr(Stdio::null())
@@ -220,6 +200,68 @@ fn a_day_is_played_under_other_rules_and_the_difference_is_shown() {
     for line in lines.lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(["-", "+"].contains(&line["sign"].as_str().unwrap()), "{line}");
+    }
+}
+
+#[test]
+fn a_day_that_a_power_cut_has_cut_is_played_and_what_is_broken_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let day = dir.path().join("day.jsonl");
+    let played = |lines: &[&str], options: &[&str]| {
+        std::fs::write(&day, lines.concat()).unwrap();
+        engawa(&[&["rules", "test", "--day", day.to_str().unwrap()], options].concat())
+    };
+    let whole = std::fs::read_to_string(in_tree("day.jsonl")).unwrap();
+    let lines: Vec<&str> = whole.split_inclusive('\n').collect();
+    let sound = text(&played(&lines, &[]).stdout);
+    let (last, before) = lines.split_last().unwrap();
+
+    // The last line was being written.
+    for cut in [&last[..last.len() / 2], "\0\0\0\0", "{"] {
+        for options in [&[][..], &["--strict"]] {
+            let out = played(&[before, &[cut]].concat(), options);
+            assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+            let said = text(&out.stderr);
+            assert!(said.contains("the last line has no end") && !said.contains("broken"), "{said}");
+            assert!(text(&out.stdout).contains("since 2027-01-15T08:00:00Z"));
+        }
+    }
+    // One in the middle, with its number; its observation is missing and the others are there.
+    let broken = [&lines[..3], &["{\"at\":\n"], &lines[3..]].concat();
+    let out = played(&broken, &[]);
+    assert_eq!((out.status.code(), text(&out.stdout)), (Some(0), sound));
+    let said = text(&out.stderr);
+    assert!(
+        said.contains("line 4 is broken and passed over") && said.contains("1 broken line passed over"),
+        "{said}"
+    );
+    let out = played(&broken, &["--strict"]);
+    assert_eq!((out.status.code(), text(&out.stdout)), (Some(1), String::new()));
+    assert!(text(&out.stderr).contains("line 4, column"), "{}", text(&out.stderr));
+    // Many are counted, and not all named.
+    let many = [&lines[..1], &["x\n"; 50], &lines[1..]].concat();
+    let said = text(&played(&many, &[]).stderr);
+    assert!(
+        said.contains("50 broken lines passed over")
+            && said.matches("is broken and passed over").count() == 20,
+        "{said}"
+    );
+    // Without its house there is no day.
+    let out = played(&["{\"engawa_day\":1,"], &[]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(text(&out.stderr).contains("line 1, column"), "{}", text(&out.stderr));
+}
+
+#[test]
+fn a_room_that_the_day_does_not_have_is_no_answer() {
+    for room in ["999", "", "10"] {
+        let out = engawa(&["rules", "test", "--day", &in_tree("day.jsonl"), "--room", room]);
+        assert_eq!((out.status.code(), text(&out.stdout)), (Some(1), String::new()), "{room}");
+        let said = text(&out.stderr);
+        assert!(
+            said.contains(&format!("no room `{room}` in this day")) && said.contains("101, 102"),
+            "{said}"
+        );
     }
 }
 

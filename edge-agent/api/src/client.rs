@@ -23,7 +23,7 @@ const MAX_ANSWER: usize = 32 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens.
-    #[error("is engawa running? nobody answers at {socket:?}")]
+    #[error("is engawa running? nobody answers at {}", socket.display())]
     NotRunning {
         /// Where it was looked for.
         socket: PathBuf,
@@ -32,7 +32,7 @@ pub enum ClientError {
         source: io::Error,
     },
     /// The socket belongs to the agent's user.
-    #[error("{socket:?} is the agent's own: run this as root or as the agent's user")]
+    #[error("{} is the agent's own: run this as root or as the agent's user", socket.display())]
     NotAllowed {
         /// Which socket.
         socket: PathBuf,
@@ -41,7 +41,7 @@ pub enum ClientError {
         source: io::Error,
     },
     /// The connection broke, or what answers is not HTTP.
-    #[error("the talk with engawa at {socket:?} broke")]
+    #[error("the talk with engawa at {} broke: ask again", socket.display())]
     Broken {
         /// Which socket.
         socket: PathBuf,
@@ -50,7 +50,7 @@ pub enum ClientError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// No answer in time.
-    #[error("engawa at {socket:?} did not answer within {} s", PATIENCE.as_secs())]
+    #[error("engawa at {} did not answer within {} s: see its log", socket.display(), PATIENCE.as_secs())]
     TooSlow {
         /// Which socket.
         socket: PathBuf,

@@ -61,7 +61,7 @@ pub enum ServeError {
         source: io::Error,
     },
     /// The Unix socket can't be had.
-    #[error("can't listen on {path:?}")]
+    #[error("can't listen on {}", path.display())]
     Socket {
         /// The path asked for.
         path: PathBuf,
@@ -70,7 +70,7 @@ pub enum ServeError {
         source: io::Error,
     },
     /// Another process answers on the Unix socket.
-    #[error("another engawa is running: it answers on {path:?}")]
+    #[error("another engawa is running: it answers on {}", path.display())]
     AlreadyRunning {
         /// The path asked for.
         path: PathBuf,

@@ -28,9 +28,11 @@ pub const DOUBT_LINK_BROKE: &str =
 /// A charge in doubt: its P#, room.
 pub const DOUBT_RESTARTED: &str =
     "the gateway restarted before the answer: look for P# {} on the bill of room {}";
+/// A charge in doubt: its P#, room.
+pub const DOUBT_PUT_BACK: &str = "a backup was put back, and the charge may have been booked since it was made: look for P# {} on the bill of room {}";
 
 /// All of them.
-pub const ALERT_TEXTS: [&str; 12] = [
+pub const ALERT_TEXTS: [&str; 13] = [
     WAKE_WITHOUT_TIME,
     WAKE_NOT_KEPT,
     WAKE_UNANSWERED,
@@ -43,6 +45,7 @@ pub const ALERT_TEXTS: [&str; 12] = [
     DOUBT_NO_ANSWER,
     DOUBT_LINK_BROKE,
     DOUBT_RESTARTED,
+    DOUBT_PUT_BACK,
 ];
 
 /// The sentence with `args` in its places, in order.

@@ -31,6 +31,7 @@ mod property;
 pub mod rules;
 mod slip;
 mod stay;
+pub mod testing;
 mod value;
 
 pub use alert::{Alert, AlertKind};

@@ -326,4 +326,6 @@ pub enum Fact {
         /// What is wrong, in plain words; `None`: nothing any more.
         trouble: Option<String>,
     },
+    /// The stored state is one of an earlier time: a backup was put back. What it takes for open may have been done since.
+    PutBack,
 }

@@ -6,6 +6,7 @@
 
 mod alerts;
 mod arrivals;
+mod business_day;
 mod charges;
 mod climate;
 mod commands;
@@ -22,12 +23,14 @@ mod notes;
 mod persist;
 mod points;
 mod postings;
+mod reports;
 mod resync;
 mod rules;
 mod spec;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod views;
 mod wakeups;
 mod wall;
 mod warm_up;
@@ -35,8 +38,8 @@ mod warm_up;
 use crate::arbitration::Hold;
 use crate::ids::{CommandKey, DeviceId, FoundId, LinkId, PointId, PostingNumber};
 use crate::{
-    Alert, Change, Date, DeviceHealth, DeviceState, Fact, Found, Intent, LinkHealth, Observation, Order,
-    PointState, Quality, Role, RoomFlags, RoomId, Stay, StayId, Timestamp, Value,
+    Alert, Change, Date, DeviceHealth, Fact, Found, Intent, LinkHealth, Observation, Order, Role, RoomFlags,
+    RoomId, Stay, StayId, Timestamp,
 };
 pub use arrivals::Arrival;
 pub use charges::{ChargeProposal, ChargeState};
@@ -200,91 +203,6 @@ impl Property {
         self.language.as_deref()
     }
 
-    /// The configuration.
-    pub fn spec(&self) -> &PropertySpec {
-        &self.spec
-    }
-
-    /// The rooms by number.
-    pub fn rooms(&self) -> &BTreeMap<RoomId, Room> {
-        &self.rooms
-    }
-
-    /// The stays in the house, by reservation number.
-    pub fn stays(&self) -> &BTreeMap<StayId, Stay> {
-        &self.stays
-    }
-
-    /// The stays in one room.
-    pub fn stays_in<'a>(&'a self, room: &'a RoomId) -> impl Iterator<Item = &'a Stay> {
-        self.stays.values().filter(move |stay| stay.room == *room)
-    }
-
-    /// The points of `room` that play `role`.
-    pub fn points_with_role(&self, room: &RoomId, role: Role) -> &[PointId] {
-        self.by_role.get(&(room.clone(), role)).map_or(&[], Vec::as_slice)
-    }
-
-    /// What the configuration says of a device.
-    pub fn device_spec(&self, device: &DeviceId) -> Option<&DeviceSpec> {
-        self.spec.devices.get(*self.by_device.get(device)?)
-    }
-
-    /// The health of the devices.
-    pub fn devices(&self) -> &BTreeMap<DeviceId, DeviceHealth> {
-        &self.devices
-    }
-
-    /// The health of the links.
-    pub fn links(&self) -> &BTreeMap<LinkId, LinkHealth> {
-        &self.links
-    }
-
-    /// The postings, by number.
-    pub fn postings(&self) -> &BTreeMap<PostingNumber, Posting> {
-        &self.postings
-    }
-
-    /// The writes that the house owes.
-    pub fn orders(&self) -> &BTreeMap<CommandKey, Order> {
-        &self.orders
-    }
-
-    /// The commands of the last days, by key.
-    pub fn commands(&self) -> &BTreeMap<CommandKey, CommandRecord> {
-        &self.commands
-    }
-
-    /// The alerts, by `kind:source`.
-    pub fn alerts(&self) -> &BTreeMap<String, Alert> {
-        &self.alerts
-    }
-
-    /// The devices that were found and wait to be placed.
-    pub fn found(&self) -> &BTreeMap<FoundId, Found> {
-        &self.found
-    }
-
-    /// The business date, once the PMS has told one.
-    pub fn business_date(&self) -> Option<Date> {
-        self.meta.business_date
-    }
-
-    /// True between NS and NE of any PMS.
-    pub fn night_audit(&self) -> bool {
-        self.pms.all().any(|link| self.meta.of(link).night_audit)
-    }
-
-    /// A resync that is running.
-    pub fn resync(&self) -> Option<&Resync> {
-        self.resyncs.values().next()
-    }
-
-    /// Counters since the start, such as `malformed`.
-    pub fn counters(&self) -> &BTreeMap<String, u64> {
-        &self.counters
-    }
-
     /// Takes one observation. `observation.at` must not run backwards; where it does, time stands still.
     pub fn apply(&mut self, observation: &Observation) -> Applied {
         let at = observation.at;
@@ -353,6 +271,7 @@ impl Property {
             }
             Fact::AtLink { .. } => self.count("fact-within-a-fact"),
             Fact::Storage { part, trouble } => self.storage_told(at, *part, trouble.as_deref(), &mut out),
+            Fact::PutBack => self.postings_put_back(at, &mut out),
         }
         self.expire_orders(at, &mut out);
         self.tend_rules(at, &observation.fact, &mut out);
@@ -412,94 +331,6 @@ impl Property {
         }
     }
 
-    fn device_health(
-        &mut self,
-        at: Timestamp,
-        device: &DeviceId,
-        state: DeviceState,
-        reason: Option<&str>,
-        out: &mut Applied,
-    ) {
-        let Some(spec) = self.device_spec(device) else {
-            self.count("unknown-device");
-            return;
-        };
-        let room = spec.room.clone();
-        let before = self.devices.entry(device.clone()).or_default();
-        if before.state == state && before.reason.as_deref() == reason {
-            return;
-        }
-        if before.state != state {
-            before.since = Some(at);
-        }
-        before.state = state;
-        before.reason = reason.map(str::to_owned);
-        out.touched.insert(Entity::Device(device.clone()));
-        out.changes.push(Change::DeviceHealth {
-            device: device.clone(),
-            room,
-            state,
-            reason: reason.map(str::to_owned),
-        });
-    }
-
-    fn reported(
-        &mut self,
-        at: Timestamp,
-        point: &PointId,
-        value: Option<&Value>,
-        quality: Quality,
-        sampled: Timestamp,
-        out: &mut Applied,
-    ) {
-        let Some((room, spec)) = self.point_spec(point) else {
-            self.count("unknown-point");
-            return;
-        };
-        let (room, role) = (room.cloned(), spec.role);
-        let before = self.point(point).cloned();
-        if before.as_ref().is_some_and(|state| state.value.as_ref() == value && state.quality == quality) {
-            return;
-        }
-        self.set_state(point, PointState { value: value.cloned(), quality, at: sampled });
-        out.touched.insert(Entity::Point(point.clone()));
-        out.changes.push(Change::Reported {
-            point: point.clone(),
-            room: room.clone(),
-            role,
-            value: value.cloned(),
-            quality,
-            sampled,
-        });
-        match role {
-            Some(Role::ClimateSetpoint) if quality == Quality::Good => {
-                let was = before.and_then(|state| state.value).and_then(|value| value.as_f64());
-                self.setpoint_reported(at, point, room.as_ref(), was, value, sampled, out);
-            }
-            Some(role @ (Role::Leak | Role::Smoke)) if quality == Quality::Good => {
-                self.danger(at, role, point, room.as_ref(), value, out);
-            }
-            Some(Role::RoomTemperature) if quality == Quality::Good => {
-                self.warmed(at, room.as_ref(), value, out);
-            }
-            _ => {}
-        }
-    }
-
-    /// A heartbeat: the same value, known to be so at a later time.
-    fn confirmed(&mut self, point: &PointId, sampled: Timestamp, out: &mut Applied) {
-        let Some((room, spec)) = self.point_spec(point) else {
-            self.count("unknown-point");
-            return;
-        };
-        let (room, role) = (room.cloned(), spec.role);
-        let Some(state) = self.state_mut(point) else { return };
-        state.at = state.at.max(sampled);
-        let (value, quality, sampled) = (state.value.clone(), state.quality, state.at);
-        out.touched.insert(Entity::Point(point.clone()));
-        out.changes.push(Change::Reported { point: point.clone(), room, role, value, quality, sampled });
-    }
-
     fn started(&mut self, at: Timestamp, clean: bool, out: &mut Applied) {
         // Whatever the links were when the process ended, they are down now.
         for (id, link) in &mut self.links {
@@ -521,49 +352,5 @@ impl Property {
         self.desk_restarted(at, out);
         self.orders_restarted(at, out);
         self.wake_ups_restarted(out);
-    }
-
-    fn night_audit_begun(&mut self, link: &LinkId, out: &mut Applied) {
-        if !self.meta.of(link).night_audit {
-            self.meta.of_mut(link).night_audit = true;
-            out.touched.insert(Entity::Meta);
-            out.changes.push(Change::NightAudit { running: true, link: self.pms.in_rows(link) });
-        }
-    }
-
-    fn night_audit_done(
-        &mut self,
-        at: Timestamp,
-        link: &LinkId,
-        date: Option<Date>,
-        hour: Option<u8>,
-        out: &mut Applied,
-    ) {
-        if self.meta.of(link).night_audit {
-            self.meta.of_mut(link).night_audit = false;
-            out.changes.push(Change::NightAudit { running: false, link: self.pms.in_rows(link) });
-        }
-        out.touched.insert(Entity::Meta);
-        self.postings_after_audit(at, link, out);
-        if !self.pms.is_default(link) {
-            // The house has one business date, which is the first PMS's: it would turn twice in a night.
-            return;
-        }
-        // NE carries the PMS's clock, not the business date. An audit that ends before noon has closed the
-        // day before; one that ends in the evening has closed the day itself.
-        let next =
-            date.and_then(|date| if hour.unwrap_or(0) < 12 { Some(date) } else { date.tomorrow().ok() });
-        match next.or_else(|| self.meta.business_date.and_then(|date| date.tomorrow().ok())) {
-            Some(date) => self.turn_business_date(date, out),
-            None => self.count("night-audit-without-date"),
-        }
-    }
-
-    fn turn_business_date(&mut self, date: Date, out: &mut Applied) {
-        if self.meta.business_date != Some(date) {
-            self.meta.business_date = Some(date);
-            out.touched.insert(Entity::Meta);
-            out.changes.push(Change::BusinessDate { date });
-        }
     }
 }

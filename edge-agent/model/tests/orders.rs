@@ -24,13 +24,7 @@ fn spec() -> PropertySpec {
         id: "h".into(),
         zone: "UTC".to_owned(),
         currency: Currency::new("EUR").unwrap(),
-        climate: ClimateDefaults {
-            comfort_c: 22.0,
-            eco_heating_c: 17.0,
-            eco_cooling_c: 28.0,
-            season: Season::Heating,
-            guest_hold_s: 7200,
-        },
+        climate: engawa_model::testing::climate(),
         rooms: vec![RoomSpec { id: "101".into() }],
         devices: vec![DeviceSpec {
             id: "d".into(),

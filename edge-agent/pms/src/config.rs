@@ -2,6 +2,7 @@
 
 use crate::dialect::Dialect;
 use crate::link::RoomNumbers;
+use crate::reservation::{Shape, StayKey};
 use crate::serial::SerialConfig;
 use crate::tls::TlsConfig;
 use crate::uses::{FreeField, Use};
@@ -158,6 +159,12 @@ pub struct PmsConfig {
     /// The PMS's numbers of the house's rooms, where they differ or the house has several PMS; from the rooms' own settings.
     #[serde(skip)]
     pub rooms: RoomNumbers,
+    /// What the site's reservation numbers look like; what looks otherwise is replaced by a keyed hash.
+    #[serde(default)]
+    pub reservation_numbers: Shape,
+    /// The key of these hashes; the gateway's own.
+    #[serde(skip)]
+    pub stay_key: StayKey,
 }
 
 fn interface() -> String {
@@ -213,6 +220,8 @@ impl PmsConfig {
             auth_key_file: None,
             dialect: Dialect::default(),
             rooms: RoomNumbers::default(),
+            reservation_numbers: Shape::default(),
+            stay_key: StayKey::default(),
         }
     }
 

@@ -7,6 +7,7 @@ mod backoff;
 mod desk;
 mod facts;
 mod naming;
+mod odd;
 mod out;
 mod records;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub use out::Out;
 use crate::auth::AuthKey;
 use crate::codec::{FrameEvent, Framer, Record};
 use crate::config::PmsConfig;
+use crate::reservation::Numbers;
 use crate::uses::Use;
 use desk::{MOST_ASKED, Question, Reply};
 use engawa_model::{
@@ -30,6 +32,7 @@ use facts::Meaning;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use naming::Naming;
+use odd::Oddities;
 use records::{Patience, posting_use};
 use std::collections::VecDeque;
 
@@ -81,6 +84,8 @@ pub struct Link {
     auth: Option<(AuthKey, [u8; 16], u32)>,
     /// What is told while a link that failed is tried again.
     trying: Option<String>,
+    /// Fields that hold what they are not for.
+    oddities: Oddities,
     /// The digits of the last LS's date and time.
     stamp: String,
     /// What is to be done; drained after every input, so its length is bounded by one input's records.
@@ -91,7 +96,12 @@ impl Link {
     /// A link that is not connected yet. `zone` is the property's: DA and TI are local time.
     pub fn new(config: PmsConfig, zone: TimeZone) -> Self {
         Self {
-            naming: Naming::new(config.name.as_deref(), config.rooms.clone()),
+            naming: Naming::new(
+                config.name.as_deref(),
+                config.rooms.clone(),
+                Numbers::new(config.reservation_numbers, config.stay_key.clone()),
+            ),
+            oddities: Oddities::default(),
             auth: None,
             trying: None,
             stamp: String::new(),
@@ -117,6 +127,12 @@ impl Link {
     /// The next thing to do.
     pub fn poll(&mut self) -> Option<Out> {
         self.out.pop_front()
+    }
+
+    /// A warning for whoever keeps the gateway: which field holds what it is not for, never what that is. Once for each
+    /// field in the link's life.
+    pub fn warning(&mut self) -> Option<&'static str> {
+        self.oddities.next()
     }
 
     /// When [`Link::on_wake`] is wanted, if nothing happens before.
@@ -162,7 +178,11 @@ impl Link {
             FrameEvent::Torn => self.refuse("malformed"),
             FrameEvent::Body(body) => match Record::decode(&body, self.config.charset) {
                 Some(record) => {
-                    let record = self.naming.inward(&self.config.dialect.inward(record));
+                    let record = self.config.dialect.inward(record);
+                    for odd in self.oddities.of(&record, &self.naming) {
+                        self.refuse(odd);
+                    }
+                    let record = self.naming.inward(&record);
                     self.on_record(now, &record);
                 }
                 None => self.refuse("malformed"),
@@ -220,6 +240,12 @@ impl Link {
             {
                 let (number, status) = (*number, "NF".to_owned());
                 self.observe(Fact::PostingAnswered { number, status, text: Some(lacking) });
+            }
+            Intent::SendPosting { number, stay: Some(stay), detail: PostingDetail::Guest { .. }, .. }
+                if self.naming.has_lost(stay.as_str()) =>
+            {
+                let (number, status) = (*number, "NF".to_owned());
+                self.observe(Fact::PostingAnswered { number, status, text: Some(odd::LOST.to_owned()) });
             }
             Intent::SendPosting { number, .. } if !free || self.awaited.is_some() => {
                 self.observe(Fact::PostingNotSent { number: *number });
@@ -419,6 +445,9 @@ impl Link {
                 self.observe(not_sent(format!("{MOST_ASKED} questions wait for the PMS already: ask again")));
             }
             question => match records::request(request, &self.config, now, &self.zone) {
+                Ok(record) if record.filled("G#").is_some_and(|stay| self.naming.has_lost(stay)) => {
+                    self.observe(not_sent(odd::LOST.to_owned()));
+                }
                 Ok(record) => {
                     self.send(&record);
                     match question {

@@ -6,7 +6,9 @@
 //! one capture and is thrown away with it: nobody can try names.
 
 use crate::codec::Record;
-use crate::codec::dictionary::pairs;
+use crate::codec::dictionary::{RECORDS, RecordKind, pairs};
+use crate::language;
+use crate::reservation::{self, letters};
 use ring::hmac;
 use std::fmt;
 
@@ -23,14 +25,16 @@ enum Shape {
     Flag,
     /// At most four capitals and digits.
     Code,
-    /// At most ten letters, digits, blanks, `-` and `.`, and a digit among them: a room without one is masked, for it looks
-    /// like a name.
+    /// At most ten letters, digits, blanks, `-` and `.`, with a digit among them and three letters at most: a room without
+    /// a digit looks like a name, and where a `|` was lost the next field's two letters and a name stand behind the number.
     Room,
     /// Rooms with `;` between them.
     Rooms,
-    /// Letters and digits without a blank, a digit among them, at most twenty.
+    /// As [`reservation::Shape::Numbers`] has it.
     Reservation,
-    /// Ids of records or fields, two characters each.
+    /// A language.
+    Language,
+    /// Known ids of records or fields, two characters each.
     Pairs,
     /// A version of a program.
     Version,
@@ -38,7 +42,7 @@ enum Shape {
 
 /// Fields that say nothing of a person while they hold what they are for: rooms, reservations, dates, codes, amounts, the
 /// link's own. Free texts, such as a VIP code, are none of them.
-const PLAIN: [(Shape, &str); 10] = [
+const PLAIN: [(Shape, &str); 11] = [
     (Shape::Room, "RNRO"),
     (Shape::Rooms, "SI"),
     (Shape::Reservation, "G#"),
@@ -46,7 +50,8 @@ const PLAIN: [(Shape, &str); 10] = [
     (Shape::Time, "TIDULTDT"),
     (Shape::Flag, "GSDNMLNPFDPTKT"),
     (Shape::Number, "P#TABABICLMPM#MAC#CVCOPCSTSCTPS1T1PPPUMXK#MIRTRS"),
-    (Shape::Code, "GLASSOCSMRTVVRVMIFWSKCKOF#DCPMSF"),
+    (Shape::Language, "GL"),
+    (Shape::Code, "ASSOCSMRTVVRVMIFWSKCKOF#DCPMSF"),
     (Shape::Pairs, "RIFL"),
     (Shape::Version, "V#"),
 ];
@@ -70,13 +75,18 @@ impl Shape {
             Self::Flag => value.len() == 1 && all(|b| b.is_ascii_alphanumeric()),
             Self::Code => length(1, 4) && all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()),
             Self::Room => {
-                length(1, 10) && digit() && all(|b| b.is_ascii_alphanumeric() || b" -.".contains(&b))
+                length(1, 10)
+                    && digit()
+                    && all(|b| b.is_ascii_alphanumeric() || b" -.".contains(&b))
+                    && value.bytes().filter(u8::is_ascii_alphabetic).count() <= 3
             }
             Self::Rooms => value.split(';').all(|room| Self::Room.fits(room)),
-            Self::Reservation => length(1, 20) && digit() && all(|b| b.is_ascii_alphanumeric()),
+            Self::Reservation => reservation::Shape::Numbers.fits(value),
+            Self::Language => language::of_fias(value).is_some(),
             Self::Pairs => {
                 value.len().is_multiple_of(2)
-                    && all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"#$+".contains(&b))
+                    && value.is_ascii()
+                    && pairs(value).all(|id| RecordKind::of(id).is_some() || is_field(id))
             }
             Self::Version => {
                 length(1, 40) && digit() && all(|b| b.is_ascii_alphanumeric() || b".-_;,".contains(&b))
@@ -85,8 +95,11 @@ impl Shape {
     }
 }
 
-/// Letters of a pseudonym; no two that look alike.
-const LETTERS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz23456789_";
+/// True for a field of any record.
+fn is_field(id: &str) -> bool {
+    RECORDS.iter().any(|kind| kind.may_have(id))
+}
+
 /// How long a pseudonym is: six letters tell a thousand million values apart.
 const LENGTH: usize = 6;
 
@@ -113,7 +126,10 @@ impl Masker {
             let shape = Shape::of(field).or(of_the_link.then_some(Shape::Version));
             let stays = value.is_empty() || shape.is_some_and(|shape| shape.fits(value));
             let value = if stays { value.to_owned() } else { self.pseudonym(field, value) };
-            masked.with(field, value)
+            // Where a `|` was lost, or one too many came, the two letters may be the beginning of a name.
+            let names_a_field =
+                field.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"#$+".contains(&b));
+            masked.with(if names_a_field { field } else { "??" }, value)
         })
     }
 
@@ -121,11 +137,7 @@ impl Masker {
         // Blanks at the end and capitals make no other guest.
         let text = format!("{field}\n{}", value.trim().to_lowercase());
         let tag = hmac::sign(&self.0, text.as_bytes());
-        let letters = tag.as_ref().iter().take(LENGTH);
-        letters.fold("~".to_owned(), |name, byte| {
-            let letter = LETTERS.get(usize::from(byte % 32)).copied().unwrap_or(b'_');
-            name + char::from(letter).encode_utf8(&mut [0; 4])
-        })
+        format!("~{}", letters(tag.as_ref(), LENGTH))
     }
 }
 
@@ -183,6 +195,23 @@ mod tests {
         for odd in [
             "RNSato",
             "RNSuite Sato 1234",
+            // The `|` behind the room was lost.
+            "RN101 WWNAME",
+            "RN101GNSATO",
+            "RN101 GNLi",
+            "RO101 GNLee",
+            "SI101;102 GNLi",
+            "G#4711GNSATO",
+            "G#4711 WWNAME",
+            "G#SATO1",
+            "GLSATO",
+            "GLTanaka",
+            "GA260715GNSATO",
+            "TI101500 SATO",
+            "P#17 SATO",
+            "RS3GNSATO",
+            "FLSATO",
+            "RISATO",
             "RO101|SI101;Sato",
             "G#SATO",
             "G#4711 Sato",
@@ -218,6 +247,10 @@ mod tests {
             let text = masked(&masker, &format!("GI|{odd}|"));
             let (field, value) = odd.rsplit('|').next().unwrap().split_at(2);
             assert!(text.contains(&format!("|{field}~")) && !text.contains(value), "{odd}: {text}");
+        }
+        for text in ["GI|RN101|Sato|GSN|", "GI|RN101|Sa|", "GI|RN101|佐藤花子|", "GI|RN101|sATO|"] {
+            let masked = masked(&masker, text);
+            assert!(!masked.contains("Sa") && !masked.contains('佐') && !masked.contains("ATO"), "{masked}");
         }
         assert_eq!(
             masked(&masker, "LC|A3Oracle Sato|PHH1|").matches('~').count(),

@@ -234,6 +234,9 @@ impl<C: Clock> Shell<C> {
         let mut end = None;
         let mut why = None;
         loop {
+            while let Some(warning) = link.warning() {
+                tracing::warn!(pms = %self.config.place(), "{warning}");
+            }
             while let Some(out) = link.poll() {
                 match out {
                     Out::Observe(fact) => {

@@ -19,6 +19,8 @@ use std::io::BufRead;
 pub const VERSION: u32 = 1;
 /// Observations that a day may have; a file with more is refused.
 pub const MOST_OBSERVATIONS: usize = 5_000_000;
+/// Broken lines that are named; further ones are counted.
+pub const MOST_NAMED: usize = 20;
 /// The longest line, bytes.
 const MOST_LINE: u64 = 256 << 20;
 
@@ -68,13 +70,35 @@ pub struct Day {
     pub observations: Vec<Observation>,
     /// Observations that could not be recorded.
     pub gaps: u64,
+    /// What could not be read of it.
+    pub broken: Broken,
+}
+
+/// Lines of a day that can't be read, as a power cut leaves them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Broken {
+    /// The last line has no end: it was being written.
+    pub cut: bool,
+    /// Lines in the middle, from 1, and what is wrong with each: the first [`MOST_NAMED`].
+    pub named: Vec<(usize, String)>,
+    /// How many lines in the middle there are in all.
+    pub count: u64,
+}
+
+/// What is done with a broken line in the middle of a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strictness {
+    /// It is passed over and counted.
+    Lenient,
+    /// The day is refused.
+    Strict,
 }
 
 /// Why a day can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DayError {
     /// The file.
-    #[error("line {line} can't be read: {source}")]
+    #[error("line {line} can't be read")]
     Io {
         /// From 1.
         line: usize,
@@ -242,13 +266,14 @@ pub fn line(of: &impl Serialize) -> String {
 }
 
 impl Day {
-    /// Reads a day.
+    /// Reads a day. What a power cut leaves of it is read, too: a last line without an end is passed over, and so is a broken
+    /// line in the middle unless `strictness` refuses it. The first line is the house: without it there is no day.
     ///
     /// # Errors
     /// Which line is wrong, and how it should be.
-    pub fn read(mut from: impl BufRead) -> Result<Self, DayError> {
+    pub fn read(mut from: impl BufRead, strictness: Strictness) -> Result<Self, DayError> {
         let mut header: Option<Header> = None;
-        let (mut observations, mut gaps): (Vec<Observation>, u64) = (Vec::new(), 0);
+        let mut day = Reading::default();
         let mut text = Vec::new();
         for number in 1.. {
             text.clear();
@@ -260,35 +285,88 @@ impl Day {
             if text.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let form = |error: serde_json::Error| DayError::Form {
-                line: number,
-                column: error.column().max(1),
-                why: error.to_string().split(" at line ").next().unwrap_or_default().to_owned(),
-            };
+            let ended = text.ends_with(b"\n");
             if header.is_none() {
-                let versioned: serde_json::Value = serde_json::from_slice(&text).map_err(form)?;
-                let version = versioned.get("engawa_day").and_then(serde_json::Value::as_u64);
-                if let Some(version) = version.filter(|version| *version != u64::from(VERSION)) {
-                    return Err(DayError::Version(u32::try_from(version).unwrap_or(u32::MAX)));
+                header = Some(first(&text).map_err(|fault| fault.at(number))?);
+                continue;
+            }
+            match day.line(&text) {
+                Ok(()) => {}
+                Err(Fault::Form(..)) if !ended => day.broken.cut = true,
+                Err(Fault::Form(column, why)) if strictness == Strictness::Lenient => {
+                    day.broken.count += 1;
+                    if day.broken.named.len() < MOST_NAMED {
+                        day.broken.named.push((number, format!("column {column}: {why}")));
+                    }
                 }
-                header = Some(serde_json::from_slice(&text).map_err(form)?);
-                continue;
+                Err(fault) => return Err(fault.at(number)),
             }
-            // An untagged enum would not say what is wrong: look first.
-            let value: serde_json::Value = serde_json::from_slice(&text).map_err(form)?;
-            if let Some(gap) = value.get("gap").and_then(serde_json::Value::as_u64) {
-                gaps = gaps.saturating_add(gap);
-                continue;
-            }
-            let observation: Observation = serde_json::from_slice(&text).map_err(form)?;
-            if observations.last().is_some_and(|last| observation.at < last.at) {
-                return Err(DayError::Order { line: number });
-            }
-            if observations.len() >= MOST_OBSERVATIONS {
-                return Err(DayError::TooMany);
-            }
-            observations.push(observation);
         }
-        Ok(Self { header: header.ok_or(DayError::Empty)?, observations, gaps })
+        let Reading { observations, gaps, broken } = day;
+        Ok(Self { header: header.ok_or(DayError::Empty)?, observations, gaps, broken })
+    }
+}
+
+/// What is wrong with one line.
+enum Fault {
+    /// Column, from 1, and why.
+    Form(usize, String),
+    Order,
+    Other(DayError),
+}
+
+impl Fault {
+    fn at(self, line: usize) -> DayError {
+        match self {
+            Self::Form(column, why) => DayError::Form { line, column, why },
+            Self::Order => DayError::Order { line },
+            Self::Other(error) => error,
+        }
+    }
+}
+
+impl From<serde_json::Error> for Fault {
+    fn from(error: serde_json::Error) -> Self {
+        let why = error.to_string().split(" at line ").next().unwrap_or_default().to_owned();
+        Self::Form(error.column().max(1), why)
+    }
+}
+
+/// The house, of a day's first line.
+fn first(text: &[u8]) -> Result<Header, Fault> {
+    let versioned: serde_json::Value = serde_json::from_slice(text)?;
+    let version = versioned.get("engawa_day").and_then(serde_json::Value::as_u64);
+    if let Some(version) = version.filter(|version| *version != u64::from(VERSION)) {
+        return Err(Fault::Other(DayError::Version(u32::try_from(version).unwrap_or(u32::MAX))));
+    }
+    Ok(serde_json::from_slice(text)?)
+}
+
+/// A day that is being read.
+#[derive(Default)]
+struct Reading {
+    observations: Vec<Observation>,
+    gaps: u64,
+    broken: Broken,
+}
+
+impl Reading {
+    /// Takes one line after the first.
+    fn line(&mut self, text: &[u8]) -> Result<(), Fault> {
+        // An untagged enum would not say what is wrong: look first.
+        let value: serde_json::Value = serde_json::from_slice(text)?;
+        if let Some(gap) = value.get("gap").and_then(serde_json::Value::as_u64) {
+            self.gaps = self.gaps.saturating_add(gap);
+            return Ok(());
+        }
+        let observation: Observation = serde_json::from_slice(text)?;
+        if self.observations.last().is_some_and(|last| observation.at < last.at) {
+            return Err(Fault::Order);
+        }
+        if self.observations.len() >= MOST_OBSERVATIONS {
+            return Err(Fault::Other(DayError::TooMany));
+        }
+        self.observations.push(observation);
+        Ok(())
     }
 }

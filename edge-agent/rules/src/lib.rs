@@ -12,6 +12,8 @@ mod day;
 mod file;
 mod replay;
 
-pub use day::{Day, DayError, Header, InForce, MOST_OBSERVATIONS, VERSION, line, masked};
+pub use day::{
+    Broken, Day, DayError, Header, InForce, MOST_NAMED, MOST_OBSERVATIONS, Strictness, VERSION, line, masked,
+};
 pub use file::{load, standard};
 pub use replay::{Act, Difference, Outcome, compare, replay};

@@ -5,7 +5,7 @@ mod house;
 
 use engawa_model::rules::RuleFile;
 use engawa_model::{Fact, Property, Value};
-use engawa_rules::{Day, DayError, Header, InForce, Outcome, compare, line, replay};
+use engawa_rules::{Broken, Day, DayError, Header, InForce, Outcome, Strictness, compare, line, replay};
 use house::House;
 
 /// A winter's day in two rooms, as a recorder writes it.
@@ -52,7 +52,7 @@ fn the_sample_day_is_what_a_recorder_writes() {
 
 #[test]
 fn the_same_rules_do_the_same_again_and_others_the_difference() {
-    let day = Day::read(recorded().as_bytes()).unwrap();
+    let day = Day::read(recorded().as_bytes(), Strictness::Strict).unwrap();
     let standard = engawa_rules::standard().0;
     let softer = engawa_rules::load("softer.toml", include_str!("softer.toml"), None).unwrap();
     let once = played(&day, &[&standard]);
@@ -74,7 +74,7 @@ fn the_same_rules_do_the_same_again_and_others_the_difference() {
 #[test]
 fn a_replay_does_what_the_house_did() {
     // The house as it was recorded, and the replay under its rules: the same writes at the same times.
-    let day = Day::read(recorded().as_bytes()).unwrap();
+    let day = Day::read(recorded().as_bytes(), Strictness::Strict).unwrap();
     let again = played(&day, &[&engawa_rules::standard().0]);
     assert_eq!((again.writes > 8, again.alerts > 1, day.gaps), (true, true, 0));
     assert_eq!(again.counters["held-for-guest"], 1);
@@ -103,12 +103,43 @@ fn what_is_no_day_is_said_to_be_none() {
         ("out of order", format!("{header}\n{two}\n{one}\n"), "line 3: it happened before"),
     ];
     for (name, text, words) in cases {
-        let told = Day::read(text.as_bytes()).unwrap_err().to_string();
+        let told = Day::read(text.as_bytes(), Strictness::Strict).unwrap_err().to_string();
         assert!(told.contains(words), "{name}: {told}");
     }
-    let gap = Day::read(format!("{header}\n{{\"gap\":12}}\n{one}\n").as_bytes()).unwrap();
+    let gap = Day::read(format!("{header}\n{{\"gap\":12}}\n{one}\n").as_bytes(), Strictness::Strict).unwrap();
     assert_eq!((gap.gaps, gap.observations.len()), (12, 1));
-    assert!(matches!(Day::read(&b""[..]), Err(DayError::Empty)));
+    assert!(matches!(Day::read(&b""[..], Strictness::Strict), Err(DayError::Empty)));
+}
+
+#[test]
+fn what_a_power_cut_leaves_of_a_day_is_read() {
+    let good = recorded();
+    let lines: Vec<&str> = good.split_inclusive('\n').collect();
+    let whole = Day::read(good.as_bytes(), Strictness::Strict).unwrap();
+    assert_eq!(whole.broken, Broken::default());
+    // Cut anywhere within any of its last lines, the lines before are all there.
+    for kept in lines.len() - 3..lines.len() {
+        let before = lines[..kept].concat();
+        for at in 1..lines[kept].len() - 1 {
+            let day =
+                Day::read([&before, &lines[kept][..at]].concat().as_bytes(), Strictness::Strict).unwrap();
+            assert!(
+                day.observations == whole.observations[..kept - 1] && day.broken.cut,
+                "line {kept}, byte {at}"
+            );
+        }
+        let unended = [&before, lines[kept].trim_end()].concat();
+        let day = Day::read(unended.as_bytes(), Strictness::Strict).unwrap();
+        assert_eq!((day.observations.len(), day.broken.cut), (kept, false), "only its end is missing");
+    }
+    // A house that is cut is no day, and neither is one whose time runs backwards.
+    assert!(matches!(
+        Day::read(&good.as_bytes()[..lines[0].len() / 2], Strictness::Lenient),
+        Err(DayError::Form { line: 1, .. })
+    ));
+    let backwards = [lines[0], lines[lines.len() - 1], lines[1]].concat();
+    let refused = Day::read(backwards.as_bytes(), Strictness::Lenient);
+    assert!(matches!(refused, Err(DayError::Order { line: 3 })), "{refused:?}");
 }
 
 #[test]
@@ -118,7 +149,7 @@ fn the_state_in_a_day_names_nobody() {
     let header = line(&Header::of(&house.property, house.now));
     assert!(header.contains("\"stay\",\"1\"") && !header.contains("Sakura"), "{header}");
     // And it is a state that the house starts from.
-    let day = Day::read(header.as_bytes()).unwrap();
+    let day = Day::read(header.as_bytes(), Strictness::Strict).unwrap();
     let mut property = Property::new(day.header.property.clone());
     property.govern(house::policy(&day.header.property, &[]));
     assert!(played(&day, &[]).acts.is_empty());
@@ -166,7 +197,7 @@ fn a_day_of_two_pms_is_played_as_it_was() {
     let text: String = std::iter::once(header).chain(lines).map(|line| line + "\n").collect();
     assert!(!text.contains("Sakura"), "{text}");
 
-    let day = Day::read(text.as_bytes()).unwrap();
+    let day = Day::read(text.as_bytes(), Strictness::Strict).unwrap();
     assert_eq!(day.header.in_force.as_ref(), Some(&in_force), "its rules are in it");
     let files: Vec<&RuleFile> = day.header.in_force.iter().flat_map(|rules| &rules.files).collect();
     let acts = shown(&played(&day, &files));

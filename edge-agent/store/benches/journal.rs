@@ -7,9 +7,7 @@
 #[path = "../tests/month/mod.rs"]
 mod month;
 
-use engawa_model::{
-    Change, ClimateDefaults, Currency, Lane, Property, PropertyId, PropertySpec, Season, Timestamp,
-};
+use engawa_model::{Change, Lane, Property, Timestamp};
 use engawa_store::{Batch, Durability, Limits, Store};
 use month::{Hotel, live, on_disk, open};
 use std::time::Instant;
@@ -19,22 +17,7 @@ fn number(name: &str, otherwise: u32) -> u32 {
 }
 
 fn property() -> Property {
-    Property::new(PropertySpec {
-        id: PropertyId::from("bench"),
-        zone: "UTC".into(),
-        currency: Currency::new("EUR").unwrap(),
-        climate: ClimateDefaults {
-            comfort_c: 22.0,
-            eco_heating_c: 17.0,
-            eco_cooling_c: 28.0,
-            season: Season::Heating,
-            guest_hold_s: 7200,
-        },
-        rooms: vec![],
-        devices: vec![],
-        resync_every_s: 3600,
-        order_ttl_s: 600,
-    })
+    Property::new(engawa_model::testing::house([]))
 }
 
 /// Telemetry of a hotel, as many rows as wanted.

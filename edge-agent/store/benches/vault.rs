@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a bench")]
 
 use engawa_model::{
-    ClimateDefaults, Currency, Fact, GuestRecord, Observation, Personal, Presence, Property, PropertyId,
-    PropertySpec, RoomFlags, RoomId, RoomSpec, Season, StayId, Timestamp,
+    Fact, GuestRecord, Observation, Personal, Presence, Property, PropertySpec, RoomFlags, RoomId, RoomSpec,
+    StayId, Timestamp,
 };
 use engawa_store::vault::{Query, VaultKey, Viewer};
 use engawa_store::{Batch, DatabaseKey, Durability, Limits, Store};
@@ -152,19 +152,7 @@ fn seen(guest: &Guest, first_name: &str) -> Fact {
 
 fn spec() -> PropertySpec {
     PropertySpec {
-        id: PropertyId::from("bench"),
-        zone: "UTC".into(),
-        currency: Currency::new("EUR").unwrap(),
-        climate: ClimateDefaults {
-            comfort_c: 22.0,
-            eco_heating_c: 17.0,
-            eco_cooling_c: 28.0,
-            season: Season::Heating,
-            guest_hold_s: 7200,
-        },
         rooms: (0..ROOMS).map(|n| RoomSpec { id: RoomId::from(n.to_string().as_str()) }).collect(),
-        devices: vec![],
-        resync_every_s: 3600,
-        order_ttl_s: 600,
+        ..engawa_model::testing::house([])
     }
 }

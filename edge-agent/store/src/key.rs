@@ -16,7 +16,7 @@ pub struct DatabaseKey(Zeroizing<String>);
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file can't be read or written.
-    #[error("{doing} the key file {}", path.display())]
+    #[error("{doing} the key file {}{}", path.display(), remedy(source))]
     File {
         /// What was being done.
         doing: &'static str,
@@ -35,7 +35,7 @@ pub enum KeyError {
         mode: u32,
     },
     /// Not 64 hexadecimal digits.
-    #[error("the key file {} does not hold 64 hexadecimal digits", path.display())]
+    #[error("the key file {} does not hold 64 hexadecimal digits: put the right key back", path.display())]
     Form {
         /// Which file.
         path: PathBuf,
@@ -48,6 +48,17 @@ pub enum KeyError {
 impl std::fmt::Debug for DatabaseKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("DatabaseKey(..)")
+    }
+}
+
+/// What whoever has no such file can do.
+fn remedy(why: &std::io::Error) -> &'static str {
+    match why.kind() {
+        std::io::ErrorKind::NotFound => {
+            " (the agent makes it at its first start: did it run, and is [store] right?)"
+        }
+        std::io::ErrorKind::PermissionDenied => " (run this as root or as the agent's user)",
+        _ => "",
     }
 }
 

@@ -4,9 +4,8 @@ use crate::thin::numbers_before;
 use crate::vault::{self, AuditHead, Keyring};
 use crate::{DatabaseKey, JournalRow, LaneMarks, StoreError};
 use data_encoding::HEXLOWER;
-use engawa_model::{Lane, Property, PropertySpec, RestoreError, StayId, Timestamp};
+use engawa_model::{Lane, Property, PropertySpec, RestoreError};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::path::Path;
 
@@ -26,8 +25,6 @@ pub struct Reader {
     pub(crate) connection: Connection,
 }
 
-/// Rows of the journal that an export holds at most, the newest ones.
-const MOST_EXPORTED: u32 = 10_000;
 /// The body of [`engawa_model::Change::Absent`].
 const ABSENT: &[u8] = br#"{"kind":"absent"}"#;
 
@@ -190,45 +187,6 @@ impl Reader {
     /// SQLite's.
     pub fn audit_told(&self) -> Result<Option<AuditHead>, StoreError> {
         audit_told(&self.connection)
-    }
-
-    /// The stored documents that name a stay.
-    pub(crate) fn documents_of(&self, stay: &StayId) -> Result<Vec<Value>, StoreError> {
-        let sql =
-            "SELECT kind, key, body, changed_us FROM state WHERE instr(CAST(body AS TEXT), ?1) > 0 LIMIT ?2";
-        self.naming(sql, stay, |kind, key, body| {
-            (kind == "stay" && key == stay.as_str()) || body["stay"] == stay.as_str()
-        })
-    }
-
-    /// The newest rows of the journal that name a stay.
-    pub(crate) fn journal_of(&self, stay: &StayId) -> Result<Vec<Value>, StoreError> {
-        let sql = "SELECT kind, CAST(seq AS TEXT), body, at_us FROM journal
-                   WHERE lane <> 5 AND instr(CAST(body AS TEXT), ?1) > 0 ORDER BY at_us DESC LIMIT ?2";
-        self.naming(sql, stay, |_, _, body| body["stay"] == stay.as_str())
-    }
-
-    fn naming(
-        &self,
-        sql: &str,
-        stay: &StayId,
-        is_of: impl Fn(&str, &str, &Value) -> bool,
-    ) -> Result<Vec<Value>, StoreError> {
-        let doing = StoreError::sql("reading what names a stay");
-        let mut statement = self.connection.prepare(sql).map_err(&doing)?;
-        let mut rows = statement.query(params![stay.as_str(), MOST_EXPORTED]).map_err(&doing)?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next().map_err(&doing)? {
-            let (kind, key): (String, String) = (row.get(0).map_err(&doing)?, row.get(1).map_err(&doing)?);
-            let body: Vec<u8> = row.get(2).map_err(&doing)?;
-            let at_us: i64 = row.get(3).map_err(&doing)?;
-            let Ok(body) = serde_json::from_slice::<Value>(&body) else { continue };
-            if is_of(&kind, &key, &body) {
-                let at = Timestamp::from_microsecond(at_us).unwrap_or(Timestamp::UNIX_EPOCH);
-                found.push(json!({ "kind": kind, "key": key, "at": at, "body": body }));
-            }
-        }
-        Ok(found)
     }
 
     /// The first number of `lane` that [`Self::journal`] can give; `None` where the lane has no rows. What is before it

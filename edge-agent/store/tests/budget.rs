@@ -4,8 +4,7 @@
 mod month;
 
 use engawa_model::{
-    Change, ClimateDefaults, Currency, EpochReason, Lane, LaneEnd, LinkId, PointId, Property, PropertyId,
-    PropertySpec, Quality, Season, Thinning, Timestamp, Value,
+    Change, EpochReason, Lane, LaneEnd, LinkId, PointId, Property, Quality, Thinning, Timestamp, Value,
 };
 use engawa_store::{
     Batch, Budget, DatabaseKey, Durability, JournalRow, LaneMarks, Limits, Pressure, Reader, Store,
@@ -16,22 +15,7 @@ use std::path::Path;
 const TELEMETRY: u8 = 5;
 
 fn property() -> Property {
-    Property::new(PropertySpec {
-        id: PropertyId::from("test"),
-        zone: "UTC".into(),
-        currency: Currency::new("EUR").unwrap(),
-        climate: ClimateDefaults {
-            comfort_c: 22.0,
-            eco_heating_c: 17.0,
-            eco_cooling_c: 28.0,
-            season: Season::Heating,
-            guest_hold_s: 7200,
-        },
-        rooms: vec![],
-        devices: vec![],
-        resync_every_s: 3600,
-        order_ttl_s: 600,
-    })
+    Property::new(engawa_model::testing::house([]))
 }
 
 fn at(second: i64) -> Timestamp {

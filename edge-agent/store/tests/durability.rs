@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 use engawa_model::{
-    Change, ClimateDefaults, Currency, Entity, Fact, GuestRecord, LinkId, Observation, Personal, Presence,
-    Property, PropertyId, PropertySpec, RoomFlags, RoomId, RoomSpec, Season, StayId, Timestamp,
+    Change, Entity, Fact, GuestRecord, LinkId, Observation, Personal, Presence, Property, PropertySpec,
+    RoomFlags, RoomId, StayId, Timestamp,
 };
 use engawa_store::vault::VaultKey;
 use engawa_store::{Batch, DatabaseKey, Durability, Event, Limits, SCHEMA_VERSION, Store, StoreError};
@@ -13,22 +13,7 @@ use std::path::Path;
 const LANE_STAYS: u8 = 3;
 
 fn spec() -> PropertySpec {
-    PropertySpec {
-        id: PropertyId::from("test"),
-        zone: "UTC".into(),
-        currency: Currency::new("EUR").unwrap(),
-        climate: ClimateDefaults {
-            comfort_c: 22.0,
-            eco_heating_c: 17.0,
-            eco_cooling_c: 28.0,
-            season: Season::Heating,
-            guest_hold_s: 7200,
-        },
-        rooms: vec![RoomSpec { id: RoomId::from("101") }],
-        devices: vec![],
-        resync_every_s: 3600,
-        order_ttl_s: 600,
-    }
+    engawa_model::testing::house(["101"])
 }
 
 fn now() -> Timestamp {

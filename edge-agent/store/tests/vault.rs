@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 use engawa_model::{
-    Change, ClimateDefaults, Currency, Entity, Fact, GuestRecord, Observation, Personal, Presence, Property,
-    PropertyId, PropertySpec, RoomFlags, RoomId, RoomSpec, Season, StayId, Timestamp,
+    Change, Currency, Entity, Fact, GuestRecord, Observation, Personal, Presence, Property, PropertySpec,
+    RoomFlags, RoomId, StayId, Timestamp,
 };
 use engawa_store::vault::{self, Asker, Query, Tampered, Target, VaultKey, Viewer};
 use engawa_store::{Batch, DATABASE_FILE, DatabaseKey, Durability, Limits, Store, StoreError, testing};
@@ -16,22 +16,7 @@ const PHONE: &str = "+49 30 55512345";
 const EMAIL: &str = "gast@example.invalid";
 
 fn spec() -> PropertySpec {
-    PropertySpec {
-        id: PropertyId::from("test"),
-        zone: "UTC".into(),
-        currency: Currency::new("EUR").unwrap(),
-        climate: ClimateDefaults {
-            comfort_c: 22.0,
-            eco_heating_c: 17.0,
-            eco_cooling_c: 28.0,
-            season: Season::Heating,
-            guest_hold_s: 7200,
-        },
-        rooms: ["101", "102"].map(|id| RoomSpec { id: RoomId::from(id) }).to_vec(),
-        devices: vec![],
-        resync_every_s: 3600,
-        order_ttl_s: 600,
-    }
+    engawa_model::testing::house(["101", "102"])
 }
 
 fn at(second: i64) -> Timestamp {
@@ -416,4 +401,73 @@ fn the_search_itself_finds_what_is_there() {
     let mut trail = vault::AuditTrail::open(Path::new(dir.path()), &key).unwrap();
     trail.append(at(0), NAME, "test", "test").unwrap();
     assert_eq!(shows_guest(&testing::dump(dir.path(), &key, &vault_key)), Some("Wiedererk"));
+}
+
+/// What an export holds of a kind, by its key or what it says.
+fn held(export: &serde_json::Value, of: &str, kind: &str) -> Vec<String> {
+    let rows = export[of].as_array().unwrap().iter().filter(|row| row["kind"] == kind);
+    rows.map(|row| row.to_string()).collect()
+}
+
+#[test]
+fn an_export_has_what_happened_at_the_desk_and_gives_nobody_else_away() {
+    use engawa_model::{
+        Action, Call, Command, CommandSource, LinkId, Message, Money, PMS_LINK, PmsFact, PostingNumber,
+    };
+    let mut hotel = Hotel::new();
+    hotel.fact(Fact::Link { link: LinkId::from(PMS_LINK), up: true, detail: "alive".into() });
+    hotel.seen("4711", "101", NAME);
+    hotel.seen("47110", "102", "Anders");
+    let asked = |hotel: &mut Hotel, key: &str, action: Action| {
+        let command = Command { key: key.into(), source: CommandSource::Local, expires: None, action };
+        hotel.fact(Fact::Asked { command });
+    };
+    let personal = |text: &str| Personal::new(text.to_owned());
+    let called = |room: &str, dialled: &str| Action::PostCall {
+        room: room.into(),
+        amount: Some(Money { minor: 250, currency: Currency::new("EUR").unwrap() }),
+        call: Call { dialled: Some(personal(dialled)), seconds: Some(60), pulses: None },
+    };
+    for (stay, room, text) in [("4711", "101", "taxi at six"), ("47110", "102", "of another guest")] {
+        let message = Message { id: "8".into(), text: personal(text), read: false };
+        let said = PmsFact::MessageLeft { room: room.into(), stay: Some(stay.into()), message };
+        hotel.fact(Fact::Pms { said });
+    }
+    asked(
+        &mut hotel,
+        "note",
+        Action::LeaveMessage { room: "101".into(), stay: None, text: personal("late check-out, please") },
+    );
+    asked(&mut hotel, "call", called("101", "0301234567"));
+    asked(&mut hotel, "others", called("102", "0307654321"));
+    hotel.fact(Fact::PostingAnswered { number: PostingNumber(1), status: "OK".into(), text: None });
+
+    let ann = Asker::new("ann", "letter").unwrap();
+    let export = hotel.viewer().export(&ann, &StayId::from("4711"), at(9_999)).unwrap();
+    let desk = held(&export, "journal", "desk");
+    assert!(desk.len() == 1 && desk[0].contains("message_left"), "{export:#}");
+    let messages = held(&export, "documents", "messages");
+    assert!(messages.len() == 1 && messages[0].contains("taxi at six"), "{export:#}");
+    let commands = held(&export, "documents", "command").join("\n");
+    assert!(commands.contains("late check-out, please") && commands.contains("0301234567"), "{export:#}");
+    let charges = held(&export, "documents", "posting");
+    assert!(
+        charges.len() == 1 && charges[0].contains("0301234567"),
+        "of the room, which was the guest's: {export:#}"
+    );
+    assert!(charges[0].contains(r#""by":"room""#), "{export:#}");
+    assert_eq!(held(&export, "journal", "posting").len(), 3, "waits, flies, is booked: {export:#}");
+    assert_eq!((&export["left_out"], &export["of_shared_rooms"]), (&0.into(), &0.into()));
+    let whole = export.to_string();
+    assert!(
+        !whole.contains("47110") && !whole.contains("of another guest") && !whole.contains("0307654321"),
+        "{whole}"
+    );
+
+    // Somebody moves in: whose call it is nobody knows from now on, and it is given to neither.
+    hotel.seen("4712", "101", "Dritte");
+    asked(&mut hotel, "shared", called("101", "0309999999"));
+    let export = hotel.viewer().export(&ann, &StayId::from("4712"), at(9_999)).unwrap();
+    assert!(!export.to_string().contains("0309999999"), "{export:#}");
+    assert!(export["of_shared_rooms"].as_u64().unwrap() > 0, "{export:#}");
 }

@@ -57,6 +57,7 @@ detail-smoke = ein Rauchmelder löst aus
 detail-doubt-no-answer = das PMS hat nicht rechtzeitig geantwortet: P# { $number } auf der Rechnung von Zimmer { $room } suchen
 detail-doubt-link-broke = die Verbindung zum PMS brach vor der Antwort ab: P# { $number } auf der Rechnung von Zimmer { $room } suchen
 detail-doubt-restarted = das Gateway wurde vor der Antwort neu gestartet: P# { $number } auf der Rechnung von Zimmer { $room } suchen
+detail-doubt-put-back = eine Sicherung wurde zurückgespielt, und seit sie gemacht wurde, kann gebucht worden sein: P# { $number } auf der Rechnung von Zimmer { $room } suchen
 detail-frost = das Zimmer ist kälter als 7 °C
 detail-water-5 = seit 5 Minuten Wasser auf dem Boden, und niemand kümmert sich darum
 detail-water-15 = seit 15 Minuten Wasser auf dem Boden: die diensthabende Technik rufen

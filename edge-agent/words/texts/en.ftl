@@ -59,6 +59,7 @@ detail-smoke = a smoke detector sounds
 detail-doubt-no-answer = the PMS did not answer in time: look for P# { $number } on the bill of room { $room }
 detail-doubt-link-broke = the PMS link broke before the answer: look for P# { $number } on the bill of room { $room }
 detail-doubt-restarted = the gateway restarted before the answer: look for P# { $number } on the bill of room { $room }
+detail-doubt-put-back = a backup was put back, and the charge may have been booked since it was made: look for P# { $number } on the bill of room { $room }
 detail-frost = the room is below 7 °C
 detail-water-5 = water on the floor for 5 minutes, and nobody sees to it
 detail-water-15 = water on the floor for 15 minutes: call the engineer on duty

@@ -57,6 +57,7 @@ detail-smoke = se ha activado un detector de humo
 detail-doubt-no-answer = el PMS no respondió a tiempo: busque P# { $number } en la cuenta de la habitación { $room }
 detail-doubt-link-broke = el enlace con el PMS se cortó antes de la respuesta: busque P# { $number } en la cuenta de la habitación { $room }
 detail-doubt-restarted = la pasarela se reinició antes de la respuesta: busque P# { $number } en la cuenta de la habitación { $room }
+detail-doubt-put-back = se restauró una copia de seguridad y el cargo puede haberse registrado después de hacerla: busque P# { $number } en la cuenta de la habitación { $room }
 detail-frost = la habitación está por debajo de 7 °C
 detail-water-5 = agua en el suelo desde hace 5 minutos y nadie lo atiende
 detail-water-15 = agua en el suelo desde hace 15 minutos: llame al técnico de guardia

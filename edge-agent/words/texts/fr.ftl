@@ -57,6 +57,7 @@ detail-smoke = un détecteur de fumée s’est déclenché
 detail-doubt-no-answer = le PMS n’a pas répondu à temps : cherchez P# { $number } sur la note de la chambre { $room }
 detail-doubt-link-broke = la liaison avec le PMS s’est rompue avant la réponse : cherchez P# { $number } sur la note de la chambre { $room }
 detail-doubt-restarted = la passerelle a redémarré avant la réponse : cherchez P# { $number } sur la note de la chambre { $room }
+detail-doubt-put-back = une sauvegarde a été restaurée et le débit a pu être enregistré depuis : cherchez P# { $number } sur la note de la chambre { $room }
 detail-frost = la chambre est à moins de 7 °C
 detail-water-5 = eau au sol depuis 5 minutes, et personne ne s’en occupe
 detail-water-15 = eau au sol depuis 15 minutes : appelez le technicien de garde

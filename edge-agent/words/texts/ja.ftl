@@ -57,6 +57,7 @@ detail-smoke = 煙感知器が作動しています
 detail-doubt-no-answer = PMSから時間内に応答がありません：{ $room }号室の請求明細でP# { $number }を確認してください
 detail-doubt-link-broke = 応答の前にPMSとの接続が切れました：{ $room }号室の請求明細でP# { $number }を確認してください
 detail-doubt-restarted = 応答の前にゲートウェイが再起動しました：{ $room }号室の請求明細でP# { $number }を確認してください
+detail-doubt-put-back = バックアップが復元されました。その作成後に計上された可能性があります：{ $room }号室の請求明細でP# { $number }を確認してください
 detail-frost = 室温が7 °Cを下回っています
 detail-water-5 = 床の水が5分間続いていますが、対応者がいません
 detail-water-15 = 床の水が15分間続いています：当直の設備担当に連絡してください

@@ -57,6 +57,7 @@ detail-smoke = 烟雾探测器报警
 detail-doubt-no-answer = PMS未及时回复：请在{ $room }房的账单上查找P# { $number }
 detail-doubt-link-broke = 收到回复前PMS连接中断：请在{ $room }房的账单上查找P# { $number }
 detail-doubt-restarted = 收到回复前网关重启：请在{ $room }房的账单上查找P# { $number }
+detail-doubt-put-back = 已恢复备份，备份之后该费用可能已入账：请在{ $room }房的账单上查找P# { $number }
 detail-frost = 室温低于7 °C
 detail-water-5 = 地面有水已5分钟，无人处理
 detail-water-15 = 地面有水已15分钟：请联系值班工程师

@@ -4,8 +4,8 @@ use crate::audit::Auditor;
 use crate::flaw::Flaw;
 use crate::pms::ROOMS;
 use engawa_model::{
-    Action, Change, ClimateDefaults, Command, CommandSource, Currency, Entity, Fact, Intent, Observation,
-    Property, PropertyId, PropertySpec, RoomId, RoomSpec, Season, StayEnd, Timestamp,
+    Action, Change, Command, CommandSource, Currency, Entity, Fact, Intent, Observation, Property,
+    PropertyId, PropertySpec, RoomId, RoomSpec, StayEnd, Timestamp,
 };
 use engawa_pms::PmsConfig;
 use engawa_pms::link::{Link, Out};
@@ -41,19 +41,9 @@ impl House {
     pub(crate) fn new(now: Timestamp, flaw: Option<Flaw>) -> Option<Self> {
         let spec = PropertySpec {
             id: PropertyId::from("days"),
-            zone: "UTC".to_owned(),
             currency: Currency::new("EUR")?,
-            climate: ClimateDefaults {
-                comfort_c: 22.0,
-                eco_heating_c: 17.0,
-                eco_cooling_c: 28.0,
-                season: Season::Heating,
-                guest_hold_s: 7200,
-            },
             rooms: ROOMS.iter().map(|room| RoomSpec { id: RoomId::from(*room) }).collect(),
-            devices: vec![],
-            resync_every_s: 3600,
-            order_ttl_s: 600,
+            ..engawa_model::testing::house([])
         };
         Some(Self {
             property: Property::new(spec.clone()),

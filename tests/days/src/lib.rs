@@ -15,7 +15,6 @@ mod flaw;
 mod house;
 mod play;
 mod pms;
-mod random;
 mod script;
 mod shrink;
 

@@ -1,7 +1,7 @@
 //! Days as lists of steps. A step names guests and rooms by number, taken modulo what there is, so that a day from which
 //! steps were removed is still a day.
 
-use crate::random::Random;
+use engawa_stage::seeds::Random;
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,49 +1,15 @@
 //! Random days: a slice in every test run, as many as wanted with `DAYS`, from any `SEED`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "tests")]
 
-use engawa_days::{Flaw, Step, Tally, day, play, shrink};
-use std::time::{Duration, Instant};
-
-/// How many days without `DAYS`, and how long at most.
-const SLICE: u64 = 3_000;
-const MOST: Duration = Duration::from_secs(10);
-/// Fewer than this would be no test.
-const FEWEST: u64 = 200;
-
-fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
-}
+use engawa_days::{Flaw, Step, day, play, shrink};
+use engawa_stage::seeds::Slice;
+use std::time::Duration;
 
 #[test]
 fn random_days_agree_with_the_reference() {
-    let (wanted, seed) = (number("DAYS"), number("SEED").unwrap_or(1));
-    let started = Instant::now();
-    let (mut played, mut all) = (0, Tally::default());
-    while played < wanted.unwrap_or(SLICE) {
-        if wanted.is_none() && played >= FEWEST && started.elapsed() > MOST {
-            break;
-        }
-        let seed = seed + played;
-        let steps = day(seed);
-        match play(&steps, None) {
-            Ok(tally) => all += tally,
-            Err(fault) => {
-                let (least, least_fault) = shrink(&steps, None).unwrap();
-                panic!(
-                    "the day of SEED={seed} fails {fault}\nits {} steps come down to {}, which fail {least_fault}:\n{least:#?}",
-                    steps.len(),
-                    least.len()
-                );
-            }
-        }
-        played += 1;
-    }
-    let seconds = started.elapsed().as_secs_f64();
-    println!(
-        "{played} days from seed {seed} in {seconds:.1} s: {:.0} days/s; {all:?}",
-        f64::from(u32::try_from(played).unwrap()) / seconds
-    );
+    let slice =
+        Slice { what: "days", count: "DAYS", most: 3_000, fewest: 200, time: Duration::from_secs(10) };
+    let (played, all) = slice.play(day, |steps| play(steps, None));
     assert!(all.lists > played && all.kills > played / 20 && all.stays > played * 2, "{all:?}");
 }
 

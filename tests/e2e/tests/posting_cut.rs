@@ -7,9 +7,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
 use engawa_model::{
-    Action, AlertKind, Article, Call, ClimateDefaults, Command, CommandKey, CommandOutcome, CommandSource,
-    Currency, Fact, Intent, Money, Observation, Personal, PostingState, Property, PropertyId, PropertySpec,
-    RoomSpec, Season, Slip, StayId, Timestamp,
+    Action, AlertKind, Article, Call, Command, CommandKey, CommandOutcome, CommandSource, Currency, Fact,
+    Intent, Money, Observation, Personal, PostingState, Property, PropertySpec, Slip, StayId, Timestamp,
 };
 use engawa_pms::link::{Link, Out};
 use engawa_pms::{PmsConfig, Use};
@@ -18,22 +17,7 @@ use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 
 fn spec() -> PropertySpec {
-    PropertySpec {
-        id: PropertyId::from("cut"),
-        zone: "UTC".into(),
-        currency: Currency::new("EUR").unwrap(),
-        climate: ClimateDefaults {
-            comfort_c: 22.0,
-            eco_heating_c: 17.0,
-            eco_cooling_c: 28.0,
-            season: Season::Heating,
-            guest_hold_s: 7200,
-        },
-        rooms: vec![RoomSpec { id: "101".into() }],
-        devices: vec![],
-        resync_every_s: 3600,
-        order_ttl_s: 3600,
-    }
+    PropertySpec { order_ttl_s: 3600, ..engawa_model::testing::house(["101"]) }
 }
 
 /// Where the house is kept: it outlives the process.

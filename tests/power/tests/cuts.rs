@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 use engawa_model::{
-    Change, ClimateDefaults, Currency, Fact, GuestRecord, Observation, Personal, PointId, Presence, Property,
-    PropertyId, PropertySpec, Quality, RoomFlags, RoomId, RoomSpec, Season, StayId, Timestamp, Value,
+    Change, Fact, GuestRecord, Observation, Personal, PointId, Presence, Property, PropertySpec, Quality,
+    RoomFlags, RoomId, StayId, Timestamp, Value,
 };
 use engawa_power::disk::{Disk, Luck, Step};
 use engawa_power::vfs;
@@ -29,22 +29,7 @@ impl Luck for Dice {
 }
 
 fn spec() -> PropertySpec {
-    PropertySpec {
-        id: PropertyId::from("test"),
-        zone: "UTC".into(),
-        currency: Currency::new("EUR").unwrap(),
-        climate: ClimateDefaults {
-            comfort_c: 22.0,
-            eco_heating_c: 17.0,
-            eco_cooling_c: 28.0,
-            season: Season::Heating,
-            guest_hold_s: 7200,
-        },
-        rooms: vec![RoomSpec { id: RoomId::from("101") }],
-        devices: vec![],
-        resync_every_s: 3600,
-        order_ttl_s: 600,
-    }
+    engawa_model::testing::house(["101"])
 }
 
 fn at(second: i64) -> Timestamp {

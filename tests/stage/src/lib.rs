@@ -12,6 +12,7 @@ pub mod leaks;
 pub mod played;
 pub mod process;
 pub mod proof;
+pub mod seeds;
 pub mod sqlite;
 pub mod wait;
 

@@ -1,10 +1,7 @@
 //! A gateway: its encrypted journal, full, and the link that empties it.
 
 use engawa_link::{EdgeLink, Identity, LinkState, Tuning};
-use engawa_model::{
-    Change, ClimateDefaults, Currency, Lane, PointId, Property, PropertyId, PropertySpec, Quality, Role,
-    Season, Timestamp, Value,
-};
+use engawa_model::{Change, Lane, PointId, Property, PropertySpec, Quality, Role, Timestamp, Value};
 use engawa_protocol::ports::{EdgeStore, Row, StoreFault};
 use engawa_store::{Batch, DATABASE_FILE, DatabaseKey, Durability, Limits, Reader, Store};
 use std::collections::BTreeMap;
@@ -44,22 +41,7 @@ pub(crate) fn change(house: usize, n: u64) -> (Timestamp, Change) {
 }
 
 fn spec() -> PropertySpec {
-    PropertySpec {
-        id: PropertyId::from("bench"),
-        zone: "UTC".into(),
-        currency: Currency::new("EUR").unwrap(),
-        climate: ClimateDefaults {
-            comfort_c: 22.0,
-            eco_heating_c: 17.0,
-            eco_cooling_c: 28.0,
-            season: Season::Heating,
-            guest_hold_s: 7200,
-        },
-        rooms: vec![],
-        devices: vec![],
-        resync_every_s: 3600,
-        order_ttl_s: 600,
-    }
+    engawa_model::testing::house([])
 }
 
 /// Fills the journal in `dir`.

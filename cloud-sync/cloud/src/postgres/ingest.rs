@@ -180,6 +180,7 @@ pub(crate) async fn take_in(
                 runs.push((key, Run { property, first: seq, rows: vec![Cow::Owned(row)] }));
                 open.remove(&key);
                 moved.insert(key, property);
+                projection.gap(property, &batch.gateway, batch.epoch, batch.lane, now_micros);
                 *mark = skip.to;
             }
         }

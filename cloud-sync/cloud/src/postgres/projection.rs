@@ -2,12 +2,13 @@
 //! once, what happens to stays, postings and commands goes out in its order, pipelined.
 
 use super::ingest::{Pipeline, TELEMETRY, in_order};
+use super::postings::IN_A_GAP;
 use super::{clean, erasure};
 use crate::commands;
 use crate::store::StoreError;
 use crate::store::projection::is_sign;
 use deadpool_postgres::Object;
-use engawa_model::{Action, Change, Quality, Role, RoomFlags};
+use engawa_model::{Action, Change, Lane, Quality, Role, RoomFlags};
 use engawa_protocol::ports::Row;
 use std::collections::BTreeMap;
 use tokio_postgres::types::ToSql;
@@ -160,6 +161,15 @@ impl Projection {
             stay: stay.as_str().to_owned(),
             body: body.to_owned(),
         });
+    }
+
+    /// Rows of `lane` will never come.
+    pub(crate) fn gap(&mut self, property: &str, gateway: &str, epoch: u64, lane: u8, now_micros: i64) {
+        if lane == Lane::Stays.number() {
+            self.turn += 1;
+            let mut one = One { all: self, property, gateway, epoch: epoch.cast_signed(), at: now_micros };
+            one.order(IN_A_GAP, vec![Box::new(one.epoch), Box::new(now_micros)]);
+        }
     }
 
     /// Writes it, in the connection's open transaction.

@@ -1,6 +1,6 @@
 //! Who may talk: claims, enrolment, revocation, and who is connected.
 
-use super::{StoreError, commands};
+use super::{StoreError, commands, postings};
 use engawa_protocol::ports::Refusal;
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
@@ -205,7 +205,7 @@ pub(super) fn last_epoch(connection: &Connection, gateway: &str) -> Result<Optio
 }
 
 /// The gateway speaks of this life of its journal. Where it is another one than before, its disk is new and its inbox
-/// is lost: see [`commands::inbox_lost`].
+/// is lost: see [`commands::inbox_lost`]. Charges that were open in it are in doubt.
 ///
 /// # Errors
 /// SQLite's.
@@ -223,7 +223,8 @@ pub fn epoch_seen(
         .execute("UPDATE gateway SET epoch = ?2 WHERE id = ?1", params![gateway, epoch.cast_signed()])
         .map_err(StoreError::sql("noting a gateway's epoch"))?;
     if before.is_some() {
-        let doubtful = commands::inbox_lost(connection, gateway, now_micros)?;
+        let doubtful = commands::inbox_lost(connection, gateway, now_micros)?
+            + postings::epoch_over(connection, gateway, epoch, now_micros)?;
         tracing::warn!(gateway, doubtful, "the gateway's journal begins anew: a new or restored disk");
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Taking in a gateway's rows, each exactly once: rows and mark in one transaction.
 
-use super::{StoreError, gateways, projection};
+use super::{StoreError, gateways, postings, projection};
 use engawa_protocol::ports::{Ingested, Refusal, Row, Skip};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -164,6 +164,7 @@ pub fn skip(
             ])
         })
         .map_err(doing)?;
+    postings::rows_lost(connection, gateway, epoch, lane, now_micros)?;
     move_mark(connection, gateway, epoch, lane, skip.to).map_err(doing)?;
     Ok(Ingested::Upto(skip.to))
 }

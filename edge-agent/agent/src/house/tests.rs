@@ -2,29 +2,14 @@
 
 use super::*;
 use crate::journal::Journal;
-use engawa_model::{ClimateDefaults, Currency, PointId, PropertyId, PropertySpec, Quality, Season, Value};
+use engawa_model::{PointId, Quality, Value};
 use engawa_protocol::ports::EdgeStore;
 use engawa_store::{DatabaseKey, Limits};
 
 const TELEMETRY: u8 = 5;
 
 fn property() -> Property {
-    Property::new(PropertySpec {
-        id: PropertyId::from("test"),
-        zone: "UTC".into(),
-        currency: Currency::new("EUR").unwrap(),
-        climate: ClimateDefaults {
-            comfort_c: 22.0,
-            eco_heating_c: 17.0,
-            eco_cooling_c: 28.0,
-            season: Season::Heating,
-            guest_hold_s: 7200,
-        },
-        rooms: vec![],
-        devices: vec![],
-        resync_every_s: 3600,
-        order_ttl_s: 600,
-    })
+    Property::new(engawa_model::testing::house([]))
 }
 
 fn reported(second: i64) -> (Timestamp, Change) {

@@ -12,6 +12,7 @@ use std::path::Path;
 #[derive(clap::Args)]
 pub(crate) struct Explain {
     /// A record (it has a `|`), a capture, or `-` for lines from standard input.
+    #[arg(value_parser = crate::words_args::filled)]
     what: String,
     /// Show every field, also of captures.
     #[arg(long)]

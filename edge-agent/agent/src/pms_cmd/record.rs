@@ -3,6 +3,7 @@
 use super::Fault;
 use super::capture::{HEAD, MOST_BYTES, mark, text_of};
 use super::replay::charset;
+use crate::words_args::host_port;
 use clap::ValueHint;
 use engawa_model::Timestamp;
 use engawa_pms::Charset;
@@ -27,10 +28,10 @@ pub(crate) struct Record {
     #[arg(value_hint = ValueHint::FilePath)]
     capture: PathBuf,
     /// Where the gateway connects for the time of the capture.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5010")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5010", value_parser = host_port)]
     listen: String,
     /// Where the PMS listens.
-    #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
+    #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname, value_parser = host_port)]
     to: String,
     /// The link's character set, as in the configuration.
     #[arg(long, default_value = "utf-8", value_parser = charset)]
@@ -53,7 +54,14 @@ async fn run(arguments: Record) -> Result<bool, Fault> {
         .map_err(|error| Fault::Wrong(format!("{} can't be listened at: {error}", arguments.listen)))?;
     // Without names, but with reservation numbers: for its owner.
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&arguments.capture);
-    let file = file.map_err(|error| Fault::Wrong(format!("{}: {error}", arguments.capture.display())))?;
+    let file = file.map_err(|error| {
+        let remedy = match error.kind() {
+            std::io::ErrorKind::AlreadyExists => "; nothing is written over: name a new file",
+            std::io::ErrorKind::NotFound => "; is its folder there?",
+            _ => "",
+        };
+        Fault::Wrong(format!("{}: {error}{remedy}", arguments.capture.display()))
+    })?;
     let mut tape = Tape { file, written: 0, records: 0, full: false, masker: Masker::new(rand::random()) };
     tape.line(HEAD).map_err(|error| failed("writing the capture", error))?;
     let bound = listener.local_addr().map_err(|error| failed("listening", error))?;

@@ -23,10 +23,10 @@ pub(crate) struct Hear {
     /// The name of a profile (see `engawa profile list`), or a file.
     profile: String,
     /// The device's name on the broker.
-    #[arg(long)]
+    #[arg(long, value_parser = crate::words_args::filled)]
     name: String,
     /// Its room, for topics that have one.
-    #[arg(long, default_value = "101")]
+    #[arg(long, default_value = "101", value_parser = crate::words_args::filled)]
     room: String,
     /// A variable of the profile, such as `--var base=z2m`; as often as needed.
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = live::var)]

@@ -8,7 +8,7 @@ use clap::{Args, ValueHint};
 use engawa_model::RoomId;
 use engawa_model::firewall::FirewallConfig;
 use engawa_model::rules::{Policy, RuleFile};
-use engawa_rules::{Act, Day, Outcome, compare, replay};
+use engawa_rules::{Act, Broken, Day, Outcome, Strictness, compare, replay};
 use jiff::tz::TimeZone;
 use serde_json::json;
 use std::io::Write as _;
@@ -29,6 +29,9 @@ pub(crate) struct Test {
     /// Only this room.
     #[arg(long)]
     room: Option<String>,
+    /// Refuse a day with a broken line in its middle, in place of passing over the line.
+    #[arg(long)]
+    strict: bool,
     #[command(flatten)]
     form: Form,
 }
@@ -39,6 +42,12 @@ impl Test {
             Ok(day) => day,
             Err(error) => return ended(Err(error.into())),
         };
+        if let Some(room) = &self.room
+            && let Err(error) = known(room, &day)
+        {
+            return ended(Err(error.into()));
+        }
+        tell_broken(&day.broken);
         match self.policies(&day) {
             Ok((now, tried)) => ended(self.play(&day, now, tried).map_err(Into::into)),
             Err(reports) => {
@@ -49,9 +58,12 @@ impl Test {
     }
 
     fn day(&self) -> anyhow::Result<Day> {
-        let file =
-            std::fs::File::open(&self.day).with_context(|| format!("opening {}", self.day.display()))?;
-        Day::read(std::io::BufReader::new(file)).with_context(|| format!("reading {}", self.day.display()))
+        let file = std::fs::File::open(&self.day).with_context(|| {
+            format!("opening the recorded day {} (`engawa rules days` lists them)", self.day.display())
+        })?;
+        let strictness = if self.strict { Strictness::Strict } else { Strictness::Lenient };
+        Day::read(std::io::BufReader::new(file), strictness)
+            .with_context(|| format!("reading {}", self.day.display()))
     }
 
     /// What governs the house now, and what is tried.
@@ -158,5 +170,33 @@ impl Test {
             )?;
         }
         Ok(())
+    }
+}
+
+/// A room of the day's house, not of another.
+fn known(room: &str, day: &Day) -> anyhow::Result<()> {
+    /// Rooms that are named where one is wrong.
+    const NAMED: usize = 12;
+    let rooms = &day.header.property.rooms;
+    if rooms.iter().any(|known| known.id.as_str() == room) {
+        return Ok(());
+    }
+    let named: Vec<&str> = rooms.iter().take(NAMED).map(|room| room.id.as_str()).collect();
+    let more = rooms.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    anyhow::bail!("there is no room `{room}` in this day: its house has {}{more}", named.join(", "))
+}
+
+/// What of the day could not be read.
+fn tell_broken(broken: &Broken) {
+    for (line, why) in &broken.named {
+        eprintln!("engawa: line {line} is broken and passed over: {why}");
+    }
+    if broken.count > 0 {
+        let (count, plural) = (broken.count, if broken.count == 1 { "" } else { "s" });
+        eprintln!("engawa: {count} broken line{plural} passed over; --strict refuses such a day");
+    }
+    if broken.cut {
+        eprintln!("engawa: the last line has no end, as a power cut leaves it: it is passed over");
     }
 }

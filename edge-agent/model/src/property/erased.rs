@@ -60,23 +60,7 @@ mod tests {
     use crate::*;
 
     fn property() -> Property {
-        let climate = ClimateDefaults {
-            comfort_c: 22.0,
-            eco_heating_c: 17.0,
-            eco_cooling_c: 28.0,
-            season: Season::Heating,
-            guest_hold_s: 7200,
-        };
-        Property::new(PropertySpec {
-            id: PropertyId::from("test"),
-            zone: "UTC".into(),
-            currency: Currency::new("EUR").unwrap(),
-            climate,
-            rooms: ["101", "102"].map(|id| RoomSpec { id: RoomId::from(id) }).to_vec(),
-            devices: vec![],
-            resync_every_s: 3600,
-            order_ttl_s: 600,
-        })
+        Property::new(crate::testing::house(["101", "102"]))
     }
 
     fn apply(property: &mut Property, fact: Fact) -> Applied {

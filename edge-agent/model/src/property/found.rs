@@ -98,27 +98,10 @@ impl Property {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        ClimateDefaults, Currency, Fact, Observation, PropertyId, PropertySpec, RoomId, RoomSpec, Season,
-    };
+    use crate::{Fact, Observation, PropertySpec};
 
     fn spec() -> PropertySpec {
-        PropertySpec {
-            id: PropertyId::from("test"),
-            zone: "Europe/Berlin".into(),
-            currency: Currency::new("EUR").unwrap(),
-            climate: ClimateDefaults {
-                comfort_c: 22.0,
-                eco_heating_c: 17.0,
-                eco_cooling_c: 28.0,
-                season: Season::Heating,
-                guest_hold_s: 7200,
-            },
-            rooms: vec![RoomSpec { id: RoomId::from("101") }],
-            devices: vec![],
-            resync_every_s: 3600,
-            order_ttl_s: 600,
-        }
+        PropertySpec { zone: "Europe/Berlin".into(), ..crate::testing::house(["101"]) }
     }
 
     fn at(second: i64) -> Timestamp {

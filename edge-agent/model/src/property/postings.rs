@@ -22,6 +22,8 @@ const MOST_WAITING: usize = 5_000;
 const MOST_AMOUNT: u64 = 99_999_999_999;
 /// P# has eight digits.
 const LAST_NUMBER: u32 = 99_999_999;
+/// Numbers that are passed over where a backup was put back: more than a house charges in the time that a backup is old.
+const PASSED_OVER: u32 = 100_000;
 
 /// How far a posting has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -347,6 +349,16 @@ impl Property {
         for number in self.in_flight(None) {
             self.doubt(at, number, alert_text::DOUBT_RESTARTED, out);
         }
+    }
+
+    /// A backup was put back: what waited when it was made may have been booked since, so it is not sent now. Numbers of
+    /// that time are not used again either: the PMS may take a charge with a number that it knows for the old one.
+    pub(super) fn postings_put_back(&mut self, at: Timestamp, out: &mut Applied) {
+        for number in self.open_postings.clone() {
+            self.doubt(at, number, alert_text::DOUBT_PUT_BACK, out);
+        }
+        self.meta.last_posting = (self.meta.last_posting + PASSED_OVER) % LAST_NUMBER;
+        out.touched.insert(Entity::Meta);
     }
 
     pub(super) fn postings_after_audit(&mut self, at: Timestamp, link: &LinkId, out: &mut Applied) {

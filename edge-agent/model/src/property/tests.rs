@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    Action, ClimateDefaults, Command, CommandOutcome, CommandSource, Currency, GuestRecord, Money, Presence,
-    PropertyId, StayEnd,
+    Action, Command, CommandOutcome, CommandSource, Currency, GuestRecord, Money, Presence, PropertyId,
+    Quality, StayEnd, Value,
 };
 
 pub(super) struct House {
@@ -33,13 +33,7 @@ impl House {
             id: PropertyId::from("test"),
             zone: "Europe/Berlin".into(),
             currency: Currency::new("EUR").unwrap(),
-            climate: ClimateDefaults {
-                comfort_c: 22.0,
-                eco_heating_c: 17.0,
-                eco_cooling_c: 28.0,
-                season: Season::Heating,
-                guest_hold_s: 7200,
-            },
+            climate: crate::testing::climate(),
             rooms: ["101", "102", "103"].map(|id| RoomSpec { id: RoomId::from(id) }).to_vec(),
             devices: vec![thermostat("101"), thermostat("102"), thermostat("103")],
             resync_every_s: 3600,

@@ -166,11 +166,9 @@ pub(super) fn personal(text: Option<&str>) -> Option<Personal<String>> {
     (!text.is_empty()).then(|| Personal::new(mask_card_numbers(&plain(text))))
 }
 
-/// A BCP 47 tag, where it looks like one.
+/// A BCP 47 tag, where it is one.
 pub(super) fn language(text: Option<&str>) -> Option<String> {
-    let tag = text?.trim().replace('_', "-");
-    let plain = (2..=35).contains(&tag.len()) && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    plain.then_some(tag)
+    text.and_then(crate::language::tag)
 }
 
 /// The day of an instant in the property's zone.

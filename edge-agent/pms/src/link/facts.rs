@@ -3,6 +3,7 @@
 use super::desk::{self, Reply};
 use crate::codec::{Record, plain};
 use crate::config::PmsConfig;
+use crate::language;
 use crate::uses::FreeField;
 use engawa_model::{
     Date, Fact, GuestRecord, Personal, PmsFact, PostingNumber, Presence, RoomFlags, RoomId, StayId,
@@ -106,7 +107,7 @@ fn guest(record: &Record, presence: Presence, config: &PmsConfig) -> Meaning {
             name: personal("GN"),
             first_name: personal("GF"),
             title: personal("GT"),
-            language: record.filled("GL").and_then(language),
+            language: record.filled("GL").and_then(language::of_fias),
             arrival: date(record.get("GA")),
             departure: date(record.get("GD")),
             vip: text("GV"),
@@ -137,22 +138,6 @@ fn flags(record: &Record) -> RoomFlags {
         tv_right: text("TV"),
         video_right: text("VR"),
     }
-}
-
-/// The PMS's language code as a BCP 47 tag. Three of its own codes are not ISO 639 (EA, GE, SP); others are
-/// passed on where they look like a language tag.
-fn language(code: &str) -> Option<String> {
-    let tag = match code {
-        "EA" => "en",
-        "GE" => "de",
-        "SP" => "es",
-        "JA" => "ja",
-        "FR" => "fr",
-        "IT" => "it",
-        other => other,
-    };
-    let plain = (2..=8).contains(&tag.len()) && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    plain.then(|| tag.to_ascii_lowercase())
 }
 
 /// YYMMDD. Anything else, as some sites send it, is no date.

@@ -4,6 +4,7 @@
 //! room ids and reservation numbers that no other link has. Nothing else in the gateway knows that the PMS's differ.
 
 use crate::codec::Record;
+use crate::reservation::Numbers;
 use engawa_model::{Fact, LinkId, PMS_LINK};
 use std::collections::BTreeMap;
 
@@ -40,6 +41,8 @@ pub(super) struct Naming {
     /// they are.
     prefix: Option<String>,
     rooms: RoomNumbers,
+    /// Reservation numbers that are none have stand-ins.
+    numbers: Numbers,
 }
 
 /// The id of the PMS link with this name; the link without a name is the house's first.
@@ -54,8 +57,8 @@ pub(super) fn own_encoder<'a>(name: Option<&str>, coder: &'a str) -> &'a str {
 }
 
 impl Naming {
-    pub(super) fn new(name: Option<&str>, rooms: RoomNumbers) -> Self {
-        Self { link: link_id(name), prefix: name.map(|name| format!("{name}{SEPARATOR}")), rooms }
+    pub(super) fn new(name: Option<&str>, rooms: RoomNumbers, numbers: Numbers) -> Self {
+        Self { link: link_id(name), prefix: name.map(|name| format!("{name}{SEPARATOR}")), rooms, numbers }
     }
 
     pub(super) fn link(&self) -> LinkId {
@@ -63,16 +66,31 @@ impl Naming {
     }
 
     /// A record of the PMS, in the house's names.
-    pub(super) fn inward(&self, record: &Record) -> Record {
-        renamed(record, |field, value| {
+    pub(super) fn inward(&mut self, record: &Record) -> Record {
+        let mut numbers = std::mem::take(&mut self.numbers);
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        let renamed = renamed(record, |field, value| {
             Some(match field {
                 "RN" | "RO" => self.room_in(value),
                 "SI" => value.split(';').map(|room| self.room_in(room)).collect::<Vec<_>>().join(";"),
+                "G#" => format!("{prefix}{}", numbers.inward(value)),
                 // Encoders as reservations: two PMS may call one of theirs alike.
-                "G#" | "KC" => format!("{}{value}", self.prefix.as_deref().unwrap_or_default()),
+                "KC" => format!("{prefix}{value}"),
                 _ => value.to_owned(),
             })
-        })
+        });
+        self.numbers = numbers;
+        renamed
+    }
+
+    /// True where a record of the PMS has a reservation number that is none.
+    pub(super) fn is_odd(&self, record: &Record) -> bool {
+        record.fields().any(|(field, value)| field == "G#" && self.numbers.is_odd(value))
+    }
+
+    /// True where a record names a stay whose number at the PMS is not known any more.
+    pub(super) fn has_lost(&self, stay: &str) -> bool {
+        self.numbers.outward(self.own(stay)).is_none()
     }
 
     /// A record for the PMS, in its own names.
@@ -116,7 +134,7 @@ impl Naming {
 
     fn stay_out(&self, stay: &str) -> Option<String> {
         let number = self.own(stay);
-        (!number.starts_with(BY_ROOM)).then(|| number.to_owned())
+        if number.starts_with(BY_ROOM) { None } else { self.numbers.outward(number) }
     }
 }
 
@@ -145,7 +163,7 @@ mod tests {
 
     #[test]
     fn the_only_pms_keeps_its_own_numbers() {
-        let naming = Naming::new(None, RoomNumbers::default());
+        let mut naming = Naming::new(None, RoomNumbers::default(), Numbers::default());
         assert_eq!(shown(&naming.inward(&gi("0101"))), "GI|RN0101|G#4711|GNSato|GS|");
         assert_eq!(naming.told(Fact::ResyncBegun), Fact::ResyncBegun);
         let made_up = Record::new("PS").with("RN", "101").with("G#", "room:101").with("TA", "100");
@@ -156,7 +174,7 @@ mod tests {
     fn a_second_pms_is_renamed_both_ways_and_never_meets_the_firsts_rooms() {
         let rooms =
             RoomNumbers::of([("12".to_owned(), "V12".to_owned()), ("13".to_owned(), "V13".to_owned())]);
-        let naming = Naming::new(Some("villas"), rooms);
+        let mut naming = Naming::new(Some("villas"), rooms, Numbers::default());
         assert_eq!(shown(&naming.inward(&gi("12"))), "GI|RNV12|G#villas:4711|GNSato|GS|");
         assert_eq!(shown(&naming.inward(&gi("101"))), "GI|RNpms-villas:101|G#villas:4711|GNSato|GS|");
         let suite = Record::new("KR").with("RN", "12").with("SI", "12;13");
@@ -190,8 +208,28 @@ mod tests {
 
     #[test]
     fn the_first_of_several_does_not_reach_into_the_others_rooms() {
-        let naming = Naming::new(None, RoomNumbers::of([("101".to_owned(), "101".to_owned())]));
+        let rooms = RoomNumbers::of([("101".to_owned(), "101".to_owned())]);
+        let mut naming = Naming::new(None, rooms, Numbers::default());
         assert_eq!(shown(&naming.inward(&gi("101"))), "GI|RN101|G#4711|GNSato|GS|");
         assert_eq!(shown(&naming.inward(&gi("V12"))), "GI|RNpms:V12|G#4711|GNSato|GS|");
+    }
+
+    #[test]
+    fn a_name_in_the_place_of_a_reservation_number_stays_at_the_edge() {
+        for link in [None, Some("villas")] {
+            let mut naming = Naming::new(link, RoomNumbers::default(), Numbers::default());
+            let named = Record::new("GI").with("RN", "101").with("G#", "Sato").with("GN", "Sato");
+            assert!(naming.is_odd(&named) && !naming.is_odd(&gi("101")));
+            let inside = naming.inward(&named);
+            let stay = inside.get("G#").unwrap().to_owned();
+            assert!(!stay.contains("Sato") && !naming.has_lost(&stay), "{stay}");
+            let bill = Record::new("XR").with("RN", "101").with("G#", stay.as_str());
+            assert_eq!(shown(&naming.outward(&bill)), "XR|RN101|G#Sato|");
+            let restarted = Naming::new(link, RoomNumbers::default(), Numbers::default());
+            assert!(
+                restarted.has_lost(&stay) && !restarted.has_lost("4711") && !restarted.has_lost("room:101")
+            );
+            assert_eq!(shown(&restarted.outward(&bill)), "XR|RN101|", "never the stand-in");
+        }
     }
 }

@@ -19,6 +19,7 @@ struct Derived {
     file: DatabaseKey,
     wrap: Zeroizing<[u8; 32]>,
     index: hmac::Key,
+    stays: Zeroizing<[u8; 32]>,
     signer: Ed25519KeyPair,
 }
 
@@ -61,6 +62,7 @@ impl VaultKey {
             file: DatabaseKey::of_bytes(&*part("file")?),
             wrap: part("wrap")?,
             index: hmac::Key::new(hmac::HMAC_SHA256, part("index")?.as_ref()),
+            stays: part("stays")?,
             signer,
         })))
     }
@@ -78,6 +80,11 @@ impl VaultKey {
     /// The key of the blind indexes.
     pub(crate) fn index(&self) -> &hmac::Key {
         &self.0.index
+    }
+
+    /// The key of what stands for a reservation number that is none.
+    pub fn stays(&self) -> [u8; 32] {
+        *self.0.stays
     }
 
     /// A signature (Ed25519) of the vault.

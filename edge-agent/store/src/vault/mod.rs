@@ -17,6 +17,7 @@
 mod audit;
 mod erasure;
 mod fields;
+mod held;
 mod index;
 mod key;
 mod keyring;

@@ -1,6 +1,7 @@
 //! Reading the vault as a person does: with a name, a reason, and a row in the audit trail before anything is shown.
 
 use super::audit::AuditTrail;
+use super::held::{self, Span};
 use super::index::Query;
 use super::keyring::Keyring;
 use super::records::{self, Record};
@@ -156,21 +157,39 @@ impl Viewer {
         Ok(found)
     }
 
-    /// All that is held on a reservation number, as one JSON object: its records, documents and rows of the journal.
+    /// All that is held on a reservation number, as one JSON object: its records, documents and rows of the journal, also
+    /// those of its room where it was the only guest in it (see `held`).
     ///
     /// # Errors
     /// SQLite's, or a row of the trail that can't be written.
     pub fn export(&mut self, asker: &Asker, stay: &StayId, now: Timestamp) -> Result<Value, StoreError> {
-        let mut files = Vec::new();
+        let (mut files, mut spans) = (Vec::new(), Vec::new());
         for record in records::of_stay(&self.reader.connection, stay.as_str())? {
-            files.push(self.file(&record, None)?.0);
+            let file = self.file(&record, None)?.0;
+            spans.push(self.span(&record, &file.rooms)?);
+            files.push(file);
         }
-        let documents = self.reader.documents_of(stay)?;
-        let journal = self.reader.journal_of(stay)?;
+        let held = held::of(&self.reader.connection, &self.keyring, stay.as_str(), &spans)?;
         let what = format!("export of reservation {stay}: {} records", files.len());
         self.audit.append(now, &asker.who, &asker.why, &what)?;
-        Ok(json!({ "reservation": stay, "exported": now, "records": files, "documents": documents,
-            "journal": journal }))
+        Ok(json!({ "reservation": stay, "exported": now, "records": files, "documents": held.documents,
+            "journal": held.journal, "left_out": held.left_out, "of_shared_rooms": held.of_shared_rooms }))
+    }
+
+    /// When the guest of `record` was in which of `rooms`, and which of them somebody else had in that time.
+    fn span(&self, record: &Record, rooms: &[String]) -> Result<Span, StoreError> {
+        let (from, until) = (record.since_us, record.left_us.unwrap_or(i64::MAX));
+        let at_that_time = format!("since_us <= {until} AND ifnull(left_us, {}) >= {from}", i64::MAX);
+        let mut shared = Vec::new();
+        for other in records::all(&self.reader.connection, &at_that_time)? {
+            // What is in the dark names nobody any more.
+            let Some(key) = self.keyring.data_key(&other.id)?.filter(|_| other.id != record.id) else {
+                continue;
+            };
+            let opened = records::open_all(&self.reader.connection, &key, &other.id)?;
+            shared.extend(records::about(&opened).rooms.into_iter().filter(|room| rooms.contains(room)));
+        }
+        Ok(Span { from, until, rooms: rooms.to_vec(), shared })
     }
 
     /// The stored property with its guests' names, as of the last commit.

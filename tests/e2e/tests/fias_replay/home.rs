@@ -3,9 +3,9 @@
 
 use super::case::{Case, pairs};
 use engawa_model::{
-    Action, Change, ClimateDefaults, Command, CommandKey, CommandOutcome, CommandSource, Currency, Fact,
-    Intent, LinkId, Money, Observation, PMS_LINK, PostingNumber, PostingState, Property, PropertyId,
-    PropertySpec, RoomId, RoomSpec, Season, StayId, Timestamp,
+    Action, Change, Command, CommandKey, CommandOutcome, CommandSource, Currency, Fact, Intent, LinkId,
+    Money, Observation, PMS_LINK, PostingNumber, PostingState, Property, PropertyId, PropertySpec, RoomId,
+    RoomSpec, StayId, Timestamp,
 };
 use engawa_store::{Batch, DatabaseKey, Durability, Limits, Store};
 use std::path::Path;
@@ -25,13 +25,7 @@ impl Home {
             id: PropertyId::from("case"),
             zone: case.site.get("zone").cloned().unwrap_or_else(|| "UTC".to_owned()),
             currency: Currency::new(case.site.get("currency").map_or("EUR", String::as_str)).unwrap(),
-            climate: ClimateDefaults {
-                comfort_c: 22.0,
-                eco_heating_c: 17.0,
-                eco_cooling_c: 28.0,
-                season: Season::Heating,
-                guest_hold_s: 7200,
-            },
+            climate: engawa_model::testing::climate(),
             rooms,
             devices: vec![],
             resync_every_s: 3600,

@@ -1,9 +1,9 @@
 //! A house with two PMS: what one says is nothing to the other's guests.
 
 use crate::{
-    Action, Change, ClimateDefaults, Command, CommandSource, Currency, Date, Entity, Fact, GuestRecord,
-    Intent, LinkId, Money, Observation, PMS_LINK, PostingNumber, PostingState, Presence, Property,
-    PropertyId, PropertySpec, RoomFlags, RoomId, RoomSpec, Season, StayEnd, StayId, Timestamp,
+    Action, Change, Command, CommandSource, Currency, Date, Entity, Fact, GuestRecord, Intent, LinkId, Money,
+    Observation, PMS_LINK, PostingNumber, PostingState, Presence, Property, PropertyId, PropertySpec,
+    RoomFlags, RoomId, StayEnd, StayId, Timestamp,
 };
 use std::collections::BTreeMap;
 
@@ -20,18 +20,7 @@ fn spec() -> PropertySpec {
     PropertySpec {
         id: PropertyId::from("resort"),
         zone: "Europe/Berlin".into(),
-        currency: Currency::new("EUR").unwrap(),
-        climate: ClimateDefaults {
-            comfort_c: 22.0,
-            eco_heating_c: 17.0,
-            eco_cooling_c: 28.0,
-            season: Season::Heating,
-            guest_hold_s: 7200,
-        },
-        rooms: ["101", "102", "V12", "V13"].map(|id| RoomSpec { id: RoomId::from(id) }).to_vec(),
-        devices: vec![],
-        resync_every_s: 3600,
-        order_ttl_s: 600,
+        ..crate::testing::house(["101", "102", "V12", "V13"])
     }
 }
 

@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::{
-    ClimateDefaults, Command, CommandSource, Currency, Fact, GuestRecord, Observation, PMS_LINK, Presence,
-    PropertyId, PropertySpec, RoomFlags, RoomSpec, Season,
+    Command, CommandSource, Fact, GuestRecord, Observation, PMS_LINK, Presence, PropertySpec, RoomFlags,
 };
 
 struct House {
@@ -25,22 +24,7 @@ fn local(text: &str) -> DateTime {
 
 impl House {
     fn new(zone: &str, now: &str) -> Self {
-        let spec = PropertySpec {
-            id: PropertyId::from("test"),
-            zone: zone.into(),
-            currency: Currency::new("EUR").unwrap(),
-            climate: ClimateDefaults {
-                comfort_c: 22.0,
-                eco_heating_c: 17.0,
-                eco_cooling_c: 28.0,
-                season: Season::Heating,
-                guest_hold_s: 7200,
-            },
-            rooms: ["101", "102", "103"].map(|id| RoomSpec { id: RoomId::from(id) }).to_vec(),
-            devices: vec![],
-            resync_every_s: 3600,
-            order_ttl_s: 600,
-        };
+        let spec = PropertySpec { zone: zone.into(), ..crate::testing::house(["101", "102", "103"]) };
         // Only two rooms have something that rings.
         let wake = WakeSpec {
             rooms: WakeRooms::These(["101", "102"].map(RoomId::from).into()),

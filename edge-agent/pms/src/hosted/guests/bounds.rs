@@ -18,7 +18,7 @@ fn a_list_has_an_end_up_to_its_bounds() {
 }
 
 #[test]
-fn a_language_is_kept_where_it_looks_like_a_tag() {
+fn a_language_is_kept_where_it_is_one() {
     for (text, want) in [
         (Some("de"), Some("de")),
         (Some(" pt_BR "), Some("pt-BR")),
@@ -33,9 +33,7 @@ fn a_language_is_kept_where_it_looks_like_a_tag() {
     ] {
         assert_eq!(language(text).as_deref(), want, "{text:?}");
     }
-    let longest = "a".repeat(35);
-    assert_eq!(language(Some(&longest)), Some(longest.clone()));
-    assert_eq!(language(Some(&format!("{longest}a"))), None);
+    assert_eq!(language(Some("Okonkwo")), None, "a name");
 }
 
 #[test]

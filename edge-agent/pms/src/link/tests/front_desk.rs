@@ -305,9 +305,10 @@ fn guests_as_the_pms_tells_of_them() {
         ("JA", Some("ja")),
         ("FR", Some("fr")),
         ("IT", Some("it")),
-        ("ZH-HANT", Some("zh-hant")),
-        ("PT-BR-XY", Some("pt-br-xy")),
-        ("PT-BR-XYZ", None),
+        ("ZH-HANT", Some("zh-Hant")),
+        ("PT-BR-XY", Some("pt-BR")),
+        ("Sato", None),
+        ("TANAKA", None),
         ("E", None),
         ("E_", None),
         ("日本", None),
@@ -397,5 +398,52 @@ fn the_pms_describes_itself_before_the_link_is_alive() {
     assert_eq!(
         (description.pms_version.as_deref(), description.hotel.as_deref()),
         (Some("5.6"), Some("Grand"))
+    );
+}
+
+#[test]
+fn what_is_in_the_wrong_field_is_told_once_by_the_fields_name_and_counted_each_time() {
+    let mut talk = Talk::alive();
+    for _ in 0..2 {
+        talk.pms("GI|RN101|G#Nakamura|GNNakamura|GLNakamura|");
+    }
+    talk.pms("GI|RN102|G#4712|GNNakamura|GLJA|");
+    let warnings: Vec<_> = std::iter::from_fn(|| talk.link.warning()).collect();
+    assert!(
+        warnings.len() == 2 && warnings[0].contains(" GL ") && warnings[1].contains(" G# "),
+        "{warnings:?}"
+    );
+    let counted = |why: &str| {
+        let refused = Fact::PmsRefused { why: why.to_owned() };
+        talk.facts.iter().filter(|fact| **fact == refused).count()
+    };
+    assert_eq!((counted("odd-language"), counted("odd-reservation-number")), (2, 2));
+    let stays: Vec<_> = talk
+        .facts
+        .iter()
+        .filter_map(|fact| match fact {
+            Fact::GuestSeen { stay, guest, .. } => Some((stay.to_string(), guest.language.clone())),
+            _ => None,
+        })
+        .collect();
+    assert!(stays[0] == stays[1] && stays[0].0.starts_with('~') && stays[0].1.is_none(), "{stays:?}");
+    assert_eq!(stays[2], ("4712".to_owned(), Some("ja".to_owned())));
+}
+
+#[test]
+fn a_stay_whose_own_number_is_forgotten_is_not_asked_about() {
+    let mut talk = desk();
+    talk.pms("GI|RN101|G#Nakamura|GNNakamura|");
+    let Some(Fact::GuestSeen { stay, .. }) = talk.facts.pop() else { panic!("{:?}", talk.facts) };
+    let locate = || PmsRequest::Locate { room: "101".into(), stay: stay.clone() };
+    ask(&mut talk, "known", locate());
+    assert!(talk.sent[0].contains("|G#Nakamura|"), "by the PMS's own text: {:?}", talk.sent);
+    let mut restarted = desk();
+    ask(&mut restarted, "forgotten", locate());
+    assert!(restarted.sent.is_empty(), "{:?}", restarted.sent);
+    let told = restarted.facts.pop();
+    assert!(
+        matches!(&told, Some(Fact::Pms { said: PmsFact::NotSent { reason, .. } }) if reason.contains("engawa pms resync")),
+        "{told:?}"
     );
 }
