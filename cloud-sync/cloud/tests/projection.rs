@@ -207,10 +207,10 @@ fn a_charge_whose_end_will_not_be_told_is_in_doubt() {
     let over = ["7|1|posted", "7|2|doubtful", "7|3|doubtful", "7|4|refused"];
     assert_eq!(states(&cloud), [&over[..], &["8|2|doubtful", "8|5|pending"]].concat());
     // The cloud's own was put back, and rows can't be had any more.
-    let skip = |lane, to| engawa_protocol::ports::Skip { from: 1, to, reason: "swept".into() };
+    let skip = |to| engawa_protocol::ports::Skip { from: 1, to, reason: "swept".into() };
     for (lane, state) in [(1, "8|5|pending"), (3, "8|5|doubtful")] {
         engawa_cloud::store::write(&mut cloud.connection, |connection| {
-            engawa_cloud::store::ingest::skip(connection, GATEWAY, 8, lane, &skip(lane, 9), 99)
+            engawa_cloud::store::ingest::skip(connection, GATEWAY, 8, lane, &skip(9), 99)
         })
         .unwrap();
         assert_eq!(states(&cloud)[5], state, "lane {lane}");

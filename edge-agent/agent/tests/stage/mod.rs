@@ -1,5 +1,10 @@
 //! What the agent's tests share: running programs, the PMS's side of a link, a plain configuration, and waiting.
-#![allow(dead_code, unreachable_pub, reason = "a module of several tests, each of which uses a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::expect_used,
+    reason = "a module of several tests, each of which uses a part"
+)]
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
