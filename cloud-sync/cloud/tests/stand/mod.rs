@@ -4,13 +4,13 @@
 use crate::common::{Ran, change_row, program, run};
 use crate::server::Server;
 use engawa_link::{ClaimCode, EdgeLink, Identity, LinkState, Tuning, enroll};
-use engawa_model::{Change, Command, Lane};
+use engawa_model::{Change, Lane};
 use engawa_protocol::ports::{EdgeStore, Row, StoreFault};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -21,10 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 pub const LONGEST: Duration = Duration::from_secs(60);
 
-/// A journal in memory; commands are taken, and done only by a house that obeys.
+/// A journal in memory; commands are taken and never done.
 pub struct House {
     epoch: u64,
-    obeys: Option<fn(&House, Command)>,
     lanes: Mutex<BTreeMap<u8, Vec<Row>>>,
     pub inbox: Mutex<Vec<Row>>,
     wake: Arc<Notify>,
@@ -32,17 +31,7 @@ pub struct House {
 
 impl House {
     pub fn new(epoch: u64) -> Arc<Self> {
-        Self::with(epoch, None)
-    }
-
-    /// One that does what it is told.
-    pub fn obeying(epoch: u64, obeys: fn(&House, Command)) -> Arc<Self> {
-        Self::with(epoch, Some(obeys))
-    }
-
-    fn with(epoch: u64, obeys: Option<fn(&House, Command)>) -> Arc<Self> {
-        let (lanes, inbox) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { epoch, obeys, lanes, inbox, wake: Arc::default() })
+        Arc::new(Self { epoch, lanes: Mutex::default(), inbox: Mutex::default(), wake: Arc::default() })
     }
 
     pub fn tell(&self, change: &Change) {
@@ -59,13 +48,6 @@ impl House {
     pub fn count(&self) -> usize {
         self.lanes.lock().unwrap().values().map(Vec::len).sum()
     }
-
-    /// Every row: lane, number, body.
-    pub fn rows(&self) -> Vec<(u8, u64, String)> {
-        let lanes = self.lanes.lock().unwrap();
-        let row = |lane: u8, row: &Row| (lane, row.seq, String::from_utf8(row.body.clone()).unwrap());
-        lanes.iter().flat_map(|(lane, rows)| rows.iter().map(|r| row(*lane, r)).collect::<Vec<_>>()).collect()
-    }
 }
 
 impl EdgeStore for House {
@@ -77,17 +59,10 @@ impl EdgeStore for House {
         Lane::ALL.map(Lane::number).to_vec()
     }
 
-    fn read(&self, lane: u8, after: u64, max_rows: usize, max_bytes: usize) -> Result<Vec<Row>, StoreFault> {
+    fn read(&self, lane: u8, after: u64, max_rows: usize, _bytes: usize) -> Result<Vec<Row>, StoreFault> {
         let lanes = self.lanes.lock().unwrap();
-        let mut bytes = 0;
         let rows = lanes.get(&lane).into_iter().flatten();
-        let rows = rows.skip(usize::try_from(after).unwrap()).take(max_rows);
-        let fits = |row: &&Row| {
-            let first = bytes == 0;
-            bytes += row.body.len();
-            first || bytes <= max_bytes
-        };
-        Ok(rows.take_while(fits).cloned().collect())
+        Ok(rows.skip(usize::try_from(after).unwrap()).take(max_rows).cloned().collect())
     }
 
     fn head(&self, lane: u8) -> Result<u64, StoreFault> {
@@ -104,16 +79,7 @@ impl EdgeStore for House {
 
     fn accept(&self, commands: Vec<Row>) -> Result<u64, StoreFault> {
         let mut inbox = self.inbox.lock().unwrap();
-        for row in commands {
-            if row.seq > inbox.last().map_or(0, |row| row.seq) {
-                let command =
-                    serde_json::from_slice(&row.body).map_err(|e| StoreFault::new("a command", e))?;
-                inbox.push(row);
-                if let Some(obeys) = self.obeys {
-                    obeys(self, command);
-                }
-            }
-        }
+        inbox.extend(commands);
         Ok(inbox.last().map_or(0, |row| row.seq))
     }
 }
@@ -286,21 +252,6 @@ impl Cloud {
         self.serving = None;
     }
 
-    /// Asks it to stop.
-    pub fn stop(&mut self, signal: &str) -> ExitStatus {
-        let mut child = self.serving.take().unwrap();
-        let asked = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status();
-        assert!(asked.unwrap().success());
-        let deadline = Instant::now() + LONGEST;
-        loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "it does not stop");
-            std::thread::park_timeout(Duration::from_millis(10));
-        }
-    }
-
     pub fn run(&self, command: &str, arguments: &[&str]) -> Ran {
         self.run_in(self.dir(), command, arguments)
     }
@@ -316,28 +267,10 @@ impl Cloud {
         ran
     }
 
-    pub fn list(&self, command: &str) -> Vec<serde_json::Value> {
-        self.does(command, &["--json"]).json()
-    }
-
-    pub fn claim(&self, gateway: &str) -> ClaimCode {
-        let claimed = self.does("claim", &["--property", "grand", "--gateway", gateway]);
-        claimed.out.trim_end().parse().unwrap()
-    }
-
     pub async fn enrol(&self, gateway: &str, folder: &Path) -> Identity {
-        enroll(&self.address, &self.claim(gateway), folder).await.unwrap()
-    }
-
-    /// The journal of one life, as anybody can read it: lane, number, body.
-    pub fn journal(&self, epoch: u64) -> Vec<(u8, u64, String)> {
-        let connection = engawa_cloud::store::open_reader(&self.database()).unwrap();
-        let mut statement = connection
-            .prepare("SELECT lane, seq, body FROM journal WHERE epoch = ?1 ORDER BY lane, seq")
-            .unwrap();
-        let row =
-            |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned(), row.get(2)?));
-        statement.query_map([epoch.cast_signed()], row).unwrap().collect::<Result<_, _>>().unwrap()
+        let claimed = self.does("claim", &["--property", "grand", "--gateway", gateway]);
+        let code: ClaimCode = claimed.out.trim_end().parse().unwrap();
+        enroll(&self.address, &code, folder).await.unwrap()
     }
 
     fn file(&self) -> PathBuf {
