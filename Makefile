@@ -9,7 +9,7 @@ CARGO ?= cargo
 BUILD := build-essential pkg-config libssl-dev
 DEMO := $(BUILD) sqlite3
 BENCH := $(BUILD) mosquitto python3-venv
-TEST := $(DEMO) faketime mosquitto mosquitto-clients libmodbus-dev mbpoll openssl python3-venv socat systemd postgresql nats-server
+TEST := $(DEMO) faketime mosquitto mosquitto-clients libmodbus-dev mbpoll openssl python3-venv socat systemd postgresql nats-server swtpm iproute2
 # The line's bench with its peers; failover for `make soak`.
 SYNC := $(DEMO) postgresql mosquitto mosquitto-clients nats-server iproute2
 SOAK := patroni etcd-server python3-etcd python3-psycopg2

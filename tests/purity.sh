@@ -20,6 +20,7 @@ sources=(
   edge-agent/field/src/mqtt/sparkplug/{command,config,datatype,host,house,metrics,names,node,payload}.rs
   edge-agent/words/src
   edge-agent/api/src/{front_desk,metrics,picture,traffic,view}.rs
+  cloud-sync/link/src/place.rs cloud-sync/link/src/tpm/wire.rs
 )
 
 fail=0

@@ -200,6 +200,17 @@ impl CloudStore for End {
     fn regions(&self) -> Later<'_, Option<Regions>> {
         Box::pin(async move { self.blocking(OneFile::regions).await.unwrap_or(None) })
     }
+
+    fn claimed_property<'a>(&'a self, claim_secret: &'a str) -> Later<'a, Option<String>> {
+        let secret = claim_secret.to_owned();
+        Box::pin(async move {
+            let asked = self.blocking(move |file| {
+                file.readers.with(|connection| gateways::claimed_property(connection, &secret))
+            });
+            // A database that does not answer refuses the claim a moment later, and says so.
+            asked.await.ok()?.ok()?
+        })
+    }
 }
 
 fn now() -> i64 {

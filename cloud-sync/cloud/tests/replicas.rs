@@ -510,7 +510,11 @@ async fn any_replica_goes_on_where_another_was_killed() {
     let (first, other) = (Replica::start(&dir, &url), Replica::start(&dir, &url));
     let gateway = folder.path().join("gateway");
     std::fs::create_dir(&gateway).unwrap();
-    engawa_link::enroll(&first.address, &code.parse().unwrap(), &gateway).await.unwrap();
+    let wanted = engawa_link::Enrolment { keys: None, property: Some("palace".to_owned()) };
+    let code = code.parse().unwrap();
+    let refused = engawa_link::enroll_with(&first.address, &code, &gateway, &wanted).await.unwrap_err();
+    assert!(refused.to_string().contains("meant for `palace`"), "{refused}");
+    engawa_link::enroll(&first.address, &code, &gateway).await.unwrap();
     let identity = || Identity::load(&gateway).unwrap();
     let journal = Arc::new(Journal {
         rows: Mutex::default(),
@@ -584,7 +588,8 @@ async fn every_gateway_of_a_killed_replica_is_back_soon_and_nothing_is_lost() {
         let (from, to) = (std::time::SystemTime::now(), std::time::SystemTime::now() + LONGEST * 60);
         let certificate_pem = authority.sign_gateway(&gateway, &csr, from, to).unwrap();
         let (key_pem, ca_pem) = (key_pem.clone(), authority.pem().to_owned());
-        let identity = Identity { gateway: gateway.clone(), certificate_pem, key_pem, ca_pem, folder: None };
+        let identity =
+            Identity { gateway: gateway.clone(), certificate_pem, key_pem, ca_pem, folder: None, keys: None };
         let journal = Arc::new(Journal {
             rows: Mutex::default(),
             inbox: Mutex::default(),

@@ -6,7 +6,7 @@ mod common;
 mod server;
 mod stand;
 
-use engawa_link::{Identity, Renewal, Step};
+use engawa_link::{ClaimCode, EnrollError, Enrolment, Identity, Line, Renewal, Step, enroll_with};
 use engawa_protocol::ports::Row;
 use serde_json::json;
 use stand::{Cloud, Engine, House, LONGEST, Link, check_in, copy, tuning};
@@ -26,7 +26,7 @@ async fn works(cloud: &Cloud, folder: &Path) {
 
 fn renewal(cloud: &Cloud, folder: &Path) -> Renewal {
     // Whoever looks after the certificate in the background must not take the steps that are tried here.
-    Renewal { cloud: cloud.address.as_str().into(), folder: folder.to_owned(), tuning: tuning() }
+    Renewal { cloud: cloud.address.as_str().into(), folder: folder.to_owned(), keys: None, tuning: tuning() }
 }
 
 const STEPS: [Step; 5] = [Step::KeyMade, Step::Signed, Step::Switched, Step::OldGone, Step::Fresh];
@@ -320,7 +320,9 @@ async fn the_authority_is_changed_while_gateways_go_on(engine: Engine) {
     link.stop().await;
 }
 
-async fn a_gateway_talks_to_its_own_region_only_and_is_told_where_that_is(engine: Engine) {
+async fn a_gateway_talks_to_its_own_region_only_and_goes_there_by_itself_once_it_is_told_where_that_is(
+    engine: Engine,
+) {
     let here = Cloud::new(engine, &["--region", "eu-1"]);
     let there = Cloud::new(engine, &["--region", "us-1", "--authority", here.dir()]);
     let box_ = tempfile::tempdir().unwrap();
@@ -330,9 +332,14 @@ async fn a_gateway_talks_to_its_own_region_only_and_is_told_where_that_is(engine
 
     let house = House::new(7);
     house.tell(&check_in("S1"));
-    let mut link = Link::start(&there.address, box_.path(), &house);
+    let mut way = Line::new([&there.address]);
+    way.memory = Some(box_.path().join("line"));
+    let mut link = Link::by(way.clone(), Identity::load(box_.path()).unwrap(), &house);
     let words = link.down("belongs to eu-1").await;
-    assert!(words.contains("region us-1") && !words.contains("at "), "{words}");
+    assert!(
+        words.contains("region us-1") && words.contains("put the address of the cloud of eu-1"),
+        "{words}"
+    );
     here.does("regions", &["set", "eu-1", &here.address]);
     let signed = here.does("regions", &["export"]).out;
     let file = box_.path().join("regions.json");
@@ -341,10 +348,34 @@ async fn a_gateway_talks_to_its_own_region_only_and_is_told_where_that_is(engine
     assert!(forged.status == 1 && forged.err.contains("not signed"), "{forged:?}");
     std::fs::write(&file, signed).unwrap();
     there.does("regions", &["import", file.to_str().unwrap()]);
-    let words = link.down(&format!("its own cloud is at {}", here.address)).await;
-    assert!(words.contains("belongs to eu-1"), "{words}");
+    // The running link goes there by itself.
+    let rows = "SELECT count(*) FROM journal";
+    link.up().await;
+    here.until("the row", |here| here.count(rows) == 1).await;
     link.stop().await;
-    assert_eq!(there.count("SELECT count(*) FROM journal"), 0);
+    assert_eq!(there.count(rows), 0);
+    // After a restart it goes there at once; the other cloud need not even be there. Its renewals go there, too.
+    drop(there);
+    here.age_certificates();
+    let before = serial(box_.path());
+    let mut link = Link::by(way.clone(), Identity::load(box_.path()).unwrap(), &house);
+    link.up().await;
+    house.tell(&check_in("S2"));
+    here.until("the next row", |here| here.count(rows) == 2).await;
+    here.until("a new certificate", |_| serial(box_.path()) != before).await;
+    link.stop().await;
+    assert_eq!(
+        std::fs::read_to_string(box_.path().join("line.home")).unwrap(),
+        format!("eu-1 {}\n", here.address)
+    );
+    // A configured address of the right region is enough again, and what was learnt is forgotten where it leads nowhere.
+    std::fs::write(box_.path().join("line.home"), "eu-1 127.0.0.1:1\n").unwrap();
+    way.addresses = vec![here.address.clone()];
+    way.next_after = Duration::from_millis(100);
+    let mut link = Link::by(way, Identity::load(box_.path()).unwrap(), &house);
+    link.up().await;
+    link.stop().await;
+    assert!(!box_.path().join("line.home").exists());
     for wrong in ["EU", "gateway", "1"] {
         let dir = tempfile::tempdir().unwrap();
         let made = common::run(&["init", "--dir", dir.path().join("c").to_str().unwrap(), "--region", wrong]);
@@ -354,6 +385,22 @@ async fn a_gateway_talks_to_its_own_region_only_and_is_told_where_that_is(engine
     let dir = tempfile::tempdir().unwrap();
     let made = common::run(&["init", "--dir", dir.path().to_str().unwrap(), "--authority", here.dir()]);
     assert!(made.status == 2 && made.err.contains("--region"), "{made:?}");
+}
+
+async fn a_code_of_another_property_is_refused_and_is_not_used_up(engine: Engine) {
+    let cloud = Cloud::new(engine, &["--region", "eu-1"]);
+    let box_ = tempfile::tempdir().unwrap();
+    let claimed = cloud.does("claim", &["--property", "grand", "--gateway", "g1"]);
+    let code: ClaimCode = claimed.out.trim_end().parse().unwrap();
+    let for_property = |property: &str| Enrolment { property: Some(property.to_owned()), keys: None };
+    let refused = enroll_with(&cloud.address, &code, box_.path(), &for_property("palace")).await.unwrap_err();
+    let EnrollError::Refused(words) = &refused else { panic!("{refused:?}") };
+    assert!(words.contains("of property `grand`") && words.contains("meant for `palace`"), "{words}");
+    assert!(!box_.path().join("identity.pem").exists());
+    let joined = enroll_with(&cloud.address, &code, box_.path(), &for_property("grand")).await.unwrap();
+    assert_eq!(joined.property.as_deref(), Some("grand"));
+    assert_eq!(joined.identity.peer().unwrap().region.as_deref(), Some("eu-1"));
+    works(&cloud, box_.path()).await;
 }
 
 async fn a_hostile_gateway_writes_under_its_own_name_alone(engine: Engine) {
@@ -561,7 +608,8 @@ on_both!(
     a_cloned_box_is_noticed_and_the_same_box_is_not,
     a_cloud_that_was_restored_takes_nobody_for_a_copy,
     the_authority_is_changed_while_gateways_go_on,
-    a_gateway_talks_to_its_own_region_only_and_is_told_where_that_is,
+    a_gateway_talks_to_its_own_region_only_and_goes_there_by_itself_once_it_is_told_where_that_is,
+    a_code_of_another_property_is_refused_and_is_not_used_up,
     a_hostile_gateway_writes_under_its_own_name_alone,
     who_sends_too_much_is_slowed_and_loses_nothing,
 );

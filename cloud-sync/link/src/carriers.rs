@@ -2,6 +2,7 @@
 
 use crate::LinkError;
 use crate::tls::{ALPN_ENROLL, ALPN_RENEW};
+use crate::tpm::TpmKey;
 use crate::transport::Purpose;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::Resumption;
@@ -34,6 +35,8 @@ pub(crate) fn purpose(name: Option<&[u8]>) -> Purpose {
 pub(crate) struct ClientTls {
     quic: ClientConfig,
     pub(crate) tcp: Arc<ClientConfig>,
+    /// The gateway's key, where it is in a TPM.
+    pub(crate) key: Option<Arc<TpmKey>>,
 }
 
 impl ClientTls {
@@ -44,7 +47,13 @@ impl ClientTls {
         let mut tcp = config.clone();
         config.alpn_protocols = vec![purpose.to_vec()];
         tcp.alpn_protocols = vec![on_tcp(purpose)];
-        Self { quic: config, tcp: Arc::new(tcp) }
+        Self { quic: config, tcp: Arc::new(tcp), key: None }
+    }
+
+    /// With a key that is in a TPM.
+    pub(crate) fn with_key(mut self, key: Option<Arc<TpmKey>>) -> Self {
+        self.key = key;
+        self
     }
 
     /// For QUIC.

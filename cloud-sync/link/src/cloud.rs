@@ -15,7 +15,7 @@ use crate::{CloudTrust, LinkError, Tuning, stream, tls};
 use admission::Admission;
 use engawa_protocol::cloud::{CloudSessionError, turn_away};
 use engawa_protocol::frame::{Body, Enrol, Enrolled};
-use engawa_protocol::ports::CloudStore;
+use engawa_protocol::ports::{CloudStore, Refusal};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -146,8 +146,15 @@ impl BoundCloud {
             };
             let (shared, cancel) = (self.shared.clone(), cancel.clone());
             tasks.spawn(async move {
-                if let Err(error) = shared.serve(arrival, address, knock, &cancel).await {
-                    tracing::info!(%address, reason = %error.in_words(), "a connection has ended");
+                match shared.serve(arrival, address, knock, &cancel).await {
+                    // Whoever scans ports, or a load balancer's look whether somebody is there: no gateway's trouble.
+                    Err(error @ LinkError::Stranger { .. }) => {
+                        tracing::debug!(%address, reason = %error.in_words(), "somebody knocked and did not come in");
+                    }
+                    Err(error) => {
+                        tracing::info!(%address, reason = %error.in_words(), "a connection has ended");
+                    }
+                    Ok(()) => {}
                 }
                 drop(place);
             });
@@ -207,17 +214,25 @@ impl Shared {
         };
         let asked = tokio::time::timeout(self.tuning.handshake, asking).await;
         let (mut up, body) = asked.map_err(|_| LinkError::Silent { address: connection.address() })??;
-        let Some(Body::Enrol(Enrol { secret, csr_pem })) = body else {
+        let Some(Body::Enrol(Enrol { secret, csr_pem, property: wanted })) = body else {
             return Err(LinkError::Gateway(CloudSessionError::Unexpected {
                 expected: "a request for enrolment",
             }));
         };
-        let enrolled = self.store.enrol(&secret, &csr_pem).await;
+        // Before the claim is used up: a gateway that was meant for another property goes away with its code.
+        let property = self.store.claimed_property(&secret).await;
+        let enrolled = match &property {
+            Some(property) if !wanted.is_empty() && *property != wanted => {
+                Err(Refusal::OtherProperty { wanted, claimed: property.clone() })
+            }
+            _ => self.store.enrol(&secret, &csr_pem).await,
+        };
         let answer = match enrolled {
             Ok(enrolled) => Body::Enrolled(Enrolled {
                 gateway: enrolled.gateway,
                 certificate_pem: enrolled.certificate_pem,
                 ca_pem: enrolled.ca_pem,
+                property: property.unwrap_or_default(),
             }),
             Err(refusal) => turn_away(&refusal),
         };

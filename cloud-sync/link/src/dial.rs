@@ -4,12 +4,13 @@
 //! Whoever has the handshake first wins, and the others are dropped.
 
 use crate::carriers::ClientTls;
-use crate::line::{Memory, order};
+use crate::home::Native;
+use crate::line::Memory;
 use crate::metered::{Used, count_file, interface_of};
-use crate::region;
 use crate::transport::mux::{Mux, Wire};
 use crate::transport::{Carrier, Connection, Ended, any};
 use crate::{Line, LinkError, Tuning};
+use crate::{key, region};
 use engawa_protocol::backoff::Backoff;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -43,6 +44,8 @@ pub(crate) struct Dialer {
     tls: Mutex<ClientTls>,
     tuning: Tuning,
     known: Mutex<Known>,
+    /// Who asks a cloud of another region for the way; nobody on connections for enrolment and renewal.
+    native: Mutex<Option<Native>>,
     /// True while bulk waits, since a metered way has used its budget.
     held: watch::Sender<bool>,
 }
@@ -65,12 +68,25 @@ impl Dialer {
         let last = last.and_then(|text| Memory::read(&text));
         let known = Known { last, quic_tried: None, used, silent: None };
         let held = watch::channel(false).0;
-        Self { line, who: who.to_owned(), tls: Mutex::new(tls), tuning, known: Mutex::new(known), held }
+        Self {
+            line,
+            who: who.to_owned(),
+            tls: Mutex::new(tls),
+            tuning,
+            known: Mutex::new(known),
+            native: Mutex::new(None),
+            held,
+        }
     }
 
-    /// From now on this is shown: the certificate was renewed.
-    pub(crate) fn show(&self, tls: ClientTls) {
+    /// From now on this is shown, for sessions of this region.
+    pub(crate) fn show(&self, tls: ClientTls, native: Option<Native>) {
         *self.tls.lock().unwrap_or_else(PoisonError::into_inner) = tls;
+        let mut known = self.native.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (None, Some(native)) = (&*known, &native) {
+            self.line.home.recall(&native.region, self.line.memory.as_deref());
+        }
+        *known = native;
     }
 
     fn tls(&self) -> ClientTls {
@@ -113,10 +129,25 @@ impl Dialer {
         look(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Connects to the first address that answers.
+    /// Connects to the first address that answers. Where it is told to go elsewhere it goes there at once, and once.
+    ///
+    /// # Errors
+    /// Why nobody could be reached, or that the own key can't be used.
     pub(crate) async fn dial(&self) -> Result<Connection, LinkError> {
+        // A key whose TPM is away would look like a cloud that does not like us.
+        key::ready(self.tls().key).await.map_err(LinkError::Key)?;
+        let home = self.line.home.get();
+        match self.dial_each().await {
+            Err(_) if self.line.home.get().is_some() && self.line.home.get() != home => {
+                self.dial_each().await
+            }
+            dialled => dialled,
+        }
+    }
+
+    async fn dial_each(&self) -> Result<Connection, LinkError> {
         let (last, silent) = self.known(|known| (known.last.clone(), known.silent.clone()));
-        let mut order = order(&self.who, &self.line.addresses, last.as_ref());
+        let mut order = self.line.order(&self.who, last.as_ref());
         order.sort_by_key(|address| Some(address) == silent.as_ref());
         let mut next = order.iter().chain(order.iter().cycle().take(MOST_ATTEMPTS)).enumerate();
         let mut attempts = FuturesUnordered::new();
@@ -143,6 +174,7 @@ impl Dialer {
                     let (n, ended): (usize, Result<(Connection, String), LinkError>) = ended;
                     match ended {
                         Ok((connection, address)) => {
+                            self.is_enough(&address);
                             self.remember(address, connection.carrier());
                             return Ok(connection);
                         }
@@ -188,9 +220,12 @@ impl Dialer {
             match made {
                 Ok(connection) => return Ok(connection),
                 // A clear no over QUIC would be the same over TCP.
-                Err(fault @ (LinkError::Tls(_) | LinkError::Region { .. } | LinkError::Connect { .. }))
-                    if carrier == Carrier::Quic =>
-                {
+                Err(
+                    fault @ (LinkError::Tls(_)
+                    | LinkError::Region { .. }
+                    | LinkError::OtherRegion { .. }
+                    | LinkError::Connect { .. }),
+                ) if carrier == Carrier::Quic => {
                     return Err(fault);
                 }
                 Err(fault) => faults.push((carrier == Carrier::Tcp, fault)),
@@ -214,12 +249,13 @@ impl Dialer {
         let connection = connected
             .map_err(|_| LinkError::Silent { address })?
             .map_err(|source| LinkError::Connect { address, source: source.into() })?;
-        self.checked(Connection::quic(connection, Some(endpoint)))
+        self.checked(Connection::quic(connection, Some(endpoint))).await
     }
 
     async fn tcp(&self, host: &str, mut address: SocketAddr) -> Result<Connection, LinkError> {
         address.set_port(self.line.tcp_port.unwrap_or(address.port()));
-        let fault = |source| LinkError::Socket { address, source };
+        let fault =
+            |source: std::io::Error| LinkError::Connect { address, source: Ended::Tcp(source.to_string()) };
         let connecting = async {
             let wire = Wire::new(TcpStream::connect(address).await.map_err(fault)?, self.tuning.idle);
             let (io, rest) = wire.map_err(fault)?.parts();
@@ -229,21 +265,44 @@ impl Dialer {
             Mux::start(TlsStream::Client(tls), rest, &self.tuning).await
         };
         let connected = tokio::time::timeout(self.tuning.handshake, connecting).await;
-        self.checked(Connection::tcp(connected.map_err(|_| LinkError::Silent { address })??))
+        self.checked(Connection::tcp(connected.map_err(|_| LinkError::Silent { address })??)).await
     }
 
-    fn checked(&self, connection: Connection) -> Result<Connection, LinkError> {
-        let Some(wanted) = &self.line.region else { return Ok(connection) };
+    /// Lets a connection through where the cloud is of our region, by configuration and by certificate.
+    async fn checked(&self, connection: Connection) -> Result<Connection, LinkError> {
+        let native = self.native.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let wanted = self.line.region.clone().or_else(|| native.as_ref().map(|native| native.region.clone()));
+        let Some(wanted) = wanted else { return Ok(connection) };
         let found = connection.certificate().map(|certificate| region::of(&certificate)).unwrap_or_default();
-        if found.iter().any(|found| found == wanted) {
+        if found.contains(&wanted) {
             return Ok(connection);
+        }
+        if let Some(native) = native.filter(|native| native.region == wanted) {
+            let told = tokio::time::timeout(self.tuning.handshake, native.ask(&connection)).await;
+            let address = told.ok().flatten();
+            connection.close(0, "another region");
+            let theirs = found.into_iter().next().unwrap_or_else(|| "no region".to_owned());
+            if let Some(address) = &address {
+                tracing::info!(ours = %wanted, %theirs, %address, "this cloud is of another region: going to our own");
+                self.line.home.learn(&wanted, address, self.line.memory.as_deref());
+            }
+            return Err(LinkError::OtherRegion { ours: wanted, theirs, address });
         }
         connection.close(0, "another region");
         let found = match found.as_slice() {
             [] => "nowhere, by its certificate".to_owned(),
             named => format!("`{}`", named.join("`, `")),
         };
-        Err(LinkError::Region { address: connection.address(), wanted: wanted.clone(), found })
+        Err(LinkError::Region { address: connection.address(), wanted, found })
+    }
+
+    /// A configured address is of our region: what another cloud has named is not needed any more. Only who has looked at
+    /// the region may say so.
+    fn is_enough(&self, address: &str) {
+        let looked = self.native.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if looked && self.line.home.get().is_some_and(|home| home != address) {
+            self.line.home.forget(self.line.memory.as_deref());
+        }
     }
 
     fn remember(&self, address: String, carrier: Carrier) {

@@ -212,17 +212,18 @@ impl Arrival {
         address: SocketAddr,
         tuning: &Tuning,
     ) -> Result<(Connection, Purpose), LinkError> {
+        let stranger = |source| LinkError::Stranger { address, source };
         let shaking = async {
             match self {
                 Self::Quic(incoming) => {
-                    let connection = (*incoming).await.map_err(|error| LinkError::Broken(error.into()))?;
+                    let connection = (*incoming).await.map_err(|error| stranger(error.into()))?;
                     let data = connection.handshake_data();
                     let data = data.and_then(|data| data.downcast::<HandshakeData>().ok());
                     let purpose = purpose(data.and_then(|data| data.protocol).as_deref());
                     Ok((Connection::quic(connection, None), purpose))
                 }
                 Self::Tcp(stream, acceptor) => {
-                    let fault = |source| LinkError::Socket { address, source };
+                    let fault = |source: std::io::Error| stranger(source.into());
                     let (io, rest) = Wire::new(stream, tuning.idle).map_err(fault)?.parts();
                     let tls = acceptor.accept(io).await.map_err(fault)?;
                     let purpose = purpose(tls.get_ref().1.alpn_protocol());
@@ -231,7 +232,8 @@ impl Arrival {
                 }
             }
         };
-        tokio::time::timeout(tuning.handshake, shaking).await.map_err(|_| LinkError::Silent { address })?
+        let shaken = tokio::time::timeout(tuning.handshake, shaking).await;
+        shaken.map_err(|_| stranger("nothing was said in time".into()))?
     }
 }
 

@@ -3,6 +3,7 @@
 mod session;
 
 use crate::dial::Dialer;
+use crate::home::Native;
 use crate::keeper::Keeper;
 use crate::transport::Connection;
 use crate::{Identity, Line, LinkError, Tuning, tls};
@@ -71,6 +72,7 @@ impl EdgeLink {
         let keeper = Keeper::start(self.cloud.clone(), self.identity.clone(), self.tuning, self.seed);
         loop {
             let began = tokio::time::Instant::now();
+            let (_, mut renewed) = keeper.identity();
             // A connection never ends well by itself.
             let Err(error) = self.connect_and_sync(&dialer, &keeper, &cancel).await else { break };
             keeper.failed(&error);
@@ -87,8 +89,11 @@ impl EdgeLink {
                 _ => None,
             };
             let wait = backoff.pause(began.elapsed(), hint, random.random());
-            if cancel.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-                break;
+            tokio::select! {
+                () = cancel.cancelled() => break,
+                () = tokio::time::sleep(wait) => {}
+                // What was refused may be welcome now.
+                () = renewed.wait() => {}
             }
         }
         self.state.send_replace(LinkState::Down { reason: "the gateway stops".to_owned() });
@@ -107,7 +112,8 @@ impl EdgeLink {
         cancel: &CancellationToken,
     ) -> Result<Stopped, LinkError> {
         let (identity, mut renewed) = keeper.identity();
-        dialer.show(tls::edge(&identity.certificate_pem, &identity.key_pem, &identity.ca_pem)?);
+        let tls = tls::edge(&identity.certificate_pem, &identity.key_pem, &identity.ca_pem)?;
+        dialer.show(tls, Native::of(&identity));
         let Some(connected) = cancel.run_until_cancelled(dialer.dial()).await else { return Ok(Stopped) };
         let mut connection = connected?;
         loop {

@@ -1,6 +1,6 @@
 //! What can go wrong on the link, in words for the log and the status page.
 
-use crate::Ended;
+use crate::{Ended, TpmError};
 use engawa_protocol::batch::BatchError;
 use engawa_protocol::cloud::CloudSessionError;
 use engawa_protocol::edge::SessionError;
@@ -66,8 +66,20 @@ pub enum LinkError {
         /// When it may try again, seconds; 0: not said.
         retry_after_s: u32,
     },
+    /// The gateway's key can't be used.
+    #[error("the gateway's key")]
+    Key(#[source] TpmError),
+    /// Whoever knocked got no further than the handshake, and named no gateway.
+    #[error("the handshake with {address} did not come about")]
+    Stranger {
+        /// Who.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The cloud is of another region than the gateway.
-    #[error("this cloud is of region {theirs}, the gateway belongs to {ours}{}", .address.as_deref().map_or_else(String::new, |address| format!(": its own cloud is at {address}")))]
+    #[error("this cloud is of region {theirs}, the gateway belongs to {ours}{}", go_there(ours, .address.as_deref()))]
     OtherRegion {
         /// The gateway's.
         ours: String,
@@ -122,13 +134,27 @@ pub enum LinkError {
 impl LinkError {
     /// The whole chain in one line.
     pub fn in_words(&self) -> String {
-        let mut words = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(cause) = source {
-            words.push_str(": ");
-            words.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        words
+        chain(self)
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        words.push_str(": ");
+        words.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    words
+}
+
+fn go_there(ours: &str, address: Option<&str>) -> String {
+    match address {
+        Some(address) => format!(": its own cloud is at {address}"),
+        None => format!(
+            ", and nobody whom it trusts has signed where that is: put the address of the cloud of {ours} into [cloud] addresses, or tell this one by `engawa-cloud regions import`"
+        ),
     }
 }

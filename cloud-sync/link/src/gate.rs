@@ -219,6 +219,7 @@ pub(crate) async fn renewal(
                     gateway: renewed.gateway,
                     certificate_pem: renewed.certificate_pem,
                     ca_pem: renewed.ca_pem,
+                    property: String::new(),
                 })
             }),
             Some(Body::Prove(Nothing {})) if !expired(peer) => {

@@ -5,11 +5,14 @@
 //! answered. A folder without it is a gateway that is not enrolled. `next.*` belong to a renewal: see `renew.rs`; `turn` to
 //! what tells a box from its copy: see `turn.rs`.
 //!
+//! A key in a TPM has the same files: they then hold what the TPM has wrapped (see `tpm.rs`).
+//!
 //! The key of a certificate is the one with its public key, whichever of `gateway.key` and `next.key` it lies in: so one
 //! rename of `identity.pem` changes both.
 
+use crate::key;
 use crate::peer::peer_of_pem;
-use crate::pki::key_hash;
+use crate::place::KeyPlace;
 use engawa_protocol::trust::Peer;
 use std::fs;
 use std::io::{self, Write};
@@ -29,12 +32,14 @@ pub struct Identity {
     pub gateway: String,
     /// Its certificate, PEM.
     pub certificate_pem: String,
-    /// Its private key, PEM.
+    /// Its private key, as its file has it: PEM, or what a TPM has wrapped.
     pub key_pem: String,
     /// The authorities that it trusts, PEM.
     pub ca_pem: String,
     /// Where it lies, so that it can be renewed there.
     pub folder: Option<PathBuf>,
+    /// Where its next key is made, and how a TPM is reached; `None`: as the present one.
+    pub keys: Option<KeyPlace>,
 }
 
 impl std::fmt::Debug for Identity {
@@ -94,6 +99,15 @@ impl Identity {
     /// # Errors
     /// None there, or one that can't be used.
     pub fn load(dir: &Path) -> Result<Self, IdentityError> {
+        Self::load_with(dir, None)
+    }
+
+    /// Reads the identity in `dir`, with keys where the configuration says that they are. A key that is in a file, or in a
+    /// TPM, stays there until it is renewed.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_with(dir: &Path, keys: Option<KeyPlace>) -> Result<Self, IdentityError> {
         let path = dir.join(IDENTITY_FILE);
         let pem = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -114,10 +128,16 @@ impl Identity {
         Ok(Self {
             gateway: peer.gateway,
             certificate_pem: certificate_pem.to_owned(),
-            key_pem,
+            key_pem: key::reached(key_pem, keys.as_ref()),
             ca_pem: ca_pem.to_owned(),
             folder: Some(dir.to_owned()),
+            keys,
         })
+    }
+
+    /// Where its private key is.
+    pub fn key_place(&self) -> KeyPlace {
+        key::place(&self.key_pem)
     }
 
     /// What its certificate says; `None` where that was changed to something that is no gateway's.
@@ -147,13 +167,13 @@ fn key_of(dir: &Path, peer: &Peer) -> Result<String, IdentityError> {
     let next = dir.join(NEXT_KEY_FILE);
     if next.exists() {
         let key = read_key(&next)?;
-        if key_hash(&key) == Some(peer.key) {
+        if key::hash(&key) == Some(peer.key) {
             return Ok(key);
         }
     }
     let key = read_key(&first)?;
     // A key that can't be read as one is told of where it is used, with the reason.
-    if key_hash(&key).is_some_and(|hash| hash != peer.key) {
+    if key::hash(&key).is_some_and(|hash| hash != peer.key) {
         return Err(IdentityError::Unusable {
             path: first,
             reason: "it is not the key of the certificate in identity.pem",
@@ -207,7 +227,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(matches!(Identity::load(dir.path()), Err(IdentityError::Absent { .. })));
         let authority = CertificateAuthority::create("test").unwrap();
-        let (key_pem, csr) = crate::pki::request().unwrap();
+        let (key_pem, csr) = key::make(&KeyPlace::File).unwrap();
         let now = SystemTime::now();
         let certificate_pem =
             authority.sign_gateway("grand-1", &csr, now, now + Duration::from_secs(60)).unwrap();
@@ -217,6 +237,7 @@ mod tests {
             key_pem,
             ca_pem: authority.pem().to_owned(),
             folder: None,
+            keys: None,
         };
         identity.save(dir.path()).unwrap();
         let loaded = Identity::load(dir.path()).unwrap();

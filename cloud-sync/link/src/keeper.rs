@@ -1,12 +1,13 @@
 //! Keeps a gateway's identity good while its link runs: asks now and then how the certificate stands, renews it, and has
 //! the session begin anew with it.
 
+use crate::error::chain;
 use crate::renew::{Renewal, Step};
-use crate::transport::{Connection, ReceiveHalf, SendHalf};
+use crate::transport::SendHalf;
 use crate::turn::Turns;
-use crate::{Identity, Line, LinkError, Tuning, region, regions, stream};
+use crate::{Identity, Line, LinkError, Tuning, stream};
 use engawa_protocol::frame::Body;
-use engawa_protocol::trust::{Nothing, Turn};
+use engawa_protocol::trust::Turn;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,7 +39,7 @@ struct Shared {
 impl Keeper {
     /// Begins to look after `identity`; ends when it is dropped.
     pub(crate) fn start(cloud: Line, identity: Identity, tuning: Tuning, seed: u64) -> Self {
-        let folder = identity.folder.clone();
+        let (folder, keys) = (identity.folder.clone(), identity.keys.clone());
         let shared = Arc::new(Shared {
             turns: Turns::new(folder.as_deref()),
             shown: Mutex::new(None),
@@ -47,7 +48,7 @@ impl Keeper {
             renewed: watch::Sender::new(0),
         });
         let task = folder.map(|folder| {
-            let renewal = Renewal { cloud, folder, tuning };
+            let renewal = Renewal { cloud, folder, keys, tuning };
             AbortOnDropHandle::new(tokio::spawn(Arc::clone(&shared).look_after(renewal, seed)))
         });
         Self { shared, _task: task }
@@ -66,25 +67,11 @@ impl Keeper {
         }
     }
 
-    /// What comes before the hello: the cloud's region is looked at, and the turn is shown.
+    /// What comes before the hello: the turn is shown. That the cloud is of our region was seen when it was dialled.
     ///
     /// # Errors
-    /// The cloud is of another region, or the stream broke.
-    pub(crate) async fn greet(
-        &self,
-        connection: &Connection,
-        up: &mut SendHalf,
-        down: &mut ReceiveHalf,
-    ) -> Result<(), LinkError> {
-        let (identity, _) = self.identity();
-        let ours = identity.peer().and_then(|peer| peer.region);
-        let shown = connection.certificate();
-        let theirs = shown.and_then(|certificate| region::of(&certificate).into_iter().next());
-        if let Some(ours) = ours.filter(|ours| theirs.as_ref() != Some(ours)) {
-            let address = where_to(&identity, &ours, up, down).await;
-            let theirs = theirs.unwrap_or_else(|| "no region".to_owned());
-            return Err(LinkError::OtherRegion { ours, theirs, address });
-        }
+    /// The stream broke.
+    pub(crate) async fn greet(&self, up: &mut SendHalf) -> Result<(), LinkError> {
         // A file is written and synced: short, but not on the async threads.
         let shared = Arc::clone(&self.shared);
         let turn = tokio::task::spawn_blocking(move || shared.turns.show()).await.unwrap_or(None);
@@ -147,7 +134,7 @@ impl Shared {
     /// Does what there is to do now.
     async fn look(&self, renewal: &Renewal) -> Result<(), String> {
         for _ in 0..MOST_STEPS {
-            let step = renewal.advance().await.map_err(|error| in_words(&error))?;
+            let step = renewal.advance().await.map_err(|error| chain(&error))?;
             tracing::debug!(?step, "the gateway's certificate");
             match step {
                 Step::Fresh | Step::GivenUp => break,
@@ -163,35 +150,12 @@ impl Shared {
     }
 
     fn reload(&self, renewal: &Renewal, anew: bool) -> Result<(), String> {
-        let identity = Identity::load(&renewal.folder).map_err(|error| in_words(&error))?;
+        let identity =
+            Identity::load_with(&renewal.folder, renewal.keys.clone()).map_err(|error| chain(&error))?;
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
         if anew {
             self.renewed.send_modify(|count| *count += 1);
         }
         Ok(())
     }
-}
-
-fn in_words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        words.push_str(": ");
-        words.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    words
-}
-
-/// Where the cloud of our region is, by a directory that an authority of ours has signed.
-async fn where_to(
-    identity: &Identity,
-    region: &str,
-    up: &mut SendHalf,
-    down: &mut ReceiveHalf,
-) -> Option<String> {
-    stream::send(up, Body::WhereTo(Nothing {})).await.ok()?;
-    let Ok(Some(Body::Regions(directory))) = stream::receive(down).await else { return None };
-    regions::verify(&directory, &identity.ca_pem).ok()?;
-    directory.address_of(region).map(str::to_owned)
 }

@@ -1,5 +1,6 @@
 //! Where the cloud is, and what a gateway remembers of the way there.
 
+use crate::home::Home;
 use crate::identity::write_whole;
 use crate::transport::Carrier;
 use crate::{IdentityError, Metered};
@@ -31,6 +32,8 @@ pub struct Line {
     pub quic_again: Duration,
     /// How often the way out of the house is looked at.
     pub look: Duration,
+    /// Where the own region's cloud is, if another region's has said so.
+    pub(crate) home: Home,
 }
 
 impl Line {
@@ -46,6 +49,7 @@ impl Line {
             next_after: Duration::from_secs(4),
             quic_again: Duration::from_secs(3600),
             look: Duration::from_secs(3),
+            home: Home::default(),
         }
     }
 }
@@ -95,6 +99,18 @@ pub(crate) fn order(who: &str, addresses: &[String], last: Option<&Memory>) -> V
     order.sort_by_cached_key(|address| (last.is_none_or(|last| last.address != *address), weight(address)));
     order.dedup();
     order
+}
+
+impl Line {
+    /// The order of all addresses for `who`: what a cloud of another region has named goes before the configured ones.
+    pub(crate) fn order(&self, who: &str, last: Option<&Memory>) -> Vec<String> {
+        let mut all = order(who, &self.addresses, last);
+        if let Some(home) = self.home.get() {
+            all.retain(|address| *address != home);
+            all.insert(0, home);
+        }
+        all
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use crate::identity::{make_folder, read_key, write_whole};
 use crate::peer::{cloud_uri, first_certificate, gateway_uri, good_name, good_region};
-use crate::{IdentityError, LinkError, rotation};
+use crate::{IdentityError, LinkError, TpmError, rotation};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
@@ -64,6 +64,12 @@ pub enum PkiError {
         "`{0}` can't name a region: up to 32 small letters, digits and `-`, beginning with a letter, and not `gateway`"
     )]
     Region(String),
+    /// The gateway's key is in a TPM, which can't do what is wanted.
+    #[error("the TPM")]
+    Tpm(#[source] TpmError),
+    /// The program ends.
+    #[error("making the gateway's key was broken off")]
+    Interrupted,
     /// A name that can't be in a certificate.
     #[error(
         "`{0}` can't name a gateway: up to 64 letters, digits, `-`, `_` and `.`, beginning with a letter or digit"
@@ -71,8 +77,14 @@ pub enum PkiError {
     Name(String),
 }
 
+impl PkiError {
+    pub(crate) fn doing(doing: &'static str) -> impl Fn(rcgen::Error) -> Self {
+        move |source| Self::Certificate { doing, source }
+    }
+}
+
 fn doing(doing: &'static str) -> impl Fn(rcgen::Error) -> PkiError {
-    move |source| PkiError::Certificate { doing, source }
+    PkiError::doing(doing)
 }
 
 /// The authority, and the next one while it is being changed.
@@ -348,19 +360,12 @@ impl CertificateAuthority {
     }
 }
 
-/// A new key and a certificate request for it, PEM.
-pub(crate) fn request() -> Result<(String, String), PkiError> {
-    let key = KeyPair::generate().map_err(doing("making the gateway's key"))?;
+/// A certificate request for a gateway's key, PEM.
+pub(crate) fn request_for(key: &impl SigningKey) -> Result<String, PkiError> {
     let now = SystemTime::now();
     let params = params("gateway", now, now + VALID);
-    let request = params.serialize_request(&key).map_err(doing("making the certificate request"))?;
-    let csr = request.pem().map_err(doing("writing the certificate request"))?;
-    Ok((key.serialize_pem(), csr))
-}
-
-/// SHA-256 of the public key (SubjectPublicKeyInfo) of a private key, PEM.
-pub(crate) fn key_hash(key_pem: &str) -> Option<[u8; 32]> {
-    KeyPair::from_pem(key_pem).ok().map(|key| Sha256::digest(key.subject_public_key_info()).into())
+    let request = params.serialize_request(key).map_err(doing("making the certificate request"))?;
+    request.pem().map_err(doing("writing the certificate request"))
 }
 
 /// SHA-256 of the public key (SubjectPublicKeyInfo) that a certificate request, PEM, is for.

@@ -14,7 +14,7 @@ use crate::dial::Dialer;
 use crate::identity::{CSR_FILE, IDENTITY_FILE, KEY_FILE, NEXT_KEY_FILE, both, read_key, write_whole};
 use crate::peer::peer_of_pem;
 use crate::pki::{self, PkiError};
-use crate::{Identity, IdentityError, Line, LinkError, Tuning, stream, tls};
+use crate::{Identity, IdentityError, KeyPlace, Line, LinkError, Tuning, key, stream, tls};
 use engawa_protocol::frame::{Body, Enrolled, Refused};
 use engawa_protocol::trust::{Nothing, Renew, Standing};
 use std::fs;
@@ -71,6 +71,8 @@ pub struct Renewal {
     pub cloud: Line,
     /// The identity's folder.
     pub folder: PathBuf,
+    /// Where the next key is made; `None`: as the present one.
+    pub keys: Option<KeyPlace>,
     /// Times and bounds.
     pub tuning: Tuning,
 }
@@ -81,14 +83,15 @@ impl Renewal {
     /// # Errors
     /// Why it could not be done; the identity is as it was.
     pub async fn advance(&self) -> Result<Step, RenewError> {
-        let identity = Identity::load(&self.folder)?;
+        let identity = Identity::load_with(&self.folder, self.keys.clone())?;
         let peer = identity.peer().ok_or(RenewError::Answer("the identity names no gateway"))?;
         let next_key =
             if self.path(NEXT_KEY_FILE).exists() { Some(read_key(&self.path(NEXT_KEY_FILE))?) } else { None };
-        let next_hash = next_key.as_deref().and_then(pki::key_hash);
+        let next_hash = next_key.as_deref().and_then(key::hash);
         if next_hash == Some(peer.key) {
             return self.end_switch();
         }
+        let next_key = next_key.map(|key| key::reached(key, self.keys.as_ref()));
         match (next_key, self.read(NEXT_FILE)?, self.read(NEXT_CSR_FILE)?) {
             (Some(key), Some(pem), _) => self.prove(&identity, &key, &pem).await,
             (Some(_), None, Some(csr)) if pki::request_key(&csr).ok() == next_hash => {
@@ -108,7 +111,8 @@ impl Renewal {
         };
         let Standing { due, authorities_pem } = standing;
         if due {
-            let (key, csr) = pki::request().map_err(RenewError::Key)?;
+            let place = self.keys.clone().unwrap_or_else(|| identity.key_place());
+            let (key, csr) = key::make_beside(place).await.map_err(RenewError::Key)?;
             // The request last: where it is there, its key is.
             write_whole(&self.path(NEXT_KEY_FILE), key.as_bytes())?;
             write_whole(&self.path(NEXT_CSR_FILE), csr.as_bytes())?;
@@ -129,7 +133,7 @@ impl Renewal {
         csr_pem: String,
         key: Option<[u8; 32]>,
     ) -> Result<Step, RenewError> {
-        let Enrolled { gateway, certificate_pem, ca_pem } =
+        let Enrolled { gateway, certificate_pem, ca_pem, .. } =
             match self.talk(identity, Body::Renew(Renew { csr_pem })).await? {
                 Body::Enrolled(enrolled) => enrolled,
                 Body::Refused(Refused { reason, .. }) => return self.give_up(&reason),
@@ -152,7 +156,7 @@ impl Renewal {
         let second = pem.match_indices("-----BEGIN").nth(1).map_or(pem.len(), |(at, _)| at);
         let (certificate_pem, ca_pem) = pem.split_at(second);
         let peer = peer_of_pem(certificate_pem);
-        if peer.is_none_or(|peer| peer.gateway != identity.gateway || Some(peer.key) != pki::key_hash(key)) {
+        if peer.is_none_or(|peer| peer.gateway != identity.gateway || Some(peer.key) != key::hash(key)) {
             return self.give_up("its files don't belong together");
         }
         let next = Identity {
@@ -161,6 +165,7 @@ impl Renewal {
             key_pem: key.to_owned(),
             ca_pem: ca_pem.to_owned(),
             folder: None,
+            keys: None,
         };
         match self.talk(&next, Body::Prove(Nothing {})).await? {
             Body::Proven(_) => {}

@@ -12,9 +12,7 @@
 use crate::IdentityError;
 use crate::identity::write_whole;
 use crate::peer::first_certificate;
-use crate::pki::{
-    CA_FILE, CA_KEY_FILE, CertificateAuthority, NEXT_FILE, NEXT_KEY_FILE, PkiError, key_hash, pin_of,
-};
+use crate::pki::{CA_FILE, CA_KEY_FILE, CertificateAuthority, NEXT_FILE, NEXT_KEY_FILE, PkiError, pin_of};
 use std::fs;
 use std::path::Path;
 
@@ -64,7 +62,7 @@ pub(crate) fn tidy(dir: &Path) -> Result<(), PkiError> {
     let text = |file| fs::read_to_string(dir.join(file)).ok();
     let switched = || {
         let pin = pin_of(&first_certificate(&text(CA_FILE)?)?)?;
-        Some(key_hash(&text(NEXT_KEY_FILE)?)? == pin)
+        Some(crate::key::hash(&text(NEXT_KEY_FILE)?)? == pin)
     };
     // Never on the absence of a file alone: in the middle of a `begin` the next key is there, and its certificate is not.
     if !dir.join(NEXT_FILE).exists() && switched() == Some(true) {

@@ -1,20 +1,15 @@
 //! TLS 1.3 for both ends: only the private authority is trusted, resumption and 0-RTT are off.
 
-use crate::LinkError;
 use crate::carriers::{ClientTls, ServerTls};
-use crate::pki::pin_of;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use crate::verify::Pinned;
+use crate::{LinkError, key};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
-use rustls::sign::CertifiedKey;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
-    ServerConfig, SignatureScheme,
-};
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
+use rustls::{ClientConfig, Error, InconsistentKeys, RootCertStore, ServerConfig};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Sync between an enrolled gateway and its cloud.
@@ -24,7 +19,7 @@ pub(crate) const ALPN_RENEW: &[u8] = b"engawa-renew/1";
 /// Enrolment of a new gateway, which has no certificate yet.
 pub(crate) const ALPN_ENROLL: &[u8] = b"engawa-enroll/1";
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
@@ -39,8 +34,17 @@ fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, LinkError> {
         .map_err(|error| tls("reading a certificate")(&error))
 }
 
-fn key(pem: &str) -> Result<PrivateKeyDer<'static>, LinkError> {
+fn private_key(pem: &str) -> Result<PrivateKeyDer<'static>, LinkError> {
     PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|error| tls("reading a private key")(&error))
+}
+
+/// A key that is in its file.
+///
+/// # Errors
+/// Not a key.
+pub(crate) fn signing_key(pem: &str) -> Result<Arc<dyn SigningKey>, LinkError> {
+    let key = provider().key_provider.load_private_key(private_key(pem)?);
+    key.map_err(|error| tls("using a private key")(&error))
 }
 
 fn roots(ca_pem: &str) -> Result<Arc<RootCertStore>, LinkError> {
@@ -70,13 +74,19 @@ pub(crate) fn renewing(certificate_pem: &str, key_pem: &str, ca_pem: &str) -> Re
 }
 
 fn gateway(certificate_pem: &str, key_pem: &str, ca_pem: &str, alpn: &[u8]) -> Result<ClientTls, LinkError> {
+    let (signing, in_tpm) = key::signing(key_pem)?;
+    let shown = CertifiedKey::new(certificates(certificate_pem)?, signing);
+    match shown.keys_match() {
+        // What can't be compared here fails in the handshake.
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+        Err(error) => return Err(tls("the gateway's certificate")(&error)),
+    }
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| tls("setting up TLS 1.3")(&error))?
         .with_root_certificates(roots(ca_pem)?)
-        .with_client_auth_cert(certificates(certificate_pem)?, key(key_pem)?)
-        .map_err(|error| tls("the gateway's certificate")(&error))?;
-    Ok(ClientTls::new(config, alpn))
+        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
+    Ok(ClientTls::new(config, alpn).with_key(in_tpm))
 }
 
 /// A new gateway's end: the cloud is known by the pin of its authority.
@@ -85,7 +95,7 @@ pub(crate) fn enrolling(pin: [u8; 32]) -> Result<ClientTls, LinkError> {
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| tls("setting up TLS 1.3")(&error))?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Pinned { pin, provider: provider() }))
+        .with_custom_certificate_verifier(Arc::new(Pinned(pin)))
         .with_no_client_auth();
     Ok(ClientTls::new(config, ALPN_ENROLL))
 }
@@ -137,6 +147,11 @@ impl CloudTrust {
         Ok(())
     }
 
+    /// Who verifies gateways now.
+    pub(crate) fn gateways(&self) -> Arc<dyn ClientCertVerifier> {
+        Arc::clone(&self.now().gateways)
+    }
+
     fn now(&self) -> Arc<Trusted> {
         Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -151,7 +166,7 @@ impl Trusted {
         // The authorities go along, so that a new gateway can compare them with its pin.
         let mut chain = certificates(certificate_pem)?;
         chain.extend(certificates(authorities_pem)?);
-        let shown = CertifiedKey::from_der(chain, key(key_pem)?, &provider())
+        let shown = CertifiedKey::from_der(chain, private_key(key_pem)?, &provider())
             .map_err(|error| tls("the cloud's certificate")(&error))?;
         Ok(Self { gateways, shown: Arc::new(shown) })
     }
@@ -160,111 +175,5 @@ impl Trusted {
 impl ResolvesServerCert for CloudTrust {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.now().shown))
-    }
-}
-
-impl ClientCertVerifier for CloudTrust {
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    /// No hints: a gateway has one certificate, and shows it.
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        let trusted = self.now();
-        match trusted.gateways.verify_client_cert(end_entity, intermediates, now) {
-            // As of its last moment: all else must be right. What it may do is decided after the handshake.
-            Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
-                trusted.gateways.verify_client_cert(end_entity, intermediates, not_after)
-            }
-            verified => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not spoken here".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.now().gateways.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Trusts the one authority whose public key has this hash, and what that authority has signed for the cloud's name.
-#[derive(Debug)]
-struct Pinned {
-    pin: [u8; 32],
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let authority = intermediates
-            .iter()
-            .find(|certificate| pin_of(certificate) == Some(self.pin))
-            .ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
-        let mut roots = RootCertStore::empty();
-        roots.add(authority.clone().into_owned())?;
-        let verifier =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
-                .build()
-                .map_err(|error| Error::General(error.to_string()))?;
-        verifier.verify_server_cert(end_entity, &[], server_name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not spoken here".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let supported = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, supported)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-
-    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
-        None
     }
 }

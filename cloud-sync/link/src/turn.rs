@@ -14,6 +14,10 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) const TURN_FILE: &str = "turn";
 const HEAD: &str = "engawa turn v1: made anew with each session; a copy of it on another box is noticed";
 
+/// One at a time in this process. What a link that has been ended still writes comes from a thread that can't be ended, and
+/// may come after its successor's: so the disk is looked at before each write, and what is newer there stands.
+static ONE: Mutex<()> = Mutex::new(());
+
 /// The turns of one gateway.
 #[derive(Debug)]
 pub(crate) struct Turns {
@@ -32,7 +36,11 @@ impl Turns {
     /// The turn to show; `None` where this gateway has none and can't keep one.
     pub(crate) fn show(&self) -> Option<Turn> {
         let path = self.path.as_deref()?;
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = read(path) {
+            *now = kept;
+        }
         if now.mine != 0 {
             return Some(*now);
         }
@@ -52,7 +60,11 @@ impl Turns {
     /// The cloud has noted the turn that was shown, under this number.
     pub(crate) fn taken(&self, shown: Turn, number: u64) {
         let Some(path) = self.path.as_deref() else { return };
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = read(path) {
+            *now = kept;
+        }
         // An answer that comes late must not undo a newer turn, which the cloud may have noted by now.
         if now.mine != shown.mine && (now.mine != 0 || now.last != shown.mine) {
             return;
@@ -111,6 +123,24 @@ mod tests {
         turns.taken(second, 3);
         turns.taken(first, 1);
         assert_eq!(turns.show().map(|third| (third.number, third.last)), Some((3, second.mine)));
+    }
+
+    #[test]
+    fn what_an_ended_link_still_writes_undoes_no_turn_of_its_successor() {
+        let dir = tempfile::tempdir().unwrap();
+        let ended = Turns::new(Some(dir.path()));
+        let first = ended.show().unwrap();
+        // The successor begins before the answer to the first is written down, and has a turn of its own.
+        let successor = Turns::new(Some(dir.path()));
+        assert_eq!(successor.show(), Some(first));
+        successor.taken(first, 1);
+        let second = successor.show().unwrap();
+        ended.taken(first, 1);
+        assert_eq!(Turns::new(Some(dir.path())).show(), Some(second));
+        // Nor does a turn that the ended one still makes take the place of the one that the cloud knows.
+        assert_eq!(ended.show(), Some(second));
+        successor.taken(second, 2);
+        assert_eq!(ended.show().map(|third| (third.number, third.last)), Some((2, second.mine)));
     }
 
     #[test]

@@ -553,7 +553,9 @@ pub fn turn_away(refusal: &Refusal) -> Body {
         Refusal::Trust(Distrust::Fenced { .. }) => (REFUSED_RETRY_S, Why::Twin),
         Refusal::Trust(_) => (REFUSED_RETRY_S, Why::NotAdmitted),
         Refusal::Unknown(_) => (REFUSED_RETRY_S, Why::NotAdmitted),
-        Refusal::BadClaim | Refusal::BadRequest(_) => (REFUSED_RETRY_S, Why::Unknown),
+        Refusal::BadClaim | Refusal::BadRequest(_) | Refusal::OtherProperty { .. } => {
+            (REFUSED_RETRY_S, Why::Unknown)
+        }
     };
     refused(refusal.to_string(), retry_after_s, why)
 }

@@ -271,6 +271,9 @@ pub struct Enrol {
     /// The certificate request, PEM. Only its key counts.
     #[prost(string, tag = "2")]
     pub csr_pem: String,
+    /// The property that the gateway is meant for; empty: whatever the claim says.
+    #[prost(string, tag = "3")]
+    pub property: String,
 }
 
 /// The certificate of a new gateway.
@@ -285,6 +288,9 @@ pub struct Enrolled {
     /// The authority that signed it, PEM.
     #[prost(string, tag = "3")]
     pub ca_pem: String,
+    /// The property that it has joined; empty where an older cloud does not say.
+    #[prost(string, tag = "4")]
+    pub property: String,
 }
 
 /// A frame that can't be used.

@@ -162,6 +162,16 @@ pub enum Refusal {
     /// A certificate request that can't be signed.
     #[error("the certificate request can't be signed: {0}")]
     BadRequest(String),
+    /// The claim code is of another property than the gateway.
+    #[error(
+        "the claim code is of property `{claimed}`, the gateway is meant for `{wanted}`; the code is not used up"
+    )]
+    OtherProperty {
+        /// The gateway's.
+        wanted: String,
+        /// The code's.
+        claimed: String,
+    },
     /// What the certificate, the region or the turn says against it.
     #[error(transparent)]
     Trust(#[from] crate::trust::Distrust),
@@ -270,6 +280,11 @@ pub trait CloudStore: Send + Sync + 'static {
     }
     /// The regions and their addresses, as the authority has signed them.
     fn regions(&self) -> Later<'_, Option<Regions>> {
+        Box::pin(std::future::ready(None))
+    }
+    /// The property of the gateway that a claim names; `None` where there is no such claim, or nobody knows.
+    fn claimed_property<'a>(&'a self, claim_secret: &'a str) -> Later<'a, Option<String>> {
+        let _ = claim_secret;
         Box::pin(std::future::ready(None))
     }
 }

@@ -147,9 +147,17 @@ fn the_gateway_talks_to_a_cloud_of_release_0_1() {
 fn the_other_frames_of_release_0_1_stay_what_they_were() {
     assert_eq!(golden("v1", "gap"), Body::Gap(Ack { mark: 3 }));
     let csr_pem = "-----BEGIN CERTIFICATE REQUEST-----\n".to_owned();
-    assert_eq!(golden("v1", "enrol"), Body::Enrol(Enrol { secret: "S3CRET".into(), csr_pem }));
+    assert_eq!(
+        golden("v1", "enrol"),
+        Body::Enrol(Enrol { secret: "S3CRET".into(), csr_pem, ..Enrol::default() })
+    );
     let pem = "-----BEGIN CERTIFICATE-----\n";
-    let enrolled = Enrolled { gateway: "gw".into(), certificate_pem: pem.into(), ca_pem: pem.into() };
+    let enrolled = Enrolled {
+        gateway: "gw".into(),
+        certificate_pem: pem.into(),
+        ca_pem: pem.into(),
+        ..Enrolled::default()
+    };
     assert_eq!(golden("v1", "enrolled"), Body::Enrolled(enrolled));
 }
 

@@ -145,16 +145,23 @@ Example:
     #[command(
         after_help = "The gateway's private key is made here and never leaves; the cloud signs a certificate for \
         it. If the answer is lost on the way, run the same command again. A running agent connects by itself \
-        within seconds."
+        within seconds.
+
+With --key tpm the key is made in the machine's TPM 2.0 and can't be copied out of it; [cloud] key in the configuration \
+        says the same for good, for renewals, too. The user needs the right to the device: usermod -aG tss engawa.
+
+Examples:
+  engawa enroll -                             paste the code that `engawa-cloud claim` printed
+  engawa enroll CODE --property grand         refuse a code that was made for another property
+  engawa enroll CODE --key tpm                the key in the TPM of this machine"
     )]
     Enroll {
         /// The claim code; `-` reads it from standard input, so that it is not in the shell's history.
         code: String,
         #[command(flatten)]
         file: File,
-        /// Replace an identity that is already there.
-        #[arg(long)]
-        replace: bool,
+        #[command(flatten)]
+        wishes: enroll::Wishes,
     },
     /// Passwords at the broker, and the files of a Mosquitto for this house
     Broker {
@@ -237,8 +244,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Log { file, limit, form } => {
             with(&file, |loaded| Ok(listing::log(loaded, limit, form.json)?))
         }
-        Command::Enroll { code, file, replace } => {
-            with(&file, |loaded| Ok(enroll::enroll(loaded, &code, replace)?))
+        Command::Enroll { code, file, wishes } => {
+            with(&file, |loaded| Ok(enroll::enroll(loaded, &code, &wishes)?))
         }
         Command::Broker { command } => with(command.file(), |loaded| Ok(broker_cmd::main(&command, loaded)?)),
         Command::Guest { command } => with(command.file(), |loaded| guest_cmd::main(&command, loaded)),

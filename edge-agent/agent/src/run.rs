@@ -68,8 +68,9 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     let config = &loaded.config;
     std::fs::create_dir_all(&config.store.dir)
         .with_context(|| format!("making the folder {}", config.store.dir.display()))?;
-    let key = DatabaseKey::load_or_create(&loaded.key_file())?;
-    let vault_key = VaultKey::load_or_create(&loaded.vault_key_file()).context("the guest vault's key")?;
+    let key = DatabaseKey::load_or_create_for(&loaded.key_file(), &config.store.dir)?;
+    let vault_key = VaultKey::load_or_create_for(&loaded.vault_key_file(), &config.store.dir)
+        .context("the guest vault's key")?;
     let mut store = Store::open_with(&config.store.dir, &key, &vault_key, config.journal.limits())?;
     let mut property = store.load(loaded.property_spec())??;
     let (pms_links, pms_rooms) = config.pms_of_rooms();
@@ -82,7 +83,8 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     tell_of_the_vault(&store)?;
     tell_of_the_journal(&store);
     if config.privacy.register {
-        let key = DatabaseKey::load_or_create(&loaded.register_key_file()).context("the register's key")?;
+        let key = Register::key_for(&loaded.register_key_file(), &config.store.dir)
+            .context("the register's key")?;
         store.keep_register(Register::open(&config.store.dir, &key)?);
     }
     let stays = property.stays().len();
@@ -454,7 +456,11 @@ impl Parts {
                     return Ok(());
                 };
                 let identity = identity?;
-                tracing::info!(gateway = %identity.gateway, cloud = %config.named(), "enrolled; syncing");
+                let key = identity.key_place();
+                tracing::info!(gateway = %identity.gateway, cloud = %config.named(), %key, "enrolled; syncing");
+                if let Some(wanted) = config.keys().filter(|wanted| *wanted != key) {
+                    tracing::warn!(%key, %wanted, "the key is not where the configuration wants it: the next renewal makes one there");
+                }
                 let seed = rand::random();
                 let tuning = Tuning::default();
                 EdgeLink { cloud: config.line(), identity, store, wake, state, tuning, seed }
@@ -515,7 +521,7 @@ impl Parts {
 /// The gateway's identity; waits for the enrolment where there is none yet.
 async fn identity(config: &CloudConfig, state: &watch::Sender<LinkState>) -> Result<Identity, IdentityError> {
     loop {
-        match Identity::load(&config.identity_dir) {
+        match Identity::load_with(&config.identity_dir, config.keys()) {
             Err(IdentityError::Absent { .. }) => {
                 state.send_replace(LinkState::Down {
                     reason: "not enrolled: run `engawa enroll` with a claim code of the cloud".to_owned(),

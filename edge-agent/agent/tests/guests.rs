@@ -223,7 +223,8 @@ fn a_vault_key_that_is_not_the_one_is_told_with_what_to_do() {
     line.write_all("\x02GI|RN101|G#4711|GNWiedererkennbar|\x03".as_bytes()).unwrap();
     wait_for("the guest", || (stage.find(&["--room", "101"]).len() == 1).then_some(()));
     drop(agent);
-    std::fs::remove_file(stage.dir.path().join("data/vault.key")).unwrap();
+    // Another house's key.
+    std::fs::write(stage.dir.path().join("data/vault.key"), "ab".repeat(32)).unwrap();
     let out = stage.engawa(&["run"]);
     let text = String::from_utf8(out.stderr).unwrap();
     assert!(out.status.code() == Some(1) && text.contains("Put that key back"), "{text}");

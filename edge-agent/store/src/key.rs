@@ -1,5 +1,6 @@
 //! The key of the database: 256 bits, in a file that only the service can read, or handed over by systemd.
 
+use crate::DATABASE_FILE;
 use data_encoding::HEXLOWER;
 use rand::TryRngCore;
 use std::fmt::Write as _;
@@ -40,6 +41,20 @@ pub enum KeyError {
         /// Which file.
         path: PathBuf,
     },
+    /// The key of something that is there is gone.
+    #[error(
+        "the key file {} is missing, and {} is locked with it: put the key back from its safe, or hand it over as a systemd \
+         credential (deploy/README.md). Where it is lost for good, move {} away {without}",
+        path.display(), locked.display(), locked.display()
+    )]
+    Lost {
+        /// The key's file.
+        path: PathBuf,
+        /// What it opens.
+        locked: PathBuf,
+        /// What is then.
+        without: &'static str,
+    },
     /// No randomness.
     #[error("the system gave no random bytes for a new key")]
     Random,
@@ -62,6 +77,15 @@ fn remedy(why: &std::io::Error) -> &'static str {
     }
 }
 
+/// Fails where `locked` is there and its key is not: a new one would open nothing, and hide that the old one is lost.
+pub(crate) fn not_lost(path: &Path, locked: &Path, without: &'static str) -> Result<(), KeyError> {
+    // What can't be looked at is told of when it is read.
+    if locked.exists() && !path.try_exists().unwrap_or(true) {
+        return Err(KeyError::Lost { path: path.to_owned(), locked: locked.to_owned(), without });
+    }
+    Ok(())
+}
+
 impl DatabaseKey {
     /// Reads the key from `path`; makes a new one there (mode 0600) if the file is absent.
     ///
@@ -74,6 +98,16 @@ impl DatabaseKey {
             }
             other => other,
         }
+    }
+
+    /// As [`Self::load_or_create`], for the database in `dir`: where that is there and its key is not, none is made anew.
+    ///
+    /// # Errors
+    /// As [`Self::load_or_create`], and a key that is lost.
+    pub fn load_or_create_for(path: &Path, dir: &Path) -> Result<Self, KeyError> {
+        let without = "(and audit.db with it): the house then begins anew and hears from its PMS who is in";
+        not_lost(path, &dir.join(DATABASE_FILE), without)?;
+        Self::load_or_create(path)
     }
 
     /// Reads the key from `path`.

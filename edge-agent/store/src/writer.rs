@@ -169,7 +169,7 @@ impl Store {
             path: dir.to_owned(),
             source,
         })?;
-        let vault_key = VaultKey::load_or_create(&dir.join(vault::KEY_FILE))?;
+        let vault_key = VaultKey::load_or_create_for(&dir.join(vault::KEY_FILE), dir)?;
         Self::open_with(dir, key, &vault_key, limits)
     }
 

@@ -224,6 +224,7 @@ impl Cloud {
                 ca_pem: self.authority.pem().to_owned(),
                 gateway,
                 folder: None,
+                keys: None,
             })
         };
         names.into_iter().map(identity).collect()

@@ -337,6 +337,14 @@ impl CloudStore for End {
         Box::pin(judged("a claim could not be redeemed", self.sign(claim_secret, csr_pem)))
     }
 
+    fn claimed_property<'a>(&'a self, claim_secret: &'a str) -> Later<'a, Option<String>> {
+        Box::pin(async move {
+            let client = self.store.client().await.ok()?;
+            // A database that does not answer refuses the claim a moment later, and says so.
+            gateways::claimed_property(&client, claim_secret).await.ok()?
+        })
+    }
+
     fn admitted<'a>(&'a self, gateway: &'a str) -> Later<'a, bool> {
         Box::pin(async move {
             let asking = async { gateways::status(&self.store.client().await?, gateway, false).await };

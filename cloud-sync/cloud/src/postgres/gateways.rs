@@ -388,3 +388,15 @@ async fn marks(
     let lane = |lane: i16| u8::try_from(lane).unwrap_or(u8::MAX);
     Ok(rows.iter().map(|row| (lane(row.get(0)), row.get::<_, i64>(1).cast_unsigned())).collect())
 }
+
+/// As [`crate::store::gateways::claimed_property`].
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn claimed_property(client: &Object, secret: &str) -> Result<Option<String>, StoreError> {
+    let found = client
+        .query_opt("SELECT property FROM claim WHERE secret_hash = $1", &[&hash(secret)])
+        .await
+        .map_err(StoreError::postgres("looking a claim up"))?;
+    Ok(found.map(|row| row.get(0)))
+}

@@ -86,6 +86,21 @@ pub fn claimed(
         .map(|(gateway, _, _)| gateway))
 }
 
+/// The property of the gateway that a claim names, whether or not it can still be used.
+///
+/// # Errors
+/// SQLite's.
+pub fn claimed_property(connection: &Connection, secret: &str) -> Result<Option<String>, StoreError> {
+    connection
+        .query_row(
+            "SELECT gateway.property FROM claim JOIN gateway ON gateway.id = claim.gateway WHERE secret_hash = ?1",
+            [hash(secret)],
+            |row| row.get(0),
+        )
+        .optional()
+        .map_err(StoreError::sql("looking a claim up"))
+}
+
 /// Uses a claim up for the certificate request `csr_pem`: `sign` makes the certificate for the gateway that the
 /// claim names. The same request may come again while the claim is valid, since the answer may have been lost on the
 /// way; another one may not.

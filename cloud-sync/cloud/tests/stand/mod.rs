@@ -3,7 +3,7 @@
 
 use crate::common::{Ran, change_row, program, run};
 use crate::server::Server;
-use engawa_link::{ClaimCode, EdgeLink, Identity, LinkState, Tuning, enroll};
+use engawa_link::{ClaimCode, EdgeLink, Identity, Line, LinkState, Tuning, enroll};
 use engawa_model::{Change, Lane};
 use engawa_protocol::ports::{EdgeStore, Row, StoreFault};
 use rusqlite::Connection;
@@ -109,10 +109,14 @@ impl Link {
     }
 
     pub fn of(address: &str, identity: Identity, house: &Arc<House>) -> Self {
+        Self::by(address.into(), identity, house)
+    }
+
+    pub fn by(line: Line, identity: Identity, house: &Arc<House>) -> Self {
         let (sender, state) = watch::channel(LinkState::Down { reason: "not begun".into() });
         let cancel = CancellationToken::new();
         let link = EdgeLink {
-            cloud: address.into(),
+            cloud: line,
             identity,
             store: Arc::clone(house) as Arc<dyn EdgeStore>,
             wake: Arc::clone(&house.wake),

@@ -13,8 +13,8 @@ use engawa_protocol::cloud::{
 };
 use engawa_protocol::frame::Body;
 use engawa_protocol::liveness::Liveness;
-use engawa_protocol::ports::{Ingested, Refusal, Row, StoreFault};
-use engawa_protocol::trust::{Peer, Turn};
+use engawa_protocol::ports::{CloudStore, Ingested, Refusal, Row, StoreFault};
+use engawa_protocol::trust::{Distrust, Peer, Turn};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -163,6 +163,7 @@ impl Session {
 
     async fn act(&mut self, out: Out) -> Result<(), LinkError> {
         let (store, gateway, epoch) = (Arc::clone(&self.shared.store), Arc::clone(&self.gateway), self.epoch);
+        let may = Standing { store: Arc::clone(&store), peer: Arc::clone(&self.peer), turn: self.turn };
         match out {
             Out::Receive(stream) => {
                 if let Some((_, leave)) = self.streams.get(&stream) {
@@ -184,26 +185,27 @@ impl Session {
                     let charge = gate.pace(&gateway, lane, &rows).await;
                     let answer = store.ingest(&gateway, epoch, lane, rows).await;
                     charge.settle(&answer);
-                    Answer::Ingested(stream, said(&gateway, lane, answer))
+                    Answer::Ingested(stream, may.said(lane, answer).await)
                 });
             }
             Out::Skip { stream, lane, skip } => {
                 tracing::warn!(%gateway, lane, from = skip.from, to = skip.to, reason = %skip.reason, "rows will never come");
                 self.store.spawn(async move {
                     let answer = store.skip(&gateway, epoch, lane, skip).await;
-                    Answer::Ingested(stream, said(&gateway, lane, answer))
+                    Answer::Ingested(stream, may.said(lane, answer).await)
                 });
             }
             Out::Commands { after, max } => {
                 self.store.spawn(async move {
                     let found = store.commands(&gateway, after, max).await;
-                    Answer::Commands(said(&gateway, 0, found))
+                    Answer::Commands(may.said(0, found).await)
                 });
             }
             Out::CommandsAcknowledged(mark) => {
                 self.store.spawn(async move {
                     // It is told again with the next mark, or by the next hello.
-                    let _ = said(&gateway, 0, store.commands_acknowledged(&gateway, mark).await);
+                    let answer = store.commands_acknowledged(&gateway, mark).await;
+                    let _ = may.said(0, answer).await;
                     Answer::Acknowledged
                 });
             }
@@ -263,7 +265,8 @@ impl Session {
         }
         let answer = match (answer, previous) {
             (Ok(present), Some(previous)) => {
-                let had = said(&gateway, 0, store.marks_of(&gateway, previous).await);
+                let may = Standing { store: Arc::clone(&store), peer: Arc::clone(&self.peer), turn };
+                let had = may.said(0, store.marks_of(&gateway, previous).await).await;
                 // Without them rows would be stored twice: it is to come again.
                 had.map(|previous| Marks { present, previous }).ok_or(Refusal::Unavailable)
             }
@@ -286,22 +289,60 @@ impl Session {
                 LinkError::Gateway(error)
             }
             End::Silent(_) => LinkError::Silent { address: self.connection.address() },
-            End::Store => LinkError::Store(StoreFault {
-                context: "the database failed again and again".to_owned(),
-                source: None,
-            }),
+            End::Store => {
+                let may = Standing {
+                    store: Arc::clone(&self.shared.store),
+                    peer: Arc::clone(&self.peer),
+                    turn: self.turn,
+                };
+                match may.against().await {
+                    Some(refusal) => LinkError::Refused { reason: refusal.to_string(), retry_after_s: 0 },
+                    None => LinkError::Store(StoreFault {
+                        context: "the database failed again and again".to_owned(),
+                        source: None,
+                    }),
+                }
+            }
             end @ End::Unsendable(_) => LinkError::Stream(end.to_string()),
         }
     }
 }
 
-/// The answer, or nothing where the store failed; that is told here.
-fn said<T>(gateway: &str, lane: u8, answer: Result<T, StoreFault>) -> Option<T> {
-    answer
-        .inspect_err(|fault| {
-            tracing::warn!(%gateway, lane, error = fault as &dyn std::error::Error, "the store failed");
-        })
-        .ok()
+/// Whether a gateway may still talk, asked of the store.
+struct Standing {
+    store: Arc<dyn CloudStore>,
+    peer: Arc<Peer>,
+    turn: Option<Turn>,
+}
+
+impl Standing {
+    /// Why the gateway may not talk any more, where that is so.
+    async fn against(&self) -> Option<Refusal> {
+        if gate::expired(&self.peer) {
+            return Some(Distrust::Expired(self.peer.gateway.clone()).into());
+        }
+        let standing = self.store.standing(&self.peer, self.turn).await;
+        standing.err().filter(|refusal| !matches!(refusal, Refusal::Unavailable))
+    }
+
+    /// The answer, or nothing where there is none; why is told here. That a gateway was fenced or revoked in the middle of
+    /// its session is no fault of the store.
+    async fn said<T>(&self, lane: u8, answer: Result<T, StoreFault>) -> Option<T> {
+        let fault = match answer {
+            Ok(answer) => return Some(answer),
+            Err(fault) => fault,
+        };
+        let gateway = &self.peer.gateway;
+        match self.against().await {
+            Some(refusal) => {
+                tracing::info!(%gateway, lane, %refusal, "a gateway that may not talk any more: nothing of it is stored");
+            }
+            None => {
+                tracing::warn!(%gateway, lane, error = &fault as &dyn std::error::Error, "the store failed");
+            }
+        }
+        None
+    }
 }
 
 /// Waits until then; for ever where there is nothing to wait for.

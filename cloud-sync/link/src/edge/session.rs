@@ -196,9 +196,9 @@ impl Session<'_> {
     }
 
     async fn open(&mut self, stream: Stream) -> Result<(), LinkError> {
-        let (mut up, mut down) = self.connection.open_lane().await?;
+        let (mut up, down) = self.connection.open_lane().await?;
         match stream {
-            Stream::Control => self.keeper.greet(self.connection, &mut up, &mut down).await?,
+            Stream::Control => self.keeper.greet(&mut up).await?,
             // Beside our own scheduling: what is lost and sent again goes out by urgency too.
             Stream::Lane(lane) => up.set_priority(-i32::from(lane)),
         }

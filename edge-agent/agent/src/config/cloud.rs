@@ -3,7 +3,7 @@
 use super::Config;
 use super::check::{at, is_address};
 use engawa_diag::{Doc, Report};
-use engawa_link::{Line, MOST_ADDRESSES, Metered, Network};
+use engawa_link::{KeyPlace, Line, MOST_ADDRESSES, Metered, Network};
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -29,6 +29,8 @@ pub(crate) struct CloudConfig {
     pub(crate) metered: Option<MeteredConfig>,
     /// Where the gateway's certificate and key lie.
     pub(crate) identity_dir: PathBuf,
+    /// Where its private key is made: `file`, or a TPM. Without it, where the present one is.
+    pub(crate) key: Option<String>,
 }
 
 /// A way out of the house that costs by the byte.
@@ -57,6 +59,12 @@ impl CloudConfig {
         });
         line.memory = Some(self.identity_dir.join(MEMORY_FILE));
         line
+    }
+
+    /// Where the private key is to be.
+    pub(crate) fn keys(&self) -> Option<KeyPlace> {
+        // It was checked.
+        self.key.as_ref().and_then(|key| key.parse().ok())
     }
 
     fn all(&self) -> impl Iterator<Item = &String> {
@@ -96,6 +104,12 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
     }
     if cloud.tcp_port == Some(0) {
         report.push(doc.fault(&at("cloud", "tcp_port"), "0 is no port").help("leave it out, or write 443"));
+    }
+    if let Some(Err(error)) = cloud.key.as_ref().map(|key| key.parse::<KeyPlace>()) {
+        report.push(
+            doc.fault(&at("cloud", "key"), error.to_string())
+                .help("\"tpm\" is the machine's own, behind the kernel's resource manager"),
+        );
     }
     if let Some(region) = &cloud.region {
         let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';

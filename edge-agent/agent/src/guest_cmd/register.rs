@@ -76,6 +76,11 @@ pub(super) fn main(
     asker: &Asker,
     as_json: bool,
 ) -> anyhow::Result<()> {
+    if to <= from {
+        let words = format!("--to {to} is not after --from {from}: --to is the day after the last\n");
+        // A wrong command line ends as every other one, with status 2.
+        clap::Error::raw(clap::error::ErrorKind::ValueValidation, words).exit();
+    }
     ensure!(
         loaded.config.privacy.register,
         "this house keeps no guest register: where a law asks for one, set `register = true` in [privacy]"

@@ -3,6 +3,8 @@
 //! Why derived: one credential to keep and to hand over; yet the file of the keys, the wrapping, the index and the
 //! signatures each have a key of their own (HKDF-SHA256, RFC 5869), so that none says anything of another.
 
+use super::keyring::KEYS_FILE;
+use crate::key::not_lost;
 use crate::{DatabaseKey, KeyError};
 use data_encoding::HEXLOWER_PERMISSIVE;
 use ring::signature::{Ed25519KeyPair, KeyPair};
@@ -36,6 +38,17 @@ impl VaultKey {
     /// As [`DatabaseKey::load_or_create`].
     pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
         Self::derive(&DatabaseKey::load_or_create(path)?, path)
+    }
+
+    /// As [`Self::load_or_create`], for the vault in `dir`: where that is there and its key is not, none is made anew.
+    ///
+    /// # Errors
+    /// As [`Self::load_or_create`], and a key that is lost.
+    pub fn load_or_create_for(path: &Path, dir: &Path) -> Result<Self, KeyError> {
+        let without =
+            "alone: guests are then without names until the PMS's list brings back who is in the house";
+        not_lost(path, &dir.join(KEYS_FILE), without)?;
+        Self::load_or_create(path)
     }
 
     /// Reads the key from `path`.

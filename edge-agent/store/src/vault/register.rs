@@ -4,8 +4,9 @@
 //! Erasing a guest elsewhere does not touch it: a law that asks for the register goes before the wish to be forgotten
 //! (GDPR, article 17(3)(b)). Its rows go by themselves when their time is over.
 
+use crate::key::not_lost;
 use crate::writer::connect;
-use crate::{DatabaseKey, StoreError};
+use crate::{DatabaseKey, KeyError, StoreError};
 use engawa_model::{Personal, Stay, StayId, Timestamp};
 use rusqlite::{Connection, params};
 use std::path::Path;
@@ -63,6 +64,17 @@ pub struct Register {
 }
 
 impl Register {
+    /// The register's key from `path`; makes one where there is none and the folder `dir` has no register yet.
+    ///
+    /// # Errors
+    /// As [`DatabaseKey::load_or_create`], and a key that is lost.
+    pub fn key_for(path: &Path, dir: &Path) -> Result<DatabaseKey, KeyError> {
+        let without =
+            "alone: what the law asks this house to keep is then gone, and the register begins anew";
+        not_lost(path, &dir.join(REGISTER_FILE), without)?;
+        DatabaseKey::load_or_create(path)
+    }
+
     /// Opens or makes the register in `dir`.
     ///
     /// # Errors
