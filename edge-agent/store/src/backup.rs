@@ -2,7 +2,7 @@
 //!
 //! Never: the vault's keys. Guests who were erased since are dark in every copy, and so is everybody on another gateway.
 
-use crate::writer::connect;
+use crate::connect::connect;
 use crate::{DatabaseKey, Reader, StoreError};
 use rusqlite::backup::{Backup, StepResult};
 use std::os::unix::fs::OpenOptionsExt;

@@ -1,11 +1,14 @@
 //! Rows of the journal as they are read back.
 
+use crate::thin::numbers_before;
+
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalRow {
     /// Its lane's number.
     pub lane: u8,
-    /// Dense within the lane, from 1.
+    /// Grows within the lane, from 1. Numbers are left out where rows were thinned away, which the next row tells
+    /// ([`Self::tells_from`]). 0 in listings by time: it is of a life of the journal before this one.
     pub seq: u64,
     /// When it happened, microseconds since the Unix epoch, UTC.
     pub at_micros: i64,
@@ -13,6 +16,14 @@ pub struct JournalRow {
     pub kind: String,
     /// The change as JSON.
     pub body: Vec<u8>,
+}
+
+impl JournalRow {
+    /// The first of the numbers right before this row's own that have no row any more, and of which it tells what they have
+    /// become ([`engawa_model::Change::Thinned`]); its own where there is none.
+    pub fn tells_from(&self) -> u64 {
+        self.seq.saturating_sub(numbers_before(&self.kind, &self.body)).max(1)
+    }
 }
 
 /// How far a lane is.

@@ -12,12 +12,18 @@
 
 mod backup;
 mod ballast;
+mod batch;
 mod budget;
+mod carried;
+mod commit;
+mod connect;
 mod epoch;
 mod error;
 mod journal;
 mod key;
 mod migrations;
+mod missed;
+mod numbering;
 mod reader;
 mod relief;
 mod retention;
@@ -28,13 +34,16 @@ mod thin;
 pub mod vault;
 mod writer;
 
+pub use batch::{Batch, Durability, Event, Limits};
 pub use budget::{Budget, Pressure};
+pub use carried::{Carried, CarriedOver};
+pub use epoch::{begin_anew_when_opened, is_in_use};
 pub use error::StoreError;
 pub use journal::{JournalRow, LaneMarks};
 pub use key::{DatabaseKey, KeyError};
 pub use migrations::LATEST as SCHEMA_VERSION;
 pub use reader::{Reader, WaitingEvent};
-pub use writer::{Batch, Durability, Event, Limits, Store};
+pub use writer::Store;
 
 /// The database's file in the store's folder.
 pub const DATABASE_FILE: &str = "engawa.db";

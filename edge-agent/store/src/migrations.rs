@@ -11,6 +11,7 @@ const STEPS: &[M<'_>] = &[
     M::up(include_str!("migrations/004_vault.sql")),
     M::up(include_str!("migrations/005_budget.sql")),
     M::up(include_str!("migrations/006_acknowledged.sql")),
+    M::up(include_str!("migrations/007_shift.sql")),
 ];
 
 /// The schema version of this release.

@@ -1,6 +1,8 @@
 //! Read-only connections: they see the last commit, and never make the writer wait.
 
-use crate::thin::numbers_before;
+use crate::carried::{Carried, CarriedOver};
+use crate::epoch::single;
+use crate::numbering::{shift_of, stored, told};
 use crate::vault::{self, AuditHead, Keyring};
 use crate::{DatabaseKey, JournalRow, LaneMarks, StoreError};
 use data_encoding::HEXLOWER;
@@ -25,9 +27,6 @@ pub struct Reader {
     pub(crate) connection: Connection,
 }
 
-/// The body of [`engawa_model::Change::Absent`].
-const ABSENT: &[u8] = br#"{"kind":"absent"}"#;
-
 impl Reader {
     /// Opens `path` for reading.
     ///
@@ -38,8 +37,8 @@ impl Reader {
     }
 
     /// Rows of `lane` after `after`, in order; at most `max_rows`, and but for the first no more than
-    /// `max_bytes` of bodies. A number whose row was thinned away has a stand-in ([`Change::Absent`]), so that numbers are
-    /// dense; rows that were swept away at the beginning have none ([`Self::oldest`]).
+    /// `max_bytes` of bodies. Numbers that have no row are left out: what was thinned away is told by the row after it
+    /// ([`JournalRow::tells_from`]), and what is missing before that was acknowledged and swept away ([`Self::oldest`]).
     ///
     /// # Errors
     /// SQLite's.
@@ -51,6 +50,7 @@ impl Reader {
         max_bytes: usize,
     ) -> Result<Vec<JournalRow>, StoreError> {
         let doing = StoreError::sql("reading the journal");
+        let shift = shift_of(&self.connection, lane).map_err(&doing)?;
         let mut statement = self
             .connection
             .prepare_cached(
@@ -58,33 +58,21 @@ impl Reader {
             )
             .map_err(&doing)?;
         let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
-        let mut rows = statement.query(params![lane, after.cast_signed(), limit]).map_err(&doing)?;
-        let (mut found, mut bytes) = (Vec::new(), 0);
+        let mut rows = statement.query(params![lane, stored(after, shift), limit]).map_err(&doing)?;
+        let (mut found, mut bytes) = (Vec::new(), 0_usize);
         while let Some(row) = rows.next().map_err(&doing)? {
             let body: Vec<u8> = row.get(3).map_err(&doing)?;
-            let kind: String = row.get(2).map_err(&doing)?;
-            let seq = row.get::<_, i64>(0).map_err(&doing)?.cast_unsigned();
-            let at_micros = row.get(1).map_err(&doing)?;
-            let expected = found.last().map_or(after, |row: &JournalRow| row.seq) + 1;
-            // What was thinned away is explained by its record, also where what came before that was swept away.
-            let from = seq.saturating_sub(numbers_before(&kind, &body)).max(expected);
-            if from > expected && !found.is_empty() {
-                // A hole that nothing explains is not passed over: whoever goes on after it will see it.
+            bytes = bytes.saturating_add(body.len());
+            if bytes > max_bytes && !found.is_empty() {
                 break;
             }
-            for seq in from..seq {
-                bytes += ABSENT.len();
-                if found.len() >= max_rows || (bytes > max_bytes && !found.is_empty()) {
-                    return Ok(found);
-                }
-                let (kind, body) = ("absent".to_owned(), ABSENT.to_vec());
-                found.push(JournalRow { lane, seq, at_micros, kind, body });
-            }
-            bytes += body.len();
-            if found.len() >= max_rows || (bytes > max_bytes && !found.is_empty()) {
-                break;
-            }
-            found.push(JournalRow { lane, seq, at_micros, kind, body });
+            found.push(JournalRow {
+                lane,
+                seq: told(row.get(0).map_err(&doing)?, shift),
+                at_micros: row.get(1).map_err(&doing)?,
+                kind: row.get(2).map_err(&doing)?,
+                body,
+            });
         }
         Ok(found)
     }
@@ -133,11 +121,12 @@ impl Reader {
         let mut statement = self.connection.prepare_cached(sql).map_err(&doing)?;
         let mut found = Vec::new();
         for lane in Lane::ALL {
+            let shift = shift_of(&self.connection, lane.number()).map_err(&doing)?;
             let rows = statement
                 .query_map(params![lane.number(), at, limit], |row| {
                     Ok(JournalRow {
                         lane: row.get(0)?,
-                        seq: row.get::<_, i64>(1)?.cast_unsigned(),
+                        seq: told(row.get(1)?, shift),
                         at_micros: row.get(2)?,
                         kind: row.get(3)?,
                         body: row.get(4)?,
@@ -189,13 +178,43 @@ impl Reader {
         audit_told(&self.connection)
     }
 
-    /// The first number of `lane` that [`Self::journal`] can give; `None` where the lane has no rows. What is before it
-    /// was acknowledged, and swept away when its time was over.
     ///
     /// # Errors
     /// SQLite's.
     pub fn oldest(&self, lane: u8) -> Result<Option<u64>, StoreError> {
-        crate::relief::oldest(&self.connection, lane)
+        Ok(self.journal(lane, 0, 1, 0)?.first().map(JournalRow::tells_from))
+    }
+
+    /// How many rows of `lane` there are after `after`. Goes through the index of the lane.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn count(&self, lane: u8, after: u64) -> Result<u64, StoreError> {
+        let doing = StoreError::sql("counting rows of the journal");
+        let shift = shift_of(&self.connection, lane).map_err(&doing)?;
+        // The index by time has the numbers, too, and is a fraction of the rows.
+        let sql = "SELECT count(*) FROM journal INDEXED BY journal_by_time WHERE lane = ?1 AND seq > ?2";
+        let count = self.connection.query_row(sql, params![lane, stored(after, shift)], |row| row.get(0));
+        count.map(i64::cast_unsigned).map_err(doing)
+    }
+
+    /// The id of the journal's life; `None`: it was never opened.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn epoch(&self) -> Result<Option<u64>, StoreError> {
+        Ok(single(&self.connection, "epoch")?.map(i64::cast_unsigned))
+    }
+
+    /// What this life of the journal has from the one before, where there was one.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn carried_over(&self) -> Result<Option<CarriedOver>, StoreError> {
+        let Some(epoch) = single(&self.connection, "previous")?.map(i64::cast_unsigned) else {
+            return Ok(None);
+        };
+        Ok(Some(CarriedOver { epoch, lanes: Carried::all(&self.connection)? }))
     }
 
     /// How far each lane is.
@@ -253,19 +272,20 @@ pub(crate) fn audit_told(connection: &Connection) -> Result<Option<AuditHead>, S
 }
 
 pub(crate) fn marks(connection: &Connection) -> Result<Vec<LaneMarks>, StoreError> {
-    let doing = StoreError::sql("reading the lanes' marks");
-    let mut statement =
-        connection.prepare_cached("SELECT lane, head, acked, sent, bytes FROM lane").map_err(&doing)?;
-    statement
-        .query_map([], |row| {
-            Ok(LaneMarks {
-                lane: row.get(0)?,
-                head: row.get::<_, i64>(1)?.cast_unsigned(),
-                acked: row.get::<_, i64>(2)?.cast_unsigned(),
-                sent: row.get::<_, i64>(3)?.cast_unsigned(),
-                bytes: row.get::<_, i64>(4)?.cast_unsigned(),
-            })
+    marks_in(connection).map_err(StoreError::sql("reading the lanes' marks"))
+}
+
+pub(crate) fn marks_in(connection: &Connection) -> rusqlite::Result<Vec<LaneMarks>> {
+    let mut statement = connection.prepare_cached("SELECT lane, head, acked, sent, bytes FROM lane")?;
+    let number = |row: &rusqlite::Row<'_>, column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+    let marks = statement.query_map([], |row| {
+        Ok(LaneMarks {
+            lane: row.get(0)?,
+            head: number(row, 1)?,
+            acked: number(row, 2)?,
+            sent: number(row, 3)?,
+            bytes: number(row, 4)?,
         })
-        .and_then(Iterator::collect)
-        .map_err(&doing)
+    })?;
+    marks.collect()
 }

@@ -6,7 +6,8 @@
 
 use crate::budget::row_bytes;
 use crate::epoch::{set_single, single};
-use crate::thin::{self, Raw, Thin, json, thin, whole_slots};
+use crate::numbering::{stored, told};
+use crate::thin::{Raw, Thin, json, thin, whole_slots};
 use crate::writer::Store;
 use crate::{Durability, LaneMarks, Pressure, StoreError};
 use engawa_model::{Lane, Thinning, Timestamp};
@@ -171,8 +172,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<usize, StoreError> {
         let doing = StoreError::sql("removing old rows of the journal");
-        let Some(mark) = self.marks.get(&lane).copied().filter(|mark| mark.acked > 0) else { return Ok(0) };
-        let upto = self.removable(lane).min(upto);
+        let Some(mark) = self.marks.get(&lane).copied() else { return Ok(0) };
+        let upto = stored(self.removable(lane).min(upto), self.shifts.of(lane));
         self.set_durability(Durability::Soon)?;
         let transaction = self.connection.transaction().map_err(&doing)?;
         let (mut rows, mut bytes) = (0, 0_u64);
@@ -184,7 +185,7 @@ impl Store {
                      RETURNING length(kind), length(body)",
                 )
                 .map_err(&doing)?;
-            let mut gone = delete.query(params![lane, upto.cast_signed(), most]).map_err(&doing)?;
+            let mut gone = delete.query(params![lane, upto, most]).map_err(&doing)?;
             while let Some(row) = gone.next().map_err(&doing)? {
                 let (kind, body): (i64, i64) = (row.get(0).map_err(&doing)?, row.get(1).map_err(&doing)?);
                 rows += 1;
@@ -241,20 +242,27 @@ impl Store {
         };
         let after = pointer.max(mark.sent).max(mark.acked);
         let doing = StoreError::sql("thinning measured values");
-        let mut block = self.block(lane, after)?;
-        if block.len() < self.block_rows() as usize {
-            return Ok(false);
-        }
+        let Some(mut block) = self.whole_block(lane, after, how)? else { return Ok(false) };
         whole_slots(&mut block, how);
-        let Some(last) = block.last().map(|row| row.seq) else { return Ok(false) };
-        let first = block[0].seq;
+        let (Some(first), Some(last)) = (block.first().map(|row| row.seq), block.last().map(|row| row.seq))
+        else {
+            return Ok(false);
+        };
+        let shift = self.shifts.of(lane);
         let before: u64 = block.iter().map(|row| row_bytes(&row.kind, &row.body)).sum();
         let thinned = thin(block, how);
         self.set_durability(Durability::Now)?;
         let transaction = self.connection.transaction().map_err(&doing)?;
-        let mut mark = mark;
+        let (mut mark, mut carried) = (mark, self.carried);
         if let Some(thinned) = thinned {
-            let after = replace(&transaction, lane, (first, last), &thinned).map_err(&doing)?;
+            if let Some(carried) = carried.as_mut().filter(|carried| first <= carried.last()) {
+                // What was carried over is the same as in the life before only up to here.
+                carried.same = carried.same.min(thinned.first.saturating_sub(carried.first));
+                carried.write(&transaction).map_err(&doing)?;
+            }
+            let rows = (stored(first, shift), stored(last, shift));
+            let after =
+                replace(&transaction, lane, rows, stored(thinned.seq, shift), &thinned).map_err(&doing)?;
             mark.bytes = (mark.bytes + after).saturating_sub(before);
             put_mark(&transaction, mark, now).map_err(&doing)?;
         }
@@ -267,13 +275,33 @@ impl Store {
         set_single(&transaction, "thin_minute", pointers.minute.cast_signed()).map_err(&doing)?;
         set_single(&transaction, "thin_hour", pointers.hour.cast_signed()).map_err(&doing)?;
         transaction.commit().map_err(&doing)?;
-        self.thinned = pointers;
+        (self.thinned, self.carried) = (pointers, carried);
         self.set_mark(mark, true);
         Ok(true)
     }
 
+    /// The oldest rows after `after`, where there are enough of them. Rows that were carried over from a life before and new
+    /// ones never become one row: the cloud may have the former.
+    fn whole_block(&self, lane: u8, after: u64, how: Thinning) -> Result<Option<Vec<Raw>>, StoreError> {
+        let rows = self.block_rows() as usize;
+        let mut block = self.block(lane, after)?;
+        let last = self.carried.filter(|carried| carried.lane == lane).map_or(0, |carried| carried.last());
+        let over = block.iter().take_while(|row| row.seq <= last).count();
+        if block.len() >= rows && (1..block.len()).contains(&over) {
+            // One row alone gives up nothing.
+            if over == 1 && how == Thinning::Dropped {
+                block = self.block(lane, last)?;
+            } else {
+                block.truncate(over);
+                return Ok(Some(block));
+            }
+        }
+        Ok((block.len() >= rows).then_some(block))
+    }
+
     fn block(&self, lane: u8, after: u64) -> Result<Vec<Raw>, StoreError> {
         let doing = StoreError::sql("reading measured values to thin");
+        let shift = self.shifts.of(lane);
         let mut statement = self
             .connection
             .prepare_cached(
@@ -281,9 +309,9 @@ impl Store {
             )
             .map_err(&doing)?;
         statement
-            .query_map(params![lane, after.cast_signed(), self.block_rows()], |row| {
+            .query_map(params![lane, stored(after, shift), self.block_rows()], |row| {
                 Ok(Raw {
-                    seq: row.get::<_, i64>(0)?.cast_unsigned(),
+                    seq: told(row.get(0)?, shift),
                     at_us: row.get(1)?,
                     kind: row.get(2)?,
                     body: row.get(3)?,
@@ -294,24 +322,26 @@ impl Store {
     }
 }
 
-/// Puts what a block has become in its place; how many bytes that takes.
+/// Puts what a block has become in the place of the rows that are stored from `first` to `last`, from `seq` on; how many
+/// bytes that takes.
 fn replace(
     transaction: &Transaction<'_>,
     lane: u8,
-    (first, last): (u64, u64),
+    (first, last): (i64, i64),
+    mut seq: i64,
     thinned: &Thin,
 ) -> rusqlite::Result<u64> {
     transaction
         .prepare_cached("DELETE FROM journal WHERE lane = ?1 AND seq BETWEEN ?2 AND ?3")?
-        .execute(params![lane, first.cast_signed(), last.cast_signed()])?;
+        .execute(params![lane, first, last])?;
     let mut append = transaction
         .prepare_cached("INSERT INTO journal (lane, seq, at_us, kind, body) VALUES (?1, ?2, ?3, ?4, ?5)")?;
     let record = (thinned.at_us, thinned.record.kind(), json(&thinned.record));
     let kept = thinned.kept.iter().map(|(at_us, kind, body)| (*at_us, kind.as_str(), body.clone()));
-    let (mut seq, mut bytes) = (thinned.seq, 0);
+    let mut bytes = 0;
     for (at_us, kind, body) in std::iter::once(record).chain(kept) {
         bytes += row_bytes(kind, &body);
-        append.execute(params![lane, seq.cast_signed(), at_us, kind, body])?;
+        append.execute(params![lane, seq, at_us, kind, body])?;
         seq += 1;
     }
     Ok(bytes)
@@ -337,21 +367,6 @@ pub(crate) fn put_mark(
             mark.bytes.cast_signed()
         ])
         .map(drop)
-}
-
-/// The first number that a lane still has, or has a gap record for.
-pub(crate) fn oldest(connection: &Connection, lane: u8) -> Result<Option<u64>, StoreError> {
-    use rusqlite::OptionalExtension;
-    let doing = StoreError::sql("looking for the oldest row of a lane");
-    let first = connection
-        .prepare_cached("SELECT seq, kind, body FROM journal WHERE lane = ?1 ORDER BY seq LIMIT 1")
-        .map_err(&doing)?
-        .query_row([lane], |row| {
-            let (seq, kind, body): (i64, String, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            Ok(seq.cast_unsigned().saturating_sub(thin::numbers_before(&kind, &body)).max(1))
-        })
-        .optional();
-    first.map_err(&doing)
 }
 
 #[cfg(test)]

@@ -63,6 +63,20 @@ impl Stamp {
         })
     }
 
+    /// Takes the stamp in `dir` away, for good: the next opening takes the database for a copy.
+    pub(crate) fn remove(dir: &Path) -> Result<(), StoreError> {
+        let path = dir.join(STAMP_FILE);
+        let remove = || match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => File::open(dir)?.sync_all(),
+        };
+        remove().map_err(|source| StoreError::Folder {
+            doing: "removing the stamp of the database",
+            path: path.clone(),
+            source,
+        })
+    }
+
     pub(crate) fn opening(&self) -> i64 {
         self.opening
     }

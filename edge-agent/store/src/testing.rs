@@ -2,7 +2,7 @@
 #![allow(clippy::expect_used, reason = "test support: a failure here is the test's failure")]
 
 use crate::vault::{AUDIT_FILE, KEYS_FILE, VaultKey};
-use crate::{DATABASE_FILE, DatabaseKey, migrations, writer::connect};
+use crate::{DATABASE_FILE, DatabaseKey, connect::connect, migrations};
 use rusqlite::types::ValueRef;
 use std::path::Path;
 

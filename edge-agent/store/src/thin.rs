@@ -26,6 +26,8 @@ pub(crate) struct Thin {
     pub(crate) record: Change,
     /// When it was written: as the last row of the block.
     pub(crate) at_us: i64,
+    /// The first number of the block; those from here to the record's have no row any more.
+    pub(crate) first: u64,
     /// The number of the record; `kept` follow.
     pub(crate) seq: u64,
     /// When, kind, body.
@@ -194,7 +196,8 @@ pub(crate) fn whole_slots(block: &mut Vec<Raw>, how: Thinning) {
 /// than one row in eight.
 pub(crate) fn thin(block: Vec<Raw>, how: Thinning) -> Option<Thin> {
     let (first, last) = (block.first()?, block.last()?);
-    let first_number = first.seq.saturating_sub(numbers_before(&first.kind, &first.body));
+    // What a life of the journal before this one has thinned reaches below its first number.
+    let first_number = first.seq.saturating_sub(numbers_before(&first.kind, &first.body)).max(1);
     let (last_seq, last_at, rows) = (last.seq, last.at_us, block.len());
     let slot_us = slot_us(how);
     let at = |us: i64| Timestamp::from_microsecond(us).unwrap_or(Timestamp::UNIX_EPOCH);
@@ -238,7 +241,7 @@ pub(crate) fn thin(block: Vec<Raw>, how: Thinning) -> Option<Thin> {
     let seq = last_seq - into;
     let numbers = seq.saturating_sub(first_number);
     let record = Change::Thinned { numbers, values, into, lost, since, until, how: gravest };
-    Some(Thin { record, at_us: last_at, seq, kept })
+    Some(Thin { record, at_us: last_at, first: first_number, seq, kept })
 }
 
 #[cfg(test)]

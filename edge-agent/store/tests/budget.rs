@@ -70,28 +70,28 @@ fn all(reader: &Reader, lane: u8, mut after: u64) -> Vec<JournalRow> {
     }
 }
 
-/// What rows of telemetry say of the values behind them: those they stand for, and those that are lost. Checks that
-/// numbers are dense, and that each absent one is told of.
+/// What rows of telemetry say of the values behind them: those they stand for, and those that are lost. Checks that each
+/// number has a row, or one that tells of it.
 fn accounted(rows: &[JournalRow], first: u64) -> (u64, u64) {
-    let (mut stood_for, mut lost, mut absent) = (0, 0, 0);
-    for (row, expected) in rows.iter().zip(first..) {
-        assert_eq!(row.seq, expected, "numbers are dense");
+    let (mut stood_for, mut lost, mut next) = (0, 0, first);
+    for row in rows {
+        assert_eq!(row.tells_from(), next, "row {} tells of every number before it that has none", row.seq);
+        next = row.seq + 1;
         let change: Change = serde_json::from_slice(&row.body).unwrap();
         assert_eq!(change.kind(), row.kind);
         match change {
             Change::Reported { .. } => stood_for += 1,
             Change::Summary { count, .. } => stood_for += u64::from(count),
-            Change::Absent {} => absent += 1,
-            Change::Thinned { numbers, lost: of, .. } => {
-                assert_eq!(absent, numbers, "the record at {} tells of every absent number", row.seq);
-                absent = 0;
-                lost += of;
-            }
+            Change::Thinned { lost: of, .. } => lost += of,
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(absent, 0, "absent numbers without a record");
     (stood_for, lost)
+}
+
+/// True where numbers have no rows any more.
+fn has_holes(rows: &[JournalRow]) -> bool {
+    rows.iter().any(|row| row.tells_from() < row.seq)
 }
 
 fn small(telemetry: u64) -> Limits {
@@ -120,7 +120,7 @@ fn telemetry_is_thinned_by_minutes_then_by_hours_then_the_oldest_goes() {
     seen.dedup();
     assert_eq!(seen, [Some(Thinning::PerMinute), Some(Thinning::PerHour)]);
     let rows = all(&store.reader().unwrap(), TELEMETRY, 0);
-    assert_eq!(rows.len() as u64, mark(&mut store, TELEMETRY).head);
+    assert_eq!(rows.last().unwrap().seq, mark(&mut store, TELEMETRY).head);
     assert_eq!(accounted(&rows, 1), (48_000, 0));
     // Fewer values a minute than points: only hours save anything; then only dropping does.
     let mut store = open(&dir.path().join("slow"), small(3 << 20));
@@ -139,7 +139,7 @@ fn telemetry_is_thinned_by_minutes_then_by_hours_then_the_oldest_goes() {
     assert_eq!(store.telemetry_dropped(), 0, "new values have always found room");
     // The oldest have gone, under one record; the newest are as they were told.
     assert!(matches!(
-        serde_json::from_slice(&rows.iter().find(|row| row.kind != "absent").unwrap().body).unwrap(),
+        serde_json::from_slice(&rows[0].body).unwrap(),
         Change::Thinned { how: Thinning::Dropped, .. }
     ));
     assert!(rows[rows.len() - 900..].iter().all(|row| row.kind == "reported"));
@@ -168,7 +168,7 @@ fn what_may_have_been_handed_out_is_never_changed_also_after_a_restart() {
     }
     let rows = all(&store.reader().unwrap(), TELEMETRY, 0);
     assert_eq!(rows[..before.len()], before, "what was or may have been sent");
-    assert!(rows[before.len()..].iter().any(|row| row.kind == "absent"), "the rest was thinned");
+    assert!(has_holes(&rows[before.len()..]), "the rest was thinned");
     let (stood_for, lost) = accounted(&rows, 1);
     assert_eq!(stood_for + lost + store.telemetry_dropped(), u64::try_from(count + 20_000).unwrap());
 }
@@ -212,7 +212,7 @@ fn an_acknowledgement_within_a_thinned_block_leaves_nothing_unexplained() {
     // A cloud that was put back asks from before it: what is not there any more was acknowledged, and the rest is told.
     let reader = store.reader().unwrap();
     let page = reader.journal(TELEMETRY, first - 4, 10_000, usize::MAX).unwrap();
-    assert_eq!(page[0].seq, first);
+    assert_eq!((page[0].seq, page[0].tells_from()), (record, first));
     assert_eq!(reader.oldest(TELEMETRY).unwrap(), Some(first));
     accounted(&page, first);
 }
@@ -387,7 +387,7 @@ fn a_new_epoch_takes_thinned_rows_along() {
         relieve(&mut store);
     }
     let before = all(&store.reader().unwrap(), TELEMETRY, 0);
-    assert!(before.iter().any(|row| row.kind == "absent"));
+    assert!(has_holes(&before));
     drop(store);
     std::fs::remove_file(dir.path().join("engawa.stamp")).unwrap();
     let mut store = open(dir.path(), small(2 << 20));
@@ -399,6 +399,131 @@ fn a_new_epoch_takes_thinned_rows_along() {
         relieve(&mut store);
     }
     assert_eq!(accounted(&all(&store.reader().unwrap(), TELEMETRY, 0), 1), (40_000, 0));
+}
+
+/// A copy without its stamp: the next opening begins a new epoch.
+fn as_a_copy(dir: &Path) {
+    std::fs::remove_file(dir.join("engawa.stamp")).unwrap();
+}
+
+#[test]
+fn a_new_epoch_writes_no_row_anew_and_the_next_one_goes_on_from_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = small(64 << 20);
+    let mut store = open(dir.path(), limits);
+    values(&mut store, 0, 30_000);
+    commit(&mut store, (0..10).map(link).collect());
+    let batch = Batch { acknowledged: [(2, 4), (TELEMETRY, 20_000)].into(), ..Batch::default() };
+    store.commit(&property(), &batch, at(0), Durability::Now).unwrap();
+    let before = all(&store.reader().unwrap(), TELEMETRY, 20_000);
+    store.close().unwrap();
+    let log = dir.path().join("engawa.db-wal");
+    for life in 1..=3_u64 {
+        as_a_copy(dir.path());
+        let store = open(dir.path(), limits);
+        assert!(store.began_anew().is_some());
+        // Ten thousand rows would be two megabytes.
+        let written = std::fs::metadata(&log).unwrap().len();
+        assert!(written < 200_000, "{written} bytes were written");
+        let reader = store.reader().unwrap();
+        let rows = all(&reader, TELEMETRY, 0);
+        assert_eq!(rows.len(), before.len());
+        assert!(
+            rows.iter().zip(&before).all(|(now, then)| now.seq == then.seq - 20_000 && now.body == then.body)
+        );
+        let alarms = all(&reader, 2, 0);
+        assert_eq!(alarms.iter().map(|row| row.seq).collect::<Vec<_>>(), (1..=6 + life).collect::<Vec<_>>());
+        assert!(alarms[..usize::try_from(life).unwrap()].iter().all(|row| row.kind == "epoch_began"));
+        let over = reader.carried_over().unwrap().unwrap();
+        let telemetry = over.lanes.iter().find(|lane| lane.lane == TELEMETRY).unwrap();
+        let acked = if life == 1 { 20_000 } else { 0 };
+        assert_eq!((telemetry.first, telemetry.acked, telemetry.head), (1, acked, 10_000 + acked));
+        assert_eq!(telemetry.last(), 10_000);
+    }
+    let mut store = open(dir.path(), limits);
+    // What was acknowledged in the first life goes with the next sweep, and the room that it took is free again.
+    let room = mark(&mut store, TELEMETRY).bytes;
+    let mut swept = 0;
+    loop {
+        match store.sweep(at(10), 5_000).unwrap() {
+            0 => break,
+            count => swept += count,
+        }
+    }
+    assert_eq!(swept, 20_000 + 1, "the rows that say so have taken the places of three alarms");
+    assert!(mark(&mut store, TELEMETRY).bytes * 5 / 2 < room);
+    values(&mut store, 30_000, 10);
+    assert_eq!(accounted(&all(&store.reader().unwrap(), TELEMETRY, 0), 1), (10_010, 0));
+}
+
+#[test]
+fn rows_of_the_life_before_are_never_thinned_together_with_new_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path(), small(1 << 20));
+    values(&mut store, 0, 1500);
+    // The cloud had some, and may have been given some more.
+    let batch = Batch { sent: Some(1), acknowledged: [(TELEMETRY, 100)].into(), ..Batch::default() };
+    store.commit(&property(), &batch, at(0), Durability::Now).unwrap();
+    drop(store);
+    as_a_copy(dir.path());
+    let mut store = open(dir.path(), small(1 << 20));
+    let same = |store: &Store| {
+        let over = store.reader().unwrap().carried_over().unwrap().unwrap();
+        over.lanes.iter().find(|lane| lane.lane == TELEMETRY).map(|lane| (lane.last(), lane.same)).unwrap()
+    };
+    assert_eq!(same(&store), (1400, 1400), "it may all have been handed out");
+    for n in 0..12 {
+        values(&mut store, 1500 + n * 1000, 1000);
+        relieve(&mut store);
+    }
+    let rows = all(&store.reader().unwrap(), TELEMETRY, 0);
+    assert_eq!(accounted(&rows, 1), (13_400, 0));
+    assert!(has_holes(&rows));
+    // Values were a second apart: what was told up to 1499 s was carried over.
+    for row in &rows {
+        match serde_json::from_slice(&row.body).unwrap() {
+            Change::Summary { since, until, .. } => {
+                assert_eq!(since < at(1500), until < at(1500), "row {} is of both lives", row.seq);
+                assert_eq!(until < at(1500), row.seq <= 1400);
+            }
+            Change::Reported { sampled, .. } => assert_eq!(sampled < at(1500), row.seq <= 1400),
+            _ => {}
+        }
+    }
+    let first = rows.iter().find(|row| row.kind == "thinned").unwrap();
+    assert_eq!(same(&store), (1400, first.tells_from() - 1), "the same only up to what was thinned");
+}
+
+#[test]
+fn where_a_journal_and_its_copy_part_is_kept_until_it_begins_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = small(64 << 20);
+    let key = DatabaseKey::load_or_create(&dir.path().join("key")).unwrap();
+    let mut store = open(dir.path(), limits);
+    commit(&mut store, (0..10).map(link).collect());
+    values(&mut store, 0, 50);
+    let batch = Batch { acknowledged: [(2, 4)].into(), ..Batch::default() };
+    store.commit(&property(), &batch, at(0), Durability::Now).unwrap();
+    let parted = [(2, (7, 7)), (TELEMETRY, (20, 30))].into();
+    assert!(engawa_store::is_in_use(dir.path()).unwrap());
+    let refused = engawa_store::begin_anew_when_opened(dir.path(), &key, &parted);
+    assert!(refused.unwrap_err().to_string().contains("in use"));
+    store.close().unwrap();
+    assert!(!engawa_store::is_in_use(dir.path()).unwrap());
+    engawa_store::begin_anew_when_opened(dir.path(), &key, &parted).unwrap();
+    let store = open(dir.path(), limits);
+    assert_eq!(store.began_anew(), Some(EpochReason::Restored));
+    let over = store.reader().unwrap().carried_over().unwrap().unwrap();
+    let of = |lane| over.lanes.iter().find(|carried| carried.lane == lane).copied().unwrap();
+    assert_eq!((of(2).first, of(2).acked, of(2).head, of(2).same), (2, 4, 7, 3));
+    assert_eq!((of(TELEMETRY).acked, of(TELEMETRY).head, of(TELEMETRY).same), (0, 30, 20));
+    assert_eq!((of(TELEMETRY).last(), of(2).last()), (30, 4));
+    drop(store);
+    // It was of that beginning alone.
+    as_a_copy(dir.path());
+    let store = open(dir.path(), limits);
+    let over = store.reader().unwrap().carried_over().unwrap().unwrap();
+    assert_eq!(over.lanes.iter().find(|carried| carried.lane == 2).map(|carried| carried.head), Some(7));
 }
 
 /// A file system of its own, gone with the test.

@@ -15,6 +15,7 @@ use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+const ALARMS: u8 = 2;
 const STAYS: u8 = 3;
 const TELEMETRY: u8 = 5;
 /// Cuts into one history.
@@ -52,6 +53,8 @@ struct Promise {
     handed: BTreeMap<u64, JournalRow>,
     inbox: u64,
     epoch: u64,
+    /// The stamp is another one: the next opening takes the database for a copy, unless the stamp did not get to the disk.
+    copied: bool,
 }
 
 struct History {
@@ -75,8 +78,13 @@ impl Life<'_> {
     fn open(&mut self) -> Store {
         let key = DatabaseKey::load_or_create(&self.dir.join("key")).unwrap();
         let store = Store::open(self.dir, &key, limits()).unwrap();
-        assert_eq!(store.began_anew(), None);
+        assert_eq!(store.began_anew().is_some(), self.now.copied);
         self.stamped();
+        if self.now.copied {
+            // The rows have other numbers now.
+            assert_ne!(store.epoch(), self.now.epoch);
+            (self.now.copied, self.now.handed) = (false, BTreeMap::new());
+        }
         self.now.epoch = store.epoch();
         self.promise(&store);
         store
@@ -85,6 +93,18 @@ impl Life<'_> {
     fn stamped(&self) {
         let bytes = std::fs::read(self.dir.join("engawa.stamp")).unwrap();
         vfs::add(self.dir, Step::Replace { file: "engawa.stamp".into(), bytes });
+    }
+
+    /// As if the database were a copy: the stamp beside it is of another opening.
+    fn copied(&mut self) {
+        let path = self.dir.join("engawa.stamp");
+        let mut stamp: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        stamp["opening"] = self.random.random_range(1..i64::MAX).into();
+        std::fs::write(path, stamp.to_string()).unwrap();
+        self.now.copied = true;
+        self.now.position = vfs::position(self.dir);
+        self.promises.push(self.now.clone());
+        self.stamped();
     }
 
     fn promise(&mut self, store: &Store) {
@@ -153,7 +173,7 @@ impl Life<'_> {
         let mut store = self.open();
         for _ in 0..self.random.random_range(15..45) {
             self.second += 1;
-            match self.random.random_range(0..12) {
+            match self.random.random_range(0..13) {
                 0..=2 => self.check_in(&mut store),
                 3..=6 => self.values(&mut store),
                 7 => {
@@ -169,6 +189,11 @@ impl Life<'_> {
                     store.sweep(at(self.second + 61), 500).unwrap();
                 }
                 10 => while store.relieve(at(self.second)).unwrap() {},
+                11 => {
+                    drop(store);
+                    self.copied();
+                    store = self.open();
+                }
                 _ => {
                     if self.random.random_bool(0.5) {
                         store.close().unwrap();
@@ -217,10 +242,12 @@ fn check(history: &History, files: &BTreeMap<String, Vec<u8>>, promise: &Promise
     let wrong = |what: String| Err(what);
     let store =
         Store::open(dir, &history.key, limits()).map_err(|error| format!("it does not open: {error:?}"))?;
-    if store.began_anew().is_some() {
+    if store.began_anew().is_some() && !promise.copied {
         return wrong("it is taken for a copy of an earlier time".into());
     }
-    if promise.epoch != 0 && store.epoch() != promise.epoch {
+    // Where the cut was in the beginning of a new epoch, that has begun or not; whole, in either case.
+    let other = store.epoch() != promise.epoch;
+    if promise.epoch != 0 && other && !promise.copied {
         return wrong("another epoch".into());
     }
     if store.inbox_mark() < promise.inbox {
@@ -232,10 +259,23 @@ fn check(history: &History, files: &BTreeMap<String, Vec<u8>>, promise: &Promise
     }
     let marks: BTreeMap<u8, LaneMarks> = store.marks().map(|mark| (mark.lane, mark)).collect();
     let reader = store.reader().unwrap();
-    for (lane, promised) in &promise.marks {
+    for (lane, promised) in promise.marks.iter().filter(|_| !other) {
         let mark = marks.get(lane).copied().unwrap_or_default();
         if mark.head < promised.head || mark.acked < promised.acked || mark.sent < promised.sent {
             return wrong(format!("lane {lane} is at {mark:?}, promised was {promised:?}"));
+        }
+    }
+    if other && promise.epoch != 0 {
+        let over = reader.carried_over().map_err(|error| error.to_string())?;
+        if over.as_ref().map(|over| over.epoch) != Some(promise.epoch) {
+            return wrong(format!("it goes on from {over:?}, not from {}", promise.epoch));
+        }
+        for (lane, promised) in &promise.marks {
+            let (head, first) = (marks.get(lane).map_or(0, |mark| mark.head), u64::from(*lane == ALARMS));
+            // What was shown, and what else the disk may have got.
+            if head < promised.head - promised.acked + first {
+                return wrong(format!("lane {lane}: {head} of {promised:?} are carried over"));
+            }
         }
     }
     for (lane, mark) in &marks {
@@ -244,20 +284,23 @@ fn check(history: &History, files: &BTreeMap<String, Vec<u8>>, promise: &Promise
         }
         let first = reader.oldest(*lane).map_err(|error| error.to_string())?.unwrap_or(mark.head + 1);
         let mut after = first - 1;
-        let mut rows = Vec::new();
+        let mut rows: Vec<JournalRow> = Vec::new();
         loop {
             let page = reader.journal(*lane, after, 10_000, usize::MAX).map_err(|error| error.to_string())?;
             let Some(last) = page.last() else { break };
             after = last.seq;
             rows.extend(page);
         }
-        if rows.iter().zip(first..).any(|(row, seq)| row.seq != seq) || after != mark.head {
+        // Each number has a row, or one that tells of it.
+        let mut next = first;
+        let holed = rows.iter().any(|row| std::mem::replace(&mut next, row.seq + 1) != row.tells_from());
+        if holed || after != mark.head {
             return wrong(format!("lane {lane}: rows up to {after} from {first} for {mark:?}, with a hole"));
         }
         if *lane == TELEMETRY {
             let kept: BTreeMap<u64, &JournalRow> = rows.iter().map(|row| (row.seq, row)).collect();
             let gone = |seq: u64| seq < first && seq <= mark.acked;
-            for (seq, row) in &promise.handed {
+            for (seq, row) in promise.handed.iter().filter(|_| !other) {
                 if !gone(*seq) && kept.get(seq) != Some(&row) {
                     return wrong(format!("row {seq} was handed out as {row:?}, and is {:?}", kept.get(seq)));
                 }

@@ -8,7 +8,7 @@
 //!
 //! Bound: [`MOST_ROWS`] rows; the oldest then go, and the digest of the last that went stays as the chain's beginning.
 
-use crate::writer::connect;
+use crate::connect::connect;
 use crate::{DatabaseKey, StoreError};
 use data_encoding::HEXLOWER;
 use engawa_model::Timestamp;

@@ -3,8 +3,8 @@
 use super::seal::{self, Place};
 use super::{RecordId, VaultKey};
 use crate::StoreError;
+use crate::connect::connect;
 use crate::reader::connect_read_only;
-use crate::writer::connect;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeSet;
 use std::path::Path;

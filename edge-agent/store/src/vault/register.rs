@@ -4,8 +4,8 @@
 //! Erasing a guest elsewhere does not touch it: a law that asks for the register goes before the wish to be forgotten
 //! (GDPR, article 17(3)(b)). Its rows go by themselves when their time is over.
 
+use crate::connect::connect;
 use crate::key::not_lost;
-use crate::writer::connect;
 use crate::{DatabaseKey, KeyError, StoreError};
 use engawa_model::{Personal, Stay, StayId, Timestamp};
 use rusqlite::{Connection, params};

@@ -370,7 +370,7 @@ pub(crate) fn reindex(main: &Connection, keyring: &mut Keyring, now: Timestamp) 
 mod tests {
     use super::*;
     use crate::vault::VaultKey;
-    use crate::{DATABASE_FILE, DatabaseKey, migrations, writer};
+    use crate::{DATABASE_FILE, DatabaseKey, connect, migrations};
     use serde_json::json;
 
     struct Files {
@@ -384,7 +384,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let key = DatabaseKey::load_or_create(&dir.path().join("key")).unwrap();
             let vault_key = VaultKey::load_or_create(&dir.path().join("vault.key")).unwrap();
-            let mut main = writer::connect(&dir.path().join(DATABASE_FILE), &key).unwrap();
+            let mut main = connect::connect(&dir.path().join(DATABASE_FILE), &key).unwrap();
             migrations::migrate_to(&mut main, migrations::LATEST).unwrap();
             let keyring = Keyring::open(dir.path(), &vault_key).unwrap();
             Self { _dir: dir, main, keyring }
