@@ -1,11 +1,12 @@
 //! The store behind the link: what sessions ask, answered from the database.
 
-use crate::store::{Readers, StoreError, Writer, commands, gateways, ingest, trust as trust_store};
+use crate::store::{Readers, StoreError, Writer, commands, gateways, ingest, standing, trust as trust_store};
 use engawa_link::pki::CertificateAuthority;
 use engawa_model::Timestamp;
 use engawa_protocol::bucket::Limits;
 use engawa_protocol::ports::{CloudStore, Enrolled, Ingested, Later, Refusal, Row, Skip, StoreFault};
-use engawa_protocol::trust::{Peer, Regions, Session, Standing, Turn};
+use engawa_protocol::reconcile::{AskSync, SyncStanding};
+use engawa_protocol::trust::{Distrust, Peer, Regions, Session, Standing, Turn};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Semaphore;
@@ -112,11 +113,12 @@ impl CloudStore for End {
         gateway: &'a str,
         epoch: u64,
         lane: u8,
+        rows: Vec<Row>,
         skip: Skip,
     ) -> Later<'a, Result<Ingested, StoreFault>> {
         let gateway = gateway.to_owned();
         Box::pin(async move {
-            self.in_turn(&self.batches, move |file| file.skip(&gateway, epoch, lane, skip)).await?
+            self.in_turn(&self.batches, move |file| file.skip(&gateway, epoch, lane, rows, skip)).await?
         })
     }
 
@@ -193,6 +195,15 @@ impl CloudStore for End {
         Box::pin(async move { self.trusting(move |file| file.proven(&peer)).await })
     }
 
+    fn sync_standing<'a>(
+        &'a self,
+        peer: &'a Peer,
+        ask: &'a AskSync,
+    ) -> Later<'a, Result<SyncStanding, Refusal>> {
+        let (peer, ask) = (peer.clone(), ask.clone());
+        Box::pin(async move { self.trusting(move |file| file.sync_standing(&peer, &ask)).await })
+    }
+
     fn limits(&self) -> Later<'_, Limits> {
         Box::pin(async move { self.blocking(OneFile::limits).await.unwrap_or_default() })
     }
@@ -255,11 +266,38 @@ impl OneFile {
             .map_err(fault("storing a gateway's rows"))
     }
 
-    fn skip(&self, gateway: &str, epoch: u64, lane: u8, skip: Skip) -> Result<Ingested, StoreFault> {
+    fn skip(
+        &self,
+        gateway: &str,
+        epoch: u64,
+        lane: u8,
+        rows: Vec<Row>,
+        skip: Skip,
+    ) -> Result<Ingested, StoreFault> {
         let gateway = gateway.to_owned();
         self.writer
-            .run(move |connection| ingest::skip(connection, &gateway, epoch, lane, &skip, now()))
+            .run(move |connection| {
+                // One transaction: the group's savepoint.
+                match ingest::ingest(connection, &gateway, epoch, lane, &rows, now())? {
+                    Ingested::Upto(_) => ingest::skip(connection, &gateway, epoch, lane, &skip, now()),
+                    stopped => Ok(stopped),
+                }
+            })
             .map_err(fault("recording a gap in a gateway's rows"))
+    }
+
+    fn sync_standing(&self, peer: &Peer, ask: &AskSync) -> Result<SyncStanding, Refusal> {
+        // A gateway that is fenced for its twin may ask, and nothing else.
+        let fenced = match self.standing(peer, None) {
+            Err(Refusal::Trust(fence @ Distrust::Fenced { .. })) => fence.to_string(),
+            standing => standing.map(|()| String::new())?,
+        };
+        let standing = self.readers.with(|connection| standing::standing(connection, peer, ask));
+        let mut standing = standing.map_err(|error| unavailable(&error))?;
+        if !fenced.is_empty() {
+            standing.twin = fenced;
+        }
+        Ok(standing)
     }
 
     fn commands(&self, gateway: &str, after: u64, max: usize) -> Result<Vec<Row>, StoreFault> {

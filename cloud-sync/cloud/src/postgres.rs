@@ -25,6 +25,7 @@ mod postings;
 mod projection;
 mod replica;
 pub mod settings;
+mod standing;
 pub mod tenant;
 pub mod trust;
 mod wake;

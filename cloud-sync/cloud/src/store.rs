@@ -19,6 +19,7 @@ pub mod migrations;
 mod postings;
 pub(crate) mod projection;
 pub mod settings;
+pub mod standing;
 pub mod trust;
 mod watch;
 mod writer;

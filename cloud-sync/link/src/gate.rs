@@ -225,6 +225,7 @@ pub(crate) async fn renewal(
             Some(Body::Prove(Nothing {})) if !expired(peer) => {
                 store.proven(peer).await.map(|()| Body::Proven(Nothing {}))
             }
+            Some(Body::AskSync(ask)) => store.sync_standing(peer, &ask).await.map(Body::SyncStanding),
             Some(Body::Prove(_)) => Err(Distrust::Expired(peer.gateway.clone()).into()),
             _ => {
                 return Err(LinkError::Gateway(CloudSessionError::Unexpected {
@@ -233,7 +234,7 @@ pub(crate) async fn renewal(
             }
         };
         let answer = answer.unwrap_or_else(|refusal| {
-            tracing::warn!(gateway = %peer.gateway, serial = %peer.serial, %refusal, "a certificate is not renewed");
+            tracing::warn!(gateway = %peer.gateway, serial = %peer.serial, %refusal, "a gateway's question is turned away");
             session::turn_away(&refusal)
         });
         let last = matches!(answer, Body::Refused(Refused { .. }));

@@ -14,8 +14,9 @@ use crate::dial::Dialer;
 use crate::identity::{CSR_FILE, IDENTITY_FILE, KEY_FILE, NEXT_KEY_FILE, both, read_key, write_whole};
 use crate::peer::peer_of_pem;
 use crate::pki::{self, PkiError};
-use crate::{Identity, IdentityError, KeyPlace, Line, LinkError, Tuning, key, stream, tls};
-use engawa_protocol::frame::{Body, Enrolled, Refused};
+use crate::{Identity, IdentityError, KeyPlace, Line, LinkError, Tuning, key, stream, tls, turn};
+use engawa_protocol::frame::{Body, Enrolled, Mark, Refused};
+use engawa_protocol::reconcile::{AskSync, SyncStanding};
 use engawa_protocol::trust::{Nothing, Renew, Standing};
 use std::fs;
 use std::io;
@@ -100,6 +101,20 @@ impl Renewal {
             (None, None, None) => self.ask(&identity).await,
             // Parts that don't fit together: from a crash in the middle of giving up, or from hands.
             _ => self.give_up("its files don't belong together"),
+        }
+    }
+
+    /// Asks how the cloud stands to the journal of the life `epoch`, and for these rows of it. Changes nothing at either end.
+    ///
+    /// # Errors
+    /// No connection, no identity, or the cloud says no.
+    pub async fn look(&self, epoch: u64, rows: Vec<Mark>) -> Result<SyncStanding, RenewError> {
+        let identity = Identity::load(&self.folder)?;
+        let turn = turn::kept(&self.folder);
+        match self.talk(&identity, Body::AskSync(AskSync { epoch, turn, rows })).await? {
+            Body::SyncStanding(standing) => Ok(standing),
+            Body::Refused(Refused { reason, .. }) => Err(RenewError::Refused(reason)),
+            _ => Err(RenewError::Answer("it does not say how it stands to the journal")),
         }
     }
 

@@ -77,6 +77,11 @@ impl Turns {
     }
 }
 
+/// The turn of the identity in `folder`, as it would be shown next; `None` where it never had one.
+pub(crate) fn kept(folder: &Path) -> Option<Turn> {
+    read(&folder.join(TURN_FILE))
+}
+
 fn read(path: &Path) -> Option<Turn> {
     let text = fs::read_to_string(path).ok()?;
     let mut numbers = text.lines().nth(1)?.split(' ').map(|n| u64::from_str_radix(n, 16).ok());

@@ -177,12 +177,14 @@ pub enum Out {
         /// The rows.
         rows: Vec<Row>,
     },
-    /// A gap is to be recorded; answered in the same way.
+    /// Rows are to be stored and a gap behind them is to be recorded, together; answered in the same way.
     Skip {
         /// The stream, for the answer.
         stream: u32,
         /// The lane.
         lane: u8,
+        /// The rows; there may be none.
+        rows: Vec<Row>,
         /// The gap.
         skip: Skip,
     },
@@ -507,7 +509,7 @@ impl CloudMachine {
         match state.next(now) {
             Ok(None) => {}
             Ok(Some(Job::Rows(rows))) => self.out.push_back(Out::Ingest { stream, lane, rows }),
-            Ok(Some(Job::Skip(skip))) => self.out.push_back(Out::Skip { stream, lane, skip }),
+            Ok(Some(Job::Skip(rows, skip))) => self.out.push_back(Out::Skip { stream, lane, rows, skip }),
             Err(error) => return self.senseless(error),
         }
         if state.receive() {

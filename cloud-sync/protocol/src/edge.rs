@@ -9,14 +9,14 @@ mod tests;
 
 pub use lanes::MOST_FLYING;
 
-use crate::batch::{self, BatchError, Form};
+use crate::batch::{self, BatchError, Form, MAX_ROWS};
 use crate::dictionary;
 use crate::flow::FlowBounds;
 use crate::frame::{
     self, Ack, Body, FIRST_VERSION, Hello, Ping, Refused, Skip, VERSION, VERSIONS, Welcome, Why,
 };
 use crate::liveness::{Due, Liveness, Pings, Pulse};
-use crate::ports::{Previous, Row};
+use crate::ports::{self, Gone, Previous, Row};
 use lanes::Lanes;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -124,6 +124,8 @@ pub enum Out {
         from: u64,
         /// The last.
         to: u64,
+        /// When the row after them happened, microseconds since 1970: it comes back with the answer.
+        at_micros: i64,
     },
     /// The journal is to be told that the cloud has the lane durably up to the mark.
     Acknowledged {
@@ -296,11 +298,19 @@ impl EdgeMachine {
         Some(Out::Read(want))
     }
 
-    /// The last of the rows that are wanted next and that the cloud has under the numbers of the life before.
+    /// The last of the rows that are wanted next and that the cloud has under the numbers of the life before, or may have.
     fn known(&self, want: Want) -> Option<(u64, String)> {
         let epoch = self.previous.as_ref()?.epoch;
-        let to = self.lanes.known(want.lane)?;
-        Some((to, format!("the cloud has them as rows of the epoch before, {epoch}")))
+        let known = self.lanes.known(want.lane)?;
+        let reason = if known.same {
+            format!("the cloud has them as rows of the epoch before, {epoch}")
+        } else {
+            format!(
+                "the cloud has a part of them in another form, as rows of the epoch before, {epoch}: they were thinned after \
+                 this journal was copied, and are left out so that nothing comes twice"
+            )
+        };
+        Some((known.to, reason))
     }
 
     /// When [`EdgeMachine::on_wake`] is due, if nothing happens before.
@@ -370,9 +380,12 @@ impl EdgeMachine {
         }
         let behind = rows.iter().position(|row| row.seq > after).unwrap_or(rows.len());
         let rows = &rows[behind..];
-        let next = rows.first().map_or(head.saturating_add(1), |row| row.seq);
+        let (next, at_micros) =
+            rows.first().map_or((head.saturating_add(1), 0), |row| (row.seq, row.at_micros));
         if next != after + 1 {
-            return self.ask_gone(lane, after, next);
+            self.reading = true;
+            self.out.push_back(Out::Gone { lane, from: after + 1, to: next - 1, at_micros });
+            return;
         }
         if rows.is_empty() {
             return;
@@ -384,17 +397,15 @@ impl EdgeMachine {
         }
     }
 
-    fn ask_gone(&mut self, lane: u8, after: u64, next: u64) {
-        if self.version <= FIRST_VERSION {
-            // A cloud of release 0.1 knows no gaps.
-            return self.end(End::Missing { lane, after });
-        }
-        self.reading = true;
-        self.out.push_back(Out::Gone { lane, from: after + 1, to: next - 1 });
-    }
-
     /// The answer to [`Out::Gone`]: why the rows are gone; `None` where they are not known to be.
-    pub fn on_gone(&mut self, now: Duration, lane: u8, from: u64, to: u64, why: Option<String>) {
+    pub fn on_gone(
+        &mut self,
+        now: Duration,
+        lane: u8,
+        (from, to): (u64, u64),
+        at_micros: i64,
+        why: Option<Gone>,
+    ) {
         self.reading = false;
         let Some((sent, head)) = self.lanes.place(lane) else { return };
         // After a gap meanwhile, others are wanted.
@@ -402,8 +413,24 @@ impl EdgeMachine {
             return;
         }
         match why {
-            Some(reason) => self.ship(now, lane, to, Body::Skip(Skip { from, to, reason })),
-            None => self.end(End::Missing { lane, after: sent }),
+            Some(Gone { reason, .. }) if self.version > FIRST_VERSION => {
+                self.ship(now, lane, to, Body::Skip(Skip { from, to, reason }));
+            }
+            Some(Gone { told: true, .. }) => self.stand_in(now, lane, from, to, at_micros),
+            // A cloud of release 0.1 knows no gaps.
+            _ => self.end(End::Missing { lane, after: sent }),
+        }
+    }
+
+    /// A cloud of release 0.1 gets a row for each number that has none: as many as go together; the rest is asked for again.
+    fn stand_in(&mut self, now: Duration, lane: u8, from: u64, to: u64, at_micros: i64) {
+        let kind = ports::Skip::ABSENT;
+        let body = format!(r#"{{"kind":"{kind}"}}"#).into_bytes();
+        let row = |seq| Row { seq, at_micros, kind: kind.to_owned(), body: body.clone() };
+        let rows: Vec<Row> = (from..=to).take(MAX_ROWS).map(row).collect();
+        match pack_some(&rows, self.form, self.lanes.frame_bytes(lane)) {
+            Ok((packed, last)) => self.ship(now, lane, last, Body::Rows(packed)),
+            Err(error) => self.end(End::Unsendable { lane, after: from - 1, reason: error.to_string() }),
         }
     }
 

@@ -24,7 +24,7 @@ pub struct Frame {
     /// The frame; `None` for one that a newer release sent and this one does not know.
     #[prost(
         oneof = "Body",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 20, 21, 22, 23, 24, 25, 26, 27, 28"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 20, 21, 22, 23, 24, 25, 26, 27, 28, 60, 61"
     )]
     pub body: Option<Body>,
 }
@@ -104,6 +104,12 @@ pub enum Body {
     /// Cloud: noted; the old certificate may go.
     #[prost(message, tag = "28")]
     Proven(crate::trust::Nothing),
+    /// Edge, on a connection for renewal: how do you stand to my journal?
+    #[prost(message, tag = "60")]
+    AskSync(crate::reconcile::AskSync),
+    /// Cloud: so.
+    #[prost(message, tag = "61")]
+    SyncStanding(crate::reconcile::SyncStanding),
 }
 
 /// Who speaks is told by the certificate, never here.

@@ -27,4 +27,5 @@ pub mod frame;
 pub mod line;
 pub mod liveness;
 pub mod ports;
+pub mod reconcile;
 pub mod trust;

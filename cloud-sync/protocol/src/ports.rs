@@ -6,6 +6,7 @@
 //! after a restore or a new disk); a *mark* is the highest sequence number that is durable.
 
 use crate::bucket::Limits;
+use crate::reconcile::{AskSync, SyncStanding};
 use crate::trust::{Peer, Regions, Session, Standing, Turn};
 use std::fmt;
 use std::pin::Pin;
@@ -34,6 +35,10 @@ pub struct Previous {
 }
 
 /// One lane that was carried over: its old row `acked + n` is now row `first - 1 + n`.
+///
+/// The cloud's mark of the life before tells which of them it has, as far as they are the same in both lives. Where it has
+/// more than that, it has some of the rest in another form (measured values that were thinned in one life and not in the
+/// other): nobody can tell which, so none of the rest is sent, and the cloud is told so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The lane.
@@ -44,6 +49,8 @@ pub struct Origin {
     pub acked: u64,
     /// The old number of the last one.
     pub head: u64,
+    /// So many of the numbers that were carried over, from the first on, have the same rows in both lives.
+    pub same: u64,
 }
 
 /// What went wrong in a store, in words for the log.
@@ -71,7 +78,8 @@ impl StoreFault {
 pub trait EdgeStore: Send + Sync + 'static {
     /// The journal's epoch.
     fn epoch(&self) -> u64;
-    /// Where the first rows of this epoch come from, if they were carried over from the life before.
+    /// Where the first rows of this epoch come from, if they were carried over from the life before. Asked before each
+    /// hello: what was carried over and may still be sent is not changed from then on.
     fn previous(&self) -> Result<Option<Previous>, StoreFault> {
         Ok(None)
     }
@@ -80,20 +88,14 @@ pub trait EdgeStore: Send + Sync + 'static {
     /// Rows of `lane` after `after`, in order, at most `max_rows` and (but for the first) `max_bytes` of bodies. Numbers
     /// are left out only where rows are gone: see [`EdgeStore::gone`].
     fn read(&self, lane: u8, after: u64, max_rows: usize, max_bytes: usize) -> Result<Vec<Row>, StoreFault>;
-    /// Why the rows `from..=to` of `lane` are gone for good, in plain words for the cloud's record; `None` where they
-    /// are not known to be gone, so that a read which missed them is a fault. Asked when a read leaves them out.
-    fn gone(&self, lane: u8, from: u64, to: u64) -> Result<Option<String>, StoreFault> {
+    /// Why the rows `from..=to` of `lane` are gone for good; `None` where they are not known to be gone, so that a read which
+    /// missed them is a fault. Asked when a read leaves them out.
+    fn gone(&self, lane: u8, from: u64, to: u64) -> Result<Option<Gone>, StoreFault> {
         let _ = (lane, from, to);
         Ok(None)
     }
     /// The highest sequence number written in `lane` (0: none).
     fn head(&self, lane: u8) -> Result<u64, StoreFault>;
-    /// The first number of `lane` that [`Self::read`] can give, for a cloud that was restored to an earlier point: rows before
-    /// it were acknowledged and have gone; they are missing for good, and both ends are to say so.
-    fn oldest(&self, lane: u8) -> Result<u64, StoreFault> {
-        let _ = lane;
-        Ok(1)
-    }
     /// The cloud has `lane` durably up to `mark`.
     fn acknowledged(&self, lane: u8, mark: u64) -> Result<(), StoreFault>;
     /// The mark of the command inbox.
@@ -102,7 +104,17 @@ pub trait EdgeStore: Send + Sync + 'static {
     fn accept(&self, commands: Vec<Row>) -> Result<u64, StoreFault>;
 }
 
-/// Rows that will never come: the edge has dropped them.
+/// Why rows are gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// In plain words, for the cloud's record.
+    pub reason: String,
+    /// The row after them tells what they have become. A cloud of release 0.1, which knows no gaps, then gets a row of the kind
+    /// [`Skip::ABSENT`] for each; for others it has no way to be told.
+    pub told: bool,
+}
+
+/// Rows that will never come: the edge does not have them any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skip {
     /// The first.
@@ -116,6 +128,8 @@ pub struct Skip {
 impl Skip {
     /// The kind of the row that stands in the cloud's journal for them, under the last one's number.
     pub const KIND: &'static str = "gap";
+    /// The kind of the row that goes to a cloud of release 0.1 for each of them.
+    pub const ABSENT: &'static str = "absent";
 }
 
 /// How the cloud answers a batch.
@@ -143,7 +157,7 @@ pub enum Refusal {
     Unknown(String),
     /// The cloud has more of this epoch than the gateway: a restored or cloned disk.
     #[error(
-        "lane {lane}: the cloud is at {cloud}, the gateway only at {edge}: its disk was restored or cloned; where no other box has its name, stop it, remove `engawa.stamp` beside its database and start it: it then begins a new journal"
+        "lane {lane}: the cloud is at {cloud}, the gateway only at {edge}: its disk was restored or cloned; where no other box has its name, stop it, and run `engawa sync reconcile` on it: it then begins a new journal"
     )]
     EdgeBehind {
         /// Which lane.
@@ -211,13 +225,15 @@ pub trait CloudStore: Send + Sync + 'static {
         lane: u8,
         rows: Vec<Row>,
     ) -> Later<'a, Result<Ingested, StoreFault>>;
-    /// Records that the rows `from..=to` will never come, and why, and moves the mark over them, in one transaction.
-    /// At or below the mark it does nothing; behind a hole it is [`Ingested::Gap`].
+    /// Stores `rows` as [`Self::ingest`] does, records that those of `skip`, which follow, will never come, and why, and moves the
+    /// mark over all of them, in one transaction. A gap at or below the mark changes nothing; one behind a hole is
+    /// [`Ingested::Gap`].
     fn skip<'a>(
         &'a self,
         gateway: &'a str,
         epoch: u64,
         lane: u8,
+        rows: Vec<Row>,
         skip: Skip,
     ) -> Later<'a, Result<Ingested, StoreFault>>;
     /// Commands for `gateway` after `after`, in order, at most `max`.
@@ -273,6 +289,15 @@ pub trait CloudStore: Send + Sync + 'static {
     /// The gateway has shown that it works with this certificate.
     fn proven<'a>(&'a self, peer: &'a Peer) -> Later<'a, Result<(), Refusal>> {
         no_renewal(peer)
+    }
+    /// How the cloud stands to a gateway's journal: for whoever is about to have it begin anew. Changes nothing.
+    fn sync_standing<'a>(
+        &'a self,
+        _peer: &'a Peer,
+        _ask: &'a AskSync,
+    ) -> Later<'a, Result<SyncStanding, Refusal>> {
+        let refusal = Refusal::BadRequest("this cloud does not tell how it stands to a journal".to_owned());
+        Box::pin(std::future::ready(Err(refusal)))
     }
     /// What one gateway may send, and how often it may connect.
     fn limits(&self) -> Later<'_, Limits> {

@@ -11,6 +11,8 @@ use engawa_protocol::frame::{
     self, Ack, Body, Credit, Enrol, Enrolled, Hello, LENGTH, Lane, Mark, Ping, Refused, Skip, Welcome, Why,
 };
 use engawa_protocol::ports::{Refusal, Row};
+use engawa_protocol::reconcile::{AskSync, Print, SyncStanding};
+use engawa_protocol::trust::Turn;
 use std::path::Path;
 use std::time::Duration;
 
@@ -189,6 +191,30 @@ fn second() -> Vec<(&'static str, Body)> {
         ("credit", Body::Credit(Credit { limit: 300_000, retry_after_ms: 1_500 })),
         ("ping", Body::Ping(Ping { number: 9 })),
         ("pong", Body::Pong(Ping { number: 9 })),
+        (
+            "ask_sync",
+            Body::AskSync(AskSync {
+                epoch: 7,
+                turn: Some(Turn { number: 4, last: 77, mine: 78 }),
+                rows: vec![mark(3, 5)],
+            }),
+        ),
+        (
+            "sync_standing",
+            Body::SyncStanding(SyncStanding {
+                epoch: Some(7),
+                marks: vec![mark(3, 90)],
+                prints: vec![Print {
+                    lane: 3,
+                    seq: 5,
+                    at_micros: 1_000_005,
+                    kind: "moved".into(),
+                    crc32c: 9,
+                }],
+                connected: true,
+                twin: "another box".into(),
+            }),
+        ),
         ("skip", Body::Skip(Skip { from: 5, to: 9, reason: "kept for a day only".into() })),
     ]
 }

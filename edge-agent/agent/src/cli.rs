@@ -4,7 +4,7 @@
 use crate::config::{self, Loaded};
 use crate::{
     backup_cmd, broker_cmd, devices_cmd, enroll, guest_cmd, listing, pms_cmd, profile_cmd, rules_cmd, run,
-    status,
+    status, sync_cmd,
 };
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
@@ -50,6 +50,7 @@ Examples:
   engawa guest find --room 101 --as ann --reason 'lost property'
                                               guests, with a row in the audit trail
   engawa pms import stays.csv                 the stays of a house without a PMS that could be asked
+  engawa sync reconcile                       a gateway that the cloud turns away since its disk was restored
   engawa rooms --json | jq .points            every point of every room"
 )]
 struct Cli {
@@ -205,6 +206,18 @@ Example:
         #[command(subcommand)]
         command: pms_cmd::Command,
     },
+    /// Show the journal's lanes: marks, budget, the oldest row, gaps; reconcile them with the cloud
+    ///
+    /// Without a subcommand the lanes are shown from the store, also while the agent is stopped.
+    #[command(args_conflicts_with_subcommands = true)]
+    Sync {
+        #[command(subcommand)]
+        command: Option<sync_cmd::Command>,
+        #[command(flatten)]
+        file: File,
+        #[command(flatten)]
+        form: Form,
+    },
     /// Print the completions of a shell
     #[command(after_help = "For example: engawa completions bash > /etc/bash_completion.d/engawa")]
     Completions {
@@ -253,6 +266,12 @@ pub(crate) fn main() -> ExitCode {
         Command::Profile { command } => profile_cmd::main(command),
         Command::Rules { command } => rules_cmd::main(command),
         Command::Pms { command } => pms_cmd::main(command),
+        Command::Sync { command: Some(command), .. } => {
+            with(command.file(), |loaded| sync_cmd::main(&command, loaded))
+        }
+        Command::Sync { command: None, file, form } => {
+            with(&file, |loaded| Ok(sync_cmd::status(loaded, form.json)?))
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "engawa", &mut crate::answer::lock());
             DONE

@@ -5,43 +5,18 @@
 use crate::house::{Door, Shared};
 use engawa_field::mqtt::{EventStore, StoredEvent};
 use engawa_model::Lane;
-use engawa_protocol::ports::{EdgeStore, Origin, Previous, Row, StoreFault};
-use engawa_store::{DATABASE_FILE, DatabaseKey, LaneMarks, Reader, WaitingEvent};
+use engawa_protocol::ports::{EdgeStore, Gone, Origin, Previous, Row, StoreFault};
+use engawa_store::{Carried, DATABASE_FILE, DatabaseKey, JournalRow, LaneMarks, Reader, WaitingEvent};
 use futures::future::BoxFuture;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The kind of the row with which a journal's life begins whose database was an older copy.
-const BEGAN: &str = "epoch_began";
-
-/// What that row says of the life before. It is read by its own form: the row may be of another release.
-fn carried_over(body: &[u8]) -> Option<Previous> {
-    #[derive(serde::Deserialize)]
-    struct Began {
-        previous: u64,
-        lanes: Vec<End>,
-    }
-    #[derive(serde::Deserialize)]
-    struct End {
-        lane: u8,
-        acknowledged: u64,
-        head: u64,
-    }
-    let Began { previous, lanes } = serde_json::from_slice(body).ok()?;
-    let origin = |end: End| Origin {
-        lane: end.lane,
-        // The row itself is the first of its lane.
-        first: 1 + u64::from(end.lane == Lane::Alarms.number()),
-        acked: end.acknowledged,
-        head: end.head,
-    };
-    Some(Previous { epoch: previous, lanes: lanes.into_iter().map(origin).collect() })
-}
-
 /// Idle read-only connections that are kept.
 const KEPT_READERS: usize = 2;
+/// How often rows that were thinned between a look and the word that they are handed out are looked at again.
+const LOOKS: usize = 8;
 /// How long the link may take to hear how far telemetry can be read while the disk takes nothing: it looks every two seconds
 /// at least.
 const HEAR: Duration = Duration::from_secs(5);
@@ -137,12 +112,23 @@ impl EdgeStore for Journal {
     }
 
     fn previous(&self) -> Result<Option<Previous>, StoreFault> {
-        let alarms = Lane::Alarms.number();
-        let first = self.read_with(|reader| reader.journal(alarms, 0, 1, 0))?;
-        Ok(first
-            .first()
-            .filter(|row| row.seq == 1 && row.kind == BEGAN)
-            .and_then(|row| carried_over(&row.body)))
+        let Some(over) = self.read_with(Reader::carried_over)? else { return Ok(None) };
+        let telemetry = Lane::Telemetry.number();
+        if let Some(carried) = over.lanes.iter().find(|carried| carried.lane == telemetry) {
+            let marks = self.marks(telemetry);
+            // What the cloud has of it is known from the welcome on, and must not become part of other rows after that.
+            let last = carried.last();
+            if marks.acked < last && marks.sent < last {
+                self.door
+                    .hand_out(last)
+                    .map_err(|source| StoreFault::new("noting what is handed out", source))?;
+            }
+        }
+        // Read again: it may have been thinned until just now.
+        let over = self.read_with(Reader::carried_over)?;
+        let origin = |Carried { lane, first, acked, head, same }| Origin { lane, first, acked, head, same };
+        Ok(over
+            .map(|over| Previous { epoch: over.epoch, lanes: over.lanes.into_iter().map(origin).collect() }))
     }
 
     fn lanes(&self) -> Vec<u8> {
@@ -150,31 +136,44 @@ impl EdgeStore for Journal {
     }
 
     fn read(&self, lane: u8, after: u64, max_rows: usize, max_bytes: usize) -> Result<Vec<Row>, StoreFault> {
-        // What a power cut could still take is not sent: the cloud would know rows that the house has lost.
-        let most = if lane == Lane::Telemetry.number() {
-            self.hand_out(lane, after, max_rows as u64)?
-        } else {
-            self.marks(lane).head
-        };
-        let mut rows = self.read_with(|reader| reader.journal(lane, after, max_rows, max_bytes))?;
-        rows.retain(|row| row.seq <= most);
-        let row = |row: engawa_store::JournalRow| Row {
-            seq: row.seq,
-            at_micros: row.at_micros,
-            kind: row.kind,
-            body: row.body,
-        };
-        Ok(rows.into_iter().map(row).collect())
+        let row =
+            |row: JournalRow| Row { seq: row.seq, at_micros: row.at_micros, kind: row.kind, body: row.body };
+        for _ in 0..LOOKS {
+            // What a power cut could still take is not sent: the cloud would know rows that the house has lost.
+            let most = if lane == Lane::Telemetry.number() {
+                // Numbers may be missing before the next row, any number of them.
+                let next = self.read_with(|reader| reader.journal(lane, after, 1, 0))?;
+                let missing = next.first().map_or(0, |row| row.seq - after - 1);
+                self.hand_out(lane, after, missing.saturating_add(max_rows as u64))?
+            } else {
+                self.marks(lane).head
+            };
+            let mut rows = self.read_with(|reader| reader.journal(lane, after, max_rows, max_bytes))?;
+            let next = rows.first().map(|row| row.seq);
+            rows.retain(|row| row.seq <= most);
+            // Where what was next has become part of a later row meanwhile, that one is handed out first.
+            if !rows.is_empty() || most <= after || next.is_none() || self.shared.is_stuck() {
+                return Ok(rows.into_iter().map(row).collect());
+            }
+        }
+        let context = format!("reading lane {lane} after {after}: it is thinned faster than it can be read");
+        Err(StoreFault { context, source: None })
     }
 
-    fn gone(&self, lane: u8, from: u64, to: u64) -> Result<Option<String>, StoreFault> {
-        let acked =
-            self.shared.marks().iter().find(|marks| marks.lane == lane).map_or(0, |marks| marks.acked);
+    fn gone(&self, lane: u8, from: u64, to: u64) -> Result<Option<Gone>, StoreFault> {
         let next = self.read_with(|reader| reader.journal(lane, from.saturating_sub(1), 1, 0))?;
-        let absent = next.first().is_none_or(|row| row.seq > to);
-        // Only what the cloud has had once is ever deleted.
-        Ok((absent && to <= acked)
-            .then(|| "the cloud had them, and the gateway keeps such rows for a day".to_owned()))
+        let next = next.first();
+        if next.is_some_and(|row| row.seq <= to) {
+            return Ok(None);
+        }
+        // Up to there the next row tells of none, so that they were deleted: only what the cloud has had once ever is.
+        let deleted = next.map_or(to, |row| row.tells_from() - 1).min(to);
+        if from > deleted {
+            let reason = "thinned: the next row tells what they have become".to_owned();
+            return Ok(Some(Gone { reason, told: true }));
+        }
+        let reason = "the cloud had them, and the gateway keeps such rows for a day".to_owned();
+        Ok((deleted <= self.marks(lane).acked).then_some(Gone { reason, told: false }))
     }
 
     fn head(&self, lane: u8) -> Result<u64, StoreFault> {
@@ -187,11 +186,6 @@ impl EdgeStore for Journal {
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = head;
         self.heard.notify_all();
         Ok(head)
-    }
-
-    fn oldest(&self, lane: u8) -> Result<u64, StoreFault> {
-        let oldest = self.read_with(|reader| reader.oldest(lane))?;
-        Ok(oldest.unwrap_or_else(|| self.marks(lane).head + 1))
     }
 
     fn acknowledged(&self, lane: u8, mark: u64) -> Result<(), StoreFault> {
@@ -226,20 +220,5 @@ impl EventStore for Events {
             // Where the house has stopped, it is told once more after the next start.
             let _ = self.door.delivered(number).await;
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_life_before_is_read_from_the_first_row() {
-        let body = br#"{"kind":"epoch_began","previous":7,"reason":"restored","later":1,
-            "lanes":[{"lane":2,"acknowledged":10,"head":12},{"lane":5,"acknowledged":0,"head":90}]}"#;
-        let origin = |lane, first, acked, head| Origin { lane, first, acked, head };
-        let lanes = vec![origin(2, 2, 10, 12), origin(5, 1, 0, 90)];
-        assert_eq!(carried_over(body), Some(Previous { epoch: 7, lanes }));
-        assert_eq!(carried_over(b"{}"), None);
     }
 }

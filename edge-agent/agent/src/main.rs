@@ -28,6 +28,7 @@ mod secrets;
 mod service;
 mod status;
 mod supervisor;
+mod sync_cmd;
 mod words_args;
 
 use std::process::ExitCode;

@@ -12,7 +12,7 @@ use engawa_protocol::edge::{Bounds, EdgeMachine, Out, Settings, Start, Stream, W
 use engawa_protocol::frame::{
     self, Ack, Body, Credit, Hello, LENGTH, Lane, Mark, Ping, Refused, Rows, Skip, Welcome,
 };
-use engawa_protocol::ports::{Ingested, Origin, Previous, Refusal, Row};
+use engawa_protocol::ports::{Gone, Ingested, Origin, Previous, Refusal, Row};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -136,8 +136,9 @@ fn edge(script: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     for lane in LANES {
         heads.insert(lane, script.int_in_range(0..=60)?);
     }
+    let same = script.int_in_range(0..=60)?;
     let origin =
-        |lane: u8| Origin { lane, first: u64::from(lane == 1) + 1, acked: 10, head: 10 + heads[&lane] };
+        |lane: u8| Origin { lane, first: u64::from(lane == 1) + 1, acked: 10, head: 10 + heads[&lane], same };
     let previous = Previous { epoch: 6, lanes: LANES.map(origin).to_vec() };
     let start = Start {
         epoch: 7,
@@ -175,8 +176,9 @@ fn edge(script: &mut Unstructured<'_>) -> arbitrary::Result<()> {
             }
             3 => {
                 if let Some((lane, from, to)) = gone.take() {
-                    let why = script.arbitrary::<bool>()?.then(|| "gone".to_owned());
-                    machine.on_gone(now, lane, from, to, why);
+                    let told = script.arbitrary()?;
+                    let why = script.arbitrary::<bool>()?.then(|| Gone { reason: "gone".to_owned(), told });
+                    machine.on_gone(now, lane, (from, to), 7, why);
                 }
             }
             4 if accepting => {
@@ -204,7 +206,7 @@ fn edge(script: &mut Unstructured<'_>) -> arbitrary::Result<()> {
                     assert!(want.after < heads[&want.lane], "a read beyond the end");
                     reading = Some(want);
                 }
-                Out::Gone { lane, from, to } => {
+                Out::Gone { lane, from, to, .. } => {
                     assert!(reading.is_none() && gone.is_none(), "two reads");
                     assert!((1..=to).contains(&from) && to <= heads[&lane]);
                     gone = Some((lane, from, to));

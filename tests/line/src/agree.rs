@@ -38,6 +38,13 @@ pub struct Both {
     pub gateway: String,
 }
 
+/// The first number of the gap that a row of the cloud tells of.
+fn gap_from((_, kind, body): &Body) -> Option<u64> {
+    let body: Option<serde_json::Value> =
+        (kind == "gap").then(|| serde_json::from_slice(body).ok()).flatten();
+    body?["from"].as_u64()
+}
+
 /// Opens a database of one of the programs for reading, or for writing while its program is stopped.
 ///
 /// # Errors
@@ -87,8 +94,10 @@ impl Both {
         }
         drop(rows);
         drop(lanes);
-        let mut journal =
-            snapshot.prepare("SELECT lane, seq, at_us, kind, CAST(body AS BLOB) FROM journal")?;
+        let mut journal = snapshot.prepare(
+            "SELECT j.lane, j.seq - l.shift, j.at_us, j.kind, CAST(j.body AS BLOB) FROM journal j
+                JOIN lane l ON l.lane = j.lane WHERE j.seq > l.shift",
+        )?;
         read(&mut journal, rusqlite::params![], &mut end)?;
         Ok(end)
     }
@@ -141,11 +150,17 @@ impl Both {
             }
         }
         for (lane, head) in &cloud.heads {
-            let count = cloud.rows.range((*lane, 0)..=(*lane, u64::MAX)).count() as u64;
-            let last =
-                cloud.rows.range((*lane, 0)..=(*lane, u64::MAX)).next_back().map_or(0, |((_, seq), _)| *seq);
-            if (count, last) != (*head, *head) {
-                wrong.push(format!("lane {lane}: the mark is {head}, with {count} rows up to {last}"));
+            // Each number has a row, or is in the gap that a row tells of.
+            let mut last = 0;
+            for ((_, seq), row) in cloud.rows.range((*lane, 0)..=(*lane, u64::MAX)) {
+                let first = gap_from(row).unwrap_or(*seq);
+                if first != last + 1 {
+                    wrong.push(format!("lane {lane}: after {last} comes {first}"));
+                }
+                last = *seq;
+            }
+            if last != *head {
+                wrong.push(format!("lane {lane}: the mark is {head}, with rows up to {last}"));
             }
             let edge = after.heads.get(lane).copied().unwrap_or(0);
             if *head > edge {

@@ -1,7 +1,7 @@
 //! The store behind the link, on PostgreSQL.
 
 use super::authority::{self, Agreed};
-use super::{Intake, Replica, Store, commands, gateways, settings, trust};
+use super::{Intake, Replica, Store, commands, gateways, settings, standing, trust};
 use crate::store::StoreError;
 use crate::trust::settings::Policy;
 use crate::trust::{Now, signing};
@@ -11,7 +11,8 @@ use engawa_link::{regions, rotation};
 use engawa_model::Timestamp;
 use engawa_protocol::bucket::Limits;
 use engawa_protocol::ports::{CloudStore, Enrolled, Ingested, Later, Refusal, Row, Skip, StoreFault};
-use engawa_protocol::trust::{Peer, Regions, Session, Standing, Turn};
+use engawa_protocol::reconcile::{AskSync, SyncStanding};
+use engawa_protocol::trust::{Distrust, Peer, Regions, Session, Standing, Turn};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -300,10 +301,11 @@ impl CloudStore for End {
         gateway: &'a str,
         epoch: u64,
         lane: u8,
+        rows: Vec<Row>,
         skip: Skip,
     ) -> Later<'a, Result<Ingested, StoreFault>> {
         let last = skip.to;
-        let recording = self.intake.skip(gateway, epoch, lane, skip);
+        let recording = self.intake.skip(gateway, epoch, lane, rows, skip);
         Box::pin(async move {
             let recorded = recording.await.map(|answer| bounded(answer, last));
             recorded.map_err(fault("recording a gap in a gateway's rows"))
@@ -410,6 +412,26 @@ impl CloudStore for End {
 
     fn regions(&self) -> Later<'_, Option<Regions>> {
         Box::pin(async move { in_time(self.directory()).await.unwrap_or(None) })
+    }
+
+    fn sync_standing<'a>(
+        &'a self,
+        peer: &'a Peer,
+        ask: &'a AskSync,
+    ) -> Later<'a, Result<SyncStanding, Refusal>> {
+        Box::pin(async move {
+            // A gateway that is fenced for its twin may ask, and nothing else.
+            let fenced = match CloudStore::standing(self, peer, None).await {
+                Err(Refusal::Trust(fence @ Distrust::Fenced { .. })) => fence.to_string(),
+                standing => standing.map(|()| String::new())?,
+            };
+            let asking = async {
+                let client = self.store.client().await?;
+                standing::standing(&client, &peer.gateway, ask).await.map(Ok)
+            };
+            let standing = judged("how a gateway stands is not known", asking).await?;
+            Ok(if fenced.is_empty() { standing } else { SyncStanding { twin: fenced, ..standing } })
+        })
     }
 
     fn seen<'a>(&'a self, gateway: &'a str, connected: bool, address: &'a str) -> Later<'a, ()> {

@@ -114,8 +114,8 @@ impl Intake {
         self.put(Batch { gateway: gateway.to_owned(), epoch, lane, rows, skip: None }).await
     }
 
-    /// Records that rows will never come: a row of the kind `gap` stands for them under the last one's number, and the
-    /// mark moves over them. At or below the mark it does nothing; behind a hole it is [`Ingested::Gap`].
+    /// Stores `rows`, and records that those of `skip`, which follow, will never come: a row of the kind `gap` stands for them
+    /// under the last one's number, and the mark moves over them. At or below the mark it does nothing; behind a hole it is [`Ingested::Gap`].
     ///
     /// # Errors
     /// As [`Self::ingest`].
@@ -124,9 +124,10 @@ impl Intake {
         gateway: &str,
         epoch: u64,
         lane: u8,
+        rows: Vec<Row>,
         skip: Skip,
     ) -> Result<Ingested, StoreError> {
-        self.put(Batch { gateway: gateway.to_owned(), epoch, lane, rows: Vec::new(), skip: Some(skip) }).await
+        self.put(Batch { gateway: gateway.to_owned(), epoch, lane, rows, skip: Some(skip) }).await
     }
 
     async fn put(&self, batch: Batch) -> Result<Ingested, StoreError> {

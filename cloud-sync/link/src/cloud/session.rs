@@ -188,10 +188,13 @@ impl Session {
                     Answer::Ingested(stream, may.said(lane, answer).await)
                 });
             }
-            Out::Skip { stream, lane, skip } => {
-                tracing::warn!(%gateway, lane, from = skip.from, to = skip.to, reason = %skip.reason, "rows will never come");
+            Out::Skip { stream, lane, rows, skip } => {
+                tracing::info!(%gateway, lane, from = skip.from, to = skip.to, reason = %skip.reason, "numbers without rows");
+                let gate = Arc::clone(&self.shared.gate);
                 self.store.spawn(async move {
-                    let answer = store.skip(&gateway, epoch, lane, skip).await;
+                    let charge = gate.pace(&gateway, lane, &rows).await;
+                    let answer = store.skip(&gateway, epoch, lane, rows, skip).await;
+                    charge.settle(&answer);
                     Answer::Ingested(stream, may.said(lane, answer).await)
                 });
             }

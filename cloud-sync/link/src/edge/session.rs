@@ -11,7 +11,7 @@ use crate::{LinkError, LinkState, stream};
 use engawa_protocol::edge::{EdgeMachine, End, MOST_FLYING, Out, Settings, Start, Stream, Want};
 use engawa_protocol::frame::Body;
 use engawa_protocol::liveness::Liveness;
-use engawa_protocol::ports::{EdgeStore, Row, StoreFault};
+use engawa_protocol::ports::{EdgeStore, Gone, Row, StoreFault};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ enum Event {
     Frame(Stream, Body),
     Finished(Stream),
     Rows(Want, Vec<Row>),
-    Gone { lane: u8, from: u64, to: u64, why: Option<String> },
+    Gone { lane: u8, range: (u64, u64), at_micros: i64, why: Option<Gone> },
     Accepted(u64),
     Failed(LinkError),
 }
@@ -136,9 +136,10 @@ impl Session<'_> {
                 let rows = store.read(want.lane, want.after, want.max_rows, want.max_bytes)?;
                 Ok(Event::Rows(want, rows))
             }),
-            Out::Gone { lane, from, to } => {
-                self.ask(move |store| Ok(Event::Gone { lane, from, to, why: store.gone(lane, from, to)? }))
-            }
+            Out::Gone { lane, from, to, at_micros } => self.ask(move |store| {
+                let why = store.gone(lane, from, to)?;
+                Ok(Event::Gone { lane, range: (from, to), at_micros, why })
+            }),
             Out::Acknowledged { lane, mark } => self.told.send_modify(|marks| {
                 marks.insert(lane, mark);
             }),
@@ -176,11 +177,13 @@ impl Session<'_> {
                 self.machine.on_finished(stream);
             }
             Event::Rows(want, rows) => self.machine.on_rows(now, want, &rows),
-            Event::Gone { lane, from, to, why } => {
-                if let Some(reason) = &why {
+            Event::Gone { lane, range, at_micros, why } => {
+                // What was thinned is told by the rows that are there.
+                if let Some(Gone { reason, told: false }) = &why {
+                    let (from, to) = range;
                     tracing::warn!(lane, from, to, %reason, "rows that the cloud wants are gone: it is told so");
                 }
-                self.machine.on_gone(now, lane, from, to, why);
+                self.machine.on_gone(now, lane, range, at_micros, why);
             }
             Event::Accepted(mark) => self.machine.on_accepted(mark),
             Event::Failed(error) => return Err(error),

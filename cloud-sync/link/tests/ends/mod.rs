@@ -197,10 +197,17 @@ impl CloudStore for Cloud {
         gateway: &'a str,
         epoch: u64,
         lane: u8,
+        rows: Vec<Row>,
         skip: Skip,
     ) -> Later<'a, Result<Ingested, StoreFault>> {
+        // The lock is one transaction here.
         let mut all = self.rows.lock().unwrap();
         let stored = all.entry((gateway.to_owned(), epoch, lane)).or_default();
+        for row in rows {
+            if row.seq == stored.len() as u64 + 1 {
+                stored.push(row);
+            }
+        }
         let mark = stored.len() as u64;
         if skip.from > mark + 1 {
             return now(Ok(Ingested::Gap(mark)));

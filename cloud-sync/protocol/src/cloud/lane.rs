@@ -1,5 +1,8 @@
 //! One lane's stream: frames wait until the store has answered those before them.
 
+#[cfg(test)]
+mod tests;
+
 use super::CloudSessionError;
 use super::credit::{Account, CreditBounds};
 use crate::batch::{self, MAX_PLAIN, MAX_ROWS};
@@ -19,7 +22,8 @@ const MOST_REASON: usize = 300;
 #[derive(Debug)]
 pub(super) enum Job {
     Rows(Vec<Row>),
-    Skip(Skip),
+    /// Rows, and the gap behind them.
+    Skip(Vec<Row>, Skip),
 }
 
 #[derive(Debug)]
@@ -108,7 +112,7 @@ impl LaneIn {
         while let Some((waiting, size)) = self.waiting.get(frames) {
             let first = match waiting {
                 Waiting::Skip(gap) => {
-                    if !rows.is_empty() {
+                    if rows.last().is_some_and(|last| last.seq.checked_add(1) != Some(gap.from)) {
                         break;
                     }
                     skip = Some(gap.clone());
@@ -150,7 +154,10 @@ impl LaneIn {
             return Ok(None);
         }
         self.job = Some((frames, bytes, now));
-        Ok(Some(skip.map_or(Job::Rows(rows), Job::Skip)))
+        Ok(Some(match skip {
+            Some(skip) => Job::Skip(rows, skip),
+            None => Job::Rows(rows),
+        }))
     }
 
     fn drop_front(&mut self) {

@@ -5,6 +5,9 @@
 //! other lane by a fixed number of bytes. So an alarm waits at most for what is on the line already, which stream
 //! priorities alone do not give.
 
+#[cfg(test)]
+mod tests;
+
 use super::{Bounds, SessionError, Want};
 use crate::flow::{Stamp, Window};
 use crate::frame::{Credit, Mark};
@@ -44,8 +47,19 @@ struct Lane {
     rests_until: Duration,
     /// Gaps since something new was acknowledged.
     gaps: u32,
-    /// The first and the last of the rows that the cloud has under the numbers of the life before.
-    known: Option<(u64, u64)>,
+    /// The rows that the cloud has under the numbers of the life before, or may have.
+    known: Option<Known>,
+}
+
+/// Rows that are not to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    /// The first.
+    from: u64,
+    /// The last.
+    pub(super) to: u64,
+    /// The cloud has just these; else it has some of them, in another form.
+    pub(super) same: bool,
 }
 
 /// The lanes of one session.
@@ -136,7 +150,7 @@ impl Lanes {
         ready.map(|(lane, state)| {
             // No batch runs into rows that the cloud has.
             let before = match state.known {
-                Some((from, _)) if from > state.sent + 1 => from - state.sent - 1,
+                Some(known) if known.from > state.sent + 1 => known.from - state.sent - 1,
                 _ => u64::MAX,
             };
             let most = usize::try_from(before).unwrap_or(usize::MAX);
@@ -153,17 +167,18 @@ impl Lanes {
     pub(super) fn carried(&mut self, origin: Origin, mark: u64) {
         let Some(state) = self.lanes.get_mut(&origin.lane) else { return };
         let had = mark.min(origin.head).saturating_sub(origin.acked);
-        let to = origin.first.saturating_add(had).saturating_sub(1).min(state.head);
+        let same = had <= origin.same;
+        let known = if same { had } else { origin.head.saturating_sub(origin.acked) };
+        let to = origin.first.saturating_add(known).saturating_sub(1).min(state.head);
         if had > 0 && origin.first > 0 && to >= origin.first {
-            state.known = Some((origin.first, to));
+            state.known = Some(Known { from: origin.first, to, same });
         }
     }
 
-    /// The last of the rows after what was sent that the cloud has under other numbers.
-    pub(super) fn known(&self, lane: u8) -> Option<u64> {
+    /// What is not to be sent of the rows right after those that were.
+    pub(super) fn known(&self, lane: u8) -> Option<Known> {
         let state = self.lanes.get(&lane)?;
-        let (from, to) = state.known?;
-        (from..=to).contains(&(state.sent + 1)).then_some(to)
+        state.known.filter(|known| (known.from..=known.to).contains(&(state.sent + 1)))
     }
 
     /// When a lane that rests and has something to send goes on.
