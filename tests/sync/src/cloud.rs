@@ -4,6 +4,7 @@ use crate::flaw::Flaw;
 use crate::line::Line;
 use engawa_protocol::cloud::{CONTROL, CloudMachine, Marks, Out, Settings};
 use engawa_protocol::ports::{Ingested, Refusal, Row, Skip};
+use engawa_protocol::trust::{self, Kept, Taken, Turn};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -17,8 +18,10 @@ pub(crate) struct CloudDisk {
     /// Rows as they were stored, in order, by epoch and lane.
     pub(crate) rows: BTreeMap<Key, Vec<Row>>,
     pub(crate) marks: BTreeMap<Key, u64>,
-    /// A projection: how often each row's effect was taken.
-    pub(crate) effects: BTreeMap<String, u32>,
+    /// A projection: how often the effect of each id was taken.
+    pub(crate) effects: BTreeMap<u64, u32>,
+    /// The gateway's newest turn.
+    pub(crate) turn: Option<Kept>,
     pub(crate) gaps: BTreeMap<Key, Vec<Skip>>,
     pub(crate) commands: Vec<Row>,
     pub(crate) command_head: u64,
@@ -43,7 +46,7 @@ impl CloudDisk {
     }
 
     /// What a transaction does, and its answer.
-    fn ingest(&mut self, epoch: u64, lane: u8, rows: &[Row], flaw: Option<Flaw>) -> Ingested {
+    fn ingest(&mut self, epoch: u64, lane: u8, rows: &[Row], flaw: Option<Flaw>) -> Result<Ingested, String> {
         let mut mark = self.mark(epoch, lane);
         for row in rows {
             if row.seq <= mark && flaw != Some(Flaw::NoDeduplication) {
@@ -51,18 +54,21 @@ impl CloudDisk {
             }
             if row.seq > mark + 1 {
                 self.marks.insert((epoch, lane), mark);
-                return Ingested::Gap(mark);
+                return Ok(Ingested::Gap(mark));
             }
-            self.store(epoch, lane, row);
+            self.store(epoch, lane, row)?;
             mark = mark.max(row.seq);
         }
         self.marks.insert((epoch, lane), mark);
-        Ingested::Upto(mark)
+        Ok(Ingested::Upto(mark))
     }
 
-    fn store(&mut self, epoch: u64, lane: u8, row: &Row) {
+    fn store(&mut self, epoch: u64, lane: u8, row: &Row) -> Result<(), String> {
         self.rows.entry((epoch, lane)).or_default().push(row.clone());
-        *self.effects.entry(String::from_utf8_lossy(&row.body).into_owned()).or_default() += 1;
+        for id in crate::ids::of(row)? {
+            *self.effects.entry(id).or_default() += 1;
+        }
+        Ok(())
     }
 
     fn skip(&mut self, epoch: u64, lane: u8, skip: &Skip) -> Ingested {
@@ -107,7 +113,7 @@ struct Job {
 #[derive(Debug)]
 enum What {
     Rows(Vec<Row>),
-    Skip(Skip),
+    Skip(Vec<Row>, Skip),
     /// Rows whose mark was moved before (a flaw).
     Marked(Vec<Row>),
 }
@@ -188,15 +194,15 @@ impl Cloud {
     }
 
     /// Commits one transaction and tells what came of it; false where there was none.
-    pub(crate) fn commit(&mut self, now: Duration) -> bool {
+    pub(crate) fn commit(&mut self, now: Duration) -> Result<bool, String> {
         if !self.orphans.is_empty() {
             let job = self.orphans.remove(0);
             // Nobody waits for the answer any more.
-            let _ = self.transact(job.epoch, job.lane, &job.what);
-            return true;
+            let _ = self.transact(job.epoch, job.lane, &job.what)?;
+            return Ok(true);
         }
         let Some(job) = self.session.as_mut().filter(|session| !session.jobs.is_empty()) else {
-            return false;
+            return Ok(false);
         };
         let job = job.jobs.remove(0);
         let answer = if self.failing > 0 {
@@ -207,28 +213,48 @@ impl Cloud {
             let mark = self.disk.mark(job.epoch, job.lane);
             Some(Ingested::Busy { mark, pause: Duration::from_secs(2) })
         } else {
-            self.transact(job.epoch, job.lane, &job.what)
+            self.transact(job.epoch, job.lane, &job.what)?
         };
         if let Some(session) = self.session.as_mut().filter(|_| !job.told) {
             session.machine.on_ingested(now, job.stream, answer);
         }
-        true
+        Ok(true)
     }
 
-    fn transact(&mut self, epoch: u64, lane: u8, what: &What) -> Option<Ingested> {
+    fn transact(&mut self, epoch: u64, lane: u8, what: &What) -> Result<Option<Ingested>, String> {
         if epoch != self.disk.epoch {
-            return None;
+            return Ok(None);
         }
-        Some(match what {
-            What::Rows(rows) => self.disk.ingest(epoch, lane, rows, self.flaw),
-            What::Skip(skip) => self.disk.skip(epoch, lane, skip),
+        Ok(Some(match what {
+            What::Rows(rows) => self.disk.ingest(epoch, lane, rows, self.flaw)?,
+            What::Skip(rows, skip) => match self.disk.ingest(epoch, lane, rows, self.flaw)? {
+                Ingested::Upto(_) => self.disk.skip(epoch, lane, skip),
+                stopped => stopped,
+            },
             What::Marked(rows) => {
                 for row in rows {
-                    self.disk.store(epoch, lane, row);
+                    self.disk.store(epoch, lane, row)?;
                 }
                 Ingested::Upto(self.disk.mark(epoch, lane))
             }
-        })
+        }))
+    }
+
+    /// May the box that shows this turn talk? Asked before its hello.
+    pub(crate) fn takes(&mut self, turn: &Turn) -> bool {
+        match trust::take(self.disk.turn, turn) {
+            Taken::Same(kept) => {
+                self.disk.turn = Some(kept);
+                true
+            }
+            // A cloud that does not look at turns (a flaw).
+            Taken::Twin => self.flaw == Some(Flaw::NoTurns),
+        }
+    }
+
+    /// Somebody has looked, and lifts the fence.
+    pub(crate) fn unfence(&mut self) {
+        self.disk.turn = self.disk.turn.map(|kept| Kept { secret: None, ..kept });
     }
 
     /// Does one thing; false where there was none.
@@ -252,7 +278,9 @@ impl Cloud {
                 }
                 Out::Send { stream, body } => line.send(false, stream, body),
                 Out::Ingest { stream, lane, rows } => self.begin(now, stream, lane, What::Rows(rows)),
-                Out::Skip { stream, lane, skip } => self.begin(now, stream, lane, What::Skip(skip)),
+                Out::Skip { stream, lane, rows, skip } => {
+                    self.begin(now, stream, lane, What::Skip(rows, skip));
+                }
                 Out::Commands { after, max } => session.commands = Some((after, max)),
                 Out::CommandsAcknowledged(mark) => self.disk.acknowledged(mark),
                 Out::End(end) => {

@@ -60,6 +60,14 @@ pub enum Step {
     CloudRestored,
     /// Rows that the cloud has had for a day are deleted.
     Prune,
+    /// Measured values that were not handed out become fewer rows.
+    Thin,
+    /// The gateway's disk is copied onto a second box, which has its identity with it.
+    Cloned,
+    /// The other box has the line.
+    Other,
+    /// Somebody looks: switches the box that is not on the line off, and lifts the fence.
+    Unfence,
     /// The cloud's database is busy for the next transactions.
     Busy(u8),
     /// The cloud's database fails for the next transactions.
@@ -70,16 +78,54 @@ pub enum Step {
 pub fn history(seed: u64) -> Vec<Step> {
     let mut random = Random::new(seed);
     // Histories differ in what is frequent in them: disasters hide small faults, and the other way round.
-    let (rough, restores, prunes) = (2 + random.below(24), random.one_in(2), random.one_in(2));
+    let mode = Mode {
+        rough: 2 + random.below(24),
+        // Nobody can tell copies apart while the cloud itself is put back, or the copies' disks are.
+        disasters: *random.pick(&[
+            Disasters::None,
+            Disasters::Restores,
+            Disasters::Restores,
+            Disasters::Clones,
+        ]),
+        prunes: random.one_in(2),
+        thins: random.one_in(2),
+    };
     let steps = STEPS / 4 + random.below(STEPS);
-    (0..steps).map(|_| step(&mut random, rough, restores, prunes)).collect()
+    let mut all = Vec::new();
+    for _ in 0..steps {
+        let step = step(&mut random, mode);
+        all.push(step);
+        if step == Step::EdgeRestored && mode.thins {
+            // The line is back only after a while, in which what was carried over is thinned like anything else.
+            all.extend([Step::Write { lane: 5, rows: 12, soon: false }, Step::Thin]);
+        }
+    }
+    all
 }
 
-fn step(random: &mut Random, rough: u64, restores: bool, prunes: bool) -> Step {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Disasters {
+    None,
+    Restores,
+    Clones,
+}
+
+#[derive(Clone, Copy)]
+struct Mode {
+    rough: u64,
+    disasters: Disasters,
+    prunes: bool,
+    thins: bool,
+}
+
+fn step(random: &mut Random, mode: Mode) -> Step {
     let small = |random: &mut Random, bound| u8::try_from(random.below(bound)).unwrap_or(0);
-    if random.one_in(rough) {
-        let kinds = if restores { 10 } else { 6 };
+    if random.one_in(mode.rough) {
+        let kinds = if mode.disasters == Disasters::None { 6 } else { 10 };
         return match random.below(kinds) {
+            6 if mode.disasters == Disasters::Clones => Step::Cloned,
+            7 | 8 if mode.disasters == Disasters::Clones => Step::Other,
+            9 if mode.disasters == Disasters::Clones => Step::Unfence,
             0 => Step::Cut,
             1 => Step::EdgeKilled,
             2 => Step::EdgePowerCut,
@@ -101,7 +147,8 @@ fn step(random: &mut Random, rough: u64, restores: bool, prunes: bool) -> Step {
         5..=8 => Step::EdgeWorks(1 + small(random, 20)),
         9..=12 => Step::CloudWorks(1 + small(random, 20)),
         13..=14 => Step::Commit,
-        15 if prunes => Step::Prune,
+        15 if mode.prunes => Step::Prune,
+        17..=18 if mode.thins => Step::Thin,
         16 => Step::Sleep(match random.below(12) {
             0 => 365 * 86_400,
             1 => 120,
