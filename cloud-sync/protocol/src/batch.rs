@@ -8,7 +8,7 @@
 mod columns;
 mod plain;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::dictionary::{self, LEVEL};
 use crate::frame::{FIRST_VERSION, Rows};

@@ -188,4 +188,11 @@ mod tests {
             prop_assert_eq!(bucket.take(1.0, s(100 - back)).wait, s(1));
         }
     }
+
+    #[test]
+    fn the_wait_for_one_is_what_it_lacks_at_the_rate() {
+        let mut bucket = Bucket::new(2.0, 1.0, s(0));
+        assert_eq!(bucket.try_one(s(0)), Ok(()));
+        assert_eq!(bucket.try_one(Duration::from_millis(250)), Err(Duration::from_millis(250)));
+    }
 }

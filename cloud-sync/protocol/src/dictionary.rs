@@ -62,4 +62,10 @@ mod tests {
         let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(FILES[0].1);
         assert_eq!((FILES[0].0, FILES[0].1.len(), crc), (1, 12_288, 845_877_839));
     }
+
+    #[test]
+    fn what_is_known_is_what_there_are_files_for() {
+        assert_eq!(known(), FILES.map(|(number, _)| number));
+        assert!(known().into_iter().all(|number| encoder(number).is_some() && decoder(number).is_some()));
+    }
 }

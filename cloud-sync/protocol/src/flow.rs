@@ -224,4 +224,69 @@ mod tests {
         }
         assert!(window.flat < FLAT_ROUNDS, "still at its beginning");
     }
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    /// A window whose shortest time is 40 ms, seen at 1.04 s.
+    fn seen() -> Window {
+        let mut window = Window::new(FlowBounds::default());
+        let stamp = window.stamp(MS(1_000), true);
+        window.acknowledged(MS(1_040), stamp, 1_000, false);
+        assert_eq!(window.delay, Some((MS(40), MS(1_040))));
+        window
+    }
+
+    /// What was sent `delay` before `now` is acknowledged then.
+    fn took(window: &mut Window, now: u64, delay: u64) {
+        let stamp = window.stamp(MS(now - delay), false);
+        window.acknowledged(MS(now), stamp, 1_000, false);
+    }
+
+    #[test]
+    fn a_shortest_time_that_is_old_is_measured_anew_with_little_under_way() {
+        let mut window = seen();
+        took(&mut window, 11_040, 50);
+        assert_eq!(window.measuring, None, "just ten seconds old");
+        took(&mut window, 11_041, 50);
+        assert_eq!((window.measuring, window.size()), (Some(MS(11_041)), FlowBounds::default().min));
+        assert_eq!(window.delay, Some((MS(40), MS(1_040))), "what stood behind the rest says nothing");
+        took(&mut window, 11_050, 45);
+        assert_eq!(window.delay, Some((MS(40), MS(1_040))), "sent before it began");
+        assert!(window.measuring.is_some());
+        // Sent in the moment when it began: that counts, though it is longer.
+        took(&mut window, 11_101, 60);
+        assert_eq!((window.delay, window.measuring), (Some((MS(60), MS(11_101))), None));
+    }
+
+    #[test]
+    fn a_time_that_is_as_short_or_shorter_is_the_shortest_whenever_it_comes() {
+        for delay in [40, 30] {
+            let mut window = seen();
+            took(&mut window, 20_000, delay);
+            assert_eq!((window.delay, window.measuring), (Some((MS(delay), MS(20_000))), None));
+            let mut window = seen();
+            took(&mut window, 11_041, 50);
+            assert!(window.measuring.is_some());
+            took(&mut window, 11_045, delay);
+            assert_eq!((window.delay, window.measuring), (Some((MS(delay), MS(11_045))), None));
+        }
+    }
+
+    #[test]
+    fn a_beginning_ends_after_three_rounds_without_a_quarter_more_for_good() {
+        let round = |flat, reached, rate, full| {
+            let mut window = Window::new(FlowBounds::default());
+            (window.flat, window.reached, window.rates) = (flat, reached, VecDeque::from([rate]));
+            window.end_round(full);
+            (window.flat, window.reached)
+        };
+        assert_eq!(round(1, 100.0, 125.0, true), (0, 125.0), "just a quarter more");
+        assert_eq!(round(1, 100.0, 124.0, true), (2, 100.0));
+        assert_eq!(round(2, 100.0, 90.0, true), (3, 100.0));
+        assert_eq!(round(3, 100.0, 900.0, true), (3, 100.0), "it is over");
+        assert_eq!(round(1, 100.0, 90.0, false), (1, 100.0), "the line was not full");
+        let mut window = Window::new(FlowBounds::default());
+        (0..30).for_each(|_| window.end_round(false));
+        assert_eq!(window.rates.len(), RATE_ROUNDS);
+    }
 }

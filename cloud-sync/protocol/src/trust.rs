@@ -281,4 +281,23 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn only_a_number_above_the_clouds_tells_of_turns_that_it_has_forgotten() {
+        let kept = Some(Kept { number: 5, secret: Some(50) });
+        let turn = |number| Turn { number, last: 9, mine: 10 };
+        assert_eq!(take(kept, &turn(4)), Taken::Twin);
+        assert_eq!(take(kept, &turn(5)), Taken::Twin);
+        assert_eq!(take(kept, &turn(6)), Taken::Same(Kept { number: 7, secret: Some(10) }));
+    }
+
+    #[test]
+    fn a_gateway_of_another_region_reads_where_its_own_is() {
+        let told = |address: Option<&str>| {
+            let (gateway, theirs, ours) = ("g".to_owned(), "us".to_owned(), "eu".to_owned());
+            Distrust::Region { gateway, theirs, ours, address: address.map(str::to_owned) }.to_string()
+        };
+        assert!(told(Some("cloud.us:1")).ends_with("; its own is at cloud.us:1"));
+        assert!(told(None).ends_with("this cloud is of region eu"));
+    }
 }

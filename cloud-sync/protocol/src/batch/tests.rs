@@ -152,3 +152,38 @@ proptest! {
         prop_assert_eq!(&unpack(&pack(&rows, Form::Plain).unwrap()).unwrap(), &rows);
     }
 }
+
+#[test]
+fn as_many_rows_as_may_be_and_not_one_more_are_taken_apart_from_a_batch_of_release_0_1() {
+    for (count, many) in [(MAX_ROWS, false), (MAX_ROWS + 1, true)] {
+        // Empty rows: two bytes each.
+        let plain: Vec<u8> = [0x0a, 0x00].repeat(count);
+        let packed = Rows {
+            zstd: zstd::bulk::compress(&plain, LEVEL).unwrap().into(),
+            plain_length: u32::try_from(plain.len()).unwrap(),
+            ..Rows::default()
+        };
+        match unpack(&packed) {
+            Err(BatchError::TooMany(found)) => assert!(many && found == count),
+            // All have the number 0.
+            Err(BatchError::Order { .. }) => assert!(!many),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Rows whose batch has just this length before compression.
+pub(crate) fn of_plain_length(first: u64, length: usize) -> Vec<Row> {
+    let row = |bytes| vec![Row { seq: first, at_micros: 1, kind: "k".into(), body: vec![7; bytes] }];
+    let found = |bytes| columns::encode(&row(bytes)).unwrap().len();
+    (length - 100..length).find(|bytes| found(*bytes) == length).map(row).unwrap()
+}
+
+#[test]
+fn a_batch_may_be_as_long_as_the_bound() {
+    let form = Form::Columns { dictionary: 0 };
+    let most = pack(&of_plain_length(1, MAX_PLAIN), form).unwrap();
+    assert_eq!(most.plain_length as usize, MAX_PLAIN);
+    assert_eq!(unpack(&most).unwrap().len(), 1);
+    assert!(matches!(pack(&of_plain_length(1, MAX_PLAIN + 1), form), Err(BatchError::TooLarge(_))));
+}

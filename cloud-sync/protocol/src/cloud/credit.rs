@@ -138,4 +138,13 @@ mod tests {
         assert_eq!(Account::new(CreditBounds { start: 1_000, ..BOUNDS }).limit(), 400);
         assert_eq!(Account::new(BOUNDS).limit(), 200);
     }
+
+    #[test]
+    fn what_is_slow_halves_and_what_is_just_not_slow_does_not() {
+        let mut account = Account::new(BOUNDS);
+        assert_eq!(stored(&mut account, 100, BOUNDS.slow), Some(300), "just not slow");
+        let mut account = Account::new(BOUNDS);
+        account.stored(100, Some(SLOW));
+        assert_eq!(stored(&mut account, 100, FAIR), Some(300), "half of two hundred beyond what is stored");
+    }
 }

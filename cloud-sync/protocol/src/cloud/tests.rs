@@ -227,7 +227,10 @@ fn frames_that_do_not_follow_go_one_by_one() {
         for out in outs(&mut machine) {
             match out {
                 Out::Ingest { rows, .. } => seen.push((rows[0].seq, rows[rows.len() - 1].seq)),
-                Out::Skip { skip, lane: 3, stream: 1 } => seen.push((skip.from, skip.to)),
+                Out::Skip { rows, skip, lane: 3, stream: 1 } => {
+                    seen.extend(rows.first().map(|first| (first.seq, skip.from - 1)));
+                    seen.push((skip.from, skip.to));
+                }
                 _ => {}
             }
         }
@@ -308,7 +311,8 @@ fn a_gap_is_checked_and_cut_to_size() {
         machine.on_frame(T, 1, skip(from, to, "kept for a day"));
         let out = outs(&mut machine);
         let wanted = Skip { from, to, reason: "kept for a day".into() };
-        assert!(matches!(&out[0], Out::Skip { stream: 1, lane: 3, skip } if *skip == wanted), "{out:?}");
+        let Out::Skip { stream: 1, lane: 3, rows, skip } = &out[0] else { panic!("{out:?}") };
+        assert_eq!((rows.len(), skip), (0, &wanted));
     }
     let mut machine = open();
     machine.on_frame(T, 1, skip(5, 6, &"ä".repeat(200)));
@@ -322,6 +326,44 @@ fn a_gap_is_checked_and_cut_to_size() {
     machine.on_frame(T, 1, Body::Lane(Lane { lane: 3 }));
     machine.on_frame(T, 1, skip(5, 6, "x"));
     assert!(matches!(ended(&mut machine), End::Senseless(_)), "release 0.1 has no gaps");
+}
+
+#[test]
+fn a_gap_goes_with_the_rows_before_it() {
+    let skip = |from, to| Body::Skip(crate::frame::Skip { from, to, reason: "thinned".into() });
+    let mut machine = open();
+    // The store works at the first; what comes meanwhile goes together where it follows.
+    for body in [packed(5, 6), packed(7, 8), packed(9, 9), skip(10, 90), packed(91, 92), skip(95, 96)] {
+        machine.on_frame(T, 1, body);
+    }
+    let numbers = |rows: &[Row]| rows.iter().map(|row| row.seq).collect::<Vec<_>>();
+    let out = outs(&mut machine);
+    assert!(matches!(&out[0], Out::Ingest { rows, .. } if numbers(rows) == [5, 6]), "{out:?}");
+    machine.on_ingested(T, 1, Some(Ingested::Upto(6)));
+    let out = outs(&mut machine);
+    let together = out.iter().find_map(|out| match out {
+        Out::Skip { rows, skip, .. } => Some((numbers(rows), skip.from, skip.to)),
+        _ => None,
+    });
+    assert_eq!(together, Some((vec![7, 8, 9], 10, 90)), "{out:?}");
+    machine.on_ingested(T, 1, Some(Ingested::Upto(90)));
+    let out = outs(&mut machine);
+    assert!(out.iter().any(|out| matches!(out, Out::Send { body: Body::Ack(Ack { mark: 90 }), .. })));
+    assert!(out.iter().any(|out| matches!(out, Out::Ingest { rows, .. } if numbers(rows) == [91, 92])));
+    machine.on_ingested(T, 1, Some(Ingested::Upto(92)));
+    // One that does not follow goes alone, and the store finds the hole.
+    let out = outs(&mut machine);
+    assert!(
+        out.iter()
+            .any(|out| matches!(out, Out::Skip { rows, skip, .. } if rows.is_empty() && skip.from == 95)),
+        "{out:?}"
+    );
+    machine.on_ingested(T, 1, Some(Ingested::Gap(92)));
+    assert!(
+        outs(&mut machine)
+            .iter()
+            .any(|out| matches!(out, Out::Send { body: Body::Gap(Ack { mark: 92 }), .. }))
+    );
 }
 
 #[test]
@@ -614,4 +656,16 @@ fn silence_is_asked_then_given_up() {
     machine.on_commands(T, Some(&[]));
     machine.on_wake(T + s(500));
     assert!(matches!(outs(&mut machine)[..], [Out::Commands { .. }]));
+}
+
+#[test]
+fn silence_is_looked_for_while_commands_are_under_way_too() {
+    for (versions, pulse) in [(&[2, 1][..], true), (&[1][..], false)] {
+        let mut machine = welcomed(versions);
+        outs(&mut machine);
+        machine.on_commands(T, Some(&rows(3, 4)));
+        // No look is due before they are answered.
+        let keep_alive = Settings::default().liveness.keep_alive;
+        assert_eq!(machine.wake_at(), pulse.then_some(T + keep_alive), "{versions:?}");
+    }
 }

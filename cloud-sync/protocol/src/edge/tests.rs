@@ -60,6 +60,10 @@ fn ended(machine: &mut EdgeMachine) -> End {
     }
 }
 
+fn gone(reason: &str, told: bool) -> Option<Gone> {
+    Some(Gone { reason: reason.to_owned(), told })
+}
+
 fn shipped(out: &Out) -> Vec<u64> {
     match out {
         Out::Send { body: Body::Rows(packed), .. } => {
@@ -260,8 +264,8 @@ fn credits_bound_a_lane_and_a_rest_is_kept() {
 fn rows_that_are_gone_are_told() {
     let (mut machine, want) = open();
     machine.on_rows(T, want, &rows(8, 10));
-    assert_eq!(outs(&mut machine), [Out::Gone { lane: 3, from: 5, to: 7 }]);
-    machine.on_gone(T, 3, 5, 7, Some("kept for a day".into()));
+    assert_eq!(outs(&mut machine), [Out::Gone { lane: 3, from: 5, to: 7, at_micros: 1 }]);
+    machine.on_gone(T, 3, (5, 7), 1, gone("kept for a day", false));
     let out = outs(&mut machine);
     let skip = Skip { from: 5, to: 7, reason: "kept for a day".into() };
     assert_eq!(out[0], Out::Send { stream: Stream::Lane(3), body: Body::Skip(skip) });
@@ -275,8 +279,8 @@ fn rows_that_are_gone_are_told() {
     assert_eq!(shipped(&out[0]), [8]);
     let Out::Read(want) = out[1] else { panic!() };
     machine.on_rows(T, want, &[]);
-    assert_eq!(outs(&mut machine), [Out::Gone { lane: 3, from: 9, to: 10 }]);
-    machine.on_gone(T, 3, 9, 10, None);
+    assert_eq!(outs(&mut machine), [Out::Gone { lane: 3, from: 9, to: 10, at_micros: 0 }]);
+    machine.on_gone(T, 3, (9, 10), 0, None);
     assert_eq!(ended(&mut machine), End::Missing { lane: 3, after: 8 });
 }
 
@@ -315,13 +319,13 @@ fn an_answer_to_an_old_question_does_nothing() {
     machine.on_rows(T, want, &rows(8, 10));
     outs(&mut machine);
     for (from, to) in [(6, 7), (5, 4), (5, 11)] {
-        machine.on_gone(T, 3, from, to, None);
+        machine.on_gone(T, 3, (from, to), 1, None);
         assert!(
             matches!(outs(&mut machine)[..], [Out::Read(Want { lane: 3, after: 4, .. })]),
             "{from}..={to}"
         );
     }
-    machine.on_gone(T, 9, 1, 1, None);
+    machine.on_gone(T, 9, (1, 1), 1, None);
     machine.on_rows(T, Want { lane: 9, ..want }, &[]);
     // Rows that were asked for before, in front of those that are wanted.
     machine.on_rows(T, want, &rows(2, 6));
@@ -333,12 +337,72 @@ fn a_cloud_of_release_0_1_is_told_of_no_gap() {
     let mut machine = open_with(start(), welcome(1, &[(3, 4)]));
     let Some(Out::Read(want)) = outs(&mut machine).pop() else { panic!() };
     machine.on_rows(T, want, &rows(8, 10));
+    let Some(Out::Gone { .. }) = outs(&mut machine).pop() else { panic!() };
+    machine.on_gone(T, 3, (5, 7), 1, gone("kept for a day", false));
     assert_eq!(ended(&mut machine), End::Missing { lane: 3, after: 4 });
 }
 
 #[test]
+fn a_cloud_of_release_0_1_gets_a_row_for_each_number_that_a_row_tells_of() {
+    let heads = vec![(3, 10_000)];
+    let mut machine = open_with(Start { heads, ..start() }, welcome(1, &[(3, 4)]));
+    let (mut expected, mut frames) = (5, 0);
+    loop {
+        let Some(Out::Read(want)) = outs(&mut machine).pop() else { panic!() };
+        machine.on_rows(T, want, &[Row { at_micros: 77, ..row(9_000) }]);
+        let out = outs(&mut machine);
+        let Some(Out::Gone { lane: 3, from, to: 8_999, at_micros: 77 }) = out.last().cloned() else {
+            // Everything before is told: the row itself.
+            assert_eq!(shipped(&out[0]), [9_000]);
+            break;
+        };
+        assert_eq!(from, expected);
+        machine.on_gone(T, 3, (from, 8_999), 77, gone("thinned", true));
+        let Some(Out::Send { stream: Stream::Lane(3), body: Body::Rows(packed) }) = machine.poll(T) else {
+            panic!()
+        };
+        let rows = batch::unpack(&packed).unwrap();
+        assert!(rows.iter().all(|row| row.at_micros == 77 && row.kind == "absent"));
+        assert!(rows.iter().all(|row| row.body == br#"{"kind":"absent"}"#));
+        assert!(rows.len() <= MAX_ROWS && packed.crc32c.is_none(), "as release 0.1 reads it");
+        assert_eq!(rows.first().map(|row| row.seq), Some(expected));
+        (expected, frames) = (expected + rows.len() as u64, frames + 1);
+        machine.on_frame(T, Stream::Lane(3), Body::Ack(Ack { mark: expected - 1 }));
+    }
+    assert_eq!((expected, frames), (9_000, 3));
+}
+
+#[test]
+fn what_was_thinned_since_comes_neither_twice_nor_in_part() {
+    let mark = |lane, seq| Mark { lane, seq };
+    // 1..=10 were 51..=60, and the first four are certainly the same.
+    let previous =
+        Previous { epoch: 6, lanes: vec![Origin { lane: 5, first: 1, acked: 50, head: 60, same: 4 }] };
+    let start = Start { heads: vec![(5, 20)], previous: Some(previous), ..start() };
+    for (had, skipped, words) in [
+        (0, None, ""),
+        (50, None, ""),
+        (53, Some(3), "the cloud has them"),
+        (54, Some(4), "the cloud has them"),
+        (55, Some(10), "in another form"),
+        (99, Some(10), "in another form"),
+    ] {
+        let welcome = Welcome { previous: vec![mark(5, had)], ..welcome(2, &[]) };
+        let out = outs(&mut open_with(start.clone(), welcome));
+        let skip = out.iter().find_map(|out| match out {
+            Out::Send { body: Body::Skip(skip), .. } => Some(skip.clone()),
+            _ => None,
+        });
+        assert_eq!(skip.as_ref().map(|skip| skip.to), skipped, "the cloud has {had}");
+        assert!(skip.is_none_or(|skip| skip.from == 1 && skip.reason.contains(words)), "{words}");
+        let Some(Out::Read(want)) = out.last() else { panic!("{out:?}") };
+        assert_eq!(want.after, skipped.unwrap_or(0));
+    }
+}
+
+#[test]
 fn rows_of_the_life_before_are_not_sent_twice() {
-    let origin = |lane, first, acked, head| Origin { lane, first, acked, head };
+    let origin = |lane, first, acked, head| Origin { lane, first, acked, head, same: head - acked };
     // Lane 1: row 1 is new, 2..=6 were 101..=105. Lane 3: 1..=10 were 51..=60.
     let previous =
         Previous { epoch: 6, lanes: vec![origin(1, 2, 100, 105), origin(3, 1, 50, 60), origin(9, 1, 0, 5)] };
@@ -534,4 +598,37 @@ fn as_many_rows_as_fit_go_together() {
     let mut odd = rows(1, 4);
     odd[3].body = vec![7; batch::MAX_PLAIN];
     assert_eq!(pack_some(&odd, Form::Plain, usize::MAX).unwrap().1, 2, "what can be packed goes");
+}
+
+#[test]
+fn one_number_alone_can_be_gone() {
+    let (mut machine, want) = open();
+    machine.on_rows(T, want, &rows(6, 10));
+    assert_eq!(outs(&mut machine), [Out::Gone { lane: 3, from: 5, to: 5, at_micros: 1 }]);
+    machine.on_gone(T, 3, (5, 5), 1, gone("kept for a day", false));
+    let skip = Skip { from: 5, to: 5, reason: "kept for a day".into() };
+    assert_eq!(outs(&mut machine)[0], Out::Send { stream: Stream::Lane(3), body: Body::Skip(skip) });
+}
+
+#[test]
+fn a_cloud_of_release_0_1_has_no_credits() {
+    let mut machine = open_with(start(), welcome(1, &[(3, 4)]));
+    outs(&mut machine);
+    machine.on_frame(T, Stream::Lane(3), Body::Credit(Credit { limit: 1, retry_after_ms: 0 }));
+    assert!(matches!(ended(&mut machine), End::Senseless(SessionError::Unexpected { .. })));
+    // Nor pings, nor their answers.
+    for body in [Body::Pong(Ping { number: 1 }), Body::Ping(Ping { number: 1 })] {
+        let mut machine = open_with(start(), welcome(1, &[(3, 4)]));
+        outs(&mut machine);
+        machine.on_frame(T, Stream::Control, body);
+        assert!(matches!(ended(&mut machine), End::Senseless(SessionError::Unexpected { .. })));
+    }
+}
+
+#[test]
+fn the_hello_says_how_far_each_lane_is() {
+    let mut machine = EdgeMachine::new(Settings::default(), start(), T);
+    let Some(Out::Send { body: Body::Hello(hello), .. }) = machine.poll(T) else { panic!() };
+    let heads: Vec<(u32, u64)> = hello.heads.iter().map(|mark| (mark.lane, mark.seq)).collect();
+    assert_eq!(heads, [(1, 0), (3, 10), (5, 1_000)]);
 }
