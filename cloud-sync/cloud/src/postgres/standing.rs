@@ -3,12 +3,14 @@
 use super::ingest::TELEMETRY;
 use super::{clean, gateways};
 use crate::store::StoreError;
+use crate::store::standing::TWIN;
 use deadpool_postgres::Object;
 use engawa_protocol::frame::Mark;
 use engawa_protocol::ports::Row;
 use engawa_protocol::reconcile::{AskSync, MOST_ROWS, Print, SyncStanding};
+use engawa_protocol::trust::{Kept, Taken, take};
 
-/// The answer to `ask`, but for what turns say.
+/// The answer to `ask`; no turn is taken, and nothing is changed.
 ///
 /// # Errors
 /// PostgreSQL's.
@@ -24,6 +26,13 @@ pub(crate) async fn standing(
     let name = clean(gateway);
     let sql = "SELECT connected FROM presence WHERE property = $1 AND gateway = $2";
     let presence = client.query_opt(sql, &[&status.property, &name]).await.map_err(doing)?;
+    let sql = "SELECT number, secret FROM turn WHERE property = $1 AND gateway = $2";
+    let kept = client.query_opt(sql, &[&status.property, &name]).await.map_err(doing)?;
+    let kept = kept.map(|row| Kept {
+        number: row.get::<_, i64>(0).cast_unsigned(),
+        secret: row.get::<_, Option<i64>>(1).map(i64::cast_unsigned),
+    });
+    let twin = ask.turn.is_some_and(|turn| take(kept, &turn) == Taken::Twin);
     let marks = gateways::marks_of(client, gateway, ask.epoch).await?;
     let mut prints = Vec::new();
     for mark in ask.rows.iter().take(MOST_ROWS) {
@@ -49,6 +58,6 @@ pub(crate) async fn standing(
         marks: marks.into_iter().map(|(lane, seq)| Mark { lane: lane.into(), seq }).collect(),
         prints,
         connected: presence.is_some_and(|row| row.get(0)),
-        twin: String::new(),
+        twin: if twin { TWIN.to_owned() } else { String::new() },
     })
 }
