@@ -1,13 +1,14 @@
-//! What a gateway is told before its journal begins anew: the real program, real certificates.
+//! What a gateway is told before its journal begins anew: the real program, real certificates, and the same on either engine.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 mod common;
+mod server;
 mod stand;
 
 use engawa_link::{RenewError, Renewal};
 use engawa_protocol::frame::Mark;
 use engawa_protocol::reconcile::Print;
-use stand::{Cloud, House, Link, check_in, copy, tuning};
+use stand::{Cloud, Engine, House, Link, check_in, copy, tuning};
 use std::path::Path;
 
 const EPOCH: u64 = 7;
@@ -23,7 +24,16 @@ fn mark(seq: u64) -> Mark {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_is_told_what_the_cloud_has_and_who_else_lives_under_its_name() {
-    let cloud = Cloud::new(&[]);
+    told(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_on_postgresql_it_is_told_the_same() {
+    told(Engine::Postgres).await;
+}
+
+async fn told(engine: Engine) {
+    let cloud = Cloud::new(engine, &[]);
     let box_ = tempfile::tempdir().unwrap();
     cloud.enrol("g1", box_.path()).await;
     let asks = renewal(&cloud, box_.path());
@@ -37,7 +47,7 @@ async fn a_gateway_is_told_what_the_cloud_has_and_who_else_lives_under_its_name(
     (1..=5).for_each(|n| house.tell(&check_in(&format!("S{n}"))));
     let mut link = Link::start(&cloud.address, box_.path(), &house);
     link.up().await;
-    cloud.until("the rows", |cloud| cloud.value::<i64>("SELECT count(*) FROM journal") == 5).await;
+    cloud.until("the rows", |cloud| cloud.count("SELECT count(*) FROM journal") == 5).await;
     // Rows that are there and one that is not; another life of the journal has none.
     let told = asks.look(EPOCH, vec![mark(5), mark(2), mark(6), Mark { lane: 999, seq: 1 }]).await.unwrap();
     assert_eq!((told.epoch, told.marks), (Some(EPOCH), vec![mark(5)]));
