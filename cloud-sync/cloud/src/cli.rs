@@ -1,9 +1,11 @@
 //! The command line: what can be asked, and what the exit status says.
 
+use crate::asker;
+use crate::bundle_cmd::{self, BundleAct};
 use crate::desk::Home;
 use crate::erasure_cmd::{self, ErasureAct};
 use crate::trust_cmd::{self, CaAct, GatewaysAct, RegionsAct};
-use crate::{listing, output, send, serve, setup};
+use crate::{listing, output, send, serve, setup, tail_cmd};
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use std::io::Write;
@@ -30,8 +32,8 @@ pub(crate) const NOT_ENDED: u8 = 4;
   0  done
   1  failed; the reason is on standard error
   2  the command line is wrong
-  3  the command ended as refused, doubtful, superseded or expired (send --wait)
-  4  the command has not ended in time (send --wait)
+  3  the command ended as refused, doubtful, superseded or expired (send --wait, tail)
+  4  the command has not ended in time (send --wait, tail)
 
 A first cloud:
   engawa-cloud init --dir /var/lib/engawa-cloud --name cloud.example.com
@@ -43,6 +45,8 @@ Then, with ENGAWA_CLOUD_DIR set instead of --dir:
   engawa-cloud gateways                                   who is connected, and what waits
   engawa-cloud send grand-1 --wait 30 setpoint 101 22.5   and wait until the room has it
   engawa-cloud log grand-1 --kind posting --json          what was charged
+  engawa-cloud tail grand-1 room/101 --for 60             a room's values as they come
+  engawa-cloud send grand-1 --wait 60 diagnose            what whoever looks for a fault wants to know
 
 Many replicas on one PostgreSQL (any of them serves any gateway; give each the same folder):
   export ENGAWA_CLOUD_DATABASE='postgres://engawa:SECRET@db.example.com/engawa?sslmode=verify-full'
@@ -176,6 +180,8 @@ enum Command {
   engawa-cloud send grand-1 --key bar-4711 --expires-s 600 post 101 12.50 EUR \"Bar\" --stay 88123
   engawa-cloud send grand-1 room-status 101 clean-vacant
   engawa-cloud send grand-1 service 101 make-up
+  engawa-cloud send grand-1 --wait 30 reload
+  engawa-cloud send grand-1 --wait 60 diagnose
   engawa-cloud send grand-1 json '{\"do\":\"resync\"}'
 
 Exit status with --wait: 0 done; 3 refused, doubtful, superseded or expired; 4 not ended in time.")]
@@ -193,10 +199,32 @@ Exit status with --wait: 0 done; 3 refused, doubtful, superseded or expired; 4 n
         /// Wait for the outcome, at most so many seconds.
         #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=86_400))]
         wait: Option<u32>,
+        /// Who asks, for the audit at both ends; without it, the login.
+        #[arg(long = "as", value_name = "NAME", value_parser = asker::name)]
+        who: Option<String>,
         #[command(flatten)]
         form: Form,
         #[command(subcommand)]
         what: send::What,
+    },
+    /// Print a room's or a device's values as they come, beside the journal and kept nowhere
+    #[command(
+        after_help = "It ends after its time, when interrupted, and with the gateway's connection. What is dropped on the \
+        way is counted and told; alarms never wait for it. At most four at a time on a gateway.\n\nExamples:\n  \
+        engawa-cloud tail grand-1 room/101 --for 60\n  engawa-cloud tail grand-1 device/thermostat-101 --json"
+    )]
+    Tail {
+        #[command(flatten)]
+        home: Home,
+        #[command(flatten)]
+        tail: tail_cmd::Watching,
+    },
+    /// Diagnostics bundles that gateways have sent (`send GATEWAY diagnose` asks for one)
+    Bundle {
+        #[command(flatten)]
+        home: Home,
+        #[command(subcommand)]
+        act: BundleAct,
     },
     /// List the newest commands and what became of them, newest first
     Commands {
@@ -302,8 +330,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Commands { home, gateway, limit, form } => {
             listing::commands(&home, gateway.as_deref(), limit, form.json)
         }
-        Command::Send { home, gateway, key, expires_s, wait, form, what } => {
-            let order = send::Order { gateway, key, expires_s, wait, json: form.json };
+        Command::Tail { home, tail } => return end(tail_cmd::tail(&home, tail)),
+        Command::Bundle { home, act } => bundle_cmd::bundle(&home, act),
+        Command::Send { home, gateway, key, expires_s, wait, who, form, what } => {
+            let order = send::Order { gateway, key, expires_s, wait, json: form.json, who };
             return end(send::send(&home, order, what));
         }
         Command::Revoke { home, gateway, serial } => setup::revoke(&home, &gateway, serial.as_deref()),

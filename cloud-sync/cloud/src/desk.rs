@@ -3,10 +3,11 @@
 use crate::lock;
 use crate::setup;
 use anyhow::Context;
+use engawa_cloud::bundles::Bundle;
 use engawa_cloud::commands::Sent;
 use engawa_cloud::postgres::{self, Address};
 use engawa_cloud::store::listing::{self, Command, Entry, Gateway, LogFilter, Room};
-use engawa_cloud::store::{self, DATABASE_FILE, StoreError, commands, gateways};
+use engawa_cloud::store::{self, DATABASE_FILE, StoreError, bundles, commands, gateways};
 use engawa_link::pki::CertificateAuthority;
 use engawa_model::{Action, CommandKey, Timestamp};
 use std::path::{Path, PathBuf};
@@ -219,6 +220,30 @@ impl Desk {
             Self::File(dir) => Ok(listing::command(&reader(dir)?, gateway, seq)?),
             Self::Postgres(runtime, store) => {
                 ask!(runtime, store, client => postgres::listing::command(&client, gateway, seq))
+            }
+        }
+    }
+
+    /// The bundles of one gateway or of all, newest first.
+    pub(crate) fn bundles(&self, gateway: Option<&str>) -> anyhow::Result<Vec<Bundle>> {
+        match self {
+            Self::File(dir) => Ok(bundles::list(&reader(dir)?, gateway)?),
+            Self::Postgres(runtime, store) => {
+                ask!(runtime, store, client => postgres::bundles::list(&client, gateway))
+            }
+        }
+    }
+
+    /// The pieces of one, in order: number, whether it is sound, bytes.
+    pub(crate) fn bundle_pieces(
+        &self,
+        gateway: &str,
+        key: &str,
+    ) -> anyhow::Result<Vec<(u32, bool, Vec<u8>)>> {
+        match self {
+            Self::File(dir) => Ok(bundles::pieces(&reader(dir)?, gateway, key)?),
+            Self::Postgres(runtime, store) => {
+                ask!(runtime, store, client => postgres::bundles::pieces(&client, gateway, key))
             }
         }
     }

@@ -1,9 +1,11 @@
 //! The store behind the link: what sessions ask, answered from the database.
 
-use crate::store::{Readers, StoreError, Writer, commands, gateways, ingest, standing, trust as trust_store};
+use crate::live::Hub;
+use crate::store::{commands, gateways, ingest, standing, trust as trust_store, Readers, StoreError, Writer};
 use engawa_link::pki::CertificateAuthority;
 use engawa_model::Timestamp;
 use engawa_protocol::bucket::Limits;
+use engawa_protocol::live::Live;
 use engawa_protocol::ports::{CloudStore, Enrolled, Ingested, Later, Refusal, Row, Skip, StoreFault};
 use engawa_protocol::reconcile::{AskSync, SyncStanding};
 use engawa_protocol::trust::{Distrust, Peer, Regions, Session, Standing, Turn};
@@ -25,6 +27,7 @@ pub struct End {
     file: Arc<OneFile>,
     batches: Semaphore,
     questions: Semaphore,
+    live: Hub,
 }
 
 struct OneFile {
@@ -41,7 +44,13 @@ impl End {
             file: Arc::new(OneFile { writer, readers: Readers::new(path), authority }),
             batches: Semaphore::new(MOST_BATCHES),
             questions: Semaphore::new(Readers::KEPT),
+            live: Hub::default(),
         }
+    }
+
+    /// Where live values are to be heard.
+    pub fn hub(&self) -> &Hub {
+        &self.live
     }
 
     /// From now on this authority signs.
@@ -151,6 +160,9 @@ impl CloudStore for End {
     }
 
     fn seen<'a>(&'a self, gateway: &'a str, connected: bool, address: &'a str) -> Later<'a, ()> {
+        if !connected {
+            self.live.gone(gateway);
+        }
         let (gateway, address) = (gateway.to_owned(), address.to_owned());
         Box::pin(async move {
             // What can be said of a failure is said there.
@@ -206,6 +218,14 @@ impl CloudStore for End {
 
     fn limits(&self) -> Later<'_, Limits> {
         Box::pin(async move { self.blocking(OneFile::limits).await.unwrap_or_default() })
+    }
+
+    fn takes_live(&self) -> bool {
+        true
+    }
+
+    fn live(&self, gateway: &str, live: Live) {
+        self.live.live(gateway, live);
     }
 
     fn regions(&self) -> Later<'_, Option<Regions>> {

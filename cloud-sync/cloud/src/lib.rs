@@ -4,9 +4,11 @@
 //!
 //! Never: personal data. What gateways send names stays by reservation number.
 
+pub mod bundles;
 pub mod commands;
 pub mod end;
 pub mod erasure;
+pub mod live;
 pub mod postgres;
 pub mod store;
 pub mod trust;

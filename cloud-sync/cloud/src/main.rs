@@ -1,5 +1,7 @@
 //! `engawa-cloud`: the cloud end, and its command line.
 
+mod asker;
+mod bundle_cmd;
 mod cli;
 mod desk;
 mod erasure_cmd;
@@ -9,6 +11,7 @@ mod output;
 mod send;
 mod serve;
 mod setup;
+mod tail_cmd;
 mod trust_cmd;
 mod upkeep;
 

@@ -9,6 +9,7 @@
 
 mod admission;
 pub mod authority;
+pub mod bundles;
 pub mod commands;
 mod connect;
 pub mod end;
@@ -19,6 +20,7 @@ mod group;
 pub mod history;
 mod ingest;
 pub mod listing;
+pub mod live;
 pub mod migrations;
 pub mod partitions;
 mod postings;

@@ -1,11 +1,14 @@
 //! `engawa-cloud send`: commands for a gateway.
 
+use crate::asker;
 use crate::cli::{DONE, NOT_DONE, NOT_ENDED};
 use crate::desk::Home;
 use crate::output::{note, plain, say};
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use engawa_model::{Action, CommandKey, Currency, Money, Role, RoomId, StayId, Timestamp, Value};
+use engawa_model::{
+    Action, CommandKey, Currency, Money, Role, RoomId, StayId, Timestamp, UpdateWindow, Value,
+};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -83,6 +86,38 @@ pub(crate) enum What {
     },
     /// Ask the PMS for the list of the house
     Resync,
+    /// Have the gateway read its configuration again; what needs a restart is named in the result
+    #[command(
+        after_help = "Nothing changes where the file is wrong; the result then has file, line and how to mend it.\n\n\
+        Example:\n  engawa-cloud send grand-1 --wait 30 reload"
+    )]
+    Reload,
+    /// Have the gateway gather a diagnostics bundle, without guests' data or secrets, and send it here
+    #[command(
+        after_help = "Example:\n  engawa-cloud send grand-1 --key fault-7 --wait 60 diagnose\n  engawa-cloud \
+        bundle list grand-1\n  engawa-cloud bundle save grand-1 fault-7 fault-7.json"
+    )]
+    Diagnose,
+    /// End a tail before its time
+    EndTail {
+        /// The key of its command: see `engawa-cloud commands`.
+        tail: String,
+    },
+    /// Have the gateway install a release (no gateway has an updater yet: each says so)
+    #[command(after_help = "Example:\n  engawa-cloud send grand-1 update 1.4.0 --from 02:00 --to 04:30")]
+    Update {
+        /// Which, for example 1.4.0.
+        version: String,
+        /// Where it comes from.
+        #[arg(long, default_value = "stable", value_parser = ["stable", "beta", "nightly"])]
+        channel: String,
+        /// From when on it may be installed, on the clocks of the property.
+        #[arg(long, value_name = "HH:MM", requires = "to")]
+        from: Option<String>,
+        /// Until when.
+        #[arg(long, value_name = "HH:MM", requires = "from")]
+        to: Option<String>,
+    },
     /// Any command in its JSON form
     #[command(after_help = "Example:\n  engawa-cloud send grand-1 json \
         '{\"do\":\"set-role\",\"room\":\"101\",\"role\":\"light\",\"value\":false}'")]
@@ -107,11 +142,18 @@ pub(crate) struct Order {
     pub(crate) expires_s: u32,
     pub(crate) wait: Option<u32>,
     pub(crate) json: bool,
+    /// Who asks, where the command line says so.
+    pub(crate) who: Option<String>,
 }
 
 /// Stores the command, and waits for its outcome where that was asked.
 pub(crate) fn send(home: &Home, order: Order, what: What) -> anyhow::Result<u8> {
     let action = action(what)?;
+    // What came as JSON may say itself who asks.
+    let action = match asker::asker(order.who) {
+        Some(who) if action.asked_by().is_none() => action.by(&who),
+        _ => action,
+    };
     let key = order.key.unwrap_or_else(|| format!("cloud-{:016x}", rand::random::<u64>()));
     if key.is_empty() || key.chars().count() > MOST_KEY || key.chars().any(char::is_control) {
         bail!("--key: expected 1 to {MOST_KEY} characters, none of them a control character");
@@ -193,6 +235,13 @@ fn action(what: What) -> anyhow::Result<Action> {
         What::RoomStatus { room, status } => Action::RoomStatus { room: RoomId::new(room), status },
         What::Service { room, sign } => Action::Service { room: RoomId::new(room), sign },
         What::Resync => Action::Resync,
+        What::Reload => Action::Reload { by: None },
+        What::Diagnose => Action::Diagnose { by: None },
+        What::EndTail { tail } => Action::EndTail { tail: CommandKey::new(tail), by: None },
+        What::Update { version, channel, from, to } => {
+            let window = from.zip(to).map(|(from, to)| UpdateWindow { from, to });
+            Action::Update { version, channel, window, by: None }
+        }
         What::Json { action } => serde_json::from_str(&action)
             .context("the action is not one that this release knows; for example {\"do\":\"resync\"}")?,
     })

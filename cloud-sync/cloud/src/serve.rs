@@ -6,6 +6,7 @@ use crate::setup::{self, SERVER_FILE, SERVER_KEY_FILE, authority};
 use crate::{lock, upkeep};
 use anyhow::{Context, bail};
 use engawa_cloud::end::End;
+use engawa_cloud::live::Door;
 use engawa_cloud::postgres::{self, end::Authorities};
 use engawa_cloud::store::{DATABASE_FILE, Watch, Writer, gateways};
 use engawa_link::{BoundCloud, CloudEnd, Tuning};
@@ -114,6 +115,15 @@ async fn on_sqlite(dir: &Path, doors: Doors) -> anyhow::Result<()> {
         changed.send_modify(|n| *n = n.wrapping_add(1));
     })?;
     let end = Arc::new(End::new(path, writer.clone(), authority));
+    let beside = CancellationToken::new();
+    let watching = match Door::open(dir) {
+        Ok(door) => Some(tokio::spawn(door.run(end.hub().clone(), beside.clone()))),
+        // A cloud whose values nobody can watch is still a cloud.
+        Err(error) => {
+            tracing::warn!(%error, "no socket for live values in {}: `engawa-cloud tail` won't work", dir.display());
+            None
+        }
+    };
     let bound = bind(dir, doors, Arc::clone(&end) as Arc<dyn CloudStore>, commands)?;
     let upkeep = tokio::spawn(upkeep::on_sqlite(dir.to_owned(), end, bound.trust(), writer));
     let lost = async {
@@ -123,6 +133,10 @@ async fn on_sqlite(dir: &Path, doors: Doors) -> anyhow::Result<()> {
     let served = until_stopped(bound, lost).await;
     upkeep.abort();
     let _ = upkeep.await;
+    beside.cancel();
+    if let Some(watching) = watching {
+        let _ = watching.await;
+    }
     served?;
     drop(watch);
     // It ends once nobody holds it any more: the last presences are then noted and the file is tidy.
@@ -153,6 +167,7 @@ async fn on_postgres(
     postgres::authority::require(&store.client().await?, authorities.whole()).await?;
     let (changed, commands) = watch::channel(0_u64);
     let end = Arc::new(postgres::End::new(store.clone(), replica.clone(), authorities));
+    let hub = end.hub().clone();
     end.tend().await?;
     let bound = bind(dir, doors, Arc::clone(&end) as Arc<dyn CloudStore>, commands)?;
     replica.address = bound.address().to_string();
@@ -165,6 +180,7 @@ async fn on_postgres(
         changed.send_modify(|n| *n = n.wrapping_add(1));
     };
     tasks.spawn(postgres::Wake::run(store.clone(), wake, beside.clone()));
+    tasks.spawn(postgres::live::tell(store.clone(), hub, beside.clone()));
     tasks.spawn(postgres::history::keep(store.clone(), beside.clone()));
     tasks.spawn(upkeep::on_postgres(dir.to_owned(), end, bound.trust(), store.clone(), beside.clone()));
     if let Some(url) = nats {

@@ -9,6 +9,7 @@
 //!
 //! Never: a mark that runs ahead of its rows; a row changed after it came; an answer before its commit.
 
+pub mod bundles;
 pub mod commands;
 pub mod erasure;
 mod error;

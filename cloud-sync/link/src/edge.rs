@@ -125,6 +125,7 @@ impl EdgeLink {
                 better = dialer.better(&connection) => After::Move(better),
                 () = renewed.wait() => After::Fault(LinkError::Renewed),
             };
+            self.store.live_over();
             if let After::Fault(error) = &ended {
                 dialer.ended(&connection, error, began.elapsed());
             }

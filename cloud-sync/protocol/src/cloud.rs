@@ -17,6 +17,7 @@ use crate::dictionary;
 use crate::frame::{
     Ack, Body, Credit, FIRST_VERSION, Hello, Mark, Ping, Refused, VERSION, VERSIONS, Welcome, Why,
 };
+use crate::live::{Live, LiveIn, TooLarge};
 use crate::liveness::{Due, Liveness, Pings, Pulse};
 use crate::ports::{Ingested, Refusal, Row, Skip};
 use crate::trust::Distrust;
@@ -51,6 +52,8 @@ pub struct Settings {
     pub look: Duration,
     /// Commands in one frame.
     pub commands: usize,
+    /// Whether live values are taken.
+    pub live: bool,
 }
 
 impl Default for Settings {
@@ -61,6 +64,7 @@ impl Default for Settings {
             handshake: Duration::from_secs(10),
             look: Duration::from_secs(5),
             commands: 64,
+            live: false,
         }
     }
 }
@@ -96,6 +100,9 @@ pub enum CloudSessionError {
         /// The last.
         to: u64,
     },
+    /// Live values that can't be.
+    #[error(transparent)]
+    Live(#[from] TooLarge),
     /// A batch that can't be read.
     #[error("a batch of lane {lane}")]
     Batch {
@@ -197,6 +204,8 @@ pub enum Out {
     },
     /// The gateway has the commands durably up to the mark.
     CommandsAcknowledged(u64),
+    /// Live values for whoever watches. Not answered.
+    Live(Live),
     /// The session is over, and the connection is to be closed once what was sent is out.
     End(End),
 }
@@ -223,6 +232,8 @@ pub struct CloudMachine {
     /// Streams whose first frame has not come yet.
     unnamed: Vec<u32>,
     lanes: BTreeMap<u32, LaneIn>,
+    /// The stream of live values, once it is there.
+    live: Option<(u32, LiveIn)>,
     handing: Handing,
     pulse: Pulse,
     pings: Pings,
@@ -242,6 +253,7 @@ impl CloudMachine {
             expected: Vec::new(),
             unnamed: Vec::new(),
             lanes: BTreeMap::new(),
+            live: None,
             handing: Handing::default(),
             pulse: Pulse::new(settings.liveness, now),
             pings: Pings::default(),
@@ -306,7 +318,7 @@ impl CloudMachine {
             return self
                 .senseless(CloudSessionError::Unexpected { expected: "no stream before the welcome" });
         }
-        if self.lanes.len() + self.unnamed.len() >= MOST_LANES {
+        if self.lanes.len() + self.unnamed.len() >= MOST_LANES + usize::from(self.settings.live) {
             return self.senseless(CloudSessionError::Lane(stream));
         }
         self.unnamed.push(stream);
@@ -361,6 +373,7 @@ impl CloudMachine {
                 credit,
                 dictionary,
                 previous: if newer { wire(&marks.previous) } else { vec![] },
+                live: newer && self.settings.live,
             }),
         );
         self.out.push_back(Out::Receive(CONTROL));
@@ -486,6 +499,15 @@ impl CloudMachine {
 
     fn on_lane(&mut self, now: Duration, stream: u32, body: Body) -> Result<(), CloudSessionError> {
         if let Some(at) = self.unnamed.iter().position(|unnamed| *unnamed == stream) {
+            let may_watch = self.settings.live && self.version > FIRST_VERSION && self.live.is_none();
+            let body = match body {
+                Body::Live(live) if may_watch => {
+                    self.unnamed.swap_remove(at);
+                    self.live = Some((stream, LiveIn::new(now)));
+                    return self.on_live(now, stream, live);
+                }
+                other => other,
+            };
             let Body::Lane(lane) = body else {
                 return Err(CloudSessionError::Unexpected { expected: "a lane" });
             };
@@ -493,12 +515,24 @@ impl CloudMachine {
             let number = self.expected.swap_remove(expected.ok_or(CloudSessionError::Lane(lane.lane))?);
             self.unnamed.swap_remove(at);
             self.lanes.insert(stream, LaneIn::new(number, self.settings.credit));
+        } else if self.live.as_ref().is_some_and(|(number, _)| *number == stream) {
+            let Body::Live(live) = body else {
+                return Err(CloudSessionError::Unexpected { expected: "live values" });
+            };
+            return self.on_live(now, stream, live);
         } else {
             let counted = self.version > FIRST_VERSION;
             let lane = self.lanes.get_mut(&stream).ok_or(CloudSessionError::Lane(stream))?;
             lane.take(body, counted)?;
         }
         self.advance(now, stream);
+        Ok(())
+    }
+
+    fn on_live(&mut self, now: Duration, stream: u32, live: Live) -> Result<(), CloudSessionError> {
+        let taken = self.live.as_mut().map(|(_, gate)| gate.take(now, live)).transpose()?.flatten();
+        self.out.extend(taken.map(Out::Live));
+        self.out.push_back(Out::Receive(stream));
         Ok(())
     }
 

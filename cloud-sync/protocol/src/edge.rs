@@ -15,6 +15,7 @@ use crate::flow::FlowBounds;
 use crate::frame::{
     self, Ack, Body, FIRST_VERSION, Hello, Ping, Refused, Skip, VERSION, VERSIONS, Welcome, Why,
 };
+use crate::live::{LIVE, Live};
 use crate::liveness::{Due, Liveness, Pings, Pulse};
 use crate::ports::{self, Gone, Previous, Row};
 use lanes::Lanes;
@@ -246,6 +247,8 @@ pub struct EdgeMachine {
     /// Commands are being made durable.
     accepting: bool,
     pings: Pings,
+    /// Whether the stream of live values is open; `None`: this cloud takes none.
+    live: Option<bool>,
 }
 
 impl EdgeMachine {
@@ -274,6 +277,7 @@ impl EdgeMachine {
             reading: false,
             accepting: false,
             pings: Pings::default(),
+            live: None,
         }
     }
 
@@ -357,6 +361,11 @@ impl EdgeMachine {
 
     /// A stream was finished by the cloud, which it does only when it says so on the control stream before.
     pub fn on_finished(&mut self, stream: Stream) {
+        if stream == Stream::Lane(LIVE) {
+            // It watches no more; the rest goes on.
+            self.live = None;
+            return;
+        }
         let expected = match stream {
             Stream::Control => "more on the control stream",
             Stream::Lane(_) => "an acknowledgement",
@@ -450,6 +459,22 @@ impl EdgeMachine {
         self.lanes.hold_bulk = hold;
     }
 
+    /// True where live values may be sent: never on a costly line.
+    pub fn takes_live(&self) -> bool {
+        self.phase == Phase::Open && self.live.is_some() && !self.lanes.hold_bulk
+    }
+
+    /// Live values are to be sent, on the stream of the number [`LIVE`].
+    pub fn on_live(&mut self, live: Live) {
+        if !self.takes_live() {
+            return;
+        }
+        if self.live.replace(true) == Some(false) {
+            self.out.push_back(Out::Open(LIVE));
+        }
+        self.out.push_back(Out::Send { stream: Stream::Lane(LIVE), body: Body::Live(live) });
+    }
+
     /// True where the cloud has everything that is written.
     pub fn is_at_rest(&self) -> bool {
         self.phase == Phase::Open && self.lanes.at_rest()
@@ -486,6 +511,7 @@ impl EdgeMachine {
                 self.lanes.carried(*origin, had.map_or(0, |mark| mark.seq));
             }
         }
+        self.live = (welcome.live && welcome.version > FIRST_VERSION).then_some(false);
         self.phase = Phase::Open;
         self.out.push_back(Out::Welcomed { version: welcome.version });
         for lane in self.lanes.numbers() {

@@ -24,7 +24,7 @@ pub struct Frame {
     /// The frame; `None` for one that a newer release sent and this one does not know.
     #[prost(
         oneof = "Body",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 20, 21, 22, 23, 24, 25, 26, 27, 28, 60, 61"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 60, 61"
     )]
     pub body: Option<Body>,
 }
@@ -104,6 +104,9 @@ pub enum Body {
     /// Cloud: noted; the old certificate may go.
     #[prost(message, tag = "28")]
     Proven(crate::trust::Nothing),
+    /// Edge, on a stream of its own, where the welcome says that the cloud takes them: live values. See [`crate::live`].
+    #[prost(message, tag = "40")]
+    Live(crate::live::Live),
     /// Edge, on a connection for renewal: how do you stand to my journal?
     #[prost(message, tag = "60")]
     AskSync(crate::reconcile::AskSync),
@@ -168,6 +171,9 @@ pub struct Welcome {
     /// What the cloud holds of the life before, where the hello names one. Since version 2.
     #[prost(message, repeated, tag = "14")]
     pub previous: Vec<Mark>,
+    /// Whether the cloud takes live values. Since version 2.
+    #[prost(bool, tag = "40")]
+    pub live: bool,
 }
 
 /// The gateway may not talk, or not now.
@@ -352,7 +358,14 @@ mod tests {
     #[test]
     fn a_frame_comes_back_as_it_went() {
         let marks = vec![Mark { lane: 3, seq: 17 }];
-        let body = Body::Welcome(Welcome { version: 1, marks, credit: 5, dictionary: 0, previous: vec![] });
+        let body = Body::Welcome(Welcome {
+            version: 1,
+            marks,
+            credit: 5,
+            dictionary: 0,
+            previous: vec![],
+            live: true,
+        });
         let bytes = encode(body.clone());
         let (head, rest) = bytes.split_first_chunk().unwrap();
         assert_eq!(length(*head).unwrap(), rest.len());

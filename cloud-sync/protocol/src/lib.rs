@@ -25,6 +25,7 @@ pub mod edge;
 pub mod flow;
 pub mod frame;
 pub mod line;
+pub mod live;
 pub mod liveness;
 pub mod ports;
 pub mod reconcile;

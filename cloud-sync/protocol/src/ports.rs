@@ -6,6 +6,7 @@
 //! after a restore or a new disk); a *mark* is the highest sequence number that is durable.
 
 use crate::bucket::Limits;
+use crate::live::Live;
 use crate::reconcile::{AskSync, SyncStanding};
 use crate::trust::{Peer, Regions, Session, Standing, Turn};
 use std::fmt;
@@ -102,6 +103,19 @@ pub trait EdgeStore: Send + Sync + 'static {
     fn inbox_mark(&self) -> Result<u64, StoreFault>;
     /// Stores commands durably, in order; those at or below the mark are skipped. Returns the new mark.
     fn accept(&self, commands: Vec<Row>) -> Result<u64, StoreFault>;
+    /// The next live values that somebody watches, at most so many bytes of bodies, and none once there are no more. Asked
+    /// when the journal was written, while the cloud takes them; what is not asked for in time is dropped behind this and
+    /// counted. Must not block.
+    fn live(&self, max_bytes: usize) -> Option<Live> {
+        let _ = max_bytes;
+        None
+    }
+    /// Live values were dropped on the way to the line: of this tail so many.
+    fn live_lost(&self, tail: &str, values: u64) {
+        let _ = (tail, values);
+    }
+    /// The connection has ended, and with it whatever was watched over it.
+    fn live_over(&self) {}
 }
 
 /// Why rows are gone.
@@ -302,6 +316,14 @@ pub trait CloudStore: Send + Sync + 'static {
     /// What one gateway may send, and how often it may connect.
     fn limits(&self) -> Later<'_, Limits> {
         Box::pin(std::future::ready(Limits::default()))
+    }
+    /// Whether anybody here can watch live values.
+    fn takes_live(&self) -> bool {
+        false
+    }
+    /// Live values of a gateway, to be passed on to whoever watches. Must not block or keep them.
+    fn live(&self, gateway: &str, live: Live) {
+        let _ = (gateway, live);
     }
     /// The regions and their addresses, as the authority has signed them.
     fn regions(&self) -> Later<'_, Option<Regions>> {

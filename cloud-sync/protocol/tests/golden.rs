@@ -180,7 +180,14 @@ fn second() -> Vec<(&'static str, Body)> {
         previous: Some(6),
     };
     let marks = vec![mark(1, 0), mark(3, 4), mark(5, 600)];
-    let welcome = Welcome { version: 2, marks, credit: 262_144, dictionary: 1, previous: vec![mark(3, 90)] };
+    let welcome = Welcome {
+        version: 2,
+        marks,
+        credit: 262_144,
+        dictionary: 1,
+        previous: vec![mark(3, 90)],
+        live: false,
+    };
     vec![
         ("hello", Body::Hello(hello)),
         ("welcome", Body::Welcome(welcome)),

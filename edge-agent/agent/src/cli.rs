@@ -3,8 +3,8 @@
 
 use crate::config::{self, Loaded};
 use crate::{
-    backup_cmd, broker_cmd, devices_cmd, enroll, guest_cmd, listing, pms_cmd, profile_cmd, rules_cmd, run,
-    status, sync_cmd,
+    backup_cmd, broker_cmd, devices_cmd, diagnose_cmd, enroll, guest_cmd, listing, pms_cmd, profile_cmd,
+    reload_cmd, rules_cmd, run, status, sync_cmd,
 };
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
@@ -32,12 +32,14 @@ pub(crate) const NOT_RUNNING: u8 = 3;
   0  done
   1  failed; the reason is on standard error
   2  the command line or the configuration is wrong
-  3  the agent is not running (status, devices forget, guest erase, pms resync)
+  3  the agent is not running (status, reload, devices forget, guest erase, pms resync)
 
 Examples:
   engawa check /etc/engawa/engawa.toml        what is wrong with a configuration, all at once
   engawa enroll ENGAWA-CLAIM-CODE             join the cloud, once, with the code that it gave
   engawa status                               links, sync, postings and counters of the running agent
+  engawa reload                               a changed configuration, without a restart
+  engawa diagnose fault.json                  a bundle for whoever looks for a fault
   engawa devices plan                         what the buses are asked, and how much of their time that takes
   engawa devices scan --serial /dev/ttyUSB0 --baud 9600 --parity none
                                               which units answer on a line, and which profiles fit them
@@ -91,6 +93,34 @@ enum Command {
         file: File,
         #[command(flatten)]
         form: Form,
+    },
+    /// Have the running agent read its configuration again
+    #[command(
+        after_help = "All or nothing: a file with a fault changes nothing. Rules, firewall, climate, wake-up calls, list \
+        guard, times of keeping, name, language and the log's levels change at once; whatever else is other is named, and \
+        comes with the next start. SIGHUP and `systemctl reload engawa` do the same; the outcome is in `engawa log`.
+
+Example:
+  engawa check && engawa reload"
+    )]
+    Reload {
+        #[command(flatten)]
+        file: File,
+    },
+    /// Write a diagnostics bundle: configuration without secrets, status, journal, log, machine; nothing of a guest
+    #[command(
+        after_help = "Also while the agent does not run, with what its files tell. The cloud asks for the same with \
+        `engawa-cloud send GATEWAY diagnose`.
+
+Example:
+  engawa diagnose /tmp/fault.json"
+    )]
+    Diagnose {
+        /// The new file.
+        #[arg(value_hint = ValueHint::FilePath)]
+        to: PathBuf,
+        #[command(flatten)]
+        file: File,
     },
     /// Show how the running agent is: links, sync, devices, postings, counters
     Status {
@@ -245,6 +275,8 @@ pub(crate) fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run { file } => with(&file, |loaded| run::run(loaded).map_err(Failure::from)),
         Command::Check { file, form } => return check(&file.config, form.json),
+        Command::Reload { file } => with(&file, reload_cmd::reload),
+        Command::Diagnose { to, file } => with(&file, |loaded| diagnose_cmd::diagnose(loaded, &to)),
         Command::Status { file, form } => with(&file, |loaded| status::status(loaded, form.json)),
         Command::Devices { command: Some(command), .. } => devices_cmd::main(command),
         Command::Devices { command: None, file, form } => {

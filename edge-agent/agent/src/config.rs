@@ -8,6 +8,7 @@ mod check;
 mod cloud;
 pub(crate) mod files;
 mod journal;
+pub(crate) mod log;
 mod named_files;
 mod pms;
 pub(crate) mod privacy;
@@ -91,6 +92,9 @@ pub(crate) struct Config {
     /// The journal's share of the disk.
     #[serde(default)]
     pub(crate) journal: journal::JournalConfig,
+    /// What the log says.
+    #[serde(default)]
+    pub(crate) log: log::LogConfig,
 }
 
 /// Who and where the house is.
@@ -190,6 +194,10 @@ impl DeviceConfig {
 
 /// A configuration that was checked, with its devices' profiles filled in.
 pub(crate) struct Loaded {
+    /// The file that it was read from.
+    pub(crate) file: PathBuf,
+    /// Its text.
+    pub(crate) text: String,
     pub(crate) config: Config,
     /// One for each `[[device]]`, in order.
     resolved: Vec<Resolved>,
@@ -247,7 +255,8 @@ pub(crate) fn load_text(path: &Path, text: &str) -> Result<Loaded, Vec<Report>> 
     config.place(base);
     let used = config.device.iter().filter_map(|device| profiles.get(&device.profile)?.as_ref());
     let heads = used.map(|profile| (profile.head.name.clone(), profile.head.clone())).collect();
-    Ok(Loaded { config, resolved, heads, rules })
+    let (file, text) = (path.to_owned(), text.to_owned());
+    Ok(Loaded { file, text, config, resolved, heads, rules })
 }
 
 impl Config {

@@ -4,6 +4,8 @@ use crate::house::{Door, Shared};
 use crate::journal::Journal;
 use crate::pan;
 use crate::supervisor::Supervisor;
+use crate::upkeep::bundle::{self, Diagnosis};
+use crate::upkeep::mask;
 use engawa_api::{
     Accepted, Asker, BusTraffic, CommandError, CommandReport, Erased, FrontDeskView, Health, House,
     HouseError, HouseView, LastError, LogRow, Surroundings, SyncLaneView, SyncView, UnitTraffic,
@@ -14,10 +16,11 @@ use engawa_model::{
     Command, CommandKey, CommandOutcome, Fact, Lane, LinkId, Observation, ObservationSink, StayId, Timestamp,
 };
 use engawa_store::vault::{AuditTrail, Target};
+use engawa_words::Words;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -26,10 +29,10 @@ const SILENT: Duration = Duration::from_secs(20);
 
 /// The parts that the API is fed from.
 pub(crate) struct Desk {
-    /// The hotel's name, for people.
-    pub(crate) name: String,
-    /// The language of the house, BCP 47.
-    pub(crate) language: String,
+    /// What the hotel is called, and in which language.
+    pub(crate) called: Mutex<Called>,
+    /// What a diagnostics bundle is made of.
+    pub(crate) diagnosis: Diagnosis,
     /// When the agent started.
     pub(crate) started_at: Timestamp,
     /// The live picture.
@@ -50,13 +53,50 @@ pub(crate) struct Desk {
     pub(crate) audit: Mutex<AuditTrail>,
 }
 
+/// How the hotel speaks of itself; it changes when the configuration does.
+pub(crate) struct Called {
+    name: String,
+    language: &'static str,
+}
+
+impl Called {
+    /// The name for people, and the language that there are texts in which is nearest to `language` (BCP 47).
+    pub(crate) fn new(name: &str, language: &str) -> Self {
+        Self { name: name.to_owned(), language: Words::of([Some(language)]).language().tag() }
+    }
+}
+
 /// The id of the link to the cloud.
 pub(crate) const CLOUD_LINK: &str = "cloud";
 
 impl Desk {
+    fn called(&self) -> MutexGuard<'_, Called> {
+        self.called.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The hotel is called so from now on.
+    pub(crate) fn rename(&self, name: &str, language: &str) {
+        *self.called() = Called::new(name, language);
+        *self.built.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// A diagnostics bundle, and what is to be masked in it. Blocks.
+    pub(crate) fn bundle(&self, by: Option<&str>) -> (serde_json::Value, Vec<String>) {
+        let mut bundle = self.diagnosis.parts(by);
+        let (view, health, marks) = (self.view(), self.health(), self.shared.marks());
+        let (inside, names) = self
+            .shared
+            .look(|property| (bundle::inside(property, &view, &health, &marks), mask::of_guests(property)));
+        for (part, value) in inside.as_object().into_iter().flatten() {
+            bundle[part] = value.clone();
+        }
+        bundle["buses"] = serde_json::to_value(self.traffic()).unwrap_or_default();
+        (bundle, names)
+    }
+
     fn surroundings(&self) -> Surroundings {
         Surroundings {
-            name: self.name.clone(),
+            name: self.called().name.clone(),
             started_at: self.started_at,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sync: self.sync(),
@@ -159,7 +199,7 @@ impl House for Desk {
     }
 
     fn language(&self) -> Option<&str> {
-        Some(&self.language)
+        Some(self.called().language)
     }
 
     fn front_desk(&self) -> FrontDeskView {
@@ -174,7 +214,7 @@ impl House for Desk {
         let record = self.shared.look(|property| property.commands().get(&key).cloned());
         let report = record.map(|record| {
             let (ended, outcome) = record.ended.unzip();
-            CommandReport { key, accepted: Some(record.asked), outcome, ended }
+            CommandReport { key, accepted: Some(record.asked), outcome, ended, note: record.note }
         });
         futures::future::ready(Ok(report)).boxed()
     }
@@ -221,6 +261,19 @@ impl House for Desk {
             self.note(&asker, &format!("erasure of reservation {stay}"))?;
             let erased = self.door.erase(Target::Stay(stay)).await.map_err(|_| HouseError::Stopping)?;
             Ok(Erased { tombstones: erased.0, complete: erased.1 })
+        }
+        .boxed()
+    }
+
+    fn diagnose(&self, by: Option<String>) -> BoxFuture<'_, Result<serde_json::Value, HouseError>> {
+        async move {
+            tracing::info!(
+                by = by.as_deref().unwrap_or("-"),
+                "a diagnostics bundle is gathered for the command line"
+            );
+            let (mut bundle, names) = tokio::task::block_in_place(|| self.bundle(by.as_deref()));
+            mask::texts(&mut bundle, &names);
+            Ok(bundle)
         }
         .boxed()
     }

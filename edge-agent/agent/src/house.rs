@@ -2,31 +2,35 @@
 //! what follows from them, and only then lets intents, publications and acknowledgements out.
 
 mod door;
+mod effects;
+mod erasing;
+mod inbox;
+pub(crate) mod retune;
 pub(crate) mod shortage;
 #[cfg(test)]
 mod tests;
 
 use crate::config::privacy::PrivacyConfig;
-use crate::outlets::{OutletId, Outlets};
+use crate::outlets::Outlets;
 use crate::pan;
-use crate::publishing::{Published, Publishing};
+use crate::publishing::Publishing;
 use crate::recording::Recording;
+use crate::tails::Tails;
 use door::Message;
 pub(crate) use door::{Door, Erasures};
+use effects::{Effects, durability};
 use engawa_field::mqtt::sparkplug;
 use engawa_model::{
-    Action, Change, Command, CommandKey, CommandOutcome, CommandSource, Entity, Erasure, Fact, Intent, Lane,
-    LinkId, Observation, OrderState, Property, Timestamp,
+    Action, Command, CommandKey, CommandSource, Fact, LinkId, Observation, Property, Timestamp,
 };
-use engawa_protocol::ports::Row;
 use engawa_store::vault::Target;
-use engawa_store::{Batch, Durability, LaneMarks, Pressure, Store, StoreError};
+use engawa_store::{Batch, LaneMarks, Pressure, Store, StoreError};
 use jiff::SignedDuration;
 use shortage::Owed;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Messages in one transaction: enough to share one fsync, few enough to keep the first one's wait short.
@@ -47,8 +51,6 @@ const REFILL: Duration = Duration::from_secs(10);
 const TELL_AUDIT: Duration = Duration::from_secs(60);
 /// Records of guests that are erased in one sweep because their time is over; the rest goes with the next.
 const MOST_EXPIRED: u32 = 1_000;
-/// The longest key of a command that can be answered though it can't be read, characters.
-const MOST_KEY: usize = 256;
 
 /// What others may see of the house: always the state of the last commit.
 pub(crate) struct Shared {
@@ -59,6 +61,8 @@ pub(crate) struct Shared {
     beat_s: AtomicI64,
     pressure: Mutex<Pressure>,
     stuck: AtomicBool,
+    /// What somebody watches.
+    pub(crate) tails: Tails,
     /// Told after each commit that wrote to the journal.
     pub(crate) written: Arc<Notify>,
 }
@@ -133,35 +137,6 @@ pub(crate) struct House {
     register_retention: SignedDuration,
 }
 
-/// What goes out once a transaction is durable.
-#[derive(Default)]
-struct Effects {
-    intents: Vec<Intent>,
-    published: Published,
-    updates: Vec<sparkplug::Update>,
-    observed: Vec<oneshot::Sender<()>>,
-    /// The same for commands, whose answer is a promise.
-    asked: Vec<oneshot::Sender<()>>,
-    /// Who waits to hand telemetry out.
-    sent: Vec<oneshot::Sender<()>>,
-    accepted: Vec<oneshot::Sender<u64>>,
-    erased: Vec<(oneshot::Sender<Erasures>, Vec<Erasure>)>,
-}
-
-impl Effects {
-    /// Adds `next`; what was published before has gone out.
-    fn join(&mut self, next: Self) {
-        self.intents.extend(next.intents);
-        self.published = next.published;
-        self.updates.extend(next.updates);
-        self.observed.extend(next.observed);
-        self.asked.extend(next.asked);
-        self.sent.extend(next.sent);
-        self.accepted.extend(next.accepted);
-        self.erased.extend(next.erased);
-    }
-}
-
 impl House {
     /// A house around what was stored, open until `closing`.
     pub(crate) fn new(
@@ -180,6 +155,7 @@ impl House {
             beat_s: AtomicI64::new(Timestamp::now().as_second()),
             pressure: Mutex::new(store.pressure()),
             stuck: AtomicBool::new(false),
+            tails: Tails::default(),
             written: Arc::new(Notify::new()),
         });
         (
@@ -305,6 +281,7 @@ impl House {
         let shared = Arc::clone(&self.shared);
         let mut property = shared.lock();
         self.tell_storage(&mut property, now, &mut batch, &mut effects);
+        let mut retuned = false;
         for message in group {
             match message {
                 Message::Observed(observation, done) => {
@@ -349,6 +326,11 @@ impl House {
                     };
                     effects.erased.extend(done.map(|done| (done, erasures)));
                 }
+                Message::Retune(settings, done) => {
+                    self.retune(&mut property, *settings);
+                    retuned = true;
+                    effects.observed.push(done);
+                }
                 Message::TellAudit => {
                     let told = self.tell_audit(now, &mut batch);
                     unless_of_disk("telling the end of the audit trail", told)?;
@@ -388,7 +370,7 @@ impl House {
         if !batch.events.is_empty() {
             self.publishing.remind();
         }
-        if !batch.changes.is_empty() || !batch.touched.is_empty() {
+        if retuned || !batch.changes.is_empty() || !batch.touched.is_empty() {
             self.shared.version.send_modify(|version| *version += 1);
         }
         Ok(())
@@ -458,46 +440,6 @@ impl House {
         Ok(())
     }
 
-    /// Erases what `target` names, in this transaction. What goes by its time leaves a row in the audit trail here;
-    /// whoever asked has left theirs.
-    fn erase(
-        &mut self,
-        property: &mut Property,
-        target: &Target,
-        now: Timestamp,
-        batch: &mut Batch,
-        effects: &mut Effects,
-    ) -> Result<Vec<Erasure>, StoreError> {
-        let erasures = self.store.plan_erasure(target, now)?;
-        if let (Target::LeftBefore(..), false) = (target, erasures.is_empty()) {
-            let what = format!("{} records of guests erased", erasures.len());
-            self.store.audit().append(now, "engawa", "their time is over", &what)?;
-        }
-        for erasure in &erasures {
-            let fact = Fact::GuestErased { erasure: erasure.clone() };
-            self.apply(property, &Observation::new(now, fact), batch, effects);
-        }
-        batch.erased.extend(erasures.iter().cloned());
-        Ok(erasures)
-    }
-
-    fn tell_audit(&mut self, now: Timestamp, batch: &mut Batch) -> Result<(), StoreError> {
-        let (head, told) = (self.store.audit().head()?, self.store.audit_told()?);
-        if let Some(told) = told.as_ref().filter(|told| told.rows > head.rows) {
-            tracing::error!(
-                ends = head.rows,
-                told = told.rows,
-                "the audit trail of guests' data was cut: run `engawa guest audit --verify`"
-            );
-            return Ok(());
-        }
-        if head.rows > 0 && told.as_ref() != Some(&head) {
-            batch.changes.push((now, Change::AuditHead { rows: head.rows, hash: head.hash.clone() }));
-            batch.audit = Some(head);
-        }
-        Ok(())
-    }
-
     /// Everything that was committed would survive a power cut: the link to the cloud may send it.
     fn settled(&mut self) {
         self.settle_by = None;
@@ -530,6 +472,10 @@ impl House {
             recording.lock().unwrap_or_else(PoisonError::into_inner).observed(property, observation);
         }
         let applied = property.apply(observation);
+        if self.shared.tails.observed(property, observation) {
+            // Coalesced: the link looks at its own pace.
+            self.shared.written.notify_one();
+        }
         for change in &applied.changes {
             effects.published.add(property, change);
             batch.events.extend(self.publishing.events(property, change));
@@ -543,57 +489,6 @@ impl House {
         for intent in applied.intents {
             effects.published.carry_out(property, &intent);
             effects.intents.push(intent);
-        }
-    }
-
-    /// Takes commands above the inbox's mark, in order. What this release can't read is answered as refused, never
-    /// passed over in silence.
-    fn accept(
-        &self,
-        property: &mut Property,
-        now: Timestamp,
-        commands: Vec<Row>,
-        batch: &mut Batch,
-        effects: &mut Effects,
-    ) {
-        for row in commands {
-            let mark = batch.inbox.or(self.owed.inbox()).unwrap_or_else(|| self.store.inbox_mark());
-            if row.seq <= mark {
-                continue;
-            }
-            batch.inbox = Some(row.seq);
-            match serde_json::from_slice::<Command>(&row.body) {
-                Ok(command) => {
-                    // Who asked is told by the way it came, not by what it says of itself.
-                    let command = Command { source: CommandSource::Cloud, ..command };
-                    let observation = pan::masked(Observation::new(now, Fact::Asked { command }));
-                    self.apply(property, &observation, batch, effects);
-                }
-                Err(error) => {
-                    tracing::warn!(seq = row.seq, kind = %row.kind, %error, "a command that this release can't read");
-                    if let Some(key) = key_of(&row.body) {
-                        let reason = "this release of the gateway does not know the command".to_owned();
-                        let refused =
-                            Change::CommandEnded { key, outcome: CommandOutcome::Refused { reason } };
-                        batch.changes.push((now, refused));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Gives a driver that starts what the house still owes its devices.
-    fn owed(&mut self, property: &Property, outlet: OutletId) {
-        for order in property.orders().values().filter(|order| order.state == OrderState::Pending) {
-            let intent = Intent::WritePoint {
-                key: order.key.clone(),
-                point: order.point.clone(),
-                value: order.value.clone(),
-                expires: order.expires,
-            };
-            if self.outlets.leads_to(&intent, outlet) {
-                self.outlets.give(intent);
-            }
         }
     }
 
@@ -620,20 +515,6 @@ impl House {
             self.outlets.give(intent);
         }
     }
-}
-
-/// Measured values alone may wait for their fsync; whatever somebody was told, or acts on, may not.
-fn durability(batch: &Batch, effects: &Effects) -> Durability {
-    let measured = batch.changes.iter().all(|(_, change)| change.lane() == Lane::Telemetry)
-        && batch.touched.iter().all(|entity| matches!(entity, Entity::Point(_) | Entity::RoomRules(_)))
-        && batch.inbox.is_none()
-        && batch.acknowledged.is_empty()
-        && effects.intents.is_empty()
-        && effects.observed.is_empty()
-        && effects.asked.is_empty()
-        && effects.sent.is_empty()
-        && effects.accepted.is_empty();
-    if measured { Durability::Soon } else { Durability::Now }
 }
 
 async fn until(instant: Option<tokio::time::Instant>) {
@@ -668,13 +549,6 @@ fn lists_wanted(now: Timestamp) -> Fact {
     Fact::Asked {
         command: Command { key, source: CommandSource::Rule, expires: None, action: Action::Resync },
     }
-}
-
-/// The key of a command that can't be read otherwise.
-fn key_of(body: &[u8]) -> Option<CommandKey> {
-    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let key = value.get("key")?.as_str()?;
-    (!key.is_empty() && key.chars().count() <= MOST_KEY).then(|| CommandKey::from(key))
 }
 
 /// What a driver's end means for its link.

@@ -5,6 +5,7 @@
 use crate::house::{Door, Shared};
 use engawa_field::mqtt::{EventStore, StoredEvent};
 use engawa_model::Lane;
+use engawa_protocol::live::Live;
 use engawa_protocol::ports::{EdgeStore, Gone, Origin, Previous, Row, StoreFault};
 use engawa_store::{Carried, DATABASE_FILE, DatabaseKey, JournalRow, LaneMarks, Reader, WaitingEvent};
 use futures::future::BoxFuture;
@@ -198,6 +199,18 @@ impl EdgeStore for Journal {
 
     fn accept(&self, commands: Vec<Row>) -> Result<u64, StoreFault> {
         self.door.accept(commands).map_err(|source| StoreFault::new("taking commands of the cloud", source))
+    }
+
+    fn live(&self, max_bytes: usize) -> Option<Live> {
+        self.shared.tails.next(max_bytes)
+    }
+
+    fn live_lost(&self, tail: &str, values: u64) {
+        self.shared.tails.lost(tail, values);
+    }
+
+    fn live_over(&self) {
+        self.shared.tails.over("the connection to the cloud has ended");
     }
 }
 

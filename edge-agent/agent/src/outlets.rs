@@ -58,7 +58,8 @@ fn replaces(new: &Intent, old: &Intent) -> bool {
         (Intent::ForgetNote { device: new }, Intent::ForgetNote { device: old }) => new == old,
         (Intent::RequestResync, Intent::RequestResync) => true,
         (Intent::SendRoomStatus { key: new, .. }, Intent::SendRoomStatus { key: old, .. })
-        | (Intent::AskPms { key: new, .. }, Intent::AskPms { key: old, .. }) => new == old,
+        | (Intent::AskPms { key: new, .. }, Intent::AskPms { key: old, .. })
+        | (Intent::Upkeep { key: new, .. }, Intent::Upkeep { key: old, .. }) => new == old,
         (Intent::TellWakeUp { id: new, .. }, Intent::TellWakeUp { id: old, .. }) => new == old,
         // Each link has a queue of its own.
         (Intent::AtLink { what: new, .. }, Intent::AtLink { what: old, .. }) => replaces(new, old),
@@ -73,6 +74,8 @@ pub(crate) struct Outlets {
     by_device: BTreeMap<DeviceId, OutletId>,
     /// One a PMS.
     pms: BTreeMap<LinkId, OutletId>,
+    /// Whoever looks after the agent itself.
+    caretaker: Option<OutletId>,
 }
 
 impl Outlets {
@@ -88,6 +91,13 @@ impl Outlets {
     pub(crate) fn add_pms(&mut self, link: LinkId) -> OutletId {
         let id = self.add(link.as_str(), []);
         self.pms.insert(link, id);
+        id
+    }
+
+    /// The outlet for whoever looks after the agent itself.
+    pub(crate) fn add_caretaker(&mut self) -> OutletId {
+        let id = self.add("upkeep", []);
+        self.caretaker = Some(id);
         id
     }
 
@@ -121,6 +131,7 @@ impl Outlets {
             // On the house's own topics: see `publishing.rs`.
             Intent::Wake { .. } | Intent::EndWake { .. } | Intent::TellGuest { .. } => None,
             Intent::AtLink { link, .. } => self.pms.get(link).copied(),
+            Intent::Upkeep { .. } => self.caretaker,
         }
     }
 

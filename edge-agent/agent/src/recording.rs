@@ -54,6 +54,14 @@ impl Recording {
         Self { in_force: Some(in_force), ..self }
     }
 
+    /// Other rules govern the house from now on: a file of its own begins, so that each is told under its rules.
+    pub(crate) fn now_under(&mut self, in_force: InForce) {
+        if serde_json::to_value(&self.in_force).ok() != serde_json::to_value(Some(&in_force)).ok() {
+            self.in_force = Some(in_force);
+            self.day = None;
+        }
+    }
+
     /// `observation` is about to be taken by `property`.
     pub(crate) fn observed(&mut self, property: &Property, observation: &Observation) {
         let local = self.zone.to_datetime(observation.at);

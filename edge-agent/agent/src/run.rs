@@ -1,16 +1,20 @@
 //! `engawa run`: puts the parts together, and takes them apart in the right order.
 
 use crate::config::{CloudConfig, Config, Loaded};
-use crate::desk::{self, CLOUD_LINK, Desk};
+use crate::desk::{self, CLOUD_LINK, Called, Desk};
 use crate::hosted;
 use crate::house::{Door, House, Shared, link_lost};
 use crate::journal::{Events, Journal};
+use crate::logging::Logging;
 use crate::outlets::Outlets;
 use crate::publishing::Publishing;
 use crate::recording::Recording;
 use crate::secrets;
 use crate::service;
 use crate::supervisor::Supervisor;
+use crate::upkeep::bundle::Diagnosis;
+use crate::upkeep::reload::Reload;
+use crate::upkeep::{self, Caretaker};
 use anyhow::{Context, bail};
 use engawa_field::modbus::{Bus, BusConfig, BusParts, ModbusDevice, Tally};
 use engawa_field::mqtt::home_assistant::HomeAssistant;
@@ -29,7 +33,6 @@ use engawa_store::vault::{AuditTrail, Register, VaultKey};
 use engawa_store::{DatabaseKey, Store};
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,24 +50,21 @@ const BLOCKING_THREADS: usize = 8;
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(loaded: &Loaded) -> anyhow::Result<()> {
-    // The broker's own words would say that it lets everybody in: who may do what is decided by its hooks.
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,mqtt5=warn".into());
-    let color = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(color).with_writer(std::io::stderr).init();
+    let logging = Logging::start(&loaded.config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()?;
-    let ended = runtime.block_on(serve(loaded));
+    let ended = runtime.block_on(serve(loaded, logging));
     // A driver that hangs in a blocking call must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }
 
-async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
+async fn serve(loaded: &Loaded, logging: Logging) -> anyhow::Result<()> {
     let (mut stop, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     let config = &loaded.config;
     std::fs::create_dir_all(&config.store.dir)
         .with_context(|| format!("making the folder {}", config.store.dir.display()))?;
@@ -91,6 +91,7 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     tracing::info!(property = %config.property.id, stays, "the house is open");
 
     let mut outlets = Outlets::default();
+    let caretaker = outlets.add_caretaker();
     let pms: Vec<_> = config
         .pms_links()
         .into_iter()
@@ -160,7 +161,8 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
         parts.start_sparkplug(sparkplug, mqtt, &config.property.id, &numbers);
     }
     let cloud = config.cloud.clone().map(|cloud| parts.start_cloud(cloud));
-    parts.start_api(loaded, cloud, tallies, audit);
+    let desk = parts.start_api(loaded, cloud, tallies, audit, logging.clone());
+    parts.start_caretaker(caretaker, desk, Reload::new(loaded, logging));
     let shared = Arc::clone(&parts.shared);
     supervisor.keep(
         "watchdog",
@@ -169,10 +171,13 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     );
     service::ready(&format!("{} rooms", config.property.rooms.len()));
 
-    let early = tokio::select! {
-        _ = stop.recv() => None,
-        _ = interrupt.recv() => None,
-        ended = &mut house => Some(ended),
+    let early = loop {
+        tokio::select! {
+            _ = stop.recv() => break None,
+            _ = interrupt.recv() => break None,
+            ended = &mut house => break Some(ended),
+            _ = hangup.recv() => drop(tokio::spawn(upkeep::hung_up(parts.door.clone()))),
+        }
     };
     service::stopping();
     // First the drivers and links, so that what they still say is stored; the house closes when they have gone.
@@ -488,11 +493,13 @@ impl Parts {
         cloud: Option<watch::Receiver<LinkState>>,
         tallies: Vec<Arc<Tally>>,
         audit: AuditTrail,
-    ) {
+        logging: Logging,
+    ) -> Arc<Desk> {
+        let property = &loaded.config.property;
         let desk = Arc::new(Desk {
-            language: loaded.config.property.language.clone(),
+            called: Mutex::new(Called::new(&property.name, &property.language)),
+            diagnosis: Diagnosis::new(loaded, logging),
             audit: Mutex::new(audit),
-            name: loaded.config.property.name.clone(),
             started_at: Timestamp::now(),
             shared: Arc::clone(&self.shared),
             door: self.door.clone(),
@@ -503,8 +510,9 @@ impl Parts {
             built: Mutex::new(None),
         });
         let config = loaded.config.api.clone();
+        let served = Arc::clone(&desk);
         let start = move |cancel: CancellationToken| {
-            let (config, desk) = (config.clone(), Arc::clone(&desk));
+            let (config, desk) = (config.clone(), Arc::clone(&served));
             async move {
                 let (bound, serving) = engawa_api::serve(&config, desk, cancel).await?;
                 if let Some(address) = bound.tcp {
@@ -515,6 +523,14 @@ impl Parts {
             }
         };
         self.supervisor.keep("api", start, |_| std::future::ready(()));
+        desk
+    }
+
+    fn start_caretaker(&self, outlet: usize, desk: Arc<Desk>, reload: Reload) {
+        let (door, shared) = (self.door.clone(), Arc::clone(&self.shared));
+        let caretaker = Caretaker { door, shared, desk, reload: Arc::new(reload) };
+        let start = move |cancel| caretaker.clone().run(outlet, cancel);
+        self.supervisor.keep("upkeep", start, |_| std::future::ready(()));
     }
 }
 

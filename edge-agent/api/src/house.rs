@@ -52,6 +52,12 @@ pub trait House: Send + Sync + 'static {
     /// The same for somebody. Who asks, and why, is durable in the audit trail before it is given.
     fn named_front_desk(&self, asker: Asker) -> BoxFuture<'_, Result<FrontDeskView, HouseError>>;
 
+    /// A diagnostics bundle, without anybody's data and without secrets; `by` says who asks.
+    fn diagnose(&self, by: Option<String>) -> BoxFuture<'_, Result<serde_json::Value, HouseError>> {
+        let _ = by;
+        Box::pin(std::future::ready(Err(HouseError::Failed("this house gathers no bundles".into()))))
+    }
+
     /// Whether the house loop and the store answer. Must not wait for either.
     fn health(&self) -> Health;
 }
@@ -110,6 +116,9 @@ pub struct CommandReport {
     pub outcome: Option<CommandOutcome>,
     /// When it ended, where that is known.
     pub ended: Option<Timestamp>,
+    /// More of how it ended, in plain words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// One row of the journal.

@@ -17,6 +17,7 @@ mod board;
 mod client;
 mod config;
 mod crowd;
+mod diagnose;
 mod doors;
 mod events;
 mod front_desk;

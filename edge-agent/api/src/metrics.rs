@@ -72,6 +72,7 @@ const fn lane_name(lane: engawa_model::Lane) -> &'static str {
         Lane::Stays => "stays",
         Lane::Audit => "audit",
         Lane::Telemetry => "telemetry",
+        Lane::Bulk => "bulk",
     }
 }
 

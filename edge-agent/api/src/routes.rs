@@ -6,7 +6,7 @@
 use crate::board::Board;
 use crate::doors::{Door, MAX_EVENT_STREAMS};
 use crate::house::{CommandError, CommandReport, House, HouseError, LogPage};
-use crate::{Accepted, Health, HouseView, Problem, events, guests, metrics, page};
+use crate::{Accepted, Health, HouseView, Problem, diagnose, events, guests, metrics, page};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -124,6 +124,7 @@ pub(crate) fn router(desk: Desk) -> Router {
             get(|State(desk): State<Desk>| async move { Json(&desk.view().counters).into_response() }),
         )
         .route("/api/log", get(log))
+        .route("/api/diagnose", get(diagnose::bundle))
         .route("/api/front-desk", get(guests::front_desk))
         .route("/api/commands", axum::routing::post(command))
         .route("/api/commands/{key}", get(outcome))

@@ -82,7 +82,7 @@ impl House for SmallHouse {
         let record = self.property.lock().unwrap().commands().get(&key).cloned();
         let report = record.map(|record| {
             let (ended, outcome) = record.ended.unzip();
-            CommandReport { key, accepted: Some(record.asked), outcome, ended }
+            CommandReport { key, accepted: Some(record.asked), outcome, ended, note: record.note }
         });
         async move { Ok(report) }.boxed()
     }

@@ -24,11 +24,14 @@ pub enum Lane {
     Audit,
     /// Values of points.
     Telemetry,
+    /// What is large and nobody waits for: diagnostics bundles.
+    Bulk,
 }
 
 impl Lane {
     /// All lanes, most urgent first.
-    pub const ALL: [Self; 5] = [Self::Control, Self::Alarms, Self::Stays, Self::Audit, Self::Telemetry];
+    pub const ALL: [Self; 6] =
+        [Self::Control, Self::Alarms, Self::Stays, Self::Audit, Self::Telemetry, Self::Bulk];
 
     /// The lane's number on the wire and in the journal; never reused.
     pub const fn number(self) -> u8 {
@@ -38,6 +41,7 @@ impl Lane {
             Self::Stays => 3,
             Self::Audit => 4,
             Self::Telemetry => 5,
+            Self::Bulk => 6,
         }
     }
 
@@ -383,13 +387,29 @@ pub enum Change {
         /// How far its lanes were, as far as this copy knows.
         lanes: Vec<crate::LaneEnd>,
     },
+    /// More of how a command ended; its end follows on the same lane.
+    CommandNoted {
+        /// The command's key.
+        key: CommandKey,
+        /// In plain words.
+        note: String,
+    },
+    /// A piece of a diagnostics bundle.
+    BundlePiece {
+        /// The key of the command that asked for it.
+        key: CommandKey,
+        /// The piece.
+        #[serde(flatten)]
+        piece: crate::BundlePiece,
+    },
 }
 
 impl Change {
     /// The lane that the change travels on.
     pub fn lane(&self) -> Lane {
         match self {
-            Self::CommandEnded { .. } => Lane::Control,
+            Self::CommandEnded { .. } | Self::CommandNoted { .. } => Lane::Control,
+            Self::BundlePiece { .. } => Lane::Bulk,
             Self::Alert { .. }
             | Self::Link { .. }
             | Self::DeviceHealth { .. }
@@ -440,6 +460,8 @@ impl Change {
             Self::Thinned { .. } => "thinned",
             Self::Absent {} => "absent",
             Self::EpochBegan { .. } => "epoch_began",
+            Self::CommandNoted { .. } => "command_noted",
+            Self::BundlePiece { .. } => "bundle_piece",
         }
     }
 }

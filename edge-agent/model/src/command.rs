@@ -302,6 +302,49 @@ pub enum Action {
         #[serde(default)]
         accept: bool,
     },
+    /// Read the agent's configuration again, and take what can be taken while it runs.
+    Reload {
+        /// Who asks, for the audit: a login, no guest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// Gather a diagnostics bundle, without anybody's data, and send it to the cloud.
+    Diagnose {
+        /// Who asks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// Tell the cloud values as they come, beside the journal, and keep none of them.
+    Tail {
+        /// Whose points.
+        of: crate::Watched,
+        /// How long, seconds: 1 to [`crate::LONGEST_TAIL_S`].
+        for_s: u32,
+        /// Who asks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// End a tail before its time.
+    EndTail {
+        /// The key of its command.
+        tail: CommandKey,
+        /// Who asks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// Install a release.
+    Update {
+        /// Which, by semantic versioning.
+        version: String,
+        /// Where it comes from: `stable`, `beta`, `nightly`.
+        channel: String,
+        /// When it may be installed; at any time where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        window: Option<crate::UpdateWindow>,
+        /// Who asks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
 }
 
 impl Action {
@@ -311,6 +354,44 @@ impl Action {
             Self::LeaveMessage { stay, .. } | Self::MessageRead { stay, .. } => stay.as_ref(),
             _ => None,
         }
+    }
+
+    /// Who asks, where the action says so.
+    pub fn asked_by(&self) -> Option<&str> {
+        match self {
+            Self::Reload { by }
+            | Self::Diagnose { by }
+            | Self::Tail { by, .. }
+            | Self::EndTail { by, .. }
+            | Self::Update { by, .. } => by.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Says who asks, where the action can say so.
+    #[must_use]
+    pub fn by(mut self, who: &str) -> Self {
+        if let Self::Reload { by }
+        | Self::Diagnose { by }
+        | Self::Tail { by, .. }
+        | Self::EndTail { by, .. }
+        | Self::Update { by, .. } = &mut self
+        {
+            *by = Some(who.to_owned());
+        }
+        self
+    }
+
+    /// Which task of the gateway's upkeep it is, where it is one.
+    pub(crate) fn asked_kind(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Reload { .. } => "reload",
+            Self::Diagnose { .. } => "diagnose",
+            Self::Tail { .. } => "tail",
+            Self::EndTail { .. } => "end-tail",
+            Self::Update { .. } => "update",
+            _ => return None,
+        })
     }
 
     /// The action as the journal may have it: what is personal in it is replaced by a placeholder.

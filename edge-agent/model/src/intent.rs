@@ -119,6 +119,13 @@ pub enum Intent {
         /// What, where, in which language.
         told: crate::ToldGuest,
     },
+    /// Look after the agent itself. Answered by `Fact::UpkeepDone`; an end of a tail by the end of the tail.
+    Upkeep {
+        /// The command's key.
+        key: CommandKey,
+        /// What.
+        task: crate::Upkeep,
+    },
 }
 
 impl Intent {
@@ -138,6 +145,7 @@ impl Intent {
             // Goes to the PMS that asked: the house says so itself.
             | Self::AnswerKey { .. }
             | Self::TellGuest { .. }
+            | Self::Upkeep { .. }
             | Self::AtLink { .. } => None,
         }
     }

@@ -32,6 +32,7 @@ pub mod rules;
 mod slip;
 mod stay;
 pub mod testing;
+mod upkeep;
 mod value;
 
 pub use alert::{Alert, AlertKind};
@@ -62,6 +63,10 @@ pub use property::{
 };
 pub use slip::{Article, Call, MOST_ARTICLES, MOST_SUBTOTALS, PostingDetail, Slip};
 pub use stay::{Stay, StayEnd};
+pub use upkeep::{
+    BUNDLE_PIECE, BundlePiece, LONGEST_TAIL_S, MOST_ASKER, MOST_BUNDLE, MOST_NOTE_OF_END, MOST_TAILS,
+    UpdateWindow, Upkeep, UpkeepEnd, Watched,
+};
 pub use value::{Quality, Role, Value};
 
 pub use jiff::{

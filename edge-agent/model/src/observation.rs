@@ -328,4 +328,11 @@ pub enum Fact {
     },
     /// The stored state is one of an earlier time: a backup was put back. What it takes for open may have been done since.
     PutBack,
+    /// The outcome of `Intent::Upkeep`.
+    UpkeepDone {
+        /// The command's key.
+        key: CommandKey,
+        /// What it came to.
+        end: crate::UpkeepEnd,
+    },
 }

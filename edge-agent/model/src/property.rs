@@ -30,6 +30,7 @@ mod spec;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod views;
 mod wakeups;
 mod wall;
@@ -270,6 +271,7 @@ impl Property {
                 self.end_command(at, key, outcome, &mut out);
             }
             Fact::AtLink { .. } => self.count("fact-within-a-fact"),
+            Fact::UpkeepDone { key, end } => self.upkeep_done(at, key, end, &mut out),
             Fact::Storage { part, trouble } => self.storage_told(at, *part, trouble.as_deref(), &mut out),
             Fact::PutBack => self.postings_put_back(at, &mut out),
         }
@@ -352,5 +354,6 @@ impl Property {
         self.desk_restarted(at, out);
         self.orders_restarted(at, out);
         self.wake_ups_restarted(out);
+        self.upkeep_restarted(at, out);
     }
 }

@@ -11,13 +11,19 @@ fn at(second: i64) -> Timestamp {
 
 #[test]
 fn lanes_have_their_numbers_for_ever() {
-    let numbers =
-        [(Lane::Control, 1), (Lane::Alarms, 2), (Lane::Stays, 3), (Lane::Audit, 4), (Lane::Telemetry, 5)];
+    let numbers = [
+        (Lane::Control, 1),
+        (Lane::Alarms, 2),
+        (Lane::Stays, 3),
+        (Lane::Audit, 4),
+        (Lane::Telemetry, 5),
+        (Lane::Bulk, 6),
+    ];
     assert_eq!(numbers.map(|(lane, _)| lane), Lane::ALL);
     for (lane, number) in numbers {
         assert_eq!((lane.number(), Lane::from_number(number)), (number, Some(lane)));
     }
-    assert_eq!((Lane::from_number(0), Lane::from_number(6)), (None, None));
+    assert_eq!((Lane::from_number(0), Lane::from_number(7)), (None, None));
 }
 
 #[test]

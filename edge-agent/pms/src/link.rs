@@ -305,6 +305,7 @@ impl Link {
             | Intent::WritePoint { .. }
             | Intent::WithdrawWrite { .. }
             | Intent::TellGuest { .. }
+            | Intent::Upkeep { .. }
             | Intent::ForgetNote { .. } => {}
         }
     }

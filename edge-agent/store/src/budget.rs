@@ -17,6 +17,9 @@ pub(crate) fn row_bytes(kind: &str, body: &[u8]) -> u64 {
     ROW_BYTES + (kind.len() + body.len()) as u64
 }
 
+/// What bundles may take: they are refused before they get there, and never make room short for anything else.
+const BULK: u64 = 8 << 20;
+
 /// Bytes that the rows of each lane may take on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
@@ -48,6 +51,7 @@ impl Budget {
             Lane::Stays => self.stays,
             Lane::Audit => self.audit,
             Lane::Telemetry => self.telemetry,
+            Lane::Bulk => BULK,
         }
     }
 
@@ -64,7 +68,7 @@ impl Budget {
             let (bytes, share) = (bytes(marks, lane), self.of(lane).max(1));
             bytes.saturating_mul(100) / share
         };
-        let others = Lane::ALL.into_iter().filter(|lane| *lane != Lane::Telemetry);
+        let others = Lane::ALL.into_iter().filter(|lane| !matches!(lane, Lane::Telemetry | Lane::Bulk));
         let fullest = others.map(fill).max().unwrap_or(0);
         // Not back and forth at one bound: it is over a tenth below.
         let at = |percent: u64, was: bool| fullest >= if was { percent - 10 } else { percent };

@@ -130,6 +130,7 @@ lane-alarms = الإنذارات
 lane-stays = الإقامات
 lane-audit = التدقيق
 lane-telemetry = القياسات
+lane-bulk = التشخيص
 
 counts-rooms = الغرف: { $count }
 counts-occupied = مشغولة: { $count }

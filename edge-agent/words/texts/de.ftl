@@ -131,6 +131,7 @@ lane-alarms = Alarme
 lane-stays = Aufenthalte
 lane-audit = Protokoll
 lane-telemetry = Messwerte
+lane-bulk = Diagnose
 
 counts-rooms = { $count } Zimmer
 counts-occupied = { $count } belegt

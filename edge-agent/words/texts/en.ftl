@@ -133,6 +133,7 @@ lane-alarms = Alarms
 lane-stays = Stays
 lane-audit = Audit
 lane-telemetry = Telemetry
+lane-bulk = Diagnostics
 
 counts-rooms = { $count ->
     [one] { $count } room

@@ -131,6 +131,7 @@ lane-alarms = Alarmas
 lane-stays = Estancias
 lane-audit = Auditoría
 lane-telemetry = Mediciones
+lane-bulk = Diagnóstico
 
 counts-rooms = { $count ->
     [one] { $count } habitación

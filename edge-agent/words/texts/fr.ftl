@@ -131,6 +131,7 @@ lane-alarms = Alarmes
 lane-stays = Séjours
 lane-audit = Audit
 lane-telemetry = Mesures
+lane-bulk = Diagnostic
 
 counts-rooms = { $count ->
     [one] { $count } chambre

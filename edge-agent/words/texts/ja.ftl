@@ -125,6 +125,7 @@ lane-alarms = 警報
 lane-stays = 滞在
 lane-audit = 監査
 lane-telemetry = 計測値
+lane-bulk = 診断
 
 counts-rooms = { $count }室
 counts-occupied = 在室{ $count }

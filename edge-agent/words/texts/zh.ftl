@@ -125,6 +125,7 @@ lane-alarms = 警报
 lane-stays = 住宿
 lane-audit = 审计
 lane-telemetry = 测量值
+lane-bulk = 诊断
 
 counts-rooms = { $count }间客房
 counts-occupied = 在住{ $count }

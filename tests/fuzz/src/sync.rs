@@ -94,6 +94,7 @@ fn any_body(script: &mut Unstructured<'_>) -> arbitrary::Result<Option<Body>> {
             credit: number(script)?,
             dictionary: script.int_in_range(0..=2)?,
             previous: marks(script)?,
+            live: false,
         }),
         2 => Body::Refused(Refused {
             reason: "no".into(),
@@ -340,7 +341,7 @@ fn cloud(script: &mut Unstructured<'_>) -> arbitrary::Result<()> {
                     assert!(!end.to_string().is_empty());
                     over = true;
                 }
-                cloud::Out::Send { .. } | cloud::Out::CommandsAcknowledged(_) => {}
+                cloud::Out::Send { .. } | cloud::Out::CommandsAcknowledged(_) | cloud::Out::Live(_) => {}
             }
         }
         assert!(leave.len() <= MOST_LANES + 1, "{} streams", leave.len());

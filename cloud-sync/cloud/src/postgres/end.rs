@@ -1,7 +1,8 @@
 //! The store behind the link, on PostgreSQL.
 
 use super::authority::{self, Agreed};
-use super::{Intake, Replica, Store, commands, gateways, settings, standing, trust};
+use crate::live::Hub;
+use super::{commands, gateways, settings, standing, trust, Intake, Replica, Store};
 use crate::store::StoreError;
 use crate::trust::settings::Policy;
 use crate::trust::{Now, signing};
@@ -10,6 +11,7 @@ use engawa_link::pki::{CertificateAuthority, PkiError, request_key};
 use engawa_link::{regions, rotation};
 use engawa_model::Timestamp;
 use engawa_protocol::bucket::Limits;
+use engawa_protocol::live::Live;
 use engawa_protocol::ports::{CloudStore, Enrolled, Ingested, Later, Refusal, Row, Skip, StoreFault};
 use engawa_protocol::reconcile::{AskSync, SyncStanding};
 use engawa_protocol::trust::{Distrust, Peer, Regions, Session, Standing, Turn};
@@ -67,6 +69,7 @@ pub struct End {
     replica: Replica,
     authorities: RwLock<Arc<Authorities>>,
     known: RwLock<Known>,
+    live: Hub,
 }
 
 impl End {
@@ -79,7 +82,13 @@ impl End {
             replica,
             authorities: RwLock::new(Arc::new(authorities)),
             known: RwLock::default(),
+            live: Hub::default(),
         }
+    }
+
+    /// Where live values are to be heard.
+    pub fn hub(&self) -> &Hub {
+        &self.live
     }
 
     /// The folder has changed.
@@ -434,7 +443,18 @@ impl CloudStore for End {
         })
     }
 
+    fn takes_live(&self) -> bool {
+        true
+    }
+
+    fn live(&self, gateway: &str, live: Live) {
+        self.live.live(gateway, live);
+    }
+
     fn seen<'a>(&'a self, gateway: &'a str, connected: bool, address: &'a str) -> Later<'a, ()> {
+        if !connected {
+            self.live.gone(gateway);
+        }
         Box::pin(async move {
             let noting = async {
                 let client = self.store.client().await?;

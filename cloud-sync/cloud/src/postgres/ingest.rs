@@ -3,6 +3,7 @@
 
 use super::clean;
 use super::projection::Projection;
+use crate::bundles::{BULK, split};
 use crate::store::StoreError;
 use deadpool_postgres::Object;
 use engawa_protocol::ports::{Ingested, Row, Skip};
@@ -165,9 +166,15 @@ pub(crate) async fn take_in(
                 runs.push((key, Run { property, first: row.seq, rows: Vec::new() }));
                 runs.len() - 1
             });
-            runs[place].1.rows.push(Cow::Borrowed(row));
             moved.insert(key, property);
-            projection.row(property, &batch.gateway, batch.epoch, batch.lane, row);
+            // The bytes of a bundle are kept beside the journal.
+            if let Some((piece, kept)) = (batch.lane == BULK).then(|| split(row)).flatten() {
+                projection.bundle(property, &batch.gateway, row.at_micros, now_micros, piece);
+                runs[place].1.rows.push(Cow::Owned(kept));
+            } else {
+                runs[place].1.rows.push(Cow::Borrowed(row));
+                projection.row(property, &batch.gateway, batch.epoch, batch.lane, row);
+            }
             *mark = row.seq;
         }
         if let Some(skip) = batch.skip.as_ref().filter(|skip| skip.to > *mark) {

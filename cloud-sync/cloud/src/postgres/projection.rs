@@ -3,7 +3,8 @@
 
 use super::ingest::{Pipeline, TELEMETRY, in_order};
 use super::postings::IN_A_GAP;
-use super::{clean, erasure};
+use super::{bundles, clean, erasure};
+use crate::bundles::{Arrived, KEPT};
 use crate::commands;
 use crate::store::StoreError;
 use crate::store::projection::is_sign;
@@ -81,7 +82,10 @@ const POSTING: &str = "INSERT INTO posting (property, gateway, epoch, number, ke
     stay = excluded.stay, minor = excluded.minor, currency = excluded.currency, text = excluded.text,
     outlet = excluded.outlet, state = excluded.state, answer = excluded.answer,
     changed_micros = excluded.changed_micros";
-const SETTLED: &str = "UPDATE command SET state = 'ended', outcome = $4, reason = $5, ended_at = $6
+const NOTED: &str = "UPDATE command SET reason = $4
+    WHERE property = $1 AND gateway = $2 AND key = $3 AND state <> 'ended'";
+const SETTLED: &str =
+    "UPDATE command SET state = 'ended', outcome = $4, reason = coalesce($5, reason), ended_at = $6
     WHERE property = $1 AND gateway = $2 AND key = $3 AND state <> 'ended'";
 const RECOUNT: &str = "INSERT INTO room_state (property, gateway, room, stays, changed_micros)
     SELECT p, g, r, (SELECT count(*) FROM stay WHERE property = p AND gateway = g AND room = r AND left_at IS NULL), at
@@ -169,6 +173,27 @@ impl Projection {
             self.turn += 1;
             let mut one = One { all: self, property, gateway, epoch: epoch.cast_signed(), at: now_micros };
             one.order(IN_A_GAP, vec![Box::new(one.epoch), Box::new(now_micros)]);
+        }
+    }
+
+    /// Takes a piece of a bundle in, beside its row.
+    pub(crate) fn bundle(&mut self, property: &str, gateway: &str, at: i64, now: i64, piece: Arrived) {
+        self.turn += 1;
+        let Arrived { key, number, of, bytes, sha256, sound, data } = piece;
+        let key = || text(key.as_str());
+        let sha256 = || text(&sha256);
+        // Neither the epoch nor the time are asked for.
+        let mut one = One { all: self, property, gateway, epoch: 0, at };
+        one.order(
+            bundles::HEAD,
+            vec![key(), Box::new(at), Box::new(now), Box::new(of), Box::new(bytes), sha256()],
+        );
+        one.order(
+            bundles::PIECE,
+            vec![key(), Box::new(number), Box::new(sound), Box::new(data), Box::new(of), sha256()],
+        );
+        if number == 1 {
+            one.order(bundles::TRIM, vec![key(), Box::new(i64::from(KEPT))]);
         }
     }
 
@@ -407,6 +432,7 @@ impl One<'_> {
                 let parameters = erasure::parameters(self.gateway, tombstone, self.all.received);
                 self.order(erasure::RECEIVED, parameters);
             }
+            Change::CommandNoted { key, note } => self.order(NOTED, vec![text(key.as_str()), text(note)]),
             Change::CommandEnded { key, outcome } => {
                 let (word, reason) = commands::outcome_words(outcome);
                 self.order(SETTLED, vec![text(key.as_str()), text(word), maybe(reason), Box::new(self.at)]);

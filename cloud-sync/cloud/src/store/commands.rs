@@ -156,7 +156,7 @@ pub(crate) fn settle(
     let (word, reason) = outcome_words(outcome);
     connection
         .prepare_cached(
-            "UPDATE command SET state = 'ended', outcome = ?3, reason = ?4, ended_at = ?5
+            "UPDATE command SET state = 'ended', outcome = ?3, reason = coalesce(?4, reason), ended_at = ?5
              WHERE gateway = ?1 AND key = ?2 AND state <> 'ended'",
         )
         .and_then(|mut statement| statement.execute(params![gateway, key, word, reason, at_micros]))

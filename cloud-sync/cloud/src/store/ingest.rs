@@ -1,6 +1,7 @@
 //! Taking in a gateway's rows, each exactly once: rows and mark in one transaction.
 
-use super::{StoreError, gateways, postings, projection};
+use super::{StoreError, bundles, gateways, postings, projection};
+use crate::bundles::{BULK, split};
 use engawa_protocol::ports::{Ingested, Refusal, Row, Skip};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -84,6 +85,9 @@ pub fn ingest(
             hole = true;
             break;
         }
+        // The bytes of a bundle are kept beside the journal.
+        let piece = (lane == BULK).then(|| split(row)).flatten();
+        let row = piece.as_ref().map_or(row, |(_, kept)| kept);
         let keys = (gateway, epoch.cast_signed(), lane, row.seq.cast_signed());
         match std::str::from_utf8(&row.body) {
             Ok(text) => insert.execute(params![
@@ -112,6 +116,9 @@ pub fn ingest(
         }
         .map_err(doing)?;
         projection::apply(connection, gateway, epoch, lane, row, now_micros)?;
+        if let Some((piece, _)) = &piece {
+            bundles::take(connection, gateway, row.at_micros, piece, now_micros)?;
+        }
         mark = row.seq;
     }
     if mark > before {

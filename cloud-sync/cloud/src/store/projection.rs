@@ -182,6 +182,10 @@ impl Projection<'_> {
                     self.at
                 ],
             ),
+            Change::CommandNoted { key, note } => self.run(
+                "UPDATE command SET reason = ?3 WHERE gateway = ?1 AND key = ?2 AND state <> 'ended'",
+                params![self.gateway, key.as_str(), note],
+            ),
             Change::CommandEnded { key, outcome } => {
                 commands::settle(self.connection, self.gateway, key.as_str(), outcome, self.at)
             }

@@ -87,6 +87,7 @@ impl Shared {
         let settings = Settings {
             liveness: Liveness { keep_alive: self.tuning.idle / 4, idle: self.tuning.idle },
             handshake: self.tuning.handshake,
+            live: self.store.takes_live(),
             ..Settings::default()
         };
         let (heard, events) = mpsc::channel(EVENTS);
@@ -212,6 +213,7 @@ impl Session {
                     Answer::Acknowledged
                 });
             }
+            Out::Live(live) => store.live(&gateway, live),
             Out::End(end) => return Err(self.end(end).await),
         }
         Ok(())

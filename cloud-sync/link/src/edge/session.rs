@@ -10,6 +10,7 @@ use crate::transport::{Connection, ReceiveHalf, SendHalf};
 use crate::{LinkError, LinkState, stream};
 use engawa_protocol::edge::{EdgeMachine, End, MOST_FLYING, Out, Settings, Start, Stream, Want};
 use engawa_protocol::frame::Body;
+use engawa_protocol::live::{LIVE, LIVE_EVERY, MOST_LIVE_BYTES};
 use engawa_protocol::liveness::Liveness;
 use engawa_protocol::ports::{EdgeStore, Gone, Row, StoreFault};
 use std::collections::BTreeMap;
@@ -26,6 +27,8 @@ const EVENTS: usize = 64;
 /// Frames that may wait to be written to one stream: above what the machine lets a lane have under way, so that only a
 /// cloud which asks again and again gets there; the session then ends.
 const UNSENT: usize = 2 * MOST_FLYING;
+/// Frames of live values that may wait to be written: what is more is dropped, and never waited for.
+const UNSENT_LIVE: usize = 4;
 /// How often the journal is looked at though nobody said that it was written: a lost word must not stop the sync.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -48,6 +51,10 @@ struct Session<'a> {
     events: mpsc::Sender<Event>,
     writers: BTreeMap<Stream, mpsc::Sender<Body>>,
     told: watch::Sender<BTreeMap<u8, u64>>,
+    /// When the next live values may go.
+    live_at: Instant,
+    /// Live values wait for that.
+    live_due: bool,
     /// All of them end with the session: a set of tasks aborts what it still has.
     tasks: JoinSet<()>,
 }
@@ -84,6 +91,8 @@ impl EdgeLink {
             events,
             writers: BTreeMap::new(),
             told,
+            live_at: Instant::now(),
+            live_due: false,
             tasks: JoinSet::new(),
         };
         session.tasks.spawn(tell_journal(Arc::clone(&self.store), marks, session.events.clone()));
@@ -98,8 +107,15 @@ impl EdgeLink {
             let wake = session.machine.wake_at(session.now()).map(|at| session.began + at);
             tokio::select! {
                 Some(event) = heard.recv() => session.on_event(event)?,
-                () = self.wake.notified() => session.refresh().await?,
-                _ = look.tick() => session.refresh().await?,
+                () = self.wake.notified() => {
+                    session.refresh().await?;
+                    session.watch();
+                }
+                _ = look.tick() => {
+                    session.refresh().await?;
+                    session.watch();
+                }
+                () = tokio::time::sleep_until(session.live_at), if session.live_due => session.watch(),
                 Ok(()) = held.changed() => session.machine.hold_bulk(*held.borrow_and_update()),
                 () = until(wake) => session.machine.on_wake(session.now()),
                 ended = connection.closed() => return Err(LinkError::Broken(ended)),
@@ -126,7 +142,13 @@ impl Session<'_> {
             Out::Open(lane) => self.open(Stream::Lane(lane)).await?,
             Out::Send { stream, body } => {
                 // A writer that has gone has told why, or will: it is heard as an event.
-                if let Some(writer) = self.writers.get(&stream)
+                if let (Stream::Lane(LIVE), Body::Live(live)) = (stream, &body) {
+                    let (tail, values) = (live.tail.clone(), live.rows.len() as u64);
+                    let writer = self.writers.get(&stream);
+                    if writer.is_none_or(|writer| writer.try_send(body).is_err()) {
+                        self.link.store.live_lost(&tail, values);
+                    }
+                } else if let Some(writer) = self.writers.get(&stream)
                     && let Err(TrySendError::Full(_)) = writer.try_send(body)
                 {
                     return Err(LinkError::Stream(format!("{stream:?} does not take what is sent")));
@@ -191,6 +213,25 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Sends what somebody watches, as often as it may. What waits longer is dropped where it waits.
+    fn watch(&mut self) {
+        if !self.machine.takes_live() {
+            self.live_due = false;
+            return;
+        }
+        let now = Instant::now();
+        if now < self.live_at {
+            self.live_due = true;
+            return;
+        }
+        let live = self.link.store.live(MOST_LIVE_BYTES);
+        self.live_due = live.is_some();
+        if let Some(live) = live {
+            self.live_at = now + LIVE_EVERY;
+            self.machine.on_live(live);
+        }
+    }
+
     async fn refresh(&mut self) -> Result<(), LinkError> {
         for (lane, head) in self.link.blocking(heads).await? {
             self.machine.on_written(lane, head);
@@ -205,7 +246,8 @@ impl Session<'_> {
             // Beside our own scheduling: what is lost and sent again goes out by urgency too.
             Stream::Lane(lane) => up.set_priority(-i32::from(lane)),
         }
-        let (writer, bodies) = mpsc::channel(UNSENT);
+        let most = if stream == Stream::Lane(LIVE) { UNSENT_LIVE } else { UNSENT };
+        let (writer, bodies) = mpsc::channel(most);
         self.writers.insert(stream, writer);
         self.tasks.spawn(write(up, bodies, self.events.clone()));
         self.tasks.spawn(read(stream, down, self.events.clone()));

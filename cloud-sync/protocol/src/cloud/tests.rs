@@ -92,7 +92,10 @@ fn it_greets_asks_and_welcomes() {
     let Out::Send { stream: CONTROL, body: Body::Welcome(welcome) } = &out[0] else { panic!("{out:?}") };
     let marks = vec![Mark { lane: 3, seq: 4 }];
     let previous = vec![Mark { lane: 3, seq: 90 }];
-    assert_eq!(*welcome, Welcome { version: 2, marks, credit: 256 << 10, dictionary: 1, previous });
+    assert_eq!(
+        *welcome,
+        Welcome { version: 2, marks, credit: 256 << 10, dictionary: 1, previous, live: false }
+    );
     assert!(matches!(
         out[1..],
         [Out::Receive(CONTROL), Out::CommandsAcknowledged(2), Out::Commands { after: 2, max: 64 }]
@@ -668,4 +671,46 @@ fn silence_is_looked_for_while_commands_are_under_way_too() {
         let keep_alive = Settings::default().liveness.keep_alive;
         assert_eq!(machine.wake_at(), pulse.then_some(T + keep_alive), "{versions:?}");
     }
+}
+
+#[test]
+fn live_values_are_passed_on_from_one_stream_of_their_own() {
+    let live = |n: usize| {
+        let rows = vec![crate::live::LiveRow { at_micros: 1, body: b"{}".to_vec() }; n];
+        Body::Live(Live { tail: "t".into(), rows, dropped: 0, ended: None })
+    };
+    let passed = |machine: &mut CloudMachine| {
+        let out: Vec<Out> = std::iter::from_fn(|| machine.poll()).collect();
+        assert!(!out.iter().any(|out| matches!(out, Out::End(_))), "{out:?}");
+        out.iter().filter(|out| matches!(out, Out::Live(_))).count()
+    };
+    let open = |live| {
+        let mut machine = CloudMachine::new(Settings { live, ..Settings::default() }, T);
+        machine.on_frame(T, CONTROL, hello(&[2], &[]));
+        machine.on_welcome(T, Ok(Marks::default()));
+        while machine.poll().is_some() {}
+        machine
+    };
+    let mut machine = open(true);
+    machine.on_open(1);
+    machine.on_frame(T, 1, live(1));
+    machine.on_frame(T, 1, live(2));
+    assert_eq!(passed(&mut machine), 2);
+    // A second such stream, another frame on it, a frame that is too large, and a cloud that takes none.
+    let dropped = |mut machine: CloudMachine, stream, body| {
+        machine.on_frame(T, stream, body);
+        let end = std::iter::from_fn(|| machine.poll()).any(|out| matches!(out, Out::End(End::Senseless(_))));
+        assert!(end);
+    };
+    machine.on_open(2);
+    dropped(machine, 2, live(1));
+    for body in [Body::Ack(Ack { mark: 1 }), live(9_000)] {
+        let mut machine = open(true);
+        machine.on_open(1);
+        machine.on_frame(T, 1, live(1));
+        dropped(machine, 1, body);
+    }
+    let mut machine = open(false);
+    machine.on_open(1);
+    dropped(machine, 1, live(1));
 }

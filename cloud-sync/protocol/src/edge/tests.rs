@@ -37,7 +37,7 @@ fn outs(machine: &mut EdgeMachine) -> Vec<Out> {
 
 fn welcome(version: u32, marks: &[(u32, u64)]) -> Welcome {
     let marks = marks.iter().map(|(lane, seq)| Mark { lane: *lane, seq: *seq }).collect();
-    Welcome { version, marks, credit: 1 << 20, dictionary: 1, previous: vec![] }
+    Welcome { version, marks, credit: 1 << 20, dictionary: 1, previous: vec![], live: false }
 }
 
 fn open_with(start: Start, welcome: Welcome) -> EdgeMachine {
@@ -631,4 +631,33 @@ fn the_hello_says_how_far_each_lane_is() {
     let Some(Out::Send { body: Body::Hello(hello), .. }) = machine.poll(T) else { panic!() };
     let heads: Vec<(u32, u64)> = hello.heads.iter().map(|mark| (mark.lane, mark.seq)).collect();
     assert_eq!(heads, [(1, 0), (3, 10), (5, 1_000)]);
+}
+
+#[test]
+fn live_values_go_where_they_are_taken_and_never_on_a_costly_line() {
+    let live = |n: i64| Live {
+        tail: "t".into(),
+        rows: vec![crate::live::LiveRow { at_micros: n, body: b"{}".to_vec() }],
+        dropped: 0,
+        ended: None,
+    };
+    let mut old = open_with(start(), welcome(2, &[]));
+    outs(&mut old);
+    assert!(!old.takes_live());
+    old.on_live(live(1));
+    assert!(outs(&mut old).is_empty(), "a cloud that has not said so gets none");
+
+    let mut machine = open_with(start(), Welcome { live: true, ..welcome(2, &[]) });
+    outs(&mut machine);
+    assert!(machine.takes_live());
+    machine.on_live(live(1));
+    machine.on_live(live(2));
+    let sent = |n| Out::Send { stream: Stream::Lane(LIVE), body: Body::Live(live(n)) };
+    assert_eq!(outs(&mut machine), [Out::Open(LIVE), sent(1), sent(2)]);
+    machine.hold_bulk(true);
+    assert!(!machine.takes_live());
+    machine.hold_bulk(false);
+    machine.on_finished(Stream::Lane(LIVE));
+    assert!(!machine.takes_live(), "the cloud watches no more, and the session goes on");
+    assert!(outs(&mut machine).is_empty());
 }

@@ -48,6 +48,7 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
             fault.label("expected an IANA name").help("for example \"Asia/Tokyo\" or \"Europe/Berlin\""),
         );
     }
+    super::log::check(config, doc, report);
     rooms(config, doc, report);
     climate(config, doc, report);
     for (key, seconds) in [("resync_every_s", property.resync_every_s), ("order_ttl_s", property.order_ttl_s)]

@@ -1,5 +1,6 @@
 //! The way into the house: what tasks hand over, in order, with bounds behind it.
 
+use super::retune::Settings;
 use crate::outlets::OutletId;
 use engawa_field::mqtt::{Publisher, ValueTopics, sparkplug};
 use engawa_model::{Erasure, Intent, Observation, ObservationSink, SinkClosed, SinkFuture};
@@ -39,6 +40,8 @@ pub(super) enum Message {
     Erase(Target, Option<oneshot::Sender<Erasures>>),
     /// The end of the audit trail goes to the cloud, where it has grown.
     TellAudit,
+    /// Other settings hold from now on.
+    Retune(Box<Settings>, oneshot::Sender<()>),
 }
 
 /// What was erased, and whether that is complete on the disk.
@@ -131,6 +134,13 @@ impl Door {
         let (done, erased) = oneshot::channel();
         self.messages.send(Message::Erase(target, Some(done))).await.map_err(|_| SinkClosed)?;
         erased.await.map_err(|_| SinkClosed)
+    }
+
+    /// Other settings hold once this is ready.
+    pub(crate) async fn retune(&self, settings: Settings) -> Result<(), SinkClosed> {
+        let (done, taken) = oneshot::channel();
+        self.messages.send(Message::Retune(Box::new(settings), done)).await.map_err(|_| SinkClosed)?;
+        taken.await.map_err(|_| SinkClosed)
     }
 
     /// From now on Sparkplug's metrics go through `updates`.

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::journal::Journal;
-use engawa_model::{PointId, Quality, Value};
+use engawa_model::{Change, PointId, Quality, Value};
 use engawa_protocol::ports::EdgeStore;
+use engawa_store::Durability;
 use engawa_store::{DatabaseKey, Limits};
 
 const TELEMETRY: u8 = 5;

@@ -163,6 +163,7 @@ fn lane_name(lane: Lane) -> &'static str {
         Lane::Stays => "lane-stays",
         Lane::Audit => "lane-audit",
         Lane::Telemetry => "lane-telemetry",
+        Lane::Bulk => "lane-bulk",
     }
 }
 

@@ -164,7 +164,9 @@ pub fn publications(property: &Property, change: &Change, values: ValueTopics) -
         | Change::Summary { .. }
         | Change::Thinned { .. }
         | Change::Absent {}
-        | Change::EpochBegan { .. } => vec![],
+        | Change::EpochBegan { .. }
+        | Change::CommandNoted { .. }
+        | Change::BundlePiece { .. } => vec![],
     };
     said.extend(guest::rooms_of(change).into_iter().filter_map(|room| guest::state(&topics, property, room)));
     said

@@ -32,6 +32,9 @@ pub struct CommandRecord {
     pub asked: Timestamp,
     /// When it ended, and how; `None` while it is open.
     pub ended: Option<(Timestamp, CommandOutcome)>,
+    /// More of how it ended, in plain words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 impl Property {
@@ -41,7 +44,10 @@ impl Property {
             return;
         }
         let key = command.key.clone();
-        self.commands.insert(key.clone(), CommandRecord { command: command.clone(), asked: at, ended: None });
+        self.commands.insert(
+            key.clone(),
+            CommandRecord { command: command.clone(), asked: at, ended: None, note: None },
+        );
         out.touched.insert(Entity::Command(key.clone()));
         out.changes.push(Change::CommandAccepted {
             key: key.clone(),
@@ -153,6 +159,11 @@ impl Property {
                 }
                 Ok(())
             }
+            Action::Reload { .. }
+            | Action::Diagnose { .. }
+            | Action::Tail { .. }
+            | Action::EndTail { .. }
+            | Action::Update { .. } => self.upkeep_asked(at, command, out),
             // The front desk's own.
             action => self.desk_asked(at, key, action, out),
         }

@@ -147,10 +147,12 @@ impl Governed {
 }
 
 impl Property {
-    /// From now on the house is governed by `policy`. Called once, before the first observation: without it there are
-    /// no rules, and nothing is refused a write but what its device can't take.
+    /// From now on the house is governed by `policy`. Called before the first observation, and whenever the configuration
+    /// changes: without it there are no rules, and nothing is refused a write but what its device can't take. Rules that are
+    /// gone leave the rooms as they are.
     pub fn govern(&mut self, policy: Policy) {
         let governed = &mut self.governed;
+        governed.by_room.clear();
         for device in &self.spec.devices {
             if let Some(room) = &device.room {
                 governed.by_room.entry(room.clone()).or_default().push(device.id.clone());
