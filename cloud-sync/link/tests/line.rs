@@ -8,6 +8,7 @@ use engawa_link::{Line, LinkState, Metered};
 use engawa_relay::Relay;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -240,6 +241,41 @@ async fn past_the_budget_of_a_metered_way_telemetry_waits_and_the_rest_goes() {
     until("stays to arrive", || same_lane(&cloud, &journal, 3)).await;
     assert!(stored(5) == waits && waits < 200_000, "{waits}, then {}", stored(5));
     stop(edge).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alarms_do_not_wait_for_live_values_that_fill_a_narrow_line() {
+    let (cloud, journal) = (Cloud::new(), Arc::new(Journal::default()));
+    let relay = Relay::open(serve(&cloud).await).unwrap();
+    let identity = enrolled(&cloud, relay.address(), "g1").await;
+    // 32 KB a second, and live values of 40.
+    relay.set(|weather| {
+        weather.bits_per_second = Some(256_000);
+        weather.delay = Duration::from_millis(10);
+    });
+    for blocked in [false, true] {
+        relay.set(|weather| weather.udp_blocked = blocked);
+        let mut edge = link_by(line(&[relay.address()]), identity.clone(), &journal, 1);
+        until_state(&mut edge, |state| up(state, blocked)).await;
+        journal.floods.store(true, Ordering::SeqCst);
+        journal.wake.notify_one();
+        let before = cloud.watched.load(Ordering::SeqCst);
+        let watched = || cloud.watched.load(Ordering::SeqCst) - before;
+        until("live values", || watched() > 5).await;
+        let mut times = Vec::new();
+        for _ in 0..20 {
+            journal.write(1, 1);
+            let began = Instant::now();
+            until("the alarm", || same_lane(&cloud, &journal, 1)).await;
+            times.push(began.elapsed());
+        }
+        times.sort();
+        // What is on the line before it is one frame of 4 KiB: 130 ms; the rest is for a busy machine.
+        assert!(times[10] < Duration::from_millis(400), "TCP {blocked}: {times:?}");
+        until("more live values", || watched() > 15).await;
+        journal.floods.store(false, Ordering::SeqCst);
+        stop(edge).await;
+    }
 }
 
 fn same_lane(cloud: &Cloud, journal: &Journal, lane: u8) -> bool {

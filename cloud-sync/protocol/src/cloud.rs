@@ -532,6 +532,8 @@ impl CloudMachine {
     fn on_live(&mut self, now: Duration, stream: u32, live: Live) -> Result<(), CloudSessionError> {
         let taken = self.live.as_mut().map(|(_, gate)| gate.take(now, live)).transpose()?.flatten();
         self.out.extend(taken.map(Out::Live));
+        // Only now may the next one come: they are counted by nobody.
+        self.send(stream, Body::Ack(Ack { mark: 0 }));
         self.out.push_back(Out::Receive(stream));
         Ok(())
     }

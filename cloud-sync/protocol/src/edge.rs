@@ -232,6 +232,14 @@ enum Phase {
     Ended,
 }
 
+/// The stream of live values.
+#[derive(Clone, Copy, Debug, Default)]
+struct LiveOut {
+    open: bool,
+    /// A frame is under way that the cloud has not taken yet.
+    flying: bool,
+}
+
 /// One session of the edge.
 #[derive(Debug)]
 pub struct EdgeMachine {
@@ -247,8 +255,8 @@ pub struct EdgeMachine {
     /// Commands are being made durable.
     accepting: bool,
     pings: Pings,
-    /// Whether the stream of live values is open; `None`: this cloud takes none.
-    live: Option<bool>,
+    /// The stream of live values; `None`: this cloud takes none.
+    live: Option<LiveOut>,
 }
 
 impl EdgeMachine {
@@ -459,9 +467,11 @@ impl EdgeMachine {
         self.lanes.hold_bulk = hold;
     }
 
-    /// True where live values may be sent: never on a costly line.
+    /// True where live values may be sent: one frame at a time, so that an alarm waits for no more, and never on a costly
+    /// line.
     pub fn takes_live(&self) -> bool {
-        self.phase == Phase::Open && self.live.is_some() && !self.lanes.hold_bulk
+        let free = self.live.is_some_and(|live| !live.flying);
+        self.phase == Phase::Open && free && !self.lanes.hold_bulk
     }
 
     /// Live values are to be sent, on the stream of the number [`LIVE`].
@@ -469,7 +479,8 @@ impl EdgeMachine {
         if !self.takes_live() {
             return;
         }
-        if self.live.replace(true) == Some(false) {
+        let before = self.live.replace(LiveOut { open: true, flying: true });
+        if before.is_some_and(|before| !before.open) {
             self.out.push_back(Out::Open(LIVE));
         }
         self.out.push_back(Out::Send { stream: Stream::Lane(LIVE), body: Body::Live(live) });
@@ -511,7 +522,7 @@ impl EdgeMachine {
                 self.lanes.carried(*origin, had.map_or(0, |mark| mark.seq));
             }
         }
-        self.live = (welcome.live && welcome.version > FIRST_VERSION).then_some(false);
+        self.live = (welcome.live && welcome.version > FIRST_VERSION).then(LiveOut::default);
         self.phase = Phase::Open;
         self.out.push_back(Out::Welcomed { version: welcome.version });
         for lane in self.lanes.numbers() {
@@ -552,6 +563,13 @@ impl EdgeMachine {
     }
 
     fn on_lane(&mut self, now: Duration, lane: u8, body: Body) -> Result<(), SessionError> {
+        if lane == LIVE {
+            let (Body::Ack(_), Some(live)) = (body, &mut self.live) else {
+                return Err(SessionError::Unexpected { expected: "no answer without live values" });
+            };
+            live.flying = false;
+            return Ok(());
+        }
         let (news, mark) = match body {
             Body::Ack(Ack { mark }) => (self.lanes.acknowledged(now, lane, mark)?, mark),
             Body::Gap(Ack { mark }) => (self.lanes.gap(now, lane, mark)?, mark),

@@ -1,8 +1,9 @@
 //! Live values: what somebody watches, beside the journal and kept nowhere.
 //!
-//! They have a stream of their own, the last in urgency, which is not acknowledged and never waited for: what does not fit
-//! is dropped and counted, at either end, so that no row of the journal waits for a value that somebody looks at. A tail
-//! ends by itself, by a command, or with its connection.
+//! They have a stream of their own, the last in urgency, with one frame under way: the cloud says when it has taken it, and an
+//! alarm waits for no more than that on the line. What comes meanwhile waits at the gateway within a bound, and is dropped
+//! and counted past it; so no row of the journal waits for a value that somebody looks at. A tail ends by itself, by a
+//! command, or with its connection.
 
 use crate::bucket::Bucket;
 use prost::Message;

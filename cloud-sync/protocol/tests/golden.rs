@@ -10,6 +10,7 @@ use engawa_protocol::edge::{EdgeMachine, Out, Settings, Start, Stream};
 use engawa_protocol::frame::{
     self, Ack, Body, Credit, Enrol, Enrolled, Hello, LENGTH, Lane, Mark, Ping, Refused, Skip, Welcome, Why,
 };
+use engawa_protocol::live::{Live, LiveRow};
 use engawa_protocol::ports::{Refusal, Row};
 use engawa_protocol::reconcile::{AskSync, Print, SyncStanding};
 use engawa_protocol::trust::Turn;
@@ -188,9 +189,12 @@ fn second() -> Vec<(&'static str, Body)> {
         previous: vec![mark(3, 90)],
         live: false,
     };
+    let rows_live = vec![LiveRow { at_micros: 1_800_000_000_000_000, body: br#"{"value":21.5}"#.to_vec() }];
+    let live =
+        Live { tail: "tail-1".into(), rows: rows_live, dropped: 2, ended: Some("its time is over".into()) };
     vec![
         ("hello", Body::Hello(hello)),
-        ("welcome", Body::Welcome(welcome)),
+        ("welcome", Body::Welcome(welcome.clone())),
         ("refused", Body::Refused(refused)),
         ("lane", Body::Lane(Lane { lane: 3 })),
         ("rows", packed(0)),
@@ -222,6 +226,8 @@ fn second() -> Vec<(&'static str, Body)> {
                 twin: "another box".into(),
             }),
         ),
+        ("live", Body::Live(live)),
+        ("welcome_live", Body::Welcome(Welcome { live: true, ..welcome })),
         ("skip", Body::Skip(Skip { from: 5, to: 9, reason: "kept for a day only".into() })),
     ]
 }

@@ -283,6 +283,10 @@ async fn the_page_shows_the_house_and_no_guest() {
         }
     }
     assert!(get(open.tcp, "/api/log").await.starts_with("HTTP/1.1 403"), "a history of stays is personal");
+    assert!(
+        get(open.tcp, "/api/diagnose").await.starts_with("HTTP/1.1 403"),
+        "how the house is built is for the socket"
+    );
     assert!(get(open.tcp, "/api/rooms?as=me&reason=x").await.starts_with("HTTP/1.1 403"), "not on this door");
     assert!(get(open.tcp, "/api/front-desk").await.starts_with("HTTP/1.1 403"), "messages are personal");
     // Who can open the socket sees them, with a name and a reason.

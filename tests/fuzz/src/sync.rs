@@ -12,6 +12,7 @@ use engawa_protocol::edge::{Bounds, EdgeMachine, Out, Settings, Start, Stream, W
 use engawa_protocol::frame::{
     self, Ack, Body, Credit, Hello, LENGTH, Lane, Mark, Ping, Refused, Rows, Skip, Welcome,
 };
+use engawa_protocol::live::Live;
 use engawa_protocol::ports::{Gone, Ingested, Origin, Previous, Refusal, Row};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -94,7 +95,7 @@ fn any_body(script: &mut Unstructured<'_>) -> arbitrary::Result<Option<Body>> {
             credit: number(script)?,
             dictionary: script.int_in_range(0..=2)?,
             previous: marks(script)?,
-            live: false,
+            live: script.arbitrary()?,
         }),
         2 => Body::Refused(Refused {
             reason: "no".into(),
@@ -103,7 +104,8 @@ fn any_body(script: &mut Unstructured<'_>) -> arbitrary::Result<Option<Body>> {
         }),
         3 => Body::Lane(Lane { lane: lane(script)? }),
         4 | 5 => Body::Rows(batch(script)?),
-        6 | 7 => Body::Ack(Ack { mark: number(script)? }),
+        6 => Body::Ack(Ack { mark: number(script)? }),
+        7 => Body::Live(Live { dropped: script.arbitrary()?, ..Live::default() }),
         8 => Body::Gap(Ack { mark: number(script)? }),
         9 => Body::Commands(batch(script)?),
         10 => Body::CommandsAck(Ack { mark: number(script)? }),
@@ -238,7 +240,7 @@ fn edge(script: &mut Unstructured<'_>) -> arbitrary::Result<()> {
 
 fn cloud(script: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let mut now = Duration::from_secs(1);
-    let mut machine = CloudMachine::new(cloud::Settings::default(), now);
+    let mut machine = CloudMachine::new(cloud::Settings { live: true, ..cloud::Settings::default() }, now);
     let (mut asking, mut looking, mut over, mut streams) = (false, false, false, 1_u32);
     // Streams from which the next frame may be taken; what waits on each; what the store works at.
     let mut leave: BTreeMap<u32, bool> = BTreeMap::new();

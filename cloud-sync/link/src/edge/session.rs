@@ -184,6 +184,10 @@ impl Session<'_> {
         let now = self.now();
         match event {
             Event::Frame(Stream::Control, Body::TurnTaken(taken)) => self.keeper.taken(taken.number),
+            Event::Frame(stream @ Stream::Lane(LIVE), body) => {
+                self.machine.on_frame(now, stream, body);
+                self.watch();
+            }
             Event::Frame(stream, body) => {
                 if let (Stream::Lane(lane), Body::Gap(gap)) = (stream, &body) {
                     let mark = gap.mark;
@@ -216,6 +220,7 @@ impl Session<'_> {
     /// Sends what somebody watches, as often as it may. What waits longer is dropped where it waits.
     fn watch(&mut self) {
         if !self.machine.takes_live() {
+            // The answer to the frame under way, or the next look, asks again.
             self.live_due = false;
             return;
         }

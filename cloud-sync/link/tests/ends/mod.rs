@@ -3,11 +3,13 @@
 
 use engawa_link::pki::CertificateAuthority;
 use engawa_link::{BoundCloud, CloudEnd, EdgeLink, Identity, Line, LinkError, LinkState, Tuning};
+use engawa_protocol::live::{Live, LiveRow};
 use engawa_protocol::ports::{
     CloudStore, EdgeStore, Enrolled, Ingested, Later, Refusal, Row, Skip, StoreFault,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
@@ -21,6 +23,8 @@ pub struct Journal {
     pub lanes: Mutex<BTreeMap<u8, Vec<Row>>>,
     pub told: Mutex<BTreeMap<u8, u64>>,
     pub inbox: Mutex<Vec<Row>>,
+    /// Live values without end, while it is true.
+    pub floods: AtomicBool,
     pub wake: Arc<Notify>,
 }
 
@@ -85,6 +89,12 @@ impl EdgeStore for Journal {
         }
         Ok(inbox.last().map_or(0, |row| row.seq))
     }
+
+    fn live(&self, max_bytes: usize) -> Option<Live> {
+        let rows = vec![LiveRow { at_micros: 1, body: vec![b'7'; max_bytes] }];
+        let live = Live { tail: "t".into(), rows, dropped: 0, ended: None };
+        self.floods.load(Ordering::SeqCst).then_some(live)
+    }
 }
 
 pub struct Cloud {
@@ -95,6 +105,8 @@ pub struct Cloud {
     pub revoked: Mutex<BTreeSet<String>>,
     pub claims: Mutex<BTreeMap<String, String>>,
     pub changed: watch::Sender<u64>,
+    /// Live values that came, frames.
+    pub watched: AtomicUsize,
 }
 
 impl Cloud {
@@ -107,6 +119,7 @@ impl Cloud {
             revoked: Mutex::default(),
             claims: Mutex::default(),
             changed: watch::Sender::new(0),
+            watched: AtomicUsize::new(0),
         })
     }
 
@@ -258,6 +271,14 @@ impl CloudStore for Cloud {
 
     fn admitted<'a>(&'a self, gateway: &'a str) -> Later<'a, bool> {
         now(!self.revoked.lock().unwrap().contains(gateway))
+    }
+
+    fn takes_live(&self) -> bool {
+        true
+    }
+
+    fn live(&self, _gateway: &str, _live: Live) {
+        self.watched.fetch_add(1, Ordering::SeqCst);
     }
 
     fn seen<'a>(&'a self, _gateway: &'a str, _connected: bool, _address: &'a str) -> Later<'a, ()> {

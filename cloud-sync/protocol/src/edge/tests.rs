@@ -651,7 +651,13 @@ fn live_values_go_where_they_are_taken_and_never_on_a_costly_line() {
     outs(&mut machine);
     assert!(machine.takes_live());
     machine.on_live(live(1));
+    assert!(!machine.takes_live(), "one under way");
+    machine.on_live(live(9));
+    let taken =
+        |machine: &mut EdgeMachine| machine.on_frame(T, Stream::Lane(LIVE), Body::Ack(Ack { mark: 0 }));
+    taken(&mut machine);
     machine.on_live(live(2));
+    taken(&mut machine);
     let sent = |n| Out::Send { stream: Stream::Lane(LIVE), body: Body::Live(live(n)) };
     assert_eq!(outs(&mut machine), [Out::Open(LIVE), sent(1), sent(2)]);
     machine.hold_bulk(true);
