@@ -95,8 +95,9 @@ pub(crate) fn commands(home: &Home, gateway: Option<&str>, limit: u32, as_json: 
     list(&commands, as_json, |command| {
         let state = command.outcome.as_ref().unwrap_or(&command.state);
         let reason = command.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let by = command.body["action"]["by"].as_str().map(|by| format!(" by {by}")).unwrap_or_default();
         format!(
-            "{:<24}  {}  {}  {}  {}  {state}{reason}",
+            "{:<24}  {}  {}  {}  {}{by}  {state}{reason}",
             instant(command.at),
             command.gateway,
             command.seq,
