@@ -93,6 +93,7 @@ soak: setup-test setup-soak ## Fuzzing (FUZZ_SECONDS, 600 a target), random PMS 
 	$(CARGO) test -q --locked -p engawa-cloud --test disaster -- --ignored --nocapture
 	@DAYS=$${DAYS:-100000} SEED=$${SEED:-1} $(CARGO) test --release --locked -p engawa-days --test days -- --nocapture
 	@HISTORIES=$${HISTORIES:-10000} SEED=$${SEED:-1} $(CARGO) test --release --locked -p engawa-sync --test histories -- --nocapture
+	@HISTORIES=$$(( $${HISTORIES:-10000} * 10 )) $(CARGO) test --release --locked -p engawa-model --test settings_converge
 	LINE_SEEDS=$${LINE_SEEDS:-10} $(CARGO) test --locked -p engawa-line --test campaign -- --nocapture
 	@CUTS=$${CUTS:-1000} SEED=$${SEED:-1} $(CARGO) test --release --locked -p engawa-power --test cuts -- --nocapture
 	RULES_CASES=$${RULES_CASES:-20000} $(CARGO) test -q --locked -p engawa-model --test rules

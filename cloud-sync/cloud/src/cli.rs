@@ -4,6 +4,7 @@ use crate::asker;
 use crate::bundle_cmd::{self, BundleAct};
 use crate::desk::Home;
 use crate::erasure_cmd::{self, ErasureAct};
+use crate::settings_cmd::{self, SettingsAct};
 use crate::trust_cmd::{self, CaAct, GatewaysAct, RegionsAct};
 use crate::{listing, output, send, serve, setup, tail_cmd};
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
@@ -281,8 +282,12 @@ Exit status with --wait: 0 done; 3 refused, doubtful, superseded or expired; 4 n
         #[command(subcommand)]
         act: RegionsAct,
     },
-    /// Show or change what can be set without a restart
-    #[command(after_help = "Example:\n  engawa-cloud settings certificate-days 60")]
+    /// Settings of houses (list, get, set, log); without these words, those of this cloud
+    #[command(
+        after_help = "Examples:\n  engawa-cloud settings certificate-days 60                  of this cloud, without a \
+        restart\n  engawa-cloud settings list grand                           of a house\n  engawa-cloud settings set \
+        grand climate.eco-heating-c 18\n  engawa-cloud settings log grand"
+    )]
     Settings {
         #[command(flatten)]
         home: Home,
@@ -290,6 +295,8 @@ Exit status with --wait: 0 done; 3 refused, doubtful, superseded or expired; 4 n
         key: Option<String>,
         /// Its new value.
         value: Option<u32>,
+        #[command(subcommand)]
+        act: Option<SettingsAct>,
     },
     /// What became of guests' erasures here
     Erasure {
@@ -342,7 +349,10 @@ pub(crate) fn main() -> ExitCode {
         }
         Command::Ca { home, act: CaAct::Rotate { act } } => trust_cmd::rotate(&home, &act),
         Command::Regions { home, act } => trust_cmd::regions(&home, act),
-        Command::Settings { home, key, value } => trust_cmd::settings(&home, key.as_deref(), value),
+        Command::Settings { home, act: Some(act), .. } => settings_cmd::main(&home, &act),
+        Command::Settings { home, key, value, act: None } => {
+            trust_cmd::settings(&home, key.as_deref(), value)
+        }
         Command::Erasure { home, act } => erasure_cmd::erasure(&home, act),
         Command::Completions { shell } => completions(shell),
     };

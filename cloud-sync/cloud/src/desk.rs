@@ -5,10 +5,12 @@ use crate::setup;
 use anyhow::Context;
 use engawa_cloud::bundles::Bundle;
 use engawa_cloud::commands::Sent;
+use engawa_cloud::house_settings::{Entry as SettingEntry, Setting};
 use engawa_cloud::postgres::{self, Address};
 use engawa_cloud::store::listing::{self, Command, Entry, Gateway, LogFilter, Room};
 use engawa_cloud::store::{self, DATABASE_FILE, StoreError, bundles, commands, gateways};
 use engawa_link::pki::CertificateAuthority;
+use engawa_model::settings::SettingValue;
 use engawa_model::{Action, CommandKey, Timestamp};
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
@@ -263,6 +265,60 @@ impl Desk {
             }
             Self::Postgres(runtime, store) => ask!(runtime, store, client =>
                 postgres::commands::send(&mut client, gateway, key, action, now, expires)),
+        }
+    }
+
+    /// The gateways that a name or a property means.
+    pub(crate) fn gateways_of(&self, target: &str) -> anyhow::Result<Vec<String>> {
+        match self {
+            Self::File(dir) => Ok(store::house_settings::gateways_of(&reader(dir)?, target)?),
+            Self::Postgres(runtime, store) => {
+                ask!(runtime, store, client => postgres::house_settings::gateways_of(&client, target))
+            }
+        }
+    }
+
+    /// What is known of a gateway's settings.
+    pub(crate) fn settings(&self, gateway: &str) -> anyhow::Result<Vec<Setting>> {
+        match self {
+            Self::File(dir) => Ok(store::house_settings::list(&reader(dir)?, gateway)?),
+            Self::Postgres(runtime, store) => {
+                ask!(runtime, store, client => postgres::house_settings::list(&client, gateway))
+            }
+        }
+    }
+
+    /// Changes a setting of a gateway.
+    pub(crate) fn set_setting(
+        &self,
+        gateway: &str,
+        stay: &str,
+        name: &str,
+        value: Option<SettingValue>,
+        by: &str,
+        now: Timestamp,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::File(dir) => write(dir, |connection| {
+                store::house_settings::set(connection, gateway, stay, name, value, by, now)
+            }),
+            Self::Postgres(runtime, store) => ask!(runtime, store, client =>
+                postgres::house_settings::set(&mut client, gateway, stay, name, value, by, now)),
+        }
+    }
+
+    /// The newest entries of a gateway's log of settings.
+    pub(crate) fn setting_log(
+        &self,
+        gateway: &str,
+        name: Option<&str>,
+        limit: u32,
+    ) -> anyhow::Result<Vec<SettingEntry>> {
+        match self {
+            Self::File(dir) => Ok(store::house_settings::log(&reader(dir)?, gateway, name, limit)?),
+            Self::Postgres(runtime, store) => {
+                ask!(runtime, store, client => postgres::house_settings::log(&client, gateway, name, limit))
+            }
         }
     }
 }

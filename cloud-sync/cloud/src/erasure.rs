@@ -24,7 +24,7 @@ pub(crate) const TOGETHER: i64 = 500;
 /// Why a command that waited for a gateway does not go out any more.
 pub(crate) const SUPERSEDED: &str = "the guest's data was erased";
 /// What goes from an object that names the stay; everything else in it tells of the house.
-const PARTICULARS: [&str; 5] = ["language", "arrival", "departure", "answer", "text"];
+const PARTICULARS: [&str; 7] = ["language", "arrival", "departure", "answer", "text", "register", "wish"];
 
 /// True where the tombstone was signed by the key that it names, and says what was signed.
 pub fn verify(erasure: &Erasure) -> bool {

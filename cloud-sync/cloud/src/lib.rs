@@ -8,6 +8,7 @@ pub mod bundles;
 pub mod commands;
 pub mod end;
 pub mod erasure;
+pub mod house_settings;
 pub mod live;
 pub mod postgres;
 pub mod store;

@@ -10,6 +10,7 @@ mod lock;
 mod output;
 mod send;
 mod serve;
+mod settings_cmd;
 mod setup;
 mod tail_cmd;
 mod trust_cmd;

@@ -18,6 +18,7 @@ pub mod fanout;
 pub mod gateways;
 mod group;
 pub mod history;
+pub mod house_settings;
 mod ingest;
 pub mod listing;
 pub mod live;

@@ -14,6 +14,7 @@ pub mod commands;
 pub mod erasure;
 mod error;
 pub mod gateways;
+pub mod house_settings;
 pub mod ingest;
 pub mod listing;
 pub mod migrations;

@@ -4,7 +4,7 @@
 use crate::config::{self, Loaded};
 use crate::{
     backup_cmd, broker_cmd, devices_cmd, diagnose_cmd, enroll, guest_cmd, listing, pms_cmd, profile_cmd,
-    reload_cmd, rules_cmd, run, status, sync_cmd,
+    reload_cmd, rules_cmd, run, settings_cmd, status, sync_cmd,
 };
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
@@ -32,7 +32,7 @@ pub(crate) const NOT_RUNNING: u8 = 3;
   0  done
   1  failed; the reason is on standard error
   2  the command line or the configuration is wrong
-  3  the agent is not running (status, reload, devices forget, guest erase, pms resync)
+  3  the agent is not running (status, reload, devices forget, guest erase, pms resync, settings set)
 
 Examples:
   engawa check /etc/engawa/engawa.toml        what is wrong with a configuration, all at once
@@ -53,6 +53,8 @@ Examples:
                                               guests, with a row in the audit trail
   engawa pms import stays.csv                 the stays of a house without a PMS that could be asked
   engawa sync reconcile                       a gateway that the cloud turns away since its disk was restored
+  engawa settings set climate.eco-heating-c 18 --as ann
+                                              a setting that the cloud may change, too
   engawa rooms --json | jq .points            every point of every room"
 )]
 struct Cli {
@@ -248,6 +250,11 @@ Example:
         #[command(flatten)]
         form: Form,
     },
+    /// Settings that staff here and the fleet's cloud may both change, and what guests prefer
+    Settings {
+        #[command(subcommand)]
+        command: settings_cmd::Command,
+    },
     /// Print the completions of a shell
     #[command(after_help = "For example: engawa completions bash > /etc/bash_completion.d/engawa")]
     Completions {
@@ -304,6 +311,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Sync { command: None, file, form } => {
             with(&file, |loaded| Ok(sync_cmd::status(loaded, form.json)?))
         }
+        Command::Settings { command } => with(&command.file(), |loaded| settings_cmd::main(&command, loaded)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "engawa", &mut crate::answer::lock());
             DONE

@@ -14,6 +14,7 @@ mod pms;
 pub(crate) mod privacy;
 mod profiles;
 pub(crate) mod rules;
+mod settings;
 mod wake;
 
 pub(crate) use cloud::CloudConfig;
@@ -27,6 +28,7 @@ use engawa_field::profile::mqtt::MqttProfile;
 use engawa_field::profile::{PointTraits, ProfileHead, Resolved};
 use engawa_model::firewall::FirewallConfig;
 use engawa_model::rules::RuleFile;
+use engawa_model::settings::SettingValue;
 use engawa_model::{
     ClimateDefaults, Currency, DeviceId, DeviceSpec, LinkId, ListGuard, PointSpec, PropertyId, PropertySpec,
     RoomId, RoomSpec,
@@ -95,6 +97,9 @@ pub(crate) struct Config {
     /// What the log says.
     #[serde(default)]
     pub(crate) log: log::LogConfig,
+    /// Settings that both ends may change, until one of them does.
+    #[serde(default)]
+    pub(crate) settings: BTreeMap<String, SettingValue>,
 }
 
 /// Who and where the house is.

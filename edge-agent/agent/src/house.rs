@@ -194,6 +194,12 @@ impl House {
         self
     }
 
+    /// How long guests' data is kept now: as a setting says, else as the configuration.
+    fn retention(&self) -> SignedDuration {
+        let days = self.shared.lock().retention_days();
+        days.map_or(self.retention, |days| SignedDuration::from_hours(i64::from(days) * 24))
+    }
+
     /// Works until it is told to close, takes what still waits, then closes the store in good order.
     pub(crate) async fn run(mut self) -> Result<(), StoreError> {
         let clean = self.store.was_closed();
@@ -243,7 +249,7 @@ impl House {
                         self.store.register().map_or(Ok(0), |register| register.sweep(before))
                     });
                     unless_of_disk("sweeping the guest register", swept)?;
-                    let before = ago(self.retention);
+                    let before = ago(self.retention());
                     group.push(Message::Erase(Target::LeftBefore(before, MOST_EXPIRED), None));
                 }
                 _ = tell_audit.tick() => group.push(Message::TellAudit),

@@ -29,6 +29,7 @@ mod rules_cmd;
 mod run;
 mod secrets;
 mod service;
+mod settings_cmd;
 mod status;
 mod supervisor;
 mod sync_cmd;

@@ -80,6 +80,7 @@ async fn serve(loaded: &Loaded, logging: Logging) -> anyhow::Result<()> {
     property.guard_lists(config.list_guard);
     property.speak(&config.property.language);
     property.welcome_to(&config.property.name);
+    property.set_defaults(config.settings());
     tell_of_the_vault(&store)?;
     tell_of_the_journal(&store);
     if config.privacy.register {

@@ -402,6 +402,29 @@ pub enum Change {
         #[serde(flatten)]
         piece: crate::BundlePiece,
     },
+    /// What the house knows of a setting that both ends may change.
+    Setting {
+        /// Its name.
+        name: String,
+        /// All that is known.
+        register: Box<crate::settings::Register>,
+    },
+    /// Something of a setting for the record: a conflict with both values, a clock that is ahead, a write of the wrong end.
+    SettingNote {
+        /// Its name.
+        name: String,
+        /// What.
+        note: Box<crate::settings::Note>,
+    },
+    /// What a guest prefers; written only where the house shares it.
+    Preference {
+        /// Whose.
+        stay: StayId,
+        /// Which preference.
+        name: String,
+        /// All that is known; `None`: it was erased.
+        register: Option<Box<crate::settings::Register>>,
+    },
 }
 
 impl Change {
@@ -417,7 +440,7 @@ impl Change {
             | Self::DeviceFoundGone { .. }
             | Self::Started { .. }
             | Self::EpochBegan { .. } => Lane::Alarms,
-            Self::CommandAccepted { .. } | Self::AuditHead { .. } => Lane::Audit,
+            Self::CommandAccepted { .. } | Self::AuditHead { .. } | Self::SettingNote { .. } => Lane::Audit,
             Self::Reported { .. } | Self::Summary { .. } | Self::Thinned { .. } | Self::Absent {} => {
                 Lane::Telemetry
             }
@@ -462,6 +485,9 @@ impl Change {
             Self::EpochBegan { .. } => "epoch_began",
             Self::CommandNoted { .. } => "command_noted",
             Self::BundlePiece { .. } => "bundle_piece",
+            Self::Setting { .. } => "setting",
+            Self::SettingNote { .. } => "setting_note",
+            Self::Preference { .. } => "preference",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Commands: what staff, the cloud or another system asks of the house.
 
 use crate::ids::{CommandKey, DeviceId, PointId};
+use crate::settings::{Register, SettingValue};
 use crate::{Date, DateTime, Money, Role, RoomId, StayId, Timestamp, Value, WakeId};
 use serde::{Deserialize, Serialize};
 
@@ -345,6 +346,47 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
     },
+    /// Change a setting of the property, at the gateway.
+    SetSetting {
+        /// Its name.
+        name: String,
+        /// Its value; absent: the configuration's again.
+        #[serde(default)]
+        value: Option<SettingValue>,
+        /// Who, as staff call themselves.
+        #[serde(default)]
+        by: Option<String>,
+    },
+    /// Take in what the cloud knows of a setting.
+    MergeSetting {
+        /// Its name.
+        name: String,
+        /// All that the cloud knows.
+        document: Box<Register>,
+    },
+    /// Note what a guest in the house prefers.
+    SetPreference {
+        /// Whose.
+        stay: StayId,
+        /// Which preference.
+        name: String,
+        /// What; absent: nothing any more.
+        #[serde(default)]
+        wish: Option<SettingValue>,
+        /// Who noted it.
+        #[serde(default)]
+        by: Option<String>,
+    },
+    /// Take in what the cloud knows of a guest's preference.
+    MergePreference {
+        /// Whose.
+        stay: StayId,
+        /// Which preference.
+        name: String,
+        /// All that the cloud knows; absent: it was erased.
+        #[serde(default)]
+        register: Option<Box<Register>>,
+    },
 }
 
 impl Action {
@@ -352,6 +394,7 @@ impl Action {
     pub(crate) fn news_of(&self) -> Option<&StayId> {
         match self {
             Self::LeaveMessage { stay, .. } | Self::MessageRead { stay, .. } => stay.as_ref(),
+            Self::SetPreference { stay, .. } | Self::MergePreference { stay, .. } => Some(stay),
             _ => None,
         }
     }
@@ -405,6 +448,8 @@ impl Action {
             Self::PostCall { call, .. } => call.dialled = call.dialled.take().map(|_| hidden()),
             Self::RoomReport { report, .. } => report.note = report.note.take().map(|_| hidden()),
             Self::AnswerKey { card, .. } => *card = card.take().map(|_| hidden()),
+            Self::SetPreference { wish, by, .. } => (*wish, *by) = (None, None),
+            Self::MergePreference { register, .. } => *register = None,
             _ => {}
         }
         action

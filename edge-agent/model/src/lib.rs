@@ -29,6 +29,7 @@ mod personal;
 mod port;
 mod property;
 pub mod rules;
+pub mod settings;
 mod slip;
 mod stay;
 pub mod testing;
@@ -59,7 +60,8 @@ pub(crate) use property::STATUSES;
 pub use property::{
     Applied, Arrival, Bill, ChargeProposal, ChargeState, ClimateDefaults, CommandRecord, DeviceSpec, Entity,
     ListGuard, Owed, PMS_LINK, PointSpec, Posting, PostingState, Property, PropertySpec, RestoreError,
-    Resync, Room, RoomRules, RoomSpec, Season, WakeCall, WakeRooms, WakeSpec, WakeState, WakeWord,
+    Resync, Room, RoomRules, RoomSpec, Season, SettingEntry, WakeCall, WakeRooms, WakeSpec, WakeState,
+    WakeWord,
 };
 pub use slip::{Article, Call, MOST_ARTICLES, MOST_SUBTOTALS, PostingDetail, Slip};
 pub use stay::{Stay, StayEnd};

@@ -23,9 +23,11 @@ mod notes;
 mod persist;
 mod points;
 mod postings;
+mod preferences;
 mod reports;
 mod resync;
 mod rules;
+mod settings;
 mod spec;
 mod storage;
 #[cfg(test)]
@@ -53,6 +55,7 @@ pub use persist::{Entity, RestoreError};
 pub use postings::{Posting, PostingState};
 pub use resync::{ListGuard, Owed, Resync};
 use serde::{Deserialize, Serialize};
+pub use settings::SettingEntry;
 pub use spec::{ClimateDefaults, DeviceSpec, PointSpec, PropertySpec, RoomSpec, Season};
 use std::collections::{BTreeMap, BTreeSet};
 pub use wakeups::{WakeCall, WakeRooms, WakeSpec, WakeState, WakeWord};
@@ -147,6 +150,8 @@ pub struct Property {
     by_device: BTreeMap<DeviceId, usize>,
     /// The rules, the firewall, and how they stand.
     governed: governed::Governed,
+    /// What both ends may change.
+    settings: settings::Settings,
 }
 
 impl Property {
@@ -190,6 +195,7 @@ impl Property {
             by_role,
             by_device,
             governed: governed::Governed::default(),
+            settings: settings::Settings::new(&spec.climate),
             spec,
         }
     }
@@ -355,5 +361,6 @@ impl Property {
         self.orders_restarted(at, out);
         self.wake_ups_restarted(out);
         self.upkeep_restarted(at, out);
+        self.tell_settings(out);
     }
 }

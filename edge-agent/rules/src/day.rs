@@ -241,6 +241,8 @@ fn masked_fact(fact: &Fact, property: &Property) -> Option<Fact> {
             | Action::ExpectArrival { .. }
             | Action::ForgetArrival { .. }
             | Action::AskList { .. }
+            | Action::SetSetting { .. }
+            | Action::MergeSetting { .. }
             | Action::AcknowledgeAlert { .. } => fact.clone(),
             _ => return None,
         },

@@ -2,9 +2,10 @@
 //! keys are lost or backups put back.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
+use engawa_model::settings::SettingValue;
 use engawa_model::{
-    Change, Currency, Entity, Fact, GuestRecord, Observation, Personal, Presence, Property, PropertySpec,
-    RoomFlags, RoomId, StayId, Timestamp,
+    Action, Change, Command, CommandSource, Currency, Entity, Fact, GuestRecord, Observation, Personal,
+    Presence, Property, PropertySpec, RoomFlags, RoomId, StayId, Timestamp,
 };
 use engawa_store::vault::{self, Asker, Query, Tampered, Target, VaultKey, Viewer};
 use engawa_store::{Batch, DATABASE_FILE, DatabaseKey, Durability, Limits, Store, StoreError, testing};
@@ -470,4 +471,37 @@ fn an_export_has_what_happened_at_the_desk_and_gives_nobody_else_away() {
     let export = hotel.viewer().export(&ann, &StayId::from("4712"), at(9_999)).unwrap();
     assert!(!export.to_string().contains("0309999999"), "{export:#}");
     assert!(export["of_shared_rooms"].as_u64().unwrap() > 0, "{export:#}");
+}
+
+#[test]
+fn what_a_guest_prefers_is_sealed_and_goes_with_the_stay() {
+    let mut hotel = Hotel::new();
+    hotel.seen("4711", "101", "Anders");
+    let stay = StayId::from("4711");
+    let prefer = |hotel: &mut Hotel, key: &str| {
+        let action = Action::SetPreference {
+            stay: StayId::from("4711"),
+            name: "guest.light".into(),
+            wish: Some(SettingValue::Switch(true)),
+            by: Some(NAME.into()),
+        };
+        let command = Command { key: key.into(), source: CommandSource::Local, expires: None, action };
+        hotel.fact(Fact::Asked { command })
+    };
+    let told = prefer(&mut hotel, "k");
+    assert!(told.iter().all(|change| shows_guest(&serde_json::to_vec(change).unwrap()).is_none()));
+    assert_eq!(shows_guest(&hotel.dump()), None, "neither the document nor its command shows it");
+    hotel.open().unwrap();
+    let kept = hotel.property.preferences(&stay).unwrap()["guest.light"].clone();
+    assert_eq!(kept.edge.unwrap().by, NAME, "and it comes back");
+    hotel.gone("4711", "101");
+    hotel.open().unwrap();
+    assert_eq!(hotel.property.preferences(&stay), None);
+
+    hotel.seen("4711", "101", "Anders");
+    prefer(&mut hotel, "l");
+    assert_eq!(hotel.erase(&Target::Stay(stay.clone())), 2, "both stays of the number");
+    assert_eq!(hotel.property.preferences(&stay), None);
+    hotel.open().unwrap();
+    assert_eq!(hotel.property.preferences(&stay), None);
 }

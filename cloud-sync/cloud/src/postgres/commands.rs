@@ -31,8 +31,26 @@ pub async fn send(
         Some(status) if status.revoked => return Err(StoreError::Revoked(gateway.to_owned())),
         Some(status) => status.property,
     };
+    let sent = enqueue(&transaction, (&property, gateway), key, action, now, expires).await?;
+    transaction.commit().await.map_err(doing)?;
+    Ok(sent)
+}
+
+/// Stores a command for a gateway whose row is locked, in the open transaction of `client`.
+///
+/// # Errors
+/// As [`send`].
+pub(crate) async fn enqueue(
+    client: &impl GenericClient,
+    (property, gateway): (&str, &str),
+    key: &CommandKey,
+    action: &Action,
+    now: Timestamp,
+    expires: Timestamp,
+) -> Result<Sent, StoreError> {
+    let doing = StoreError::postgres("storing a command");
     let of = (&property, &gateway);
-    let earlier = transaction
+    let earlier = client
         .query_opt(
             "SELECT seq, body FROM command WHERE property = $1 AND gateway = $2 AND key = $3",
             &[of.0, of.1, &key.as_str()],
@@ -44,7 +62,7 @@ pub async fn send(
         return again(gateway, key, action, seq, row.get(1));
     }
     let draft = Draft::new(key, action, expires)?;
-    let waiting = transaction
+    let waiting = client
         .query_one(
             "SELECT count(*) FROM command WHERE property = $1 AND gateway = $2 AND state = 'sent'",
             &[of.0, of.1],
@@ -54,7 +72,7 @@ pub async fn send(
         .get::<_, i64>(0)
         .cast_unsigned();
     room(gateway, waiting)?;
-    let seq: i64 = transaction
+    let seq: i64 = client
         .query_one(
             "UPDATE gateway SET command_head = command_head + 1 WHERE property = $1 AND id = $2
              RETURNING command_head",
@@ -63,7 +81,7 @@ pub async fn send(
         .await
         .map_err(doing)?
         .get(0);
-    transaction
+    client
         .execute(
             "INSERT INTO command (property, gateway, seq, key, at_micros, kind, body, expires)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -81,8 +99,7 @@ pub async fn send(
         .await
         .map_err(doing)?;
     // Heard when the transaction is durable, not before.
-    transaction.execute("SELECT pg_notify($1, $2)", &[&CHANNEL, of.1]).await.map_err(doing)?;
-    transaction.commit().await.map_err(doing)?;
+    client.execute("SELECT pg_notify($1, $2)", &[&CHANNEL, of.1]).await.map_err(doing)?;
     Ok(Sent { seq: seq.cast_unsigned(), fresh: true })
 }
 

@@ -255,6 +255,7 @@ async fn begin_epoch(
         .await
         .map_err(doing)?;
     if before.is_some() {
+        super::house_settings::tell_all(transaction, gateway, epoch, now_micros).await?;
         let doubtful = super::commands::inbox_lost(transaction, gateway, now_micros).await?
             + super::postings::epoch_over(transaction, gateway, epoch, now_micros).await?;
         tracing::warn!(gateway, doubtful, "the gateway's journal begins anew: a new or restored disk");

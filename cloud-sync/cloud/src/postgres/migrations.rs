@@ -24,6 +24,7 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("migrations/003_tenants.sql"), oldest: 1 },
     Step { sql: include_str!("migrations/004_outbox.sql"), oldest: 1 },
     Step { sql: include_str!("migrations/005_trust.sql"), oldest: 1 },
+    Step { sql: include_str!("migrations/006_settings.sql"), oldest: 1 },
     Step { sql: include_str!("migrations/007_bundles.sql"), oldest: 1 },
 ];
 

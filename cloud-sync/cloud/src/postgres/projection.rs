@@ -1,6 +1,7 @@
 //! What rows add up to, as [`crate::store`]'s projection, made in sets: what rooms show is folded in memory and written
 //! once, what happens to stays, postings and commands goes out in its order, pipelined.
 
+use super::house_settings::Told;
 use super::ingest::{Pipeline, TELEMETRY, in_order};
 use super::postings::IN_A_GAP;
 use super::{bundles, clean, erasure};
@@ -9,6 +10,7 @@ use crate::commands;
 use crate::store::StoreError;
 use crate::store::projection::is_sign;
 use deadpool_postgres::Object;
+use engawa_model::settings::Register;
 use engawa_model::{Action, Change, Lane, Quality, Role, RoomFlags};
 use engawa_protocol::ports::Row;
 use std::collections::BTreeMap;
@@ -50,6 +52,8 @@ pub(crate) struct Projection {
     turn: u64,
     /// When the rows came, µs.
     received: i64,
+    /// What is told of settings, and whose preferences end, in order: written after everything else.
+    settings: Vec<super::house_settings::Told>,
 }
 
 const ROOM_OF: &str = "SELECT room FROM stay WHERE property = $1 AND gateway = $2 AND stay = $3";
@@ -226,6 +230,7 @@ impl Projection {
         if !self.late.is_empty() {
             erasure::clear_late(client, &self.late).await?;
         }
+        super::house_settings::take(client, &std::mem::take(&mut self.settings), self.received).await?;
         let mut statements: Pipeline<'_> = Vec::new();
         let recounted: Vec<_> = self.rooms.iter().filter(|(_, cells)| cells.recount).collect();
         let shown: Vec<_> = self.rooms.iter().filter(|(_, cells)| cells.shown).collect();
@@ -372,12 +377,14 @@ impl One<'_> {
                     CHECKED_OUT,
                     vec![text(stay.as_str()), text(room.as_str()), Box::new(self.at), Box::new(self.epoch)],
                 );
+                self.over(None);
                 self.recount(room.as_str());
             }
             Change::Resync { phase, listed: Some(listed), link: None } if phase == "done" => {
                 let parameters: Vec<Parameter> =
                     vec![Box::new(self.epoch), Box::new(self.at), Box::new(i64::from(*listed))];
                 self.order_for_rooms(LISTED, parameters);
+                self.over(None);
             }
             Change::RoomFlagged { room, flags } => {
                 let cells = self.shown(room.as_str());
@@ -431,6 +438,15 @@ impl One<'_> {
             Change::Erased { erasure: tombstone } => {
                 let parameters = erasure::parameters(self.gateway, tombstone, self.all.received);
                 self.order(erasure::RECEIVED, parameters);
+                if crate::erasure::verify(tombstone) {
+                    // Of a guest who has left they have gone already; the number may be another guest's now.
+                    let asked = tombstone.reason == engawa_model::ErasureReason::Asked;
+                    self.over(asked.then_some(tombstone.stay.as_str()));
+                }
+            }
+            Change::Setting { name, register } => self.told("", name, register),
+            Change::Preference { stay, name, register: Some(register) } => {
+                self.told(stay.as_str(), name, register);
             }
             Change::CommandNoted { key, note } => self.order(NOTED, vec![text(key.as_str()), text(note)]),
             Change::CommandEnded { key, outcome } => {
@@ -439,6 +455,23 @@ impl One<'_> {
             }
             _ => {}
         }
+    }
+
+    /// A guest was erased, or guests have left.
+    fn over(&mut self, stay: Option<&str>) {
+        let of = (self.property.to_owned(), self.gateway.to_owned());
+        let stay = stay.map(|stay| clean(stay).into_owned());
+        // A house that empties in the morning needs to be looked through once.
+        let last = self.all.settings.iter().rev().find(|told| *told.of() == of);
+        if stay.is_some() || !matches!(last, Some(Told::Over { stay: None, .. })) {
+            self.all.settings.push(Told::Over { of, stay });
+        }
+    }
+
+    fn told(&mut self, stay: &str, name: &str, register: &Register) {
+        let of = (self.property.to_owned(), self.gateway.to_owned());
+        let (stay, name) = (clean(stay).into_owned(), name.to_owned());
+        self.all.settings.push(Told::Known { of, stay, name, register: Box::new(register.clone()) });
     }
 
     fn value(&mut self, room: &str, role: Role, number: f64) {

@@ -38,6 +38,7 @@ pub fn received(
     let (mut stays, mut postings) = (0, 0);
     if verified {
         if whole {
+            super::house_settings::forget(connection, gateway, Some(stay))?;
             stays = connection
                 .execute(
                     "UPDATE stay SET language = NULL, arrival = NULL, departure = NULL

@@ -125,6 +125,9 @@ pub enum StoreError {
         /// What may be.
         most: usize,
     },
+    /// A setting that is not there, not ours, or can't have the value.
+    #[error("{0}")]
+    Setting(String),
     /// Too many commands wait for the gateway.
     #[error("{0} commands already wait for gateway `{1}`: is it connected?")]
     QueueFull(u64, String),

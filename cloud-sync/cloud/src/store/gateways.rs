@@ -238,6 +238,7 @@ pub fn epoch_seen(
         .execute("UPDATE gateway SET epoch = ?2 WHERE id = ?1", params![gateway, epoch.cast_signed()])
         .map_err(StoreError::sql("noting a gateway's epoch"))?;
     if before.is_some() {
+        super::house_settings::tell_all(connection, gateway, epoch, now_micros)?;
         let doubtful = commands::inbox_lost(connection, gateway, now_micros)?
             + postings::epoch_over(connection, gateway, epoch, now_micros)?;
         tracing::warn!(gateway, doubtful, "the gateway's journal begins anew: a new or restored disk");

@@ -10,7 +10,8 @@ const STEPS: &[M<'_>] = &[
     M::up(include_str!("migrations/003_rooms.sql")),
     M::up(include_str!("migrations/004_epochs.sql")),
     M::up(include_str!("migrations/005_trust.sql")),
-    M::up(include_str!("migrations/008_bundles.sql")),
+    M::up(include_str!("migrations/006_settings.sql")),
+    M::up(include_str!("migrations/007_bundles.sql")),
 ];
 
 /// The schema version of this release.

@@ -4,7 +4,7 @@
 //! A row that this release does not understand (a newer gateway's kind, a damaged body) is stored and passed over:
 //! it must not hold up its lane. Lanes are not ordered among each other, so nothing here relies on it.
 
-use super::{StoreError, commands, erasure};
+use super::{StoreError, commands, erasure, house_settings};
 use engawa_model::{Action, Change, Quality, Role, RoomFlags};
 use engawa_protocol::ports::Row;
 use rusqlite::{Connection, OptionalExtension, Params, params};
@@ -36,6 +36,12 @@ pub(super) fn apply(
     match &change {
         Change::Erased { erasure } => return erasure::received(connection, gateway, erasure, now_micros),
         Change::CommandAccepted { action, .. } => clear_late(connection, gateway, epoch, lane, row, action)?,
+        Change::Setting { name, register } => {
+            return house_settings::take(connection, gateway, ("", name), register, now_micros);
+        }
+        Change::Preference { stay, name, register: Some(register) } => {
+            return house_settings::take(connection, gateway, (stay.as_str(), name), register, now_micros);
+        }
         _ => {}
     }
     Projection { connection, gateway, epoch: epoch.cast_signed(), at: row.at_micros }.change(&change)
@@ -139,6 +145,7 @@ impl Projection<'_> {
                      ON CONFLICT (gateway, stay) DO UPDATE SET left_at = excluded.left_at, epoch = excluded.epoch",
                     params![self.gateway, stay.as_str(), room.as_str(), self.at, self.epoch],
                 )?;
+                house_settings::forget(self.connection, self.gateway, None)?;
                 self.recount(left.as_deref().into_iter().chain([room.as_str()]))
             }
             // In a house with several PMS each list counts its own guests only: none proves what all of them do.
@@ -243,6 +250,7 @@ impl Projection<'_> {
             "UPDATE stay SET left_at = ?3 WHERE gateway = ?1 AND left_at IS NULL AND epoch IS NOT ?2",
             params![self.gateway, self.epoch, self.at],
         )?;
+        house_settings::forget(self.connection, self.gateway, None)?;
         self.recount(stays.iter().filter(|(_, told)| !told).map(|(room, _)| room.as_str()))
     }
 

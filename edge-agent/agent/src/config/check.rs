@@ -99,6 +99,7 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
     super::wake::check(config, doc, report);
     buses(config, doc, report);
     super::privacy::check(config, doc, report);
+    super::settings::check(config, doc, report);
     super::pms::check_guard(config, doc, report);
     super::journal::check(config, doc, report);
 }

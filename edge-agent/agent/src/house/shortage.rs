@@ -28,6 +28,9 @@ pub(super) fn is_needed(action: &Action) -> bool {
             | Action::WakeAnswered { .. }
             | Action::CancelWakeUp { .. }
             | Action::AcknowledgeAlert { .. }
+            // The cloud says it once.
+            | Action::MergeSetting { .. }
+            | Action::MergePreference { .. }
     )
 }
 

@@ -166,7 +166,10 @@ pub fn publications(property: &Property, change: &Change, values: ValueTopics) -
         | Change::Absent {}
         | Change::EpochBegan { .. }
         | Change::CommandNoted { .. }
-        | Change::BundlePiece { .. } => vec![],
+        | Change::BundlePiece { .. }
+        | Change::Setting { .. }
+        | Change::SettingNote { .. }
+        | Change::Preference { .. } => vec![],
     };
     said.extend(guest::rooms_of(change).into_iter().filter_map(|room| guest::state(&topics, property, room)));
     said

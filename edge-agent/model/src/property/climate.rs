@@ -34,12 +34,12 @@ impl Property {
     /// The set point of an occupied room: what its longest-staying guest chose, else the house's comfort; °C.
     pub(super) fn comfort_c(&self, room: &RoomId) -> f64 {
         let chosen = self.stays_in(room).filter_map(|stay| stay.comfort.map(|c| (stay.since, c)));
-        chosen.min_by_key(|(since, _)| *since).map_or(self.spec.climate.comfort_c, |(_, c)| c)
+        chosen.min_by_key(|(since, _)| *since).map_or(self.climate().comfort_c, |(_, c)| c)
     }
 
     /// The set point of a vacant room, °C.
     pub(super) fn eco_c(&self) -> f64 {
-        let climate = &self.spec.climate;
+        let climate = self.climate();
         match climate.season {
             Season::Heating => climate.eco_heating_c,
             Season::Cooling => climate.eco_cooling_c,
@@ -114,7 +114,23 @@ impl Property {
     fn within_policy(&self, celsius: f64) -> f64 {
         let limits = self.policy().and_then(|policy| policy.firewall.role.get(&Role::ClimateSetpoint));
         let (min, max) = limits.map_or((None, None), |limits| (limits.min, limits.max));
+        let celsius = self.settings.in_force.limited(celsius);
         celsius.max(min.unwrap_or(celsius)).min(max.unwrap_or(celsius))
+    }
+
+    /// Whether the limits of the settings let somebody's set point be.
+    pub(super) fn within_limits(&self, point: &PointId, value: &Value) -> Result<(), String> {
+        let of_climate =
+            self.point_spec(point).is_some_and(|(_, spec)| spec.role == Some(Role::ClimateSetpoint));
+        let Some(celsius) = value.as_f64().filter(|_| of_climate) else { return Ok(()) };
+        let limited = self.settings.in_force.limited(celsius);
+        if limited < celsius {
+            Err(format!("the setting climate.highest-c lets no room be set higher than {limited} °C"))
+        } else if limited > celsius {
+            Err(format!("the setting climate.lowest-c lets no room be set lower than {limited} °C"))
+        } else {
+            Ok(())
+        }
     }
 
     /// The key of an order or command of the house's own.

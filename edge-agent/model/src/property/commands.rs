@@ -164,6 +164,26 @@ impl Property {
             | Action::Tail { .. }
             | Action::EndTail { .. }
             | Action::Update { .. } => self.upkeep_asked(at, command, out),
+            Action::SetSetting { name, value, by } => {
+                self.set_setting(at, command.source, name, value.clone(), by.as_deref(), out)?;
+                self.end_command(at, key, CommandOutcome::Done, out);
+                Ok(())
+            }
+            Action::MergeSetting { name, document } => {
+                self.merge_setting(at, command.source, name, document, out)?;
+                self.end_command(at, key, CommandOutcome::Done, out);
+                Ok(())
+            }
+            Action::SetPreference { stay, name, wish, by } => {
+                self.set_preference(at, command.source, stay, name, wish.clone(), by.as_deref(), out)?;
+                self.end_command(at, key, CommandOutcome::Done, out);
+                Ok(())
+            }
+            Action::MergePreference { stay, name, register } => {
+                self.merge_preference(at, command.source, stay, name, register.as_deref(), out)?;
+                self.end_command(at, key, CommandOutcome::Done, out);
+                Ok(())
+            }
             // The front desk's own.
             action => self.desk_asked(at, key, action, out),
         }
@@ -180,6 +200,7 @@ impl Property {
     ) -> Result<(), String> {
         let mut ahead = 0;
         for point in points {
+            self.within_limits(point, value)?;
             if self.is_there(point, value) {
                 continue;
             }

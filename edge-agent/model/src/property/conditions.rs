@@ -83,7 +83,10 @@ impl<'a> Look<'a> {
             answers.push(Some(self.arriving(arriving, occupied)));
         }
         answers.extend(when.sign.map(|sign| self.sign(sign)));
-        answers.extend(when.season.map(|season| Some(self.property.spec.climate.season == season)));
+        answers.extend(when.season.map(|season| Some(self.property.climate().season == season)));
+        if let Some(wanted) = when.quiet {
+            answers.push(Some(self.quiet() == wanted));
+        }
         if let Some(time) = &when.time {
             answers.push(Some(self.time(time)));
         }
@@ -142,6 +145,9 @@ impl<'a> Look<'a> {
     }
 
     fn arriving(&mut self, arriving: &Arriving, occupied: bool) -> bool {
+        if arriving.warm_up && !self.property.settings.in_force.pre_arrival {
+            return false;
+        }
         if !occupied && self.prepared() {
             return true;
         }
@@ -169,7 +175,7 @@ impl<'a> Look<'a> {
     fn warm_up_s(&self) -> Option<f64> {
         let points = self.property.points_with_role(self.room, Role::RoomTemperature);
         let warm = points.iter().find_map(|point| self.number(point))?;
-        let climate = &self.property.spec.climate;
+        let climate = self.property.climate();
         let missing = match climate.season {
             Season::Heating => climate.comfort_c - warm,
             Season::Cooling => warm - climate.comfort_c,
@@ -209,6 +215,12 @@ impl<'a> Look<'a> {
             state.value.as_ref().and_then(&test)
         };
         all(points.iter().map(|point| answer(point).map(|on| !on))).map(|none| !none)
+    }
+
+    /// Whether it is within the quiet hours of the settings; never, where there are none.
+    fn quiet(&mut self) -> bool {
+        let Some((from, to)) = self.property.settings.in_force.quiet else { return false };
+        self.time(&TimeOfDay { from, to, days: Vec::new() })
     }
 
     fn time(&mut self, time: &TimeOfDay) -> bool {

@@ -15,6 +15,7 @@ impl Property {
             (stay.phone, stay.email) = (None, None);
             out.touched.insert(Entity::Stay(erasure.stay.clone()));
             self.desk_forgets(at, &erasure.stay, out);
+            self.forget_preferences(&erasure.stay, out);
         }
         if !self.stays.contains_key(&erasure.stay) {
             self.forget_what_is_left(at, erasure, out);

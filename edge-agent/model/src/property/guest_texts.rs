@@ -32,7 +32,7 @@ impl Property {
 
     /// Tells guests of what one observation has changed.
     pub(super) fn tell_guests(&self, at: Timestamp, out: &mut Applied) {
-        if self.hotel.is_none() {
+        if self.hotel.is_none() || !self.settings.in_force.guest_texts {
             return;
         }
         let mut told = Applied::default();
@@ -96,7 +96,7 @@ impl Property {
 
     fn say(&self, room: &RoomId, language: Option<String>, text: GuestText, out: &mut Applied) {
         // A room that the house does not have has no screen; its name is somebody's free text.
-        if self.hotel.is_some() && self.rooms.contains_key(room) {
+        if self.hotel.is_some() && self.settings.in_force.guest_texts && self.rooms.contains_key(room) {
             let told = ToldGuest { room: room.clone(), language, text };
             out.intents.push(Intent::TellGuest { told });
         }

@@ -180,6 +180,7 @@ impl Property {
     pub(super) fn check_out(&mut self, at: Timestamp, id: &StayId, reason: StayEnd, out: &mut Applied) {
         let Some(stay) = self.stays.remove(id) else { return };
         self.desk_left(at, id, &stay.room, out);
+        self.forget_preferences(id, out);
         out.touched.insert(Entity::Stay(id.clone()));
         out.changes.push(Change::CheckedOut { stay: id.clone(), room: stay.room.clone(), reason });
         let vacant = self.stays_in(&stay.room).next().is_none();

@@ -47,7 +47,7 @@ impl Property {
 
     /// The choice in `room` stands from now on.
     pub(super) fn hold(&mut self, at: Timestamp, room: &RoomId, by: Holder, out: &mut Applied) {
-        let seconds = i64::from(self.spec.climate.guest_hold_s);
+        let seconds = i64::from(self.climate().guest_hold_s);
         if seconds == 0 {
             return;
         }

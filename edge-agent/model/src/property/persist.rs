@@ -47,6 +47,14 @@ pub enum Entity {
     Messages(StayId),
     /// A link's note.
     LinkNote(LinkId),
+    /// What is known of a setting.
+    Setting(String),
+    /// An entry of the log of settings.
+    SettingEntry(u64),
+    /// The hybrid clock of settings.
+    SettingClock,
+    /// What a guest prefers; personal.
+    Preferences(StayId),
 }
 
 impl Entity {
@@ -72,15 +80,19 @@ impl Entity {
             Self::Writes(_) => "writes",
             Self::Messages(_) => "messages",
             Self::LinkNote(_) => "link_note",
+            Self::Setting(_) => "setting",
+            Self::SettingEntry(_) => "setting_entry",
+            Self::SettingClock => "setting_clock",
+            Self::Preferences(_) => "preferences",
         }
     }
 
     /// The key within the kind.
     pub fn key(&self) -> String {
         match self {
-            Self::Meta => String::new(),
+            Self::Meta | Self::SettingClock => String::new(),
             Self::Room(id) | Self::RoomRules(id) => id.to_string(),
-            Self::Stay(id) | Self::Arrival(id) | Self::Messages(id) => id.to_string(),
+            Self::Stay(id) | Self::Arrival(id) | Self::Messages(id) | Self::Preferences(id) => id.to_string(),
             Self::Point(id) => id.to_string(),
             Self::Device(id) | Self::Note(id) | Self::Writes(id) => id.to_string(),
             Self::Link(id) | Self::LinkNote(id) => id.to_string(),
@@ -90,6 +102,8 @@ impl Entity {
             Self::Found(id) => id.to_string(),
             Self::WakeUp(id) => id.to_string(),
             Self::Charge(number) => number.to_string(),
+            Self::Setting(name) => name.clone(),
+            Self::SettingEntry(number) => number.to_string(),
         }
     }
 }
@@ -127,6 +141,10 @@ impl Property {
             Entity::Writes(id) => bytes(self.governed.writes.get(id)),
             Entity::Messages(id) => bytes(self.desk.messages.get(id)),
             Entity::LinkNote(id) => bytes(self.link_notes.get(id)),
+            Entity::Setting(name) => bytes(self.settings.registers.get(name)),
+            Entity::SettingEntry(number) => bytes(self.settings.log.get(number)),
+            Entity::SettingClock => bytes(Some(&self.settings.clock)),
+            Entity::Preferences(id) => bytes(self.settings.preferences.get(id)),
         }
     }
 
@@ -147,6 +165,7 @@ impl Property {
                 source,
             })?;
         }
+        property.settings.refresh();
         Ok(property)
     }
 
@@ -221,6 +240,18 @@ impl Property {
             "link_note" => {
                 self.link_notes.insert(LinkId::from(key), parse(body)?);
             }
+            "setting" => {
+                self.settings.registers.insert(key.to_owned(), parse(body)?);
+            }
+            "setting_entry" => {
+                if let Ok(number) = key.parse() {
+                    self.settings.log.insert(number, parse(body)?);
+                }
+            }
+            "setting_clock" => self.settings.clock = parse(body)?,
+            "preferences" => {
+                self.settings.preferences.insert(StayId::from(key), parse(body)?);
+            }
             _ => {}
         }
         Ok(())
@@ -244,6 +275,7 @@ impl Property {
         all.extend(self.governed.entities());
         all.extend(self.desk.messages.keys().cloned().map(Entity::Messages));
         all.extend(self.link_notes.keys().cloned().map(Entity::LinkNote));
+        all.extend(self.settings.entities());
         all
     }
 }

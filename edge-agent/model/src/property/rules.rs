@@ -188,7 +188,7 @@ impl Property {
         if let Some(celsius) = setpoint.celsius {
             return celsius;
         }
-        let climate = &self.spec.climate;
+        let climate = self.climate();
         let of = match setpoint.of {
             Of::Base => self.base(room, occupied),
             Of::Comfort => climate.comfort_c,

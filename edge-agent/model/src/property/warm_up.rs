@@ -81,7 +81,7 @@ impl Property {
             return;
         }
         let (Some(room), Some(celsius)) = (room, value.and_then(Value::as_f64)) else { return };
-        let season = self.spec.climate.season;
+        let season = self.climate().season;
         let good = |role: Role| {
             let points = self.points_with_role(room, role).iter();
             points.filter_map(|point| self.point(point)).filter(|state| state.quality == Quality::Good)

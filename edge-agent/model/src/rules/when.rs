@@ -25,6 +25,8 @@ pub struct When {
     pub point: Vec<PointIs>,
     /// The time of day.
     pub time: Option<TimeOfDay>,
+    /// Whether it is within the quiet hours of the settings (`quiet.from`, `quiet.until`).
+    pub quiet: Option<bool>,
     /// The room has been occupied so long, seconds.
     pub occupied_for_s: Option<u32>,
     /// The room has been vacant so long, seconds.

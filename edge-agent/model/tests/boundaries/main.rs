@@ -16,4 +16,5 @@ mod postings;
 mod restored;
 mod rule_files;
 mod rules;
+mod settings;
 mod wake_ups;

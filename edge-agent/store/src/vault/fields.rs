@@ -55,6 +55,12 @@ pub(crate) const KINDS: &[Kind] = &[
         owner: Owner::Key,
         fields: &[Field { pointer: "", instead: Some("[]"), when: None }],
     },
+    // What guests prefer.
+    Kind {
+        kind: "preferences",
+        owner: Owner::Key,
+        fields: &[Field { pointer: "", instead: Some("{}"), when: None }],
+    },
     // Of charges: whom a guest has called, and the name of one guest among several.
     Kind {
         kind: "posting",
@@ -74,6 +80,13 @@ pub(crate) const KINDS: &[Kind] = &[
             field("/command/action/card"),
             field("/command/action/report/note"),
             field("/command/action/call/dialled"),
+            field("/command/action/wish"),
+            Field {
+                pointer: "/command/action/by",
+                instead: None,
+                when: Some(("/command/action/do", "set-preference")),
+            },
+            field("/command/action/register"),
         ],
     },
 ];
@@ -138,6 +151,10 @@ mod tests {
             json!({ "do": "post-call", "room": "101", "call": { "dialled": "SECRET" } }),
             json!({ "do": "room-report", "room": "101", "report": { "note": "SECRET" } }),
             json!({ "do": "answer-key", "coder": "1", "status": "OK", "card": "SECRET" }),
+            json!({ "do": "set-preference", "stay": "1", "name": "guest.language", "wish": "SECRET",
+                "by": "SECRET" }),
+            json!({ "do": "merge-preference", "stay": "1", "name": "guest.language",
+                "register": { "edge": { "at": { "ms": 1, "n": 0 }, "version": 1, "by": "SECRET", "value": null } } }),
         ] {
             let action: engawa_model::Action = serde_json::from_value(action).unwrap();
             assert_ne!(action, action.without_personal(), "it hides something");
@@ -160,6 +177,7 @@ mod tests {
             ),
             ("messages", json!([{ "id": "8", "text": "taxi at six" }]), json!([]), vec![""]),
             ("messages", json!([]), json!([]), vec![]),
+            ("preferences", json!({ "guest.light": {} }), json!({}), vec![""]),
             (
                 "posting",
                 json!({ "stay": "1", "detail": { "of": "call", "with": { "dialled": "555", "seconds": 3 } } }),

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 pub(super) fn state(topics: &HouseTopics, property: &Property, room: &RoomId) -> Option<Publication> {
     let hotel = property.hotel()?;
     let occupied = property.stays_in(room).next().is_some();
-    let words = Words::of([property.language_in(room), property.language()]);
+    let words = Words::of([property.language_in(room), property.guest_language()]);
     let mut lines = Vec::new();
     if occupied {
         lines.push(line(&words, hotel, &GuestText::Welcome));
@@ -51,7 +51,7 @@ pub(super) fn rooms_of(change: &Change) -> Vec<&RoomId> {
 
 /// What is told at this moment.
 pub(super) fn told(topics: &HouseTopics, property: &Property, told: &ToldGuest) -> Option<Publication> {
-    let words = Words::of([told.language.as_deref(), property.language()]);
+    let words = Words::of([told.language.as_deref(), property.guest_language()]);
     let mut payload = line(&words, property.hotel()?, &told.text);
     payload["language"] = json!(words.language().tag());
     payload["direction"] = json!(words.language().direction().html());

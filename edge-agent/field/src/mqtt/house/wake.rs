@@ -17,7 +17,7 @@ pub(super) fn state(topics: &HouseTopics, property: &Property, room: &RoomId) ->
         None => json!({ "ringing": false }),
         Some(call) => {
             let language = property.wake_language(call);
-            let words = Words::of([language.as_deref(), property.language()]);
+            let words = Words::of([language.as_deref(), property.guest_language()]);
             let time = call.at.strftime("%H:%M").to_string();
             json!({
                 "ringing": true,
