@@ -1,7 +1,7 @@
 //! The store behind the link: what sessions ask, answered from the database.
 
 use crate::live::Hub;
-use crate::store::{commands, gateways, ingest, standing, trust as trust_store, Readers, StoreError, Writer};
+use crate::store::{Readers, StoreError, Writer, commands, gateways, ingest, standing, trust as trust_store};
 use engawa_link::pki::CertificateAuthority;
 use engawa_model::Timestamp;
 use engawa_protocol::bucket::Limits;

@@ -15,7 +15,7 @@ const EPOCH: u64 = 7;
 const STAYS: u8 = 3;
 
 fn renewal(cloud: &Cloud, folder: &Path) -> Renewal {
-    Renewal { cloud: cloud.address.as_str().into(), folder: folder.to_owned(), tuning: tuning() }
+    Renewal { cloud: cloud.address.as_str().into(), folder: folder.to_owned(), keys: None, tuning: tuning() }
 }
 
 fn mark(seq: u64) -> Mark {

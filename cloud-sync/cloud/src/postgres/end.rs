@@ -1,8 +1,8 @@
 //! The store behind the link, on PostgreSQL.
 
 use super::authority::{self, Agreed};
+use super::{Intake, Replica, Store, commands, gateways, settings, standing, trust};
 use crate::live::Hub;
-use super::{commands, gateways, settings, standing, trust, Intake, Replica, Store};
 use crate::store::StoreError;
 use crate::trust::settings::Policy;
 use crate::trust::{Now, signing};

@@ -50,8 +50,12 @@ pub(crate) fn reconcile(loaded: &Loaded, yes: bool, as_json: bool) -> anyhow::Re
     let (reader, key) = open(loaded)?;
     let epoch = reader.epoch()?.context("the journal has not begun yet: start the agent once")?;
     let running = is_in_use(dir)?;
-    let renewal =
-        Renewal { cloud: cloud.line(), folder: cloud.identity_dir.clone(), tuning: Tuning::default() };
+    let renewal = Renewal {
+        cloud: cloud.line(),
+        folder: cloud.identity_dir.clone(),
+        keys: cloud.keys(),
+        tuning: Tuning::default(),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let asking = compare(&renewal, &reader, epoch);
     let (standing, lanes) = runtime.block_on(asking).with_context(|| format!("asking {}", cloud.named()))?;
