@@ -3,10 +3,12 @@
 use crate::DATABASE_FILE;
 use data_encoding::HEXLOWER;
 use rand::TryRngCore;
+use rusqlite::Connection;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use zeroize::Zeroizing;
 
 /// A raw SQLCipher key. Its text never appears in a log: there is no `Debug` that shows it.
@@ -127,7 +129,7 @@ impl DatabaseKey {
         if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(KeyError::Form { path: path.to_owned() });
         }
-        Ok(Self(Zeroizing::new(digits.to_owned())))
+        Ok(Self::of(Zeroizing::new(digits.to_owned())))
     }
 
     fn create(path: &Path) -> Result<Self, KeyError> {
@@ -146,12 +148,22 @@ impl DatabaseKey {
             .open(path)
             .map_err(fault("making"))?;
         file.write_all(digits.as_bytes()).and_then(|()| file.sync_all()).map_err(fault("writing"))?;
-        Ok(Self(digits))
+        Ok(Self::of(digits))
+    }
+
+    /// Whoever opens a database has a key first. SQLite tells a second thread that it is ready while SQLCipher still gets
+    /// ready in the first (`sqlite3_initialize` notes that it is done before it calls `SQLITE_EXTRA_INIT`), and the second
+    /// thread's key is then refused: one connection has come and gone before anybody has a key.
+    fn of(digits: Zeroizing<String>) -> Self {
+        static READY: Once = Once::new();
+        // Whatever it says is said again, with its file, by the connection that is wanted.
+        READY.call_once(|| drop(Connection::open_in_memory()));
+        Self(digits)
     }
 
     /// A key made of 32 bytes.
     pub(crate) fn of_bytes(bytes: &[u8; 32]) -> Self {
-        Self(Zeroizing::new(HEXLOWER.encode(bytes)))
+        Self::of(Zeroizing::new(HEXLOWER.encode(bytes)))
     }
 
     /// The key's 64 hexadecimal digits.

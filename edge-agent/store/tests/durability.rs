@@ -343,3 +343,29 @@ fn a_clock_that_was_ahead_keeps_no_row_for_ever() {
     }
     assert_eq!(store.sweep(hours(26), 10).unwrap(), 2);
 }
+
+/// Each time in a process of its own: it is the first connections that would fail.
+#[test]
+fn many_stores_are_opened_at_once_by_a_process_that_has_just_begun() {
+    const IN_CHILD: &str = "ENGAWA_TEST_OPENS_AT_ONCE";
+    if std::env::var_os(IN_CHILD).is_none() {
+        for _ in 0..20 {
+            let me = std::env::current_exe().unwrap();
+            let mut child = std::process::Command::new(me);
+            child.args(["--exact", "many_stores_are_opened_at_once_by_a_process_that_has_just_begun"]);
+            let output = child.env(IN_CHILD, "1").output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        }
+        return;
+    }
+    let begin = std::sync::Barrier::new(8);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let dir = tempfile::tempdir().unwrap();
+                begin.wait();
+                Store::open(dir.path(), &key(dir.path()), Limits::default()).unwrap();
+            });
+        }
+    });
+}
