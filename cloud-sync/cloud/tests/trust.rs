@@ -6,7 +6,10 @@ mod common;
 mod server;
 mod stand;
 
-use engawa_link::{ClaimCode, EnrollError, Enrolment, Identity, Line, Renewal, Step, enroll_with};
+use data_encoding::HEXLOWER;
+use engawa_cloud::postgres::{Replica, authority};
+use engawa_link::pki::CertificateAuthority;
+use engawa_link::{ClaimCode, EnrollError, Enrolment, Identity, Line, Renewal, Step, enroll_with, rotation};
 use engawa_protocol::ports::Row;
 use serde_json::json;
 use stand::{Cloud, Engine, House, LONGEST, Link, check_in, copy, tuning};
@@ -578,6 +581,43 @@ async fn the_next_authority_signs_once_every_replica_has_it() {
     let mut link = Link::start(&other.address, box_.path(), &house);
     link.up().await;
     link.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retired_authority_is_trusted_for_those_that_have_it_and_not_for_a_newer_one() {
+    let (_, store) = server::store(stand::the_server()).await;
+    let client = store.client().await.unwrap();
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    CertificateAuthority::create("test").unwrap().save(first.path()).unwrap();
+    let old = CertificateAuthority::load(first.path()).unwrap();
+    let both = rotation::begin(first.path()).unwrap();
+    let (one, two) = (Replica::new("127.0.0.1:1".into()), Replica::new("127.0.0.1:2".into()));
+    for replica in [&one, &two] {
+        authority::require(&client, &old).await.unwrap();
+        replica.beat(&store).await.unwrap();
+    }
+    for replica in [&one, &two] {
+        authority::agree(&client, &replica.id, &both, None).await.unwrap();
+    }
+    // Finished in the first folder: the other replica may still show a certificate of the old one.
+    let (server, key) = (first.path().join("server.pem"), first.path().join("server.key"));
+    let (certificate, made) = old.server_certificate(&["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&server, certificate).unwrap();
+    std::fs::write(&key, made).unwrap();
+    let new = rotation::finish(first.path(), &server, &key).unwrap();
+    let (_, retired) = rotation::retired(first.path()).unwrap().unwrap();
+    assert_eq!(retired, old.pin());
+    let agreed = authority::agree(&client, &one.id, &new, Some(retired)).await.unwrap();
+    assert!(agreed.retired_lives && agreed.signing == HEXLOWER.encode(&new.pin()), "{agreed:?}");
+    // The next change begins in the other folder, and is not copied yet.
+    new.save(second.path()).unwrap();
+    let newer = rotation::begin(second.path()).unwrap();
+    authority::agree(&client, &two.id, &newer, None).await.unwrap();
+    let agreed = authority::agree(&client, &one.id, &new, Some(retired)).await.unwrap();
+    assert!(!agreed.retired_lives && agreed.signing == HEXLOWER.encode(&new.pin()), "{agreed:?}");
+    std::fs::write(first.path().join(rotation::RETIRED_FILE), "cut").unwrap();
+    let words = rotation::retired(first.path()).unwrap_err().to_string();
+    assert!(words.contains("ca-retired.pem holds no certificate: copy it anew"), "{words}");
 }
 
 /// Each of the tests, on either engine.

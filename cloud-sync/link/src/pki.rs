@@ -50,6 +50,9 @@ pub enum PkiError {
     /// Not a certificate.
     #[error("the authority's certificate can't be read")]
     Unreadable,
+    /// Not the certificate of an authority that was changed.
+    #[error("{} holds no certificate: copy it anew from where the authority was changed, or remove it", .0.display())]
+    Retired(std::path::PathBuf),
     /// No key that fits a certificate.
     #[error("neither {} nor {} has the key of {}", CA_KEY_FILE, NEXT_KEY_FILE, .0)]
     NoKey(&'static str),

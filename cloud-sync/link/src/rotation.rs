@@ -71,6 +71,23 @@ pub(crate) fn tidy(dir: &Path) -> Result<(), PkiError> {
     Ok(())
 }
 
+/// The certificate of the authority before, PEM, with SHA-256 of its key; `None` where none was changed in `dir`.
+///
+/// # Errors
+/// The file can't be read, or holds no certificate.
+pub fn retired(dir: &Path) -> Result<Option<(String, [u8; 32])>, PkiError> {
+    let path = dir.join(RETIRED_FILE);
+    let pem = match fs::read_to_string(&path) {
+        Ok(pem) => pem,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(PkiError::File(IdentityError::File { doing: "reading", path, source })),
+    };
+    match first_certificate(&pem).and_then(|certificate| pin_of(&certificate)) {
+        Some(pin) => Ok(Some((pem, pin))),
+        None => Err(PkiError::Retired(path)),
+    }
+}
+
 fn rename(dir: &Path, from: &str, to: &str) -> Result<(), PkiError> {
     let to = dir.join(to);
     let renamed = fs::rename(dir.join(from), &to).and_then(|()| fs::File::open(dir)?.sync_all());

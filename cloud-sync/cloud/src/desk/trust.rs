@@ -79,7 +79,7 @@ impl Desk {
     pub(crate) fn next_signs(&self, authority: &CertificateAuthority) -> anyhow::Result<bool> {
         let Self::Postgres(runtime, store) = self else { return Ok(true) };
         let agreed: anyhow::Result<_> = ask!(runtime, store, client =>
-            postgres::authority::agree(&client, "", authority));
+            postgres::authority::agree(&client, "", authority, None));
         Ok(agreed?.signing == data_encoding::HEXLOWER.encode(&authority.signing_pin()))
     }
 

@@ -15,8 +15,8 @@ use engawa_link::pki::CertificateAuthority;
 pub struct Agreed {
     /// SHA-256 of the key of the authority that signs, hexadecimal.
     pub signing: String,
-    /// Some replica that lives trusts an authority that this one's folder does not have any more.
-    pub others_older: bool,
+    /// Some replica that lives still has the authority that was retired here, and may show a certificate of it.
+    pub retired_lives: bool,
 }
 
 /// The authorities in a folder, hexadecimal; the newest last.
@@ -63,7 +63,7 @@ pub async fn require(
     if pins(authority).contains(&signing) { Ok(()) } else { Err(StoreError::OtherAuthority(signing)) }
 }
 
-/// Tells what this replica has, and hears what holds.
+/// Tells what this replica has, and hears what holds. `retired` is the pin of the authority before, where it was changed.
 ///
 /// # Errors
 /// PostgreSQL's.
@@ -71,6 +71,7 @@ pub async fn agree(
     client: &impl GenericClient,
     replica: &str,
     authority: &CertificateAuthority,
+    retired: Option<[u8; 32]>,
 ) -> Result<Agreed, StoreError> {
     let doing = StoreError::postgres("agreeing on the authority");
     let mine = pins(authority);
@@ -93,11 +94,13 @@ pub async fn agree(
     }
     let sql = format!(
         "SELECT signing, EXISTS (SELECT FROM replica WHERE beat > now() - interval '{BEAT_OVER}'
-           AND NOT authorities <@ $1) FROM authority"
+           AND $1::text = ANY(authorities)) FROM authority"
     );
     let hear = client.prepare_cached(&sql).await.map_err(doing)?;
-    let row = client.query_opt(&hear, &[&mine]).await.map_err(doing)?;
-    Ok(row.map(|row| Agreed { signing: row.get(0), others_older: row.get(1) }).unwrap_or_default())
+    // Asked for by its name: what another replica has and this one lacks may as well be a newer one.
+    let retired = retired.map(|pin| HEXLOWER.encode(&pin));
+    let row = client.query_opt(&hear, &[&retired]).await.map_err(doing)?;
+    Ok(row.map(|row| Agreed { signing: row.get(0), retired_lives: row.get(1) }).unwrap_or_default())
 }
 
 /// The addresses of the replicas that live and do not have the authority of this pin yet.

@@ -32,8 +32,8 @@ pub struct Authorities {
     whole: CertificateAuthority,
     /// Without it.
     present: CertificateAuthority,
-    /// The certificate of the one before, PEM, where it was changed.
-    retired: Option<String>,
+    /// The certificate of the one before, PEM, and its pin, where it was changed.
+    retired: Option<(String, [u8; 32])>,
 }
 
 impl Authorities {
@@ -42,11 +42,11 @@ impl Authorities {
     /// # Errors
     /// Files that are absent, open to others, or can't be used.
     pub fn load(dir: &Path) -> Result<Self, PkiError> {
-        Ok(Self {
-            whole: CertificateAuthority::load(dir)?,
-            present: CertificateAuthority::load(dir)?.without_next(),
-            retired: std::fs::read_to_string(dir.join(rotation::RETIRED_FILE)).ok(),
-        })
+        let whole = CertificateAuthority::load(dir)?;
+        let is_there = |pin| whole.pin() == pin || whole.next_pin() == Some(pin);
+        // In the middle of a `finish` it is still one of them.
+        let retired = rotation::retired(dir)?.filter(|(_, pin)| !is_there(*pin));
+        Ok(Self { present: CertificateAuthority::load(dir)?.without_next(), whole, retired })
     }
 
     /// All that are trusted.
@@ -93,6 +93,8 @@ impl End {
 
     /// The folder has changed.
     pub fn replace_authorities(&self, authorities: Authorities) {
+        // Until the others are heard again: an authority too many for seconds cuts nobody off, one too few does.
+        self.known.write().unwrap_or_else(PoisonError::into_inner).agreed.retired_lives = true;
         *self.authorities.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(authorities);
     }
 
@@ -102,9 +104,10 @@ impl End {
     /// PostgreSQL's; what was known before holds.
     pub async fn tend(&self) -> Result<(), StoreError> {
         let authorities = self.authorities();
+        let retired = authorities.retired.as_ref().map(|(_, pin)| *pin);
         let asking = async {
             let client = self.store.client().await?;
-            let agreed = authority::agree(&client, &self.replica.id, &authorities.whole).await?;
+            let agreed = authority::agree(&client, &self.replica.id, &authorities.whole, retired).await?;
             Ok(Known { agreed, policy: Some(settings::policy(&client).await?) })
         };
         let known = in_time(asking).await?;
@@ -137,11 +140,11 @@ fn signer<'a>(authorities: &'a Authorities, agreed: &Agreed) -> Option<&'a Certi
     }
 }
 
-/// What gateways are to trust: while another replica still shows a certificate of the authority before, that one too.
+/// What gateways are to trust: while another replica still has the authority before, that one too.
 fn trusted(authorities: &Authorities, agreed: &Agreed) -> String {
     let whole = authorities.whole.trusted_pem();
     match &authorities.retired {
-        Some(retired) if agreed.others_older => format!("{}\n{retired}", whole.trim_end()),
+        Some((retired, _)) if agreed.retired_lives => format!("{}\n{retired}", whole.trim_end()),
         _ => whole,
     }
 }
