@@ -343,13 +343,13 @@ impl OneFile {
         let gateway = claimed.map_err(|error| unavailable(&error))?.ok_or(Refusal::BadClaim)?;
         let authority = self.authority();
         let (certificate, peer) = self.sign(&authority, &gateway, &csr)?;
-        let signer = authority.signing_pin();
+        let (signer, at) = (authority.signing_pin(), now());
         let used = self.writer.run(move |connection| {
-            let enrolled = gateways::enrol(connection, &secret, &csr, now(), |named| {
+            let enrolled = gateways::enrol(connection, &secret, &csr, at, |named| {
                 if named == gateway { Ok(certificate) } else { Err(Refusal::BadClaim) }
             })?;
             if enrolled.is_ok() {
-                trust_store::enrolled(connection, &peer, signer, now())?;
+                trust_store::enrolled(connection, &peer, signer, at)?;
             }
             Ok(enrolled)
         });

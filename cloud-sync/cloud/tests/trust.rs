@@ -231,6 +231,46 @@ async fn a_cloned_box_is_noticed_and_the_same_box_is_not(engine: Engine) {
     works(&cloud, anew.path()).await;
 }
 
+async fn a_used_code_brings_no_box_back(engine: Engine) {
+    let cloud = Cloud::new(engine, &[]);
+    let code = |gateway: &str| -> ClaimCode {
+        cloud.does("claim", &["--property", "grand", "--gateway", gateway]).out.trim_end().parse().unwrap()
+    };
+    let refused = async |code: &ClaimCode, folder: &Path| {
+        // Its key and its request are those of before.
+        let again = engawa_link::enroll(&cloud.address, code, folder).await.unwrap_err();
+        let EnrollError::Refused(words) = &again else { panic!("{again:?}") };
+        assert!(words.contains("claim code"), "{words}");
+    };
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // An answer that was lost: the same request again is good until its certificate is used.
+    let (first, second) = (code("g1"), code("g1"));
+    for _ in 0..2 {
+        engawa_link::enroll(&cloud.address, &first, one.path()).await.unwrap();
+    }
+    let kept = copy(one.path());
+    works(&cloud, one.path()).await;
+    refused(&first, kept.path()).await;
+    // Another box takes its place, and has not been connected yet.
+    engawa_link::enroll(&cloud.address, &second, two.path()).await.unwrap();
+    assert_eq!(cloud.count("SELECT count(*) FROM claim WHERE used_at IS NOT NULL"), 1);
+    refused(&first, kept.path()).await;
+    // Nor where both claims are there still, as an older release leaves them.
+    cloud.change("UPDATE certificate SET seen_at = NULL");
+    let third = code("g1");
+    cloud.change("UPDATE gateway SET enrolled_at = enrolled_at + 1");
+    refused(&second, two.path()).await;
+    works(&cloud, two.path()).await;
+    // A revoked certificate is not made anew, though it was never used.
+    let three = tempfile::tempdir().unwrap();
+    engawa_link::enroll(&cloud.address, &third, three.path()).await.unwrap();
+    cloud.does("revoke", &["g1", "--serial", &serial(three.path())]);
+    refused(&third, three.path()).await;
+    let mut link = Link::start(&cloud.address, three.path(), &House::new(7));
+    link.down("somebody revoked it").await;
+    link.stop().await;
+}
+
 async fn a_cloud_that_was_restored_takes_nobody_for_a_copy(engine: Engine) {
     let mut cloud = Cloud::new(engine, &[]);
     let box_ = tempfile::tempdir().unwrap();
@@ -646,6 +686,7 @@ on_both!(
     a_box_from_storage_may_renew_and_nothing_else,
     a_session_ends_with_its_certificate,
     a_cloned_box_is_noticed_and_the_same_box_is_not,
+    a_used_code_brings_no_box_back,
     a_cloud_that_was_restored_takes_nobody_for_a_copy,
     the_authority_is_changed_while_gateways_go_on,
     a_gateway_talks_to_its_own_region_only_and_goes_there_by_itself_once_it_is_told_where_that_is,

@@ -51,7 +51,7 @@ impl Desk {
                 write(dir, |connection| trust::revoke_certificate(connection, gateway, serial, now()))
             }
             Self::Postgres(runtime, store) => ask!(runtime, store, client =>
-                postgres::trust::revoke_certificate(&client, gateway, serial, now())),
+                postgres::trust::revoke_certificate(&mut client, gateway, serial, now())),
         }
     }
 

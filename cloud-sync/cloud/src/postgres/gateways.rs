@@ -110,7 +110,10 @@ pub async fn claimed(
 ) -> Result<Option<String>, StoreError> {
     let found = client
         .query_opt(
-            "SELECT claim.gateway, expires, request_hash FROM claim JOIN gateway ON gateway.id = claim.gateway
+            "SELECT claim.gateway, expires, request_hash, enrolled_at = used_at AND NOT EXISTS (
+               SELECT FROM certificate c WHERE (c.property, c.gateway) = (claim.property, claim.gateway)
+               AND seen_at IS NOT NULL AND coalesce(issued_at, seen_at) >= used_at)
+             FROM claim JOIN gateway ON gateway.id = claim.gateway
              WHERE secret_hash = $1 AND revoked_at IS NULL FOR UPDATE OF claim",
             &[&hash(secret)],
         )
@@ -118,8 +121,9 @@ pub async fn claimed(
         .map_err(StoreError::postgres("looking a claim up"))?;
     let request = hash(csr_pem);
     Ok(found.and_then(|row| {
-        let used_by = row.get::<_, Option<Vec<u8>>>(2);
-        let good = row.get::<_, i64>(1) > now_micros && used_by.is_none_or(|used_by| used_by == request);
+        let (used_by, repeatable): (Option<Vec<u8>>, Option<bool>) = (row.get(2), row.get(3));
+        let unused_or_lost = used_by.is_none_or(|used_by| used_by == request && repeatable == Some(true));
+        let good = row.get::<_, i64>(1) > now_micros && unused_or_lost;
         good.then(|| row.get(0))
     }))
 }
@@ -176,6 +180,13 @@ async fn redeem(
     sign: impl FnOnce(&str) -> Result<String, Refusal>,
 ) -> Result<Result<(String, String), Refusal>, StoreError> {
     let doing = StoreError::postgres("redeeming a claim");
+    let sql = "SELECT gateway FROM claim WHERE secret_hash = $1";
+    let Some(named) = transaction.query_opt(sql, &[&hash(secret)]).await.map_err(doing)? else {
+        return Ok(Err(Refusal::BadClaim));
+    };
+    // The gateway's lock before the claim's, as whoever revokes it: neither waits for the other, and what the other has
+    // done is seen below.
+    status(transaction, named.get(0), true).await?;
     let Some(gateway) = claimed(transaction, secret, csr_pem, now_micros).await? else {
         return Ok(Err(Refusal::BadClaim));
     };
@@ -187,6 +198,13 @@ async fn redeem(
         .execute(
             "UPDATE claim SET used_at = $2, request_hash = $3 WHERE secret_hash = $1",
             &[&hash(secret), &now_micros, &hash(csr_pem)],
+        )
+        .await
+        .map_err(doing)?;
+    transaction
+        .execute(
+            "DELETE FROM claim WHERE gateway = $1 AND used_at IS NOT NULL AND secret_hash <> $2",
+            &[&gateway, &hash(secret)],
         )
         .await
         .map_err(doing)?;

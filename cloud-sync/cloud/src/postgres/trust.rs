@@ -139,28 +139,35 @@ pub async fn used(client: &impl GenericClient, peer: &Peer, now_micros: i64) -> 
         .map_err(doing)
 }
 
-/// Revokes one certificate of a gateway.
+/// As [`crate::store::trust::revoke_certificate`].
 ///
 /// # Errors
 /// None such on record, or PostgreSQL's.
 pub async fn revoke_certificate(
-    client: &impl GenericClient,
+    client: &mut Object,
     gateway: &str,
     serial: &str,
     now_micros: i64,
 ) -> Result<(), StoreError> {
-    let found = client
+    let doing = StoreError::postgres("revoking a certificate");
+    let transaction = client.transaction().await.map_err(doing)?;
+    status(&transaction, gateway, true).await?;
+    let found = transaction
         .execute(
             "UPDATE certificate SET revoked_at = coalesce(revoked_at, $3), revoked_why = coalesce(revoked_why, $4)
              WHERE gateway = $1 AND serial = $2",
             &[&gateway, &serial, &now_micros, &BY_HAND],
         )
         .await
-        .map_err(StoreError::postgres("revoking a certificate"))?;
+        .map_err(doing)?;
     if found == 0 {
         return Err(StoreError::NoCertificate { gateway: gateway.to_owned(), serial: serial.to_owned() });
     }
-    Ok(())
+    transaction
+        .execute("DELETE FROM claim WHERE gateway = $1 AND used_at IS NOT NULL", &[&gateway])
+        .await
+        .map_err(doing)?;
+    transaction.commit().await.map_err(doing)
 }
 
 /// What is on record of a certificate and its gateway, in one question. `s` is what is asked for.

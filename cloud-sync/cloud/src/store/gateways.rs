@@ -59,7 +59,8 @@ pub fn claim(
         .map_err(doing)
 }
 
-/// The gateway that a claim names, if `csr_pem` may use it now.
+/// The gateway that a claim names, if `csr_pem` may use it now: a claim that is not used yet, or again for the same request
+/// while its answer may be lost. It is not once the certificate was used, or another machine was enrolled since.
 ///
 /// # Errors
 /// SQLite's.
@@ -71,19 +72,30 @@ pub fn claimed(
 ) -> Result<Option<String>, StoreError> {
     let found = connection
         .query_row(
-            "SELECT claim.gateway, expires, request_hash FROM claim JOIN gateway ON gateway.id = claim.gateway
-             WHERE secret_hash = ?1 AND revoked_at IS NULL",
+            "SELECT claim.gateway, claim.expires, request_hash, enrolled_at = used_at AND NOT EXISTS (
+               SELECT 1 FROM certificate c WHERE c.gateway = claim.gateway
+               AND seen_at IS NOT NULL AND coalesce(issued_at, seen_at) >= used_at)
+             FROM claim JOIN gateway ON gateway.id = claim.gateway
+             WHERE secret_hash = ?1 AND gateway.revoked_at IS NULL",
             [hash(secret)],
-            |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<Vec<u8>>>(2)?)),
+            |row| {
+                let repeatable = row.get::<_, Option<bool>>(3)?.unwrap_or(false);
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, Option<Vec<u8>>>(2)?,
+                    repeatable,
+                ))
+            },
         )
         .optional()
         .map_err(StoreError::sql("looking a claim up"))?;
     let request = hash(csr_pem);
     Ok(found
-        .filter(|(_, expires, used_by)| {
-            *expires > now_micros && used_by.as_ref().is_none_or(|used_by| *used_by == request)
+        .filter(|(_, expires, used_by, repeatable)| {
+            *expires > now_micros && used_by.as_ref().is_none_or(|used_by| *used_by == request && *repeatable)
         })
-        .map(|(gateway, _, _)| gateway))
+        .map(|(gateway, ..)| gateway))
 }
 
 /// The property of the gateway that a claim names, whether or not it can still be used.
@@ -102,8 +114,8 @@ pub fn claimed_property(connection: &Connection, secret: &str) -> Result<Option<
 }
 
 /// Uses a claim up for the certificate request `csr_pem`: `sign` makes the certificate for the gateway that the
-/// claim names. The same request may come again while the claim is valid, since the answer may have been lost on the
-/// way; another one may not.
+/// claim names. The same request may come again, since the answer may have been lost on the way (see [`claimed`]); another
+/// one may not. Claims that the gateway has used before go.
 ///
 /// # Errors
 /// SQLite's. A refusal is not an error: it is the inner result, and the claim is then not used up.
@@ -127,6 +139,12 @@ pub fn enrol(
         .execute(
             "UPDATE claim SET used_at = ?2, request_hash = ?3 WHERE secret_hash = ?1",
             params![hash(secret), now_micros, request],
+        )
+        .map_err(doing)?;
+    connection
+        .execute(
+            "DELETE FROM claim WHERE gateway = ?1 AND used_at IS NOT NULL AND secret_hash <> ?2",
+            params![gateway, hash(secret)],
         )
         .map_err(doing)?;
     connection

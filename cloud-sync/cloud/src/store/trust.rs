@@ -129,7 +129,7 @@ pub fn used(connection: &Connection, peer: &Peer, now_micros: i64) -> Result<(),
         .map_err(StoreError::sql("noting that a certificate is used"))
 }
 
-/// Revokes one certificate of a gateway.
+/// Revokes one certificate of a gateway. The claims that the gateway has used go too: they would give another one.
 ///
 /// # Errors
 /// None such on record, or the database's.
@@ -139,17 +139,21 @@ pub fn revoke_certificate(
     serial: &str,
     now_micros: i64,
 ) -> Result<(), StoreError> {
+    let doing = StoreError::sql("revoking a certificate");
     let found = connection
         .execute(
             "UPDATE certificate SET revoked_at = coalesce(revoked_at, ?3), revoked_why = coalesce(revoked_why, ?4)
              WHERE gateway = ?1 AND serial = ?2",
             params![gateway, serial, now_micros, BY_HAND],
         )
-        .map_err(StoreError::sql("revoking a certificate"))?;
+        .map_err(doing)?;
     if found == 0 {
         return Err(StoreError::NoCertificate { gateway: gateway.to_owned(), serial: serial.to_owned() });
     }
-    Ok(())
+    connection
+        .execute("DELETE FROM claim WHERE gateway = ?1 AND used_at IS NOT NULL", [gateway])
+        .map(drop)
+        .map_err(doing)
 }
 
 fn known(connection: &Connection, id: &str) -> Result<Option<Known>, StoreError> {
