@@ -25,6 +25,10 @@ use tokio_util::sync::CancellationToken;
 /// How long the writer may take for what is left at the end.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
+/// Why a replica ends whose folder lacks the authority that signs.
+const LEFT_BEHIND: &str = "another authority signs gateways' certificates now, and this replica's folder does not have it: \
+    copy the folder of another replica, and start this one again";
+
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn serve(
     home: &Home,
@@ -95,7 +99,12 @@ async fn until_stopped(bound: BoundCloud, lost: impl Future<Output = &'static st
             ended.context("the link's task")??;
             bail!("the link ended by itself");
         }
-        why = lost => bail!(why),
+        why = lost => {
+            cancel.cancel();
+            // Gateways hear that they are to go elsewhere, as far as that is still possible.
+            let _ = tokio::time::timeout(LAST_WRITES, serving).await;
+            bail!(why);
+        }
     }
     tracing::info!("stopping");
     cancel.cancel();
@@ -167,7 +176,7 @@ async fn on_postgres(
     postgres::authority::require(&store.client().await?, authorities.whole()).await?;
     let (changed, commands) = watch::channel(0_u64);
     let end = Arc::new(postgres::End::new(store.clone(), replica.clone(), authorities));
-    let hub = end.hub().clone();
+    let (hub, left_behind) = (end.hub().clone(), end.left_behind());
     end.tend().await?;
     let bound = bind(dir, doors, Arc::clone(&end) as Arc<dyn CloudStore>, commands)?;
     replica.address = bound.address().to_string();
@@ -186,7 +195,11 @@ async fn on_postgres(
     if let Some(url) = nats {
         tasks.spawn(postgres::fanout::run(store.clone(), url, beside.clone()));
     }
-    let served = until_stopped(bound, std::future::pending()).await;
+    let lost = async {
+        left_behind.cancelled().await;
+        LEFT_BEHIND
+    };
+    let served = until_stopped(bound, lost).await;
     beside.cancel();
     if tokio::time::timeout(LAST_WRITES, async { while tasks.join_next().await.is_some() {} }).await.is_err()
     {

@@ -660,6 +660,91 @@ async fn a_retired_authority_is_trusted_for_those_that_have_it_and_not_for_a_new
     assert!(words.contains("ca-retired.pem holds no certificate: copy it anew"), "{words}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_was_left_behind_ends_and_its_gateways_go_elsewhere() {
+    let cloud = Cloud::new(Engine::Postgres, &[]);
+    let folder = copied(&cloud);
+    let mut other = cloud.replica(folder.path().to_str().unwrap());
+    let box_ = tempfile::tempdir().unwrap();
+    cloud.enrol("g1", box_.path()).await;
+    let mut line = Line::new([&other.address, &cloud.address]);
+    line.next_after = Duration::from_millis(100);
+    let house = House::new(7);
+    let mut link = Link::by(line, Identity::load(box_.path()).unwrap(), &house);
+    link.up().await;
+    // The first one has the next authority, and the other one is as good as gone when that is counted.
+    cloud.does("ca", &["rotate", "begin"]);
+    let gone = format!("UPDATE replica SET authorities = '{{}}', beat = to_timestamp(0) WHERE address = '{}'", other.address);
+    let before = cloud.text("SELECT signing FROM authority");
+    cloud
+        .until("the next authority", |cloud| {
+            cloud.change(&gone);
+            cloud.text("SELECT signing FROM authority") != before
+        })
+        .await;
+    let deadline = Instant::now() + LONGEST;
+    let ended = loop {
+        if let Some(ended) = other.ended() {
+            break ended;
+        }
+        assert!(Instant::now() < deadline, "it goes on serving");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(ended.code(), Some(1));
+    house.tell(&check_in("S1"));
+    cloud.until("the row", |cloud| cloud.count("SELECT count(*) FROM journal") == 1).await;
+    link.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_begins_before_or_after_the_authority_is_changed_and_never_meanwhile() {
+    let (name, store) = server::store(stand::the_server()).await;
+    let count = |sql: &str| stand::the_server().sql(&name, sql).remove(0);
+    let folder = tempfile::tempdir().unwrap();
+    CertificateAuthority::create("test").unwrap().save(folder.path()).unwrap();
+    let client = store.client().await.unwrap();
+    authority::require(&client, &CertificateAuthority::load(folder.path()).unwrap()).await.unwrap();
+    let next = rotation::begin(folder.path()).unwrap();
+    let (one, two) = (Replica::new("127.0.0.1:1".into()), Replica::new("127.0.0.1:2".into()));
+    one.beat(&store).await.unwrap();
+    // Two begins, and its beat is not durable yet.
+    let mut beating = store.client().await.unwrap();
+    let beginning = beating.transaction().await.unwrap();
+    beginning.execute("SELECT pg_advisory_xact_lock_shared($1)", &[&authority::LOCK]).await.unwrap();
+    beginning.execute("INSERT INTO replica (id, address) VALUES ($1, $2)", &[&two.id, &two.address]).await.unwrap();
+    let agreeing = {
+        let store = store.clone();
+        let id = one.id.clone();
+        tokio::spawn(async move { authority::agree(&store.client().await.unwrap(), &id, &next, None).await.unwrap() })
+    };
+    let waits = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                 WHERE d.datname = current_database() AND locktype = 'advisory' AND NOT granted";
+    let waited = async |n: &str| {
+        let deadline = Instant::now() + LONGEST;
+        while count(waits) != n {
+            assert!(Instant::now() < deadline, "nobody waits");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    waited("1").await;
+    beginning.commit().await.unwrap();
+    let agreed = agreeing.await.unwrap();
+    let next = CertificateAuthority::load(folder.path()).unwrap();
+    assert_eq!(agreed.signing, HEXLOWER.encode(&next.pin()), "the one that begins is counted");
+    // The other way round: whoever begins waits until it is changed.
+    let changing = beating.transaction().await.unwrap();
+    changing.execute("SELECT pg_advisory_xact_lock($1)", &[&authority::LOCK]).await.unwrap();
+    let begins = {
+        let store = store.clone();
+        tokio::spawn(async move { Replica::new("127.0.0.1:3".into()).beat(&store).await.unwrap() })
+    };
+    waited("1").await;
+    assert_eq!(count("SELECT count(*) FROM replica"), "2");
+    changing.commit().await.unwrap();
+    begins.await.unwrap();
+    assert_eq!(count("SELECT count(*) FROM replica"), "3");
+}
+
 /// Each of the tests, on either engine.
 macro_rules! on_both {
     ($($name:ident),* $(,)?) => {

@@ -10,6 +10,11 @@ use data_encoding::HEXLOWER;
 use deadpool_postgres::GenericClient;
 use engawa_link::pki::CertificateAuthority;
 
+/// The advisory lock between those that begin to live ([`Replica::beat`](super::Replica::beat), shared) and the one that has
+/// the next authority sign: whoever begins meanwhile is counted, or finds the next one in force. Each holds it within one
+/// statement, so that a process that hangs does not hold it.
+pub const LOCK: i64 = 0x656e_6761_7761_0005;
+
 /// What the replicas agree on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Agreed {
@@ -83,14 +88,7 @@ pub async fn agree(
         .map_err(doing)?;
     client.execute(&tell, &[&replica, &mine]).await.map_err(doing)?;
     if let [now, next] = &mine[..] {
-        // Whoever has both moves on, once nobody who lives lacks the next.
-        let sql = format!(
-            "UPDATE authority SET signing = $2 WHERE signing = $1 AND NOT EXISTS
-             (SELECT FROM replica WHERE beat > now() - interval '{BEAT_OVER}' AND NOT $2 = ANY(authorities))"
-        );
-        if client.execute(&sql, &[now, next]).await.map_err(doing)? > 0 {
-            tracing::info!(authority = next, "every replica has the next authority: it signs from now on");
-        }
+        move_on(client, now, next).await?;
     }
     let sql = format!(
         "SELECT signing, EXISTS (SELECT FROM replica WHERE beat > now() - interval '{BEAT_OVER}'
@@ -101,6 +99,28 @@ pub async fn agree(
     let retired = retired.map(|pin| HEXLOWER.encode(&pin));
     let row = client.query_opt(&hear, &[&retired]).await.map_err(doing)?;
     Ok(row.map(|row| Agreed { signing: row.get(0), retired_lives: row.get(1) }).unwrap_or_default())
+}
+
+/// Whoever has both authorities has the next one sign, once nobody who lives lacks it.
+async fn move_on(client: &impl GenericClient, now: &str, next: &str) -> Result<(), StoreError> {
+    let doing = StoreError::postgres("agreeing on the authority");
+    let signs = client.prepare_cached("SELECT FROM authority WHERE signing = $1").await.map_err(doing)?;
+    if client.query_opt(&signs, &[&now]).await.map_err(doing)?.is_none() {
+        return Ok(());
+    }
+    // One request; what is looked at is looked at after the lock is there. Pins are hexadecimal: nothing is to be escaped.
+    let sql = format!(
+        "DO $$ BEGIN
+           PERFORM pg_advisory_xact_lock({LOCK});
+           UPDATE authority SET signing = '{next}' WHERE signing = '{now}' AND NOT EXISTS
+             (SELECT FROM replica WHERE beat > now() - interval '{BEAT_OVER}' AND NOT '{next}' = ANY(authorities));
+         END $$"
+    );
+    client.batch_execute(&sql).await.map_err(doing)?;
+    if client.query_opt(&signs, &[&next]).await.map_err(doing)?.is_some() {
+        tracing::info!(authority = next, "every replica has the next authority: it signs from now on");
+    }
+    Ok(())
 }
 
 /// The addresses of the replicas that live and do not have the authority of this pin yet.

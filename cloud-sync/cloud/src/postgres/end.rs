@@ -16,13 +16,17 @@ use engawa_protocol::ports::{CloudStore, Enrolled, Ingested, Later, Refusal, Row
 use engawa_protocol::reconcile::{AskSync, SyncStanding};
 use engawa_protocol::trust::{Distrust, Peer, Regions, Session, Standing, Turn};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How long a question may take: a database that hangs is one that is not there.
 const ANSWER: Duration = Duration::from_secs(10);
 /// The same where what was known before does as well.
 const QUICK: Duration = Duration::from_secs(2);
+/// Looks in a row at which this replica may lack the authority that signs: its folder may be in the middle of being copied.
+const LOOKS_WITHOUT: u32 = 4;
 /// Sessions in one question for their standing.
 const STANDINGS: usize = 2_000;
 
@@ -69,6 +73,9 @@ pub struct End {
     replica: Replica,
     authorities: RwLock<Arc<Authorities>>,
     known: RwLock<Known>,
+    /// Looks in a row at which the authority that signs was not this replica's.
+    looks_without: AtomicU32,
+    left_behind: CancellationToken,
     live: Hub,
 }
 
@@ -82,6 +89,8 @@ impl End {
             replica,
             authorities: RwLock::new(Arc::new(authorities)),
             known: RwLock::default(),
+            looks_without: AtomicU32::new(0),
+            left_behind: CancellationToken::new(),
             live: Hub::default(),
         }
     }
@@ -89,6 +98,12 @@ impl End {
     /// Where live values are to be heard.
     pub fn hub(&self) -> &Hub {
         &self.live
+    }
+
+    /// Cancelled once this replica has not had the authority that signs for several looks: it would turn those gateways
+    /// away that have the newest certificates, and is to serve no more.
+    pub fn left_behind(&self) -> CancellationToken {
+        self.left_behind.clone()
     }
 
     /// The folder has changed.
@@ -111,7 +126,12 @@ impl End {
             Ok(Known { agreed, policy: Some(settings::policy(&client).await?) })
         };
         let known = in_time(asking).await?;
-        if signer(&authorities, &known.agreed).is_none() {
+        if signer(&authorities, &known.agreed).is_some() {
+            self.looks_without.store(0, Ordering::Relaxed);
+        } else {
+            if self.looks_without.fetch_add(1, Ordering::Relaxed).saturating_add(1) >= LOOKS_WITHOUT {
+                self.left_behind.cancel();
+            }
             tracing::error!(
                 authority = known.agreed.signing,
                 "another authority signs now, and this replica's folder does not have it: copy the folder of another replica"

@@ -1,6 +1,7 @@
 //! One of the processes that serve a database: its name, and the beat that tells that it lives.
 
 use super::Store;
+use super::authority::LOCK;
 use super::listing::BEAT_OVER;
 use crate::store::StoreError;
 use deadpool_postgres::Object;
@@ -42,7 +43,7 @@ impl Replica {
             .map_err(StoreError::postgres("looking for replicas"))
     }
 
-    /// Tells that it lives.
+    /// Tells that it lives, and waits for whoever has another authority sign at this moment.
     ///
     /// # Errors
     /// PostgreSQL's.
@@ -51,8 +52,11 @@ impl Replica {
         let client = store.client().await?;
         client
             .execute(
-                "INSERT INTO replica (id, address) VALUES ($1, $2) ON CONFLICT (id)
-                 DO UPDATE SET beat = now(), address = excluded.address",
+                &format!(
+                    "WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared({LOCK}))
+                     INSERT INTO replica (id, address) SELECT $1, $2 FROM held ON CONFLICT (id)
+                     DO UPDATE SET beat = now(), address = excluded.address"
+                ),
                 &[&self.id, &self.address],
             )
             .await

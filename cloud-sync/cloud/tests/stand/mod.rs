@@ -199,6 +199,13 @@ impl Serving {
     }
 }
 
+impl Serving {
+    /// How it has ended, where it has.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+}
+
 impl Drop for Serving {
     fn drop(&mut self) {
         let _ = self.child.kill();
