@@ -201,8 +201,9 @@ pub(crate) fn rotate(home: &Home, act: &RotateAct) -> anyhow::Result<()> {
             }
             if desk.is_shared() {
                 note(
-                    "copy this folder's ca.pem, ca.key and server.pem to the other replicas now, and remove their \
-                     ca-next files, where they are not shared",
+                    "copy this folder's ca-retired.pem, ca.pem, ca.key and server.pem to the other replicas now, in this \
+                     order, and remove their ca-next files, where they are not shared. Until the last one has them \
+                     gateways go on trusting the old authority",
                 );
             }
             say(&format!("the authority is now {}; the old one is trusted no more", HEXLOWER.encode(&next)))

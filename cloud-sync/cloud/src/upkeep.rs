@@ -4,8 +4,8 @@ use crate::setup::{self, SERVER_FILE, SERVER_KEY_FILE, authority};
 use engawa_cloud::end::End;
 use engawa_cloud::postgres::{self, end::Authorities};
 use engawa_cloud::store::{DATABASE_FILE, Writer, erasure, open_reader};
-use engawa_link::CloudTrust;
 use engawa_link::pki::CertificateAuthority;
+use engawa_link::{CloudTrust, rotation};
 use engawa_model::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// The files that say who is trusted and what is shown.
-const FILES: [&str; 3] = ["ca.pem", "ca-next.pem", SERVER_FILE];
+const FILES: [&str; 4] = ["ca.pem", "ca-next.pem", rotation::RETIRED_FILE, SERVER_FILE];
 
-type Files = [Option<Vec<u8>>; 3];
+type Files = [Option<Vec<u8>>; FILES.len()];
 
 fn files(dir: &Path) -> Files {
     FILES.map(|file| std::fs::read(dir.join(file)).ok())

@@ -613,12 +613,46 @@ async fn the_next_authority_signs_once_every_replica_has_it() {
     }
     let refused = cloud.run_in(left_behind.path().to_str().unwrap(), "serve", &["--listen", "127.0.0.1:0"]);
     assert!(refused.status == 1 && refused.err.contains("copy the folder of a replica"), "{refused:?}");
+    let last_folder = copy(folder.path());
+    let last = cloud.replica(last_folder.path().to_str().unwrap());
     cloud.until("the end of the old", |cloud| cloud.run("ca", &["rotate", "finish"]).status == 0).await;
     // While the other replica still shows a certificate of the old one, gateways go on trusting it.
     let mut link = Link::start(&cloud.address, box_.path(), &house);
     link.up().await;
     link.stop().await;
     let mut link = Link::start(&other.address, box_.path(), &house);
+    link.up().await;
+    link.stop().await;
+    // The same from the second one, once it has come so far and the last one has not.
+    let follow = |to: &Path| {
+        for file in ["ca-retired.pem", "ca.pem", "ca.key", "server.pem"] {
+            std::fs::copy(Path::new(cloud.dir()).join(file), to.join(file)).unwrap();
+        }
+        for file in ["ca-next.key", "ca-next.pem"] {
+            std::fs::remove_file(to.join(file)).unwrap();
+        }
+    };
+    let with_one = |cloud: &Cloud| {
+        cloud.count("SELECT count(*) FROM replica WHERE cardinality(authorities) = 1 AND beat > now() - interval '30 s'")
+    };
+    let trusted = || Identity::load(box_.path()).unwrap().ca_pem.matches("BEGIN CERT").count();
+    let second = Renewal { cloud: other.address.as_str().into(), ..renewal(&cloud, box_.path()) };
+    follow(folder.path());
+    cloud.until("the second replica", |cloud| with_one(cloud) == 2).await;
+    while second.advance().await.unwrap() != Step::Fresh {}
+    assert_eq!(trusted(), 2, "the last replica shows a certificate of the old one");
+    let mut link = Link::start(&last.address, box_.path(), &house);
+    link.up().await;
+    link.stop().await;
+    follow(last_folder.path());
+    cloud.until("the last replica", |cloud| with_one(cloud) == 3).await;
+    let deadline = Instant::now() + LONGEST;
+    while trusted() > 1 {
+        assert!(Instant::now() < deadline, "the old one is trusted for ever");
+        second.advance().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    let mut link = Link::start(&last.address, box_.path(), &house);
     link.up().await;
     link.stop().await;
 }
@@ -674,7 +708,10 @@ async fn a_replica_that_was_left_behind_ends_and_its_gateways_go_elsewhere() {
     link.up().await;
     // The first one has the next authority, and the other one is as good as gone when that is counted.
     cloud.does("ca", &["rotate", "begin"]);
-    let gone = format!("UPDATE replica SET authorities = '{{}}', beat = to_timestamp(0) WHERE address = '{}'", other.address);
+    let gone = format!(
+        "UPDATE replica SET authorities = '{{}}', beat = to_timestamp(0) WHERE address = '{}'",
+        other.address
+    );
     let before = cloud.text("SELECT signing FROM authority");
     cloud
         .until("the next authority", |cloud| {
@@ -711,11 +748,16 @@ async fn a_replica_begins_before_or_after_the_authority_is_changed_and_never_mea
     let mut beating = store.client().await.unwrap();
     let beginning = beating.transaction().await.unwrap();
     beginning.execute("SELECT pg_advisory_xact_lock_shared($1)", &[&authority::LOCK]).await.unwrap();
-    beginning.execute("INSERT INTO replica (id, address) VALUES ($1, $2)", &[&two.id, &two.address]).await.unwrap();
+    beginning
+        .execute("INSERT INTO replica (id, address) VALUES ($1, $2)", &[&two.id, &two.address])
+        .await
+        .unwrap();
     let agreeing = {
         let store = store.clone();
         let id = one.id.clone();
-        tokio::spawn(async move { authority::agree(&store.client().await.unwrap(), &id, &next, None).await.unwrap() })
+        tokio::spawn(async move {
+            authority::agree(&store.client().await.unwrap(), &id, &next, None).await.unwrap()
+        })
     };
     let waits = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
                  WHERE d.datname = current_database() AND locktype = 'advisory' AND NOT granted";
