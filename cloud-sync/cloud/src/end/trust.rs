@@ -95,10 +95,9 @@ impl OneFile {
     }
 
     pub(super) fn proven(&self, peer: &Peer) -> Result<(), Refusal> {
-        self.standing(peer, None)?;
         let peer = peer.clone();
-        let used = self.writer.run(move |connection| trust::used(connection, &peer, now()));
-        used.map_err(|error| unavailable(&error))
+        let proven = self.writer.run(move |connection| trust::proven(connection, &peer, now()));
+        proven.map_err(|error| unavailable(&error))?
     }
 
     pub(super) fn limits(&self) -> Limits {

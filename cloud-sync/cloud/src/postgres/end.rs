@@ -263,11 +263,7 @@ impl End {
     }
 
     async fn worked(&self, peer: &Peer) -> Result<Result<(), Refusal>, StoreError> {
-        let client = self.store.client().await?;
-        if let Err(refusal) = trust::standing(&client, peer, None).await? {
-            return Ok(Err(refusal));
-        }
-        trust::used(&client, peer, now()).await.map(Ok)
+        trust::proven(&mut self.store.client().await?, peer, now()).await
     }
 
     async fn directory(&self) -> Result<Option<Regions>, StoreError> {

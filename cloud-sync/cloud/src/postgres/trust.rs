@@ -139,6 +139,26 @@ pub async fn used(client: &impl GenericClient, peer: &Peer, now_micros: i64) -> 
         .map_err(doing)
 }
 
+/// As [`crate::store::trust::proven`].
+///
+/// # Errors
+/// PostgreSQL's. A refusal is not an error: it is the inner result.
+pub async fn proven(
+    client: &mut Object,
+    peer: &Peer,
+    now_micros: i64,
+) -> Result<Result<(), Refusal>, StoreError> {
+    let doing = StoreError::postgres("noting that a certificate works");
+    let transaction = client.transaction().await.map_err(doing)?;
+    status(&transaction, &peer.gateway, true).await?;
+    if let Err(refusal) = standing(&transaction, peer, None).await? {
+        return Ok(Err(refusal));
+    }
+    used(&transaction, peer, now_micros).await?;
+    transaction.commit().await.map_err(doing)?;
+    Ok(Ok(()))
+}
+
 /// As [`crate::store::trust::revoke_certificate`].
 ///
 /// # Errors

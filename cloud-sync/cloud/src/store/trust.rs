@@ -129,6 +129,21 @@ pub fn used(connection: &Connection, peer: &Peer, now_micros: i64) -> Result<(),
         .map_err(StoreError::sql("noting that a certificate is used"))
 }
 
+/// A gateway shows that it can use this certificate; one that may not be used is not noted.
+///
+/// # Errors
+/// The database's. A refusal is not an error: it is the inner result.
+pub fn proven(
+    connection: &Connection,
+    peer: &Peer,
+    now_micros: i64,
+) -> Result<Result<(), Refusal>, StoreError> {
+    if let Err(refusal) = standing(connection, peer, None)? {
+        return Ok(Err(refusal));
+    }
+    used(connection, peer, now_micros).map(Ok)
+}
+
 /// Revokes one certificate of a gateway. The claims that the gateway has used go too: they would give another one.
 ///
 /// # Errors
