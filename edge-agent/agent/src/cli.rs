@@ -177,8 +177,9 @@ Example:
     /// Join the cloud with a one-time claim code (`engawa-cloud claim` makes one)
     #[command(
         after_help = "The gateway's private key is made here and never leaves; the cloud signs a certificate for \
-        it. If the answer is lost on the way, run the same command again. A running agent connects by itself \
-        within seconds.
+        it. If the answer is lost on the way, run the same command again. An agent that runs without \
+        an identity connects by itself within seconds; with --replace it must be restarted. Under another name the cloud keeps \
+        what it has of the old one, and a guest's erasure does not reach that.
 
 With --key tpm the key is made in the machine's TPM 2.0 and can't be copied out of it; [cloud] key in the configuration \
         says the same for good, for renewals, too. The user needs the right to the device: usermod -aG tss engawa.

@@ -26,11 +26,9 @@ pub(crate) fn enroll(loaded: &Loaded, code: &str, wishes: &Wishes) -> anyhow::Re
     let Some(cloud) = &loaded.config.cloud else {
         bail!("the configuration has no [cloud] section: add one with `address` and `identity_dir`");
     };
-    if let (false, Ok(identity)) = (wishes.replace, Identity::load(&cloud.identity_dir)) {
-        bail!(
-            "this gateway is enrolled already, as `{}`: use --replace to give that identity up",
-            identity.gateway
-        );
+    let before = Identity::load(&cloud.identity_dir).ok().map(|identity| identity.gateway.clone());
+    if let (false, Some(gateway)) = (wishes.replace, &before) {
+        bail!("this gateway is enrolled already, as `{gateway}`: use --replace to give that identity up");
     }
     // Renewals follow the configuration: a key that was asked for elsewhere would not stay there.
     if let (Some(wanted), Some(configured)) = (&wishes.key, cloud.keys())
@@ -65,5 +63,22 @@ pub(crate) fn enroll(loaded: &Loaded, code: &str, wishes: &Wishes) -> anyhow::Re
         cloud.identity_dir.display(),
         identity.key_place()
     );
+    if let Some(before) = before {
+        replaced(loaded, &before, &identity.gateway);
+    }
     Ok(())
+}
+
+/// What whoever gives an identity up must know; on standard error, since it is no answer.
+fn replaced(loaded: &Loaded, before: &str, now: &str) {
+    if engawa_store::is_in_use(&loaded.config.store.dir).unwrap_or(false) {
+        eprintln!("the agent is running and goes on as `{before}`: restart it (systemctl restart engawa)");
+    }
+    if before != now {
+        eprintln!(
+            "what the cloud has of `{before}` stays there, and what of it is still in the journal comes once more as `{now}`. A \
+             guest who is erased from now on is erased at `{now}` alone: erase those who are in the house or were lately \
+             before you change the name, or clear the cloud of `{before}` by hand"
+        );
+    }
 }
