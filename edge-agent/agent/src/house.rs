@@ -204,7 +204,7 @@ impl House {
     pub(crate) async fn run(mut self) -> Result<(), StoreError> {
         let clean = self.store.was_closed();
         let mut first = vec![observed(Fact::Started { clean })];
-        if self.store.began_anew().is_some() {
+        if self.store.is_put_back() {
             first.push(observed(Fact::PutBack));
         }
         if self.store.was_restored() {
@@ -291,6 +291,7 @@ impl House {
         for message in group {
             match message {
                 Message::Observed(observation, done) => {
+                    batch.put_back |= matches!(observation.fact, Fact::PutBack);
                     let promise = matches!(&observation.fact, Fact::Asked { command }
                         if !shortage::is_needed(&command.action));
                     self.apply(&mut property, &pan::masked(observation), &mut batch, &mut effects);

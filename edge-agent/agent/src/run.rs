@@ -202,6 +202,10 @@ async fn serve(loaded: &Loaded, logging: Logging) -> anyhow::Result<()> {
 /// What whoever looks into the log should know of the journal.
 fn tell_of_the_journal(store: &Store) {
     match store.began_anew() {
+        None if store.is_put_back() => tracing::warn!(
+            epoch = store.epoch(),
+            "the database was put back, and the start that saw it ended before the house was told: it is told now"
+        ),
         None => {}
         Some(EpochReason::Restored) => tracing::warn!(
             epoch = store.epoch(),

@@ -69,6 +69,9 @@ pub struct Batch {
     /// Telemetry up to this number is about to be handed out: it, and some numbers after it, will not be changed any more
     /// ([`LaneMarks::sent`]).
     pub sent: Option<u64>,
+    /// What follows from the database being a copy of an earlier time ([`crate::Store::is_put_back`]) is among the entities:
+    /// the house needs not be told again.
+    pub put_back: bool,
 }
 
 impl Batch {
@@ -83,6 +86,7 @@ impl Batch {
             && self.erased.is_empty()
             && self.audit.is_none()
             && self.sent.is_none()
+            && !self.put_back
     }
 }
 

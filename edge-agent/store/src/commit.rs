@@ -1,6 +1,7 @@
 //! One batch in one transaction: the entities as they now are, their journal rows, marks, events.
 
 use crate::budget::row_bytes;
+use crate::epoch::PUT_BACK;
 use crate::missed::note_missed;
 use crate::numbering::stored;
 use crate::relief::put_mark;
@@ -154,6 +155,9 @@ impl Store {
                     )
                     .map_err(&doing)?;
             }
+            if batch.put_back {
+                transaction.execute("DELETE FROM single WHERE name = ?1", [PUT_BACK]).map_err(&doing)?;
+            }
             if let Some(inbox) = batch.inbox {
                 transaction
                     .execute(
@@ -185,6 +189,7 @@ impl Store {
         self.dropped += dropped;
         self.events_dropped += events_dropped;
         self.inbox = batch.inbox.unwrap_or(self.inbox);
+        self.put_back &= !batch.put_back;
         if !batch.erased.is_empty() {
             // What can't be ended now (somebody reads) is ended by the next sweep or start.
             vault::finish(&self.connection, &mut self.keyring, now)?;

@@ -29,6 +29,9 @@ pub(crate) fn set_single(connection: &Connection, name: &str, value: i64) -> rus
         .map(drop)
 }
 
+/// The single value that says that the house has not been told yet that its database is a copy of an earlier time.
+pub(crate) const PUT_BACK: &str = "put_back";
+
 /// Bit 63 stays clear, so that an id is the same number everywhere it is shown.
 pub(crate) fn id() -> u64 {
     rand::rng().next_u64() >> 1
@@ -126,6 +129,7 @@ fn begin_anew(
         forget_shared(transaction)?;
         put_first(transaction, alarms, &row, now)?;
         set_single(transaction, "previous", previous.cast_signed())?;
+        set_single(transaction, PUT_BACK, 1)?;
         let epoch = id();
         set_single(transaction, "epoch", epoch.cast_signed())?;
         Ok(epoch)

@@ -50,6 +50,8 @@ pub struct Store {
     pub(crate) noted: Noted,
     /// Why this is a new life of the journal.
     began: Option<EpochReason>,
+    /// The house has not been told yet that this is a copy of an earlier time.
+    pub(crate) put_back: bool,
     clean: bool,
     pub(crate) marks: BTreeMap<u8, LaneMarks>,
     /// The marks as a power cut would leave them.
@@ -118,7 +120,8 @@ impl Store {
         let adopted = vault::adopt(&mut connection, &mut keyring)?;
         let (epoch, began) = epoch::open(&mut connection, dir, Timestamp::now())?;
         // A file that was never started has no crash behind it; a copy of an earlier time knows no better than one.
-        let clean = epoch::single(&connection, "clean")?.is_none_or(|clean| clean == 1) && began.is_none();
+        let put_back = epoch::single(&connection, epoch::PUT_BACK)? == Some(1);
+        let clean = epoch::single(&connection, "clean")?.is_none_or(|clean| clean == 1) && !put_back;
         let inbox = epoch::single(&connection, "inbox")?.unwrap_or(0).cast_unsigned();
         if !clean {
             vault::reindex(&connection, &mut keyring, Timestamp::now())?;
@@ -126,7 +129,7 @@ impl Store {
         connection
             .execute("INSERT OR REPLACE INTO single (name, value) VALUES ('clean', 0)", [])
             .map_err(StoreError::sql("marking the store as in use"))?;
-        let restored = began.is_some() || vault::dark(&connection, &keyring)? > 0;
+        let restored = put_back || vault::dark(&connection, &keyring)? > 0;
         vault::start_clocks(&connection, Timestamp::now())?;
         // The writes above were durable, and with them everything that the last owner had committed.
         let marks: BTreeMap<_, _> =
@@ -147,6 +150,7 @@ impl Store {
             thinned,
             missed: None,
             began,
+            put_back,
             _lock: lock,
             path,
             key: key.clone(),
@@ -178,6 +182,12 @@ impl Store {
     /// Why the journal has begun a new life with this opening, where it has: the database is a copy of an earlier time.
     pub fn began_anew(&self) -> Option<EpochReason> {
         self.began
+    }
+
+    /// True where the database is a copy of an earlier time and nothing has been stored of what follows from that for the
+    /// house: since this opening, or since one before that did not come so far. It ends with a [`crate::Batch::put_back`].
+    pub fn is_put_back(&self) -> bool {
+        self.put_back
     }
 
     /// False if the last owner did not [`Store::close`] (it crashed, or the power went), or the database is a copy of an
@@ -270,7 +280,7 @@ impl Store {
         self.adopted
     }
 
-    /// True where nobody knows who came and went since: the database is a copy of an earlier time ([`Self::began_anew`]), or
+    /// True where nobody knows who came and went since: the database is a copy of an earlier time ([`Self::is_put_back`]), or
     /// the keys of guests in the house are lost.
     pub fn was_restored(&self) -> bool {
         self.restored

@@ -352,8 +352,16 @@ fn a_database_that_was_put_back_begins_a_new_epoch_and_says_so() {
     assert_eq!(accounted(&all(&store.reader().unwrap(), TELEMETRY, 0), 1), (5, 0));
     let second = store.epoch();
     drop(store);
+    // Nothing of it is stored yet: that start ended too early, and the next one knows as much.
+    let mut store = open(&house, small(1 << 20));
+    assert_eq!((store.epoch(), store.began_anew()), (second, None), "the journal begins anew once");
+    assert_eq!((store.is_put_back(), store.was_closed(), store.was_restored()), (true, false, true));
+    let told = Batch { put_back: true, ..Batch::default() };
+    store.commit(&property(), &told, at(0), Durability::Now).unwrap();
+    assert!(!store.is_put_back());
+    store.close().unwrap();
     let store = open(&house, small(1 << 20));
-    assert_eq!((store.epoch(), store.began_anew()), (second, None), "it is told once");
+    assert_eq!((store.is_put_back(), store.was_closed(), store.was_restored()), (false, true, false));
     drop(store);
     // A backup in a folder of its own has no stamp, and is a copy too.
     let store = open(&kept, small(1 << 20));

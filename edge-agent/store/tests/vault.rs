@@ -305,6 +305,11 @@ fn a_database_that_was_put_back_is_known_by_its_stamp() {
     hotel.store().reader().unwrap().backup(&backup, &hotel.key).unwrap();
     assert!(put_back(&mut hotel, &backup));
     hotel.open().unwrap();
+    assert!(hotel.store().was_restored(), "nothing is stored of it yet");
+    let told = Batch { put_back: true, ..Batch::default() };
+    let property = Property::new(spec());
+    hotel.store().commit(&property, &told, at(1), Durability::Now).unwrap();
+    hotel.open().unwrap();
     assert!(!hotel.store().was_restored(), "told once");
     assert!(put_back(&mut hotel, &copied));
 }

@@ -109,6 +109,7 @@ impl Owed {
         all.erased.extend(batch.erased);
         all.audit = batch.audit.or(all.audit);
         all.sent = all.sent.max(batch.sent);
+        all.put_back |= batch.put_back;
         out.join(effects);
         (all, out)
     }
@@ -226,6 +227,7 @@ mod tests {
             changes: vec![(at, Change::Started { clean })],
             acknowledged: [(2, if clean { 5 } else { 9 })].into(),
             inbox: Some(if clean { 1 } else { 2 }),
+            put_back: clean,
             ..Batch::default()
         };
         let mut owed = Owed { batch: started(true), ..Owed::default() };
@@ -233,7 +235,7 @@ mod tests {
         let kinds: Vec<_> =
             all.changes.iter().map(|(_, change)| matches!(change, Change::Started { clean: true })).collect();
         assert_eq!(kinds, [true, false]);
-        assert_eq!((all.acknowledged[&2], all.inbox), (9, Some(2)));
+        assert_eq!((all.acknowledged[&2], all.inbox, all.put_back), (9, Some(2), true));
         assert_eq!(owed.len(), 0, "it is whoever writes who has it now");
     }
 }
