@@ -75,8 +75,8 @@ Examples:
     #[command(
         after_help = "The answer to a guest who asks what is known of them (GDPR, articles 15 and 20). What the guest register holds is \
         in it, too, with the day on which its time is over. Charges, calls and wake-ups that name the room alone are in it where \
-        nobody else had the room at the time (\"by\": \"room\"); how many are not, since there were several guests, says \
-        of_shared_rooms. Exit status 1: nothing is held.
+        certainly nobody else had the room at the time (\"by\": \"room\"); how many are not, since there were several guests, \
+        or somebody was in the house who was erased since and may have had the room, says of_shared_rooms. Exit status 1: nothing is held.
 
 Example:
   engawa guest export 4711 --as ann --reason 'letter of 25 November' > 4711.json"

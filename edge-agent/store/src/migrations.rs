@@ -12,6 +12,7 @@ const STEPS: &[M<'_>] = &[
     M::up(include_str!("migrations/005_budget.sql")),
     M::up(include_str!("migrations/006_acknowledged.sql")),
     M::up(include_str!("migrations/007_shift.sql")),
+    M::up(include_str!("migrations/008_erased_span.sql")),
 ];
 
 /// The schema version of this release.

@@ -479,6 +479,59 @@ fn an_export_has_what_happened_at_the_desk_and_gives_nobody_else_away() {
 }
 
 #[test]
+fn an_export_gives_nothing_away_of_an_erased_guest_who_may_have_shared_the_room() {
+    use engawa_model::{Call, DateTime, Money};
+    let mut hotel = Hotel::new();
+    let asked = |hotel: &mut Hotel, key: &str, action: Action| {
+        let command = Command { key: key.into(), source: CommandSource::Local, expires: None, action };
+        hotel.fact(Fact::Asked { command });
+    };
+    let called = |dialled: &str, minor| Action::PostCall {
+        room: "101".into(),
+        amount: Some(Money { minor, currency: Currency::new("EUR").unwrap() }),
+        call: Call { dialled: Some(Personal::new(dialled.to_owned())), seconds: Some(60), pulses: None },
+    };
+    let wake =
+        |time: &str| Action::WakeUp { room: "101".into(), at: time.parse::<DateTime>().unwrap(), stay: None };
+    let exported = |hotel: &Hotel| {
+        let ann = Asker::new("ann", "letter").unwrap();
+        let export = hotel.viewer().export(&ann, &StayId::from("4712"), at(9_999)).unwrap();
+        let shared = export["of_shared_rooms"].as_u64().unwrap();
+        (held(&export, "documents", "command").join("\n"), export.to_string(), shared)
+    };
+    hotel.seen("4711", "101", NAME);
+    hotel.seen("4712", "101", "Anders");
+    asked(&mut hotel, "together", called("0301111111", 77_777));
+    let before = exported(&hotel);
+    assert!(!before.1.contains(r#""minor":77777"#) && before.2 > 0, "of a shared room: {}", before.1);
+    // One of the two is erased, and stays a while.
+    assert_eq!(hotel.erase(&Target::Stay(StayId::from("4711"))), 1);
+    asked(&mut hotel, "still", called("0302222222", 88_888));
+    for shut in [false, true] {
+        let (_, whole, shared) = exported(&hotel);
+        assert!(!whole.contains(r#""minor":77777"#) && !whole.contains(r#""minor":88888"#), "{whole}");
+        assert!(shared >= before.2, "counted, and left out");
+        // The same once the other has left, and in a store that is opened anew.
+        if !shut {
+            hotel.gone("4711", "101");
+            hotel.open().unwrap();
+        }
+    }
+    // What is asked from then on is the guest's who is left.
+    asked(&mut hotel, "alone", wake("2026-07-20T07:15:00"));
+    let (commands, whole, _) = exported(&hotel);
+    assert!(commands.contains("07:15:00") && !whole.contains(r#""minor":88888"#), "{whole}");
+    // A guest of another room, erased when the time is over: which room it was nobody knows any more.
+    hotel.seen("4713", "102", "Dritte");
+    asked(&mut hotel, "meanwhile", wake("2026-07-20T08:45:00"));
+    assert!(exported(&hotel).0.contains("08:45:00"));
+    hotel.gone("4713", "102");
+    assert!(hotel.erase(&Target::LeftBefore(at(1_000), 100)) > 0);
+    let (commands, ..) = exported(&hotel);
+    assert!(commands.contains("07:15:00") && !commands.contains("08:45:00"), "{commands}");
+}
+
+#[test]
 fn what_a_guest_prefers_is_sealed_and_goes_with_the_stay() {
     let mut hotel = Hotel::new();
     hotel.seen("4711", "101", "Anders");

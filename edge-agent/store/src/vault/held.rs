@@ -3,7 +3,8 @@
 //! A row is a stay's where a field `stay` anywhere in it says so: charges have it at their top, what happened at the desk
 //! within `what`, what was asked for within the command. What names a room alone, such as a call that was charged, is
 //! the stay's where it was in that room at the time and no other guest was; where there were several, nobody knows whose it
-//! was, and another guest's must not be given away: it is counted and left out.
+//! was, and another guest's must not be given away: it is counted and left out. So is what happened while a guest was in the
+//! house who was erased since: which room that was is sealed, and its key is gone.
 
 use super::keyring::Keyring;
 use super::{fields, records};
@@ -28,6 +29,9 @@ pub(crate) struct Span {
     pub(crate) rooms: Vec<String>,
     /// Those of them that another guest had in that time, too.
     pub(crate) shared: Vec<String>,
+    /// When somebody was in the house whose rooms can't be told any more, since the guest was erased: any room may have been
+    /// theirs, too. First and last microsecond of each time.
+    pub(crate) dark: Vec<(i64, i64)>,
 }
 
 /// What was found.
@@ -37,7 +41,7 @@ pub(crate) struct Held {
     pub(crate) journal: Vec<Value>,
     /// Found, and left out for [`MOST`].
     pub(crate) left_out: usize,
-    /// Of a room that the guest shared, and of nobody by name.
+    /// Of a room that the guest shared or may have shared, and of nobody by name.
     pub(crate) of_shared_rooms: usize,
 }
 
@@ -183,7 +187,8 @@ impl Search<'_> {
         let span = self.spans.iter().find(|span| {
             (span.from..=span.until).contains(&at) && span.rooms.iter().any(|room| says(body, "room", room))
         })?;
-        let shared = span.shared.iter().any(|room| says(body, "room", room));
+        let shared = span.shared.iter().any(|room| says(body, "room", room))
+            || span.dark.iter().any(|(from, until)| (*from..=*until).contains(&at));
         Some(if shared { Whose::Shared } else { Whose::Room })
     }
 }

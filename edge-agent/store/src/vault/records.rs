@@ -129,6 +129,11 @@ pub(crate) fn own(kind: &fields::Kind, key: &str) -> String {
     format!("\u{1}{} {key}", kind.kind)
 }
 
+/// True for the owner of a document of no stay.
+pub(crate) fn is_own(owner: &str) -> bool {
+    owner.starts_with('\u{1}')
+}
+
 /// Puts the personal fields of a stored document back, where its record's key is there. A stay whose data was erased is
 /// marked so.
 pub(crate) fn unseal(

@@ -3,7 +3,7 @@
 use super::index::Entry;
 use super::keyring::{KeyWrites, Keyring};
 use super::records::{self, ABOUT, About, Opened};
-use super::{RecordId, fields, seal};
+use super::{RecordId, erasure, fields, seal};
 use crate::StoreError;
 use engawa_model::Timestamp;
 use rusqlite::{Connection, Transaction, params};
@@ -23,6 +23,8 @@ pub(crate) struct Stage {
     gone: Vec<(RecordId, String, String, String)>,
     documents_gone: Vec<(String, String)>,
     left: Vec<(RecordId, i64)>,
+    /// Stays without a record that are over: of guests who were erased while in the house.
+    erased_left: Vec<(String, i64)>,
     /// Records whose key is lost, and whose stay has a new one now.
     replaced: Vec<RecordId>,
 }
@@ -108,11 +110,10 @@ impl Stage {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         match kind.owner {
-            fields::Owner::Itself => {
-                if let Some(record) = records::present(main, key)? {
-                    self.left.push((record.id, now.as_microsecond()));
-                }
-            }
+            fields::Owner::Itself => match records::present(main, key)? {
+                Some(record) => self.left.push((record.id, now.as_microsecond())),
+                None => self.erased_left.push((key.to_owned(), now.as_microsecond())),
+            },
             fields::Owner::Key | fields::Owner::Field(_) => {
                 self.documents_gone.push((kind.kind.to_owned(), key.to_owned()));
             }
@@ -222,6 +223,9 @@ impl Stage {
             transaction
                 .prepare_cached("UPDATE vault_subject SET left_us = ?2 WHERE subject = ?1")?
                 .execute(params![id, left_us])?;
+        }
+        for (stay, left_us) in &self.erased_left {
+            erasure::erased_has_left(transaction, stay, *left_us)?;
         }
         for New { id, stay, since_us, left_us } in &self.new {
             transaction

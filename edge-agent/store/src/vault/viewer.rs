@@ -5,7 +5,7 @@ use super::held::{self, Span};
 use super::index::Query;
 use super::keyring::Keyring;
 use super::records::{self, Record};
-use super::{VaultKey, stage};
+use super::{VaultKey, erasure, stage};
 use crate::reader::load;
 use crate::{DATABASE_FILE, DatabaseKey, Reader, StoreError};
 use data_encoding::HEXLOWER;
@@ -158,7 +158,7 @@ impl Viewer {
     }
 
     /// All that is held on a reservation number, as one JSON object: its records, documents and rows of the journal, also
-    /// those of its room where it was the only guest in it (see `held`).
+    /// those of its room where it was certainly the only guest in it (see `held`).
     ///
     /// # Errors
     /// SQLite's, or a row of the trail that can't be written.
@@ -176,20 +176,26 @@ impl Viewer {
             "journal": held.journal, "left_out": held.left_out, "of_shared_rooms": held.of_shared_rooms }))
     }
 
-    /// When the guest of `record` was in which of `rooms`, and which of them somebody else had in that time.
+    /// When the guest of `record` was in which of `rooms`, which of them somebody else had in that time, and when somebody
+    /// was in the house whose rooms can't be told any more.
     fn span(&self, record: &Record, rooms: &[String]) -> Result<Span, StoreError> {
         let (from, until) = (record.since_us, record.left_us.unwrap_or(i64::MAX));
         let at_that_time = format!("since_us <= {until} AND ifnull(left_us, {}) >= {from}", i64::MAX);
         let mut shared = Vec::new();
+        let mut dark = erasure::erased_between(&self.reader.connection, from, until, &record.id)?;
         for other in records::all(&self.reader.connection, &at_that_time)? {
-            // What is in the dark names nobody any more.
-            let Some(key) = self.keyring.data_key(&other.id)?.filter(|_| other.id != record.id) else {
+            if other.id == record.id || records::is_own(&other.stay) {
+                continue;
+            }
+            let Some(key) = self.keyring.data_key(&other.id)? else {
+                // Its key is lost, or was destroyed before this backup was put back.
+                dark.push((other.since_us, other.left_us.unwrap_or(i64::MAX)));
                 continue;
             };
             let opened = records::open_all(&self.reader.connection, &key, &other.id)?;
             shared.extend(records::about(&opened).rooms.into_iter().filter(|room| rooms.contains(room)));
         }
-        Ok(Span { from, until, rooms: rooms.to_vec(), shared })
+        Ok(Span { from, until, rooms: rooms.to_vec(), shared, dark })
     }
 
     /// The stored property with its guests' names, as of the last commit.
