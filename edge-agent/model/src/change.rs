@@ -319,6 +319,9 @@ pub enum Change {
         text: String,
         /// How much, where the rule says so.
         amount: Option<Money>,
+        /// The stay, where there was only one in the room.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stay: Option<StayId>,
         /// What has become of it.
         state: ChargeState,
     },

@@ -112,6 +112,7 @@ impl Property {
                 room: charge.room.clone(),
                 text: charge.text.clone(),
                 amount: charge.amount,
+                stay: charge.stay.clone(),
                 state: charge.state,
             });
         }

@@ -52,13 +52,24 @@ impl Property {
         out.changes.push(Change::CommandAccepted {
             key: key.clone(),
             source: command.source,
-            action: command.action.without_personal(),
+            action: self.with_its_stay(command.action.without_personal()),
         });
         if command.expires.is_some_and(|expires| expires <= at) {
             self.end_command(at, &key, CommandOutcome::Expired, out);
         } else if let Err(reason) = self.carry_out(at, command, out) {
             self.end_command(at, &key, CommandOutcome::Refused { reason }, out);
         }
+    }
+
+    /// The journal's row of a charge names the only guest of the room, so that what it says goes with that guest's data. The
+    /// command itself stays as it was asked: the same one is known by it.
+    fn with_its_stay(&self, mut action: Action) -> Action {
+        if let Action::Post { room, stay, .. } | Action::PostSlip { room, stay, .. } = &mut action
+            && stay.is_none()
+        {
+            *stay = self.inhabitant(room, None).ok();
+        }
+        action
     }
 
     fn carry_out(&mut self, at: Timestamp, command: &Command, out: &mut Applied) -> Result<(), String> {

@@ -160,7 +160,7 @@ impl Property {
     }
 
     /// The stay that is meant: the named one, or the only one of the room.
-    fn inhabitant(&self, room: &RoomId, stay: Option<&StayId>) -> Result<StayId, String> {
+    pub(super) fn inhabitant(&self, room: &RoomId, stay: Option<&StayId>) -> Result<StayId, String> {
         let mut stays = self.stays_in(room).map(|stay| &stay.id);
         match stay {
             Some(stay) if self.stays.get(stay).is_some_and(|known| known.room == *room) => Ok(stay.clone()),

@@ -57,8 +57,11 @@ pub struct Posting {
     pub key: CommandKey,
     /// The room.
     pub room: RoomId,
-    /// The stay, where it is known.
+    /// The stay, where it is known: as asked, else the only one that was in the room at that time.
     pub stay: Option<StayId>,
+    /// The stay was not named, but found by the room.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_room: bool,
     /// How much.
     pub amount: Money,
     /// What for.
@@ -132,11 +135,13 @@ impl Property {
             return Err(format!("{waiting} postings wait already: is the PMS link up?"));
         }
         let number = self.next_number(out);
+        let found = if stay.is_none() { self.inhabitant(room, None).ok() } else { None };
         let posting = Posting {
             number,
             key: key.clone(),
             room: room.clone(),
-            stay: stay.cloned(),
+            by_room: found.is_some(),
+            stay: stay.cloned().or(found),
             amount,
             text: text.to_owned(),
             outlet: outlet.map(str::to_owned),
@@ -226,20 +231,28 @@ impl Property {
             .filter(|posting| self.pms.of_room(&posting.room) == link)
             .min_by_key(|posting| (posting.asked, posting.number))
             .map(|posting| posting.number);
-        let Some(posting) = next.and_then(|number| self.postings.get_mut(&number)) else { return };
+        let Some(number) = next else { return };
+        let stay = self.postings.get(&number).and_then(|posting| self.named_stay(posting));
+        let Some(posting) = self.postings.get_mut(&number) else { return };
         posting.state = PostingState::InFlight;
         posting.tries += 1;
         out.intents.push(Intent::SendPosting {
             number: posting.number,
             room: posting.room.clone(),
-            stay: posting.stay.clone(),
+            stay,
             amount: posting.amount,
             text: posting.text.clone(),
             outlet: posting.outlet.clone(),
             detail: posting.detail.clone(),
         });
-        let number = posting.number;
         self.tell_posting(number, out);
+    }
+
+    /// The stay that the PMS is told with a charge. It knows its rooms itself, so a room's charge names nobody while its guest is
+    /// alone in it; once the guest has left, moved or got company, the next one must not pay.
+    fn named_stay(&self, posting: &Posting) -> Option<StayId> {
+        let by_room = posting.by_room && self.inhabitant(&posting.room, None).ok() == posting.stay;
+        posting.stay.clone().filter(|_| !by_room)
     }
 
     fn has_in_flight(&self, link: &LinkId) -> bool {

@@ -1,6 +1,6 @@
 //! Charges: what an audit, a word of the link and the bounds do to them.
 
-use crate::house::{House, eur};
+use crate::house::{House, eur, text};
 use engawa_model::*;
 
 impl House {
@@ -120,4 +120,65 @@ fn a_charge_in_another_currency_is_refused_and_no_number_is_used() {
     let ended = house.property.commands()[&CommandKey::from("k")].ended.clone().unwrap().1;
     let CommandOutcome::Refused { reason } = ended else { panic!("{ended:?}") };
     assert_eq!(reason, "this house charges in EUR, not in JPY: name the amount in EUR");
+}
+
+/// The stays that the journal's rows of charges name, those of what was asked first.
+fn named(house: &House) -> Vec<Option<StayId>> {
+    let stay_of = |change: &Change| match change {
+        Change::CommandAccepted {
+            action: Action::Post { stay, .. } | Action::PostSlip { stay, .. }, ..
+        }
+        | Change::Posting { stay, .. } => Some(stay.clone()),
+        _ => None,
+    };
+    house.changes.iter().filter_map(stay_of).collect()
+}
+
+fn told(house: &mut House) -> Vec<Option<StayId>> {
+    let stay = |intent| match intent {
+        Intent::SendPosting { stay, .. } => Some(stay),
+        _ => None,
+    };
+    std::mem::take(&mut house.intents).into_iter().filter_map(stay).collect()
+}
+
+#[test]
+fn a_charge_of_a_room_is_its_only_guests_and_names_that_guest_to_the_pms_once_it_must() {
+    let mut house = House::new();
+    house.post("nobody", 1);
+    assert_eq!((named(&house), told(&mut house)), (vec![None; 3], vec![None]));
+    house.answer(1, "OK").comes("1", "101").clear().post("alone", 2);
+    // Asked, waits, flies.
+    assert_eq!((named(&house), told(&mut house)), (vec![Some("1".into()); 3], vec![None]));
+    let asked =
+        Action::Post { room: "101".into(), stay: None, amount: eur(2), text: "Bar".into(), outlet: None };
+    assert_eq!(
+        house.property.commands()[&CommandKey::from("alone")].command.action,
+        asked,
+        "as it was asked"
+    );
+    // Three wait; the guest goes, and another one comes.
+    house.clear().post("waits", 3).answer(2, "RY");
+    assert_eq!(told(&mut house), [None], "the third, while the second waits");
+    house.answer(3, "RY").goes("1", "101").comes("2", "101").pass(31);
+    let went = house.property.postings()[&PostingNumber(2)].clone();
+    assert_eq!((went.state, went.stay), (PostingState::InFlight, Some("1".into())));
+    assert_eq!(told(&mut house), [Some("1".into())], "not the next one's");
+    // Of two guests nobody knows whose it is.
+    house.answer(2, "OK").answer(3, "OK").comes("3", "101").clear().post("two", 4);
+    assert_eq!(named(&house), vec![None; 3]);
+}
+
+#[test]
+fn calls_and_minibars_of_a_room_are_its_only_guests() {
+    let mut house = House::new();
+    house.comes("1", "101").clear();
+    let call = Call { dialled: Some(text("030123")), seconds: Some(60), pulses: None };
+    house.ask("call", Action::PostCall { room: "101".into(), amount: Some(eur(250)), call });
+    house.ask(
+        "bar",
+        Action::PostMinibar { room: "101".into(), items: vec![Article { article: 7, count: 1 }] },
+    );
+    assert_eq!(named(&house), vec![Some("1".into()); 3], "the call waits and flies, the minibar waits");
+    assert_eq!(told(&mut house), [None]);
 }
