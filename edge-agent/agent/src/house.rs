@@ -131,8 +131,6 @@ pub(crate) struct House {
     settle_by: Option<tokio::time::Instant>,
     /// Where days are recorded.
     recording: Option<Mutex<Recording>>,
-    /// How long guests' data is kept after check-out.
-    retention: SignedDuration,
     /// How long the register's entries are kept after check-out.
     register_retention: SignedDuration,
 }
@@ -172,7 +170,6 @@ impl House {
                 refill_at: tokio::time::Instant::now(),
                 settle_by: None,
                 recording: None,
-                retention: SignedDuration::MAX,
                 register_retention: SignedDuration::MAX,
             },
             door,
@@ -185,19 +182,18 @@ impl House {
         self.recording = Some(Mutex::new(recording));
     }
 
-    /// Guests' data is kept as `privacy` says.
+    /// The register is kept as `privacy` says.
     #[must_use]
-    pub(crate) fn keeping_guests(mut self, privacy: &PrivacyConfig) -> Self {
+    pub(crate) fn keeping_register(mut self, privacy: &PrivacyConfig) -> Self {
         let days = |days: u32| SignedDuration::from_hours(i64::from(days) * 24);
-        self.retention = days(privacy.retention_days);
         self.register_retention = days(privacy.register_days);
         self
     }
 
-    /// How long guests' data is kept now: as a setting says, else as the configuration.
+    /// How long guests' data is kept now: as a setting says, else as the configuration does, which the model knows.
     fn retention(&self) -> SignedDuration {
         let days = self.shared.lock().retention_days();
-        days.map_or(self.retention, |days| SignedDuration::from_hours(i64::from(days) * 24))
+        days.map_or(SignedDuration::MAX, |days| SignedDuration::from_hours(i64::from(days) * 24))
     }
 
     /// Works until it is told to close, takes what still waits, then closes the store in good order.
@@ -335,6 +331,8 @@ impl House {
                 }
                 Message::Retune(settings, done) => {
                     self.retune(&mut property, *settings);
+                    let next = Observation::new(now, Fact::Tick);
+                    self.apply(&mut property, &next, &mut batch, &mut effects);
                     retuned = true;
                     effects.observed.push(done);
                 }

@@ -138,7 +138,7 @@ async fn serve(loaded: &Loaded, logging: Logging) -> anyhow::Result<()> {
         }
     }
     let audit = AuditTrail::open(&config.store.dir, &key)?;
-    let mut house = tokio::spawn(house.keeping_guests(&config.privacy).run());
+    let mut house = tokio::spawn(house.keeping_register(&config.privacy).run());
     let journal = Arc::new(Journal::new(epoch, &config.store.dir, key, door.clone(), Arc::clone(&shared)));
     let supervisor = Supervisor::default();
     let parts = Parts { supervisor: supervisor.clone(), door, shared, journal };

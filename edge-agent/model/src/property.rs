@@ -281,6 +281,7 @@ impl Property {
             Fact::Storage { part, trouble } => self.storage_told(at, *part, trouble.as_deref(), &mut out),
             Fact::PutBack => self.postings_put_back(at, &mut out),
         }
+        self.take_retuned(at, &mut out);
         self.expire_orders(at, &mut out);
         self.tend_rules(at, &observation.fact, &mut out);
         self.tend_resyncs(at, &mut out);

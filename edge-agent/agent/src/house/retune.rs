@@ -2,7 +2,7 @@
 
 use super::House;
 use crate::config::Loaded;
-use engawa_model::{ClimateDefaults, ListGuard, Property, RoomId, WakeSpec};
+use engawa_model::{ClimateDefaults, ListGuard, Property, RoomId, WakeSpec, settings::SettingValue};
 use engawa_rules::InForce;
 use jiff::SignedDuration;
 use std::sync::PoisonError;
@@ -17,7 +17,7 @@ pub(crate) struct Settings {
     climate: ClimateDefaults,
     resync_every_s: u32,
     order_ttl_s: u32,
-    retention_days: u32,
+    values: Vec<(String, SettingValue)>,
     register_days: u32,
 }
 
@@ -34,7 +34,7 @@ impl Settings {
             climate: config.climate.clone(),
             resync_every_s: config.property.resync_every_s,
             order_ttl_s: config.property.order_ttl_s,
-            retention_days: config.privacy.retention_days,
+            values: config.settings().map(|(name, value)| (name.to_owned(), value)).collect(),
             register_days: config.privacy.register_days,
         }
     }
@@ -54,9 +54,9 @@ impl House {
         property.guard_lists(settings.list_guard);
         property.speak(&settings.language);
         property.welcome_to(&settings.name);
-        property.retune(settings.climate, settings.resync_every_s, settings.order_ttl_s);
+        let values = settings.values.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        property.retune(settings.climate, settings.resync_every_s, settings.order_ttl_s, values);
         let days = |days: u32| SignedDuration::from_hours(i64::from(days) * 24);
-        self.retention = days(settings.retention_days);
         self.register_retention = days(settings.register_days);
         if let Some(recording) = &self.recording {
             recording.lock().unwrap_or_else(PoisonError::into_inner).now_under(settings.in_force);

@@ -26,6 +26,52 @@ fn reported(second: i64) -> (Timestamp, Change) {
     (sampled, change)
 }
 
+fn configured(dir: &std::path::Path, climate: &str, days: u32) -> crate::config::Loaded {
+    let path = dir.join("engawa.toml");
+    let text = format!(
+        "[property]\nid = 'test'\nname = 'Test'\nzone = 'UTC'\ncurrency = 'EUR'\nrooms = ['101']\n\
+         [climate]\n{climate}\n[store]\ndir = 'data'\n[privacy]\nretention_days = {days}\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    crate::config::load(&path).map_err(|reports| format!("{reports:?}")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_is_read_again_is_in_force_in_the_house() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = DatabaseKey::load_or_create(&dir.path().join("key")).unwrap();
+    let store = Store::open(dir.path(), &key, Limits::default()).unwrap();
+    let mut spec = engawa_model::testing::house(["101"]);
+    let setpoint = engawa_model::PointSpec {
+        name: "setpoint".into(),
+        role: Some(engawa_model::Role::ClimateSetpoint),
+        unit: None,
+        writable: true,
+        min: None,
+        max: None,
+    };
+    spec.devices.push(engawa_model::DeviceSpec {
+        id: "t".into(),
+        room: Some("101".into()),
+        profile: "p".into(),
+        points: [setpoint].into(),
+    });
+    let first = configured(dir.path(), "comfort_c = 22.0\neco_heating_c = 17.0\neco_cooling_c = 28.0", 90);
+    let mut property = Property::new(spec);
+    property.set_defaults(first.config.settings());
+    let (mut house, _door, shared) =
+        House::new(property, store, Outlets::default(), Publishing::default(), CancellationToken::new());
+    assert_eq!(house.retention(), SignedDuration::from_hours(90 * 24));
+
+    let again = configured(dir.path(), "comfort_c = 22.0\neco_heating_c = 16.0\neco_cooling_c = 28.0", 30);
+    let (done, _told) = tokio::sync::oneshot::channel();
+    house.take(vec![Message::Retune(Box::new(retune::Settings::of(&again)), done)]).unwrap();
+    assert_eq!(house.retention(), SignedDuration::from_hours(30 * 24));
+    let ordered: Vec<Value> =
+        shared.look(|property| property.orders().values().map(|o| o.value.clone()).collect());
+    assert_eq!(ordered, [Value::Float(16.0)], "the vacant room goes to the new one at once");
+}
+
 /// Telemetry is written up to 10, and was handed out up to `sent`.
 fn marked(shared: &Shared, sent: u64) {
     let mark = LaneMarks { lane: TELEMETRY, head: 10, sent, ..LaneMarks::default() };

@@ -25,6 +25,7 @@ const AT_ONCE: &[&str] = &[
     "list_guard.",
     "wake_up.",
     "climate.",
+    "settings.",
     "log.",
     "property.name",
     "property.language",

@@ -56,25 +56,12 @@ pub(super) struct Settings {
     /// The configuration's.
     defaults: BTreeMap<&'static str, SettingValue>,
     pub(super) in_force: InForce,
+    /// What was in force before the configuration was read again, until the next observation.
+    before: Option<InForce>,
 }
 
 impl Settings {
     pub(super) fn new(climate: &ClimateDefaults) -> Self {
-        let number = SettingValue::Number;
-        let season = match climate.season {
-            Season::Heating => "heating",
-            Season::Cooling => "cooling",
-        };
-        let defaults = BTreeMap::from([
-            ("climate.comfort-c", number(climate.comfort_c)),
-            ("climate.eco-heating-c", number(climate.eco_heating_c)),
-            ("climate.eco-cooling-c", number(climate.eco_cooling_c)),
-            ("climate.season", SettingValue::Text(season.to_owned())),
-            ("climate.guest-hold-s", number(f64::from(climate.guest_hold_s))),
-            (SHARE, SettingValue::Switch(false)),
-            ("feature.guest-texts", SettingValue::Switch(true)),
-            ("feature.pre-arrival", SettingValue::Switch(true)),
-        ]);
         let in_force = InForce {
             climate: climate.clone(),
             lowest_c: None,
@@ -88,8 +75,9 @@ impl Settings {
             preferences: BTreeMap::new(),
             log: BTreeMap::new(),
             clock: Clock::default(),
-            defaults,
+            defaults: defaults(climate),
             in_force,
+            before: None,
         }
     }
 
@@ -146,6 +134,25 @@ impl Settings {
     }
 }
 
+/// What counts without `[settings]`.
+fn defaults(climate: &ClimateDefaults) -> BTreeMap<&'static str, SettingValue> {
+    let number = SettingValue::Number;
+    let season = match climate.season {
+        Season::Heating => "heating",
+        Season::Cooling => "cooling",
+    };
+    BTreeMap::from([
+        ("climate.comfort-c", number(climate.comfort_c)),
+        ("climate.eco-heating-c", number(climate.eco_heating_c)),
+        ("climate.eco-cooling-c", number(climate.eco_cooling_c)),
+        ("climate.season", SettingValue::Text(season.to_owned())),
+        ("climate.guest-hold-s", number(f64::from(climate.guest_hold_s))),
+        (SHARE, SettingValue::Switch(false)),
+        ("feature.guest-texts", SettingValue::Switch(true)),
+        ("feature.pre-arrival", SettingValue::Switch(true)),
+    ])
+}
+
 /// A field of the house, or of a stay.
 fn known(name: &str, scope: Scope) -> Result<&'static Field, String> {
     let unknown = || {
@@ -171,6 +178,32 @@ impl Property {
             }
         }
         self.settings.refresh();
+    }
+
+    /// The configuration was read again: these are its values now, °C and seconds, and those of settings that have no place
+    /// of their own in it; what is not among them is as without a configuration. They take effect with the next observation.
+    pub fn retune<'a>(
+        &mut self,
+        climate: ClimateDefaults,
+        resync_every_s: u32,
+        order_ttl_s: u32,
+        values: impl IntoIterator<Item = (&'a str, SettingValue)>,
+    ) {
+        self.spec.climate = climate;
+        self.spec.resync_every_s = resync_every_s;
+        self.spec.order_ttl_s = order_ttl_s;
+        if self.settings.before.is_none() {
+            self.settings.before = Some(self.settings.in_force.clone());
+        }
+        self.settings.defaults = defaults(&self.spec.climate);
+        self.set_defaults(values);
+    }
+
+    /// What was read again takes effect.
+    pub(super) fn take_retuned(&mut self, at: Timestamp, out: &mut Applied) {
+        if let Some(before) = self.settings.before.take() {
+            self.take_effect(at, &before, out);
+        }
     }
 
     /// What is known of each setting that somebody has changed.

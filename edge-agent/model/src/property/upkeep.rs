@@ -5,7 +5,7 @@ use crate::ids::CommandKey;
 use crate::upkeep::{
     LONGEST_TAIL_S, MOST_ASKER, MOST_NOTE_OF_END, MOST_TAILS, UpdateWindow, Upkeep, UpkeepEnd, Watched,
 };
-use crate::{Action, Change, ClimateDefaults, Command, CommandOutcome, CommandSource, Intent, Timestamp};
+use crate::{Action, Change, Command, CommandOutcome, CommandSource, Intent, Timestamp};
 use jiff::SignedDuration;
 use jiff::civil::Time;
 
@@ -156,13 +156,6 @@ impl Property {
             Some(Intent::Upkeep { key, task })
         })
         .collect()
-    }
-
-    /// From now on the house has these thresholds: °C for guests who come and go from now on, seconds for lists and orders.
-    pub fn retune(&mut self, climate: ClimateDefaults, resync_every_s: u32, order_ttl_s: u32) {
-        self.spec.climate = climate;
-        self.spec.resync_every_s = resync_every_s;
-        self.spec.order_ttl_s = order_ttl_s;
     }
 }
 

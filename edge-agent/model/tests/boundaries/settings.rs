@@ -64,6 +64,25 @@ fn a_new_eco_goes_to_the_vacant_rooms_at_once_and_a_new_comfort_to_the_others() 
 }
 
 #[test]
+fn a_configuration_that_is_read_again_lies_under_the_settings_and_takes_effect() {
+    let mut house = House::new();
+    house.comes("1", "101").obey().clear();
+    let climate = ClimateDefaults { comfort_c: 21.0, ..house.property.spec().climate.clone() };
+    let days = || [("privacy.retention-days", SettingValue::Number(30.0))];
+    house.property.retune(climate.clone(), 3600, 600, days());
+    house.fact(Fact::Tick);
+    assert_eq!(setpoints(&mut house), [("d-101/setpoint".to_owned(), 21.0)]);
+    assert_eq!(house.property.retention_days(), Some(30));
+    // Somebody's setting is on top; what is no longer in the file is as without it.
+    house.obey().setting("climate.comfort-c", number(20.0)).obey().clear();
+    house.property.retune(ClimateDefaults { comfort_c: 23.0, ..climate }, 3600, 600, []);
+    house.fact(Fact::Tick);
+    assert_eq!((setpoints(&mut house), house.property.retention_days()), (vec![], None));
+    house.setting("climate.comfort-c", None);
+    assert_eq!(setpoints(&mut house), [("d-101/setpoint".to_owned(), 23.0)]);
+}
+
+#[test]
 fn eco_never_costs_more_than_comfort() {
     let mut house = House::new();
     house.setting("climate.comfort-c", number(16.0));
