@@ -24,7 +24,8 @@ pub(crate) const TOGETHER: i64 = 500;
 /// Why a command that waited for a gateway does not go out any more.
 pub(crate) const SUPERSEDED: &str = "the guest's data was erased";
 /// What goes from an object that names the stay; everything else in it tells of the house.
-const PARTICULARS: [&str; 7] = ["language", "arrival", "departure", "answer", "text", "register", "wish"];
+const PARTICULARS: [&str; 8] =
+    ["language", "arrival", "departure", "answer", "text", "register", "wish", "setpoint"];
 
 /// True where the tombstone was signed by the key that it names, and says what was signed.
 pub fn verify(erasure: &Erasure) -> bool {
@@ -188,6 +189,9 @@ mod tests {
         assert_eq!((stay.as_str(), &cleared["text"], &cleared["minor"]), ("S", &"".into(), &5.into()));
         assert_eq!((&cleared["what"]["text"], &cleared["erased"]), (&"spa".into(), &true.into()));
         assert!(clear(body, 11, &gone).is_none(), "a later guest's");
+        let chosen = r#"{"kind":"comfort_chosen","room":"101","setpoint":20.5,"stay":"S"}"#;
+        let (_, cleared) = clear(chosen, 10, &gone).unwrap();
+        assert!(!cleared.contains("20.5") && cleared.contains("101"), "{cleared}");
         assert!(clear(r#"{"kind":"erased","stay":"S"}"#, 1, &gone).is_none());
         assert!(clear(r#"{"text":"S"}"#, 1, &gone).is_none());
         let command = r#"{"key":"k","action":{"do":"post","text":"bar"}}"#;

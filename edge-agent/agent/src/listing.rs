@@ -58,7 +58,7 @@ pub(crate) fn rooms(loaded: &Loaded, who: Option<&Who>, as_json: bool) -> anyhow
                         "at": state.map(|s| s.at) })
                 })
                 .collect();
-            let stays: Vec<Value> = stays.iter().map(|stay| stay_json(stay)).collect();
+            let stays: Vec<Value> = stays.iter().map(|stay| stay_json(&property, stay)).collect();
             writeln!(
                 out,
                 "{}",
@@ -89,9 +89,9 @@ fn name(stay: &Stay) -> Option<&str> {
     stay.name.as_ref().map(|name| name.reveal().as_str())
 }
 
-fn stay_json(stay: &Stay) -> Value {
-    json!({ "stay": stay.id, "name": name(stay), "language": stay.language, "arrival": stay.arrival,
-        "departure": stay.departure, "comfort_c": stay.comfort, "since": stay.since })
+fn stay_json(property: &Property, stay: &Stay) -> Value {
+    json!({ "stay": stay.id, "name": name(stay), "language": property.language_of(stay), "arrival": stay.arrival,
+        "departure": stay.departure, "comfort_c": property.comfort_of(stay), "since": stay.since })
 }
 
 /// `engawa devices`.

@@ -91,7 +91,7 @@ impl<'a> Index<'a> {
     fn room(&self, id: &'a RoomId, room: &engawa_model::Room) -> RoomView {
         let devices = self.devices.get(id).map_or(&[][..], Vec::as_slice);
         let stays: Vec<StayView> =
-            self.stays.get(id).into_iter().flatten().map(|stay| stay_view(stay)).collect();
+            self.stays.get(id).into_iter().flatten().map(|stay| stay_view(self.property, stay)).collect();
         let health = self.property.devices();
         RoomView {
             id: id.clone(),
@@ -132,7 +132,7 @@ impl<'a> Index<'a> {
     }
 }
 
-fn stay_view(stay: &Stay) -> StayView {
+fn stay_view(property: &Property, stay: &Stay) -> StayView {
     let parts: Vec<&str> = [&stay.title, &stay.first_name, &stay.name]
         .into_iter()
         .filter_map(|part| part.as_ref().map(|part| part.reveal().trim()))
@@ -141,7 +141,7 @@ fn stay_view(stay: &Stay) -> StayView {
     StayView {
         id: stay.id.clone(),
         name: (!parts.is_empty()).then(|| parts.join(" ")),
-        language: stay.language.clone(),
+        language: property.language_of(stay).map(str::to_owned),
         arrival: stay.arrival,
         departure: stay.departure,
     }

@@ -171,6 +171,12 @@ pub fn publications(property: &Property, change: &Change, values: ValueTopics) -
         | Change::SettingNote { .. }
         | Change::Preference { .. } => vec![],
     };
+    if let Change::CommandEnded { key, .. } = change
+        && let Some(at) = property.preferring_room(key)
+    {
+        said.push(room(at));
+        said.extend(guest::state(&topics, property, at));
+    }
     said.extend(guest::rooms_of(change).into_iter().filter_map(|room| guest::state(&topics, property, room)));
     said
 }

@@ -4,11 +4,13 @@
 //! guest's own setting along, a shared room keeps its setting until its last guest leaves.
 
 use super::conditions::sooner;
+use super::preferences::TEMPERATURE;
 use super::{Applied, Entity, Property, Season};
 use crate::alert_text::{self, filled};
 use crate::arbitration::{Asker, Holder, Occasion};
 use crate::firewall::Refusal;
 use crate::ids::{CommandKey, PointId};
+use crate::settings::SettingValue;
 use crate::{
     AlertKind, Change, CommandOutcome, CommandSource, Intent, Order, OrderState, Quality, Role, RoomId,
     Timestamp, Value,
@@ -33,7 +35,7 @@ pub(super) struct Wish<'a> {
 impl Property {
     /// The set point of an occupied room: what its longest-staying guest chose, else the house's comfort; °C.
     pub(super) fn comfort_c(&self, room: &RoomId) -> f64 {
-        let chosen = self.stays_in(room).filter_map(|stay| stay.comfort.map(|c| (stay.since, c)));
+        let chosen = self.stays_in(room).filter_map(|stay| self.comfort_of(stay).map(|c| (stay.since, c)));
         chosen.min_by_key(|(since, _)| *since).map_or(self.climate().comfort_c, |(_, c)| c)
     }
 
@@ -329,7 +331,8 @@ impl Property {
     fn choose_comfort(&mut self, room: &RoomId, setpoint: f64, out: &mut Applied) {
         let room = room.clone();
         for stay in self.stays.values_mut().filter(|stay| stay.room == room) {
-            if !stay.comfort.is_some_and(|comfort| alike(comfort, setpoint)) {
+            let preferred = self.settings.preferred(&stay.id, TEMPERATURE).and_then(SettingValue::number);
+            if !stay.comfort.or(preferred).is_some_and(|comfort| alike(comfort, setpoint)) {
                 stay.comfort = Some(setpoint);
                 out.touched.insert(Entity::Stay(stay.id.clone()));
                 out.changes.push(Change::ComfortChosen {

@@ -13,6 +13,7 @@ impl Property {
             stay.erased = true;
             (stay.name, stay.first_name, stay.title) = (None, None, None);
             (stay.phone, stay.email) = (None, None);
+            (stay.comfort, stay.language) = (None, None);
             out.touched.insert(Entity::Stay(erasure.stay.clone()));
             self.desk_forgets(at, &erasure.stay, out);
             self.forget_preferences(&erasure.stay, out);

@@ -22,12 +22,12 @@ impl Property {
     pub fn language_in(&self, room: &RoomId) -> Option<&str> {
         let longest =
             self.stays.values().filter(|stay| stay.room == *room).min_by_key(|stay| (stay.since, &stay.id));
-        longest.and_then(|stay| stay.language.as_deref())
+        longest.and_then(|stay| self.language_of(stay))
     }
 
-    /// The last guest of a room has left. Who is merely missing in a list left some time ago.
-    pub(super) fn say_goodbye(&self, stay: &Stay, out: &mut Applied) {
-        self.say(&stay.room, stay.language.clone(), GuestText::Goodbye, out);
+    /// The last guest of a room, who spoke `language`, has left. Who is merely missing in a list left some time ago.
+    pub(super) fn say_goodbye(&self, stay: &Stay, language: Option<String>, out: &mut Applied) {
+        self.say(&stay.room, language, GuestText::Goodbye, out);
     }
 
     /// Tells guests of what one observation has changed.
@@ -53,7 +53,8 @@ impl Property {
                 }
                 Change::Desk { what: DeskEvent::MessageLeft { stay, .. } } => {
                     if let Some(stay) = self.stays.get(stay) {
-                        self.say(&stay.room, stay.language.clone(), GuestText::Message, &mut told);
+                        let language = self.language_of(stay).map(str::to_owned);
+                        self.say(&stay.room, language, GuestText::Message, &mut told);
                     }
                 }
                 Change::CommandEnded { key, outcome } => self.excuse(at, key, outcome, &mut told),

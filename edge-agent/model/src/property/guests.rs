@@ -179,6 +179,7 @@ impl Property {
 
     pub(super) fn check_out(&mut self, at: Timestamp, id: &StayId, reason: StayEnd, out: &mut Applied) {
         let Some(stay) = self.stays.remove(id) else { return };
+        let language = self.language_of(&stay).map(str::to_owned);
         self.desk_left(at, id, &stay.room, out);
         self.forget_preferences(id, out);
         out.touched.insert(Entity::Stay(id.clone()));
@@ -188,7 +189,7 @@ impl Property {
         if vacant {
             self.vacated(at, &stay.room, "check-out", out);
             if reason != StayEnd::MissingInList {
-                self.say_goodbye(&stay, out);
+                self.say_goodbye(&stay, language, out);
             }
         }
         self.wake_ups_end(at, id, &stay.room, vacant, out);

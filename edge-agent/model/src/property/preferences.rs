@@ -4,12 +4,41 @@ use super::climate::Wish;
 use super::{Applied, Entity, Property};
 use crate::arbitration::Occasion;
 use crate::settings::SettingValue;
-use crate::{Change, CommandSource, Role, StayId, Timestamp, Value};
+use crate::{Action, CommandKey, CommandSource, Role, RoomId, Stay, StayId, Timestamp, Value};
 
 /// Why something is written to the guest's room.
 const REASON: &str = "preference";
+/// The set point that a guest prefers, °C.
+pub(super) const TEMPERATURE: &str = "guest.temperature-c";
+/// The language in which a guest is told things.
+const LANGUAGE: &str = "guest.language";
 
 impl Property {
+    /// The set point of a guest, °C: what was chosen at the wall since, else what the guest prefers. Preferences are read
+    /// where they lie sealed, and copied nowhere.
+    pub fn comfort_of(&self, stay: &Stay) -> Option<f64> {
+        let preferred = || self.settings.preferred(&stay.id, TEMPERATURE).and_then(SettingValue::number);
+        stay.comfort.or_else(preferred)
+    }
+
+    /// The language of a guest (BCP 47): the one that the guest prefers, else the PMS's.
+    pub fn language_of<'a>(&'a self, stay: &'a Stay) -> Option<&'a str> {
+        match self.settings.preferred(&stay.id, LANGUAGE) {
+            Some(SettingValue::Text(tag)) => Some(tag),
+            _ => stay.language.as_deref(),
+        }
+    }
+
+    /// The room whose guest's preferences the command `key` was about, while the guest is in the house.
+    pub fn preferring_room(&self, key: &CommandKey) -> Option<&RoomId> {
+        match &self.commands.get(key)?.command.action {
+            Action::SetPreference { stay, .. } | Action::MergePreference { stay, .. } => {
+                self.stays.get(stay).map(|stay| &stay.room)
+            }
+            _ => None,
+        }
+    }
+
     /// A preference has another value than before.
     pub(super) fn prefer(
         &mut self,
@@ -21,17 +50,11 @@ impl Property {
     ) {
         let Some(room) = self.stays.get(stay).map(|stay| stay.room.clone()) else { return };
         match (name, value) {
-            ("guest.temperature-c", value) => {
-                let celsius = value.as_ref().and_then(SettingValue::number);
+            (TEMPERATURE, _) => {
+                // What was chosen at the wall before is over.
                 let Some(kept) = self.stays.get_mut(stay) else { return };
-                kept.comfort = celsius;
-                out.touched.insert(Entity::Stay(stay.clone()));
-                if let Some(setpoint) = celsius {
-                    out.changes.push(Change::ComfortChosen {
-                        stay: stay.clone(),
-                        room: room.clone(),
-                        setpoint,
-                    });
+                if kept.comfort.take().is_some() {
+                    out.touched.insert(Entity::Stay(stay.clone()));
                 }
                 let ruled = self.governed.rooms.get(&room).is_some_and(|state| state.wanted.is_some());
                 if !ruled {
@@ -39,18 +62,6 @@ impl Property {
                     // Where a hold or the firewall is in the way, the next change of guests or rules brings it.
                     let _ = self.order_setpoint(at, &room, setpoint, Occasion::Routine, REASON, out);
                 }
-            }
-            ("guest.language", Some(SettingValue::Text(tag))) => {
-                let Some(kept) = self.stays.get_mut(stay) else { return };
-                kept.language = Some(tag.clone());
-                out.touched.insert(Entity::Stay(stay.clone()));
-                out.changes.push(Change::StayChanged {
-                    stay: stay.clone(),
-                    room,
-                    language: Some(tag),
-                    arrival: None,
-                    departure: None,
-                });
             }
             ("guest.light", Some(SettingValue::Switch(on))) => {
                 for point in self.points_with_role(&room, Role::Light).to_vec() {

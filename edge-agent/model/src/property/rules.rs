@@ -88,9 +88,15 @@ impl Property {
             }
         }
         for entity in &out.touched {
-            // Flags, signs and holds.
-            if let Entity::Room(room) = entity {
-                touch(room, false);
+            match entity {
+                // Flags, signs and holds.
+                Entity::Room(room) => touch(room, false),
+                Entity::Preferences(stay) => {
+                    if let Some(stay) = self.stays.get(stay) {
+                        touch(&stay.room, false);
+                    }
+                }
+                _ => {}
             }
         }
         rooms.retain(|room, _| self.rooms.contains_key(room));

@@ -86,6 +86,11 @@ impl Settings {
         written.or_else(|| self.defaults.get(name))
     }
 
+    /// What the guest of `stay` prefers, where that was noted and not taken back.
+    pub(super) fn preferred(&self, stay: &StayId, name: &str) -> Option<&SettingValue> {
+        self.preferences.get(stay)?.get(name)?.value(settings::field(name)?)
+    }
+
     fn is_on(&self, name: &str) -> bool {
         self.value(name) == Some(&SettingValue::Switch(true))
     }
@@ -375,7 +380,7 @@ impl Property {
                 Season::Cooling => climate.eco_cooling_c,
             }
         } else {
-            stays.iter().find_map(|stay| stay.comfort).unwrap_or(climate.comfort_c)
+            stays.iter().find_map(|stay| self.comfort_of(stay)).unwrap_or(climate.comfort_c)
         };
         settings.limited(base)
     }

@@ -312,7 +312,7 @@ impl Property {
     pub fn wake_language(&self, call: &WakeCall) -> Option<String> {
         let own = call.stay.as_ref().and_then(|stay| self.stays.get(stay));
         let guest = own.or_else(|| self.stays_in(&call.room).min_by_key(|stay| (stay.since, &stay.id)));
-        guest.and_then(|guest| guest.language.clone())
+        guest.and_then(|guest| self.language_of(guest)).map(str::to_owned)
     }
 
     fn miss(&mut self, at: Timestamp, id: WakeId, out: &mut Applied) {

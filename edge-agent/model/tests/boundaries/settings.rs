@@ -274,11 +274,18 @@ fn what_a_guest_prefers_is_for_the_stay_and_leaves_the_house_only_where_it_is_sh
     house.comes("1", "101").obey().clear().ask("warm", prefer("guest.temperature-c", number(20.0)));
     assert!(house.done("warm"));
     assert_eq!(setpoints(&mut house), [("d-101/setpoint".to_owned(), 20.0)]);
-    assert_eq!(house.property.stays()[&"1".into()].comfort, Some(20.0));
+    let stay = |house: &House| house.property.stays()[&"1".into()].clone();
+    assert_eq!(house.property.comfort_of(&stay(&house)), Some(20.0));
     house.ask("word", prefer("guest.language", text("ja"))).ask("light", prefer("guest.light", on(true)));
-    assert_eq!(house.property.stays()[&"1".into()].language.as_deref(), Some("ja"));
+    assert_eq!(house.property.language_of(&stay(&house)), Some("ja"));
+    let saved = house.saved(&Entity::Stay("1".into()));
+    assert!(!saved.contains("20.0") && !saved.contains("ja"), "read where it lies sealed: {saved}");
     assert_eq!(house.writes().iter().filter(|(_, value)| *value == Value::Bool(true)).count(), 2);
-    assert!(!house.kinds().contains(&"preference"), "not shared");
+    for kind in ["preference", "comfort_chosen", "stay_changed"] {
+        assert!(!house.kinds().contains(&kind), "not shared: {kind}");
+    }
+    let told = serde_json::to_string(&house.changes).unwrap();
+    assert!(!told.contains("\"ja\"") && !told.contains("\"wish\":{"), "{told}");
     let accepted = serde_json::to_string(&house.changes[0]).unwrap();
     assert!(accepted.contains("set-preference") && accepted.contains("\"wish\":null"), "{accepted}");
     let merge = |register| Action::MergePreference {
@@ -310,6 +317,37 @@ fn what_a_guest_prefers_is_for_the_stay_and_leaves_the_house_only_where_it_is_sh
     assert_eq!(house.property.preferences(&"1".into()), None);
     assert!(house.touched.contains(&Entity::Preferences("1".into())));
     assert!(house.property.save(&Entity::Preferences("1".into())).is_none());
+}
+
+#[test]
+fn a_preference_holds_against_the_pms_and_is_taken_back_as_it_was() {
+    let mut house = House::new();
+    house.property.welcome_to("Grand");
+    let record = || GuestRecord { language: Some("de".into()), ..GuestRecord::default() };
+    house.comes_as("1", "101", record());
+    let prefer =
+        |name: &str, wish| Action::SetPreference { stay: "1".into(), name: name.into(), wish, by: None };
+    house.ask("ja", prefer("guest.language", text("ja")));
+    house.comes_as("1", "101", record());
+    assert_eq!(house.property.language_in(&"101".into()), Some("ja"), "the PMS says `de` again");
+    house.ask("no", prefer("guest.language", None));
+    assert_eq!(house.property.language_in(&"101".into()), Some("de"));
+    // The wall goes before what was preferred earlier, and what is preferred later before the wall.
+    let comfort = |house: &House| house.property.comfort_of(&house.property.stays()[&"1".into()]);
+    house.obey().ask("warm", prefer("guest.temperature-c", number(20.0))).obey().pass(1);
+    house.set("101", "setpoint", 24.0);
+    assert_eq!(comfort(&house), Some(24.0));
+    house.ask("cool", prefer("guest.temperature-c", number(19.0)));
+    assert_eq!(comfort(&house), Some(19.0));
+    house.ask("none", prefer("guest.temperature-c", None));
+    assert_eq!(comfort(&house), None);
+    // The farewell is in the language of who leaves.
+    house.ask("ja2", prefer("guest.language", text("ja"))).clear().goes("1", "101");
+    let spoken = house.intents.iter().find_map(|intent| match intent {
+        Intent::TellGuest { told } => Some(told.language.clone()),
+        _ => None,
+    });
+    assert_eq!(spoken, Some(Some("ja".into())));
 }
 
 #[test]
