@@ -306,7 +306,8 @@ impl Property {
         let of_stay = |record: &&super::CommandRecord| match &record.command.action {
             Action::LeaveMessage { stay: Some(of), .. } => of == stay,
             Action::LeaveMessage { stay: None, room: of, .. } => Some(of) == room.as_ref(),
-            _ => false,
+            // What the guest preferred, and who noted it. A message that was read names nothing.
+            action => action.news_of() == Some(stay) && action.without_personal() != *action,
         };
         let messages: Vec<CommandKey> =
             self.commands.values().filter(of_stay).map(|record| record.command.key.clone()).collect();

@@ -353,12 +353,14 @@ fn a_preference_holds_against_the_pms_and_is_taken_back_as_it_was() {
 #[test]
 fn an_erased_guest_prefers_nothing() {
     let mut house = House::new();
-    house.comes("1", "101");
+    house.comes_as("1", "101", GuestRecord { language: Some("de".into()), ..GuestRecord::default() });
+    house.obey().pass(1).set("101", "setpoint", 24.0);
+    assert_eq!(house.property.stays()[&"1".into()].comfort, Some(24.0));
     let prefer = |stay: &str| Action::SetPreference {
         stay: stay.into(),
         name: "guest.light".into(),
         wish: on(true),
-        by: None,
+        by: Some("ann".into()),
     };
     house.ask("light", prefer("1"));
     let erasure = Erasure {
@@ -371,6 +373,12 @@ fn an_erased_guest_prefers_nothing() {
     };
     house.fact(Fact::GuestErased { erasure });
     assert_eq!(house.property.preferences(&"1".into()), None);
+    let stay = &house.property.stays()[&"1".into()];
+    assert_eq!((stay.comfort, stay.language.as_deref()), (None, None));
+    let noted = format!("{:?}", house.property.commands()[&"light".into()].command.action);
+    assert!(noted.contains("wish: None") && noted.contains("by: None"), "{noted}");
+    assert!(house.touched.contains(&Entity::Command("light".into())));
+    assert!(house.done("light"), "it ended before");
     house.ask("again", prefer("1"));
     house.refused("again", "was erased");
 }
