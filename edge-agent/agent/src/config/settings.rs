@@ -15,6 +15,9 @@ const ELSEWHERE: [(&str, &str); 6] = [
     ("privacy.retention-days", "[privacy] retention_days"),
 ];
 
+/// The cloud takes and gives guests' preferences only where a register that somebody has written says so.
+const SHARE: &str = "privacy.share-preferences";
+
 impl Config {
     /// What the model wants to know of them.
     pub(crate) fn settings(&self) -> impl Iterator<Item = (&str, SettingValue)> {
@@ -43,6 +46,13 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
         if let Some((_, there)) = ELSEWHERE.iter().find(|(elsewhere, _)| elsewhere == name) {
             let fault = doc.fault(&place, format!("the value of `{name}` stands elsewhere in this file"));
             report.push(fault.label(format!("expected at {there}")));
+        } else if name == SHARE {
+            let fault = doc.fault(&place, format!("`{name}` is switched in the house, not in this file"));
+            report.push(
+                fault
+                    .label("the cloud would not learn of it")
+                    .help(format!("take the line out, and run `engawa settings set {name} on`")),
+            );
         } else if let Err(why) = field.check(value) {
             report.push(doc.fault(&place, why).label(format!("expected {}", field.expected())));
         }
