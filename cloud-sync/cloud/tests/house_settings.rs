@@ -163,6 +163,24 @@ async fn a_gateway_with_a_new_disk_is_told_everything_once_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_says_something_else_since_holds_no_row_up() {
+    let mut both = Both::new().await;
+    both.set("", COMFORT, number(23.0), at(100)).await.unwrap();
+    // Cleared, as an erasure leaves a command behind.
+    let clear = "UPDATE command SET body = replace(body, '23.0', '24.0')";
+    both.sqlite.connection.execute(clear, []).unwrap();
+    the_server().sql(&both.name, clear);
+    let known = both.settings().await[0].register.clone();
+    let (epoch, now) = (Some(EPOCH), at(101));
+    let (key, action) = engawa_cloud::house_settings::telling(epoch, COMFORT, "", &known);
+    let sent = store::commands::send(&both.sqlite.connection, GATEWAY, &key, &action, now, at(9_000));
+    assert!(matches!(sent, Err(StoreError::KeyTaken { .. })), "{sent:?}");
+    // The gateway knows nothing of it: it is to be told once more, with the key that is taken.
+    both.tell(EPOCH, &[row(COMFORT, &Register::default())]).await;
+    assert_eq!((both.settings().await.len(), both.told().await.len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_ours_or_not_there_is_refused_and_a_row_of_it_is_stored_all_the_same() {
     let mut both = Both::new().await;
     for (stay, name, value, why) in [

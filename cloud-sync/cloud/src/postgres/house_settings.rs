@@ -173,7 +173,8 @@ async fn tell(
 ) -> Result<(), StoreError> {
     let (key, action) = telling(epoch, name, stay, register);
     match enqueue(client, of, &key, &action, now, expires(now)).await {
-        Ok(_) => Ok(()),
+        // A key that is taken was told before; what it said has been cleared since, or written otherwise by another release.
+        Ok(_) | Err(StoreError::KeyTaken { .. }) => Ok(()),
         // A gateway that takes no commands must not hold its own rows up; it tells its settings again when it starts.
         Err(error @ (StoreError::QueueFull(..) | StoreError::TooLarge { .. })) => {
             tracing::warn!(gateway = of.1, name, %error, "a setting waits for another occasion");

@@ -109,7 +109,8 @@ fn tell(
 ) -> Result<(), StoreError> {
     let (key, action) = telling(epoch, name, stay, register);
     match commands::send(connection, gateway, &key, &action, now, expires(now)) {
-        Ok(_) => Ok(()),
+        // A key that is taken was told before; what it said has been cleared since, or written otherwise by another release.
+        Ok(_) | Err(StoreError::KeyTaken { .. }) => Ok(()),
         // A gateway that takes no commands must not hold its own rows up; it tells its settings again when it starts.
         Err(error @ (StoreError::QueueFull(..) | StoreError::TooLarge { .. } | StoreError::Revoked(_))) => {
             tracing::warn!(gateway, name, %error, "a setting waits for another occasion");
