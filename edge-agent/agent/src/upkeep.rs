@@ -6,6 +6,7 @@
 pub(crate) mod bundle;
 pub(crate) mod mask;
 pub(crate) mod reload;
+pub(crate) mod secrets;
 
 use crate::desk::Desk;
 use crate::house::{Door, Shared};

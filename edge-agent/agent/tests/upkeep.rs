@@ -148,6 +148,45 @@ fn a_changed_file_is_taken_as_far_as_it_can_be_and_a_broken_one_not_at_all() {
 }
 
 #[test]
+fn a_secret_in_a_faulty_file_reaches_neither_log_nor_journal_nor_bundle() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = configuration(dir.path(), "127.0.0.1:9");
+    let sound = std::fs::read_to_string(&config).unwrap();
+    let mut agent = engawa(&["run", config.to_str().unwrap()]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = agent.stderr.take().unwrap();
+    let agent = Agent(agent);
+    is_running(&config);
+    let beside = dir.path().join("sound.toml");
+    std::fs::write(&beside, &sound).unwrap();
+    for (n, faulty) in [
+        "[[mqtt.user]]\nname = \"till\"\npassword = \"hunter2\"\n",
+        "[[mqtt.user]]\nname = \"till\"\npassword = hunter2\n",
+        "[[mqtt.user]]\nname = \"till\"\npassword = \"hunter2\n",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        std::fs::write(&config, format!("{sound}{faulty}")).unwrap();
+        assert!(Command::new("kill").args(["-HUP", &agent.0.id().to_string()]).status().unwrap().success());
+        wait_for("the end of the reload", || {
+            let ended = log(&beside).iter().filter(|row| row["kind"] == "command_ended").count();
+            (ended > n).then_some(())
+        });
+    }
+    let file = dir.path().join("bundle.json");
+    let made = engawa(&["diagnose", file.to_str().unwrap(), beside.to_str().unwrap()]).output().unwrap();
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    drop(agent);
+    let mut said = String::new();
+    stderr.read_to_string(&mut said).unwrap();
+    let bundle = std::fs::read_to_string(&file).unwrap();
+    let journal = log(&beside).iter().map(Value::to_string).collect::<String>();
+    for (place, all) in [("log", &said), ("bundle", &bundle), ("journal", &journal)] {
+        assert!(all.contains("engawa.toml:") && !all.contains("hunter2"), "{place}: {all}");
+    }
+}
+
+#[test]
 fn a_bundle_has_what_is_needed_and_nothing_of_a_guest() {
     let dir = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -8,7 +8,7 @@ use engawa_pms::codec::mask_card_numbers;
 use serde_json::Value;
 
 /// What stands in the place of a secret.
-const SECRET: &str = "[secret]";
+pub(super) const SECRET: &str = "[secret]";
 /// What stands in the place of a guest's.
 const PERSONAL: &str = "[personal]";
 /// Words in the names of keys that hold secrets; those that name a file are shown.
@@ -16,7 +16,7 @@ const SECRETS: &[&str] =
     &["password", "passwd", "passphrase", "secret", "token", "credential", "private", "auth", "key", "pin"];
 const FILES: &[&str] = &["_file", "_dir", "_folder"];
 /// What is shorter is no name, and would hide half of every text.
-const SHORTEST: usize = 3;
+pub(super) const SHORTEST: usize = 3;
 
 /// The configuration's text without its secrets and comments.
 ///
@@ -55,9 +55,35 @@ fn hide(key: &str, value: &mut toml::Value) {
     }
 }
 
-fn is_secret(key: &str) -> bool {
+pub(super) fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     SECRETS.iter().any(|word| key.contains(word)) && !FILES.iter().any(|ending| key.ends_with(ending))
+}
+
+/// The values under keys that hold secrets, as a parser has them; none where `text` is no TOML.
+pub(super) fn secret_values(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Ok(table) = text.parse::<toml::Table>() {
+        table.iter().for_each(|(key, value)| gather(key, value, &mut found));
+    }
+    found
+}
+
+fn gather(key: &str, value: &toml::Value, found: &mut Vec<String>) {
+    match value {
+        toml::Value::Table(table) => table.iter().for_each(|(key, value)| gather(key, value, found)),
+        toml::Value::Array(items) => items.iter().for_each(|item| gather(key, item, found)),
+        toml::Value::String(text) if text.contains("-----BEGIN") => {
+            found.extend(text.lines().map(|line| line.trim().to_owned()));
+        }
+        toml::Value::Boolean(_) => {}
+        toml::Value::String(text) if is_secret(key) => {
+            found.push(text.clone());
+            found.extend(text.lines().map(str::to_owned));
+        }
+        plain if is_secret(key) => found.push(plain.to_string()),
+        _ => {}
+    }
 }
 
 /// `scheme://user:password@host` without what stands before the host.

@@ -8,6 +8,7 @@ use crate::desk::Desk;
 use crate::house::Door;
 use crate::house::retune::Settings;
 use crate::logging::Logging;
+use crate::upkeep::secrets::Secrets;
 use engawa_diag::Report;
 use engawa_model::{CommandOutcome, UpkeepEnd};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,8 +35,9 @@ const AT_ONCE: &[&str] = &[
     "privacy.retention_days",
     "privacy.register_days",
 ];
-/// Faults and names in one answer; the rest is counted, and all of it is in the log.
+/// Faults and names in one answer; the rest is counted. The log has more of the faults; `engawa check` all of them.
 const MOST_FAULTS: usize = 3;
+const MOST_LOGGED: usize = 32;
 const MOST_NAMES: usize = 16;
 
 /// The keys of a configuration with their values, in TOML.
@@ -74,10 +76,16 @@ impl Reload {
         let loaded = match tokio::task::spawn_blocking(reading).await {
             Ok(Ok(loaded)) => loaded,
             Ok(Err(reports)) => {
-                for report in &reports {
-                    tracing::error!("the configuration is not taken, and nothing has changed:\n{report}");
+                // The log goes into bundles, and the reason to the cloud.
+                let faults = told(&reports);
+                tracing::error!(
+                    faults = faults.len(),
+                    "the configuration is not taken, and nothing has changed: `engawa check` shows its faults"
+                );
+                for fault in faults.iter().take(MOST_LOGGED) {
+                    tracing::error!("{fault}");
                 }
-                return end(CommandOutcome::Refused { reason: faults_in_words(&reports) }, None);
+                return end(CommandOutcome::Refused { reason: faults_in_words(&faults) }, None);
             }
             Err(error) => {
                 let reason = format!("the configuration could not be read: {error}");
@@ -223,24 +231,28 @@ fn fingerprint(loaded: &Loaded) -> u64 {
     hasher.finish()
 }
 
-/// What is wrong, where, and how to mend it; the first faults.
-fn faults_in_words(reports: &[Report]) -> String {
-    let faults: Vec<String> = reports
+/// Each fault in a line, without the secrets of any of the files.
+fn told(reports: &[Report]) -> Vec<String> {
+    let secrets: Vec<Secrets> = reports.iter().map(|report| Secrets::of(&report.text)).collect();
+    let mut lines: Vec<String> = reports
         .iter()
-        .flat_map(|report| report.faults.iter().map(move |fault| (report, fault)))
-        .map(|(report, fault)| {
-            let place = report.position(fault);
-            let label = if fault.label.is_empty() { String::new() } else { format!(" ({})", fault.label) };
-            let help = fault.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
-            format!("{}:{}:{}: {}{label}{help}", report.file, place.line, place.column, fault.message)
-        })
+        .zip(&secrets)
+        .flat_map(|(report, secrets)| report.faults.iter().map(|fault| secrets.in_words(report, fault)))
         .collect();
+    for secrets in &secrets {
+        lines.iter_mut().for_each(|line| *line = secrets.masked(line));
+    }
+    lines
+}
+
+/// What is wrong, where, and how to mend it; the first faults.
+fn faults_in_words(faults: &[String]) -> String {
     let more = match faults.len().saturating_sub(MOST_FAULTS) {
         0 => String::new(),
         more => format!("; and {more} more faults: `engawa check` shows all"),
     };
-    let first: Vec<&str> = faults.iter().take(MOST_FAULTS).map(String::as_str).collect();
-    let text = format!("nothing has changed: {}{more}", first.join("; "));
+    let first = faults.iter().take(MOST_FAULTS).map(String::as_str).collect::<Vec<_>>().join("; ");
+    let text = format!("nothing has changed: {first}{more}");
     text.chars().take(engawa_model::MOST_NOTE_OF_END).collect()
 }
 
