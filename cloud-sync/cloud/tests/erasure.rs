@@ -8,6 +8,7 @@ use common::{EPOCH, GATEWAY, Ran, at, change_row, run};
 use data_encoding::HEXLOWER;
 use engawa_cloud::postgres::{self, Address, Intake, Store};
 use engawa_cloud::store::{self, commands, erasure};
+use engawa_model::settings::Register;
 use engawa_model::{
     Action, Change, CommandSource, Currency, Erasure, ErasureReason, Money, PostingNumber, PostingState,
     StayEnd, Timestamp,
@@ -78,11 +79,19 @@ impl Cloud {
     }
 
     async fn send(&mut self, key: &str, action: &Action) {
+        self.send_at(key, action, at(1)).await;
+    }
+
+    async fn send_at(&mut self, key: &str, action: &Action, now: Timestamp) {
         match self {
-            Self::Sqlite(cloud) => drop(cloud.send(key, action).unwrap()),
+            Self::Sqlite(cloud) => store::write(&mut cloud.connection, |connection| {
+                commands::send(connection, GATEWAY, &key.into(), action, now, at(3_600))
+            })
+            .map(drop)
+            .unwrap(),
             Self::Postgres { store, .. } => {
                 let mut client = store.client().await.unwrap();
-                let (now, expires) = (at(1), at(3_600));
+                let expires = at(3_600);
                 postgres::commands::send(&mut client, GATEWAY, &key.into(), action, now, expires)
                     .await
                     .unwrap();
@@ -251,6 +260,13 @@ async fn a_tombstone_reaches_every_table_and_leaves_other_guests_and_the_money_a
             Change::CheckedOut { stay: "S1".into(), room: "101".into(), reason: StayEnd::CheckedOut },
         ])
         .await;
+    // Asked a moment after, by the clock of a cloud that is ahead of the gateway's.
+    let wish = Action::MergePreference {
+        stay: "S1".into(),
+        name: "guest.language".into(),
+        register: Some(Box::new(Register::default())),
+    };
+    cloud.send_at("wish", &wish, at(101)).await;
     let erased = tombstone("0a", "S1", 100, ErasureReason::Asked);
     cloud.tell(&[Change::Erased { erasure: erased.clone() }]).await;
     assert_eq!(cloud.query("SELECT language, arrival FROM stay ORDER BY stay"), ["-|-", "de|2026-11-24"]);
@@ -275,8 +291,10 @@ async fn a_tombstone_reaches_every_table_and_leaves_other_guests_and_the_money_a
     // What had not gone out yet does not go out any more; what the gateway has is its own business.
     assert_eq!(
         cloud.query("SELECT key, state, coalesce(outcome, 'none') FROM command ORDER BY seq"),
-        ["charge-1|acknowledged|none", "named|ended|superseded", "other|sent|none"]
+        ["charge-1|acknowledged|none", "named|ended|superseded", "other|sent|none", "wish|ended|superseded"]
     );
+    let wish = &cloud.query("SELECT body FROM command WHERE key = 'wish'")[0];
+    assert!(wish.contains(r#""register":null"#), "{wish}");
     assert_eq!(cloud.sweep().await, 0, "once");
 
     // A row that was on its way on another lane is cleared as it comes, a later guest's of that number is not.
@@ -298,7 +316,7 @@ async fn a_tombstone_reaches_every_table_and_leaves_other_guests_and_the_money_a
     let of = |field: &str| line[field].clone();
     assert_eq!(
         (of("verified"), of("stays"), of("postings"), of("commands"), of("journal"), of("usual_signer")),
-        (json!(true), json!(1), json!(1), json!(2), json!(3), json!(true))
+        (json!(true), json!(1), json!(1), json!(3), json!(3), json!(true))
     );
     assert!(of("copies").as_str().unwrap().contains("hold it until they are deleted"), "{line}");
     let none = cloud.run(&["erasure", "report", "--stay", "S2"]);

@@ -141,6 +141,8 @@ struct Way<'a> {
     property: &'a str,
     gateway: &'a str,
     gone: Gone,
+    /// The same for commands, which have this clock's times: where all of a guest goes, up to when the tombstone came.
+    gone_commands: Gone,
     /// A tombstone of each stay, for the record of what NATS was told.
     records: HashMap<String, String>,
     /// Rows that came later may still be in NATS, µs.
@@ -188,16 +190,17 @@ async fn sweep_gateway(
     now_micros: i64,
 ) -> Result<Option<usize>, StoreError> {
     let doing = StoreError::postgres("going through the journal for erased stays");
-    let pending: Vec<(String, String, i64)> = client
+    let pending: Vec<(String, String, i64, i64)> = client
         .query(
-            "SELECT record, stay, upto_micros FROM erasure WHERE property = $1 AND gateway = $2
+            "SELECT record, stay, upto_micros, CASE reason WHEN 'asked' THEN greatest(upto_micros, received_micros)
+             ELSE upto_micros END FROM erasure WHERE property = $1 AND gateway = $2
              AND applied_micros IS NULL AND verified LIMIT $3",
             &[&property, &gateway, &TOGETHER],
         )
         .await
         .map_err(doing)?
         .iter()
-        .map(|row| (row.get(0), row.get(1), row.get(2)))
+        .map(|row| (row.get(0), row.get(1), row.get(2), row.get(3)))
         .collect();
     let kept = i64::try_from(fanout::KEPT.as_micros()).unwrap_or(i64::MAX);
     let told = client.query_one("SELECT EXISTS (SELECT FROM outbox)", &[]).await.map_err(doing)?;
@@ -205,8 +208,9 @@ async fn sweep_gateway(
         client,
         property,
         gateway,
-        gone: gone(pending.iter().map(|(_, stay, upto)| (stay.as_str(), *upto))),
-        records: pending.iter().map(|(record, stay, _)| (stay.clone(), record.clone())).collect(),
+        gone: gone(pending.iter().map(|(_, stay, upto, _)| (stay.as_str(), *upto))),
+        gone_commands: gone(pending.iter().map(|(_, stay, _, until)| (stay.as_str(), *until))),
+        records: pending.iter().map(|(record, stay, ..)| (stay.clone(), record.clone())).collect(),
         told_since: if told.get(0) { now_micros.saturating_sub(kept + MARGIN) } else { i64::MAX },
     };
     let mut journal: HashMap<String, i64> = HashMap::new();
@@ -225,10 +229,10 @@ async fn sweep_gateway(
     let commands = way.commands(now_micros).await?;
     let of = |counts: &HashMap<String, i64>, stay: &String| counts.get(stay).copied().unwrap_or(0);
     let records: Vec<&str> = pending.iter().map(|(record, ..)| record.as_str()).collect();
-    let journal: Vec<i64> = pending.iter().map(|(_, stay, _)| of(&journal, stay)).collect();
-    let commands: Vec<i64> = pending.iter().map(|(_, stay, _)| of(&commands, stay)).collect();
+    let journal: Vec<i64> = pending.iter().map(|(_, stay, ..)| of(&journal, stay)).collect();
+    let commands: Vec<i64> = pending.iter().map(|(_, stay, ..)| of(&commands, stay)).collect();
     // One that came again with another reach meanwhile is gone through once more.
-    let uptos: Vec<i64> = pending.iter().map(|(.., upto)| *upto).collect();
+    let uptos: Vec<i64> = pending.iter().map(|(_, _, upto, _)| *upto).collect();
     client
         .execute(
             "UPDATE erasure e SET applied_micros = $3, journal = r.journal, commands = r.commands
@@ -409,7 +413,8 @@ impl Way<'_> {
             let (mut seqs, mut bodies) = (Vec::<i64>::new(), Vec::new());
             for row in &rows {
                 let before: &str = row.get(2);
-                let Some((stay, body)) = clear_command(before, row.get(1), row.get(3), &self.gone) else {
+                let Some((stay, body)) = clear_command(before, row.get(1), row.get(3), &self.gone_commands)
+                else {
                     continue;
                 };
                 *found.entry(stay).or_default() += 1;

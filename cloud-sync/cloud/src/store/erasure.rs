@@ -150,18 +150,22 @@ fn sweep_gateway(
     now_micros: i64,
 ) -> Result<usize, StoreError> {
     let doing = StoreError::sql("going through the journal for erased stays");
-    let pending: Vec<(String, String, i64)> = reader
+    let pending: Vec<(String, String, i64, i64)> = reader
         .prepare_cached(
-            "SELECT record, stay, upto_micros FROM erasure
+            "SELECT record, stay, upto_micros, CASE reason WHEN 'asked' THEN max(upto_micros, received_micros)
+             ELSE upto_micros END FROM erasure
              WHERE gateway = ?1 AND applied_micros IS NULL AND verified = 1 LIMIT ?2",
         )
         .and_then(|mut statement| {
             statement
-                .query_map(params![gateway, TOGETHER], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .query_map(params![gateway, TOGETHER], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                })?
                 .collect()
         })
         .map_err(doing)?;
-    let gone = gone(pending.iter().map(|(_, stay, upto)| (stay.as_str(), *upto)));
+    let gone_commands = gone(pending.iter().map(|(_, stay, _, until)| (stay.as_str(), *until)));
+    let gone = gone(pending.iter().map(|(_, stay, upto, _)| (stay.as_str(), *upto)));
     let mut journal: HashMap<String, i64> = HashMap::new();
     let epochs: Vec<i64> = reader
         .prepare_cached("SELECT DISTINCT epoch FROM mark WHERE gateway = ?1")
@@ -172,11 +176,11 @@ fn sweep_gateway(
             sweep_lane(reader, write, (gateway, epoch, lane), &gone, &mut journal)?;
         }
     }
-    let commands = sweep_commands(reader, write, gateway, &gone, now_micros)?;
+    let commands = sweep_commands(reader, write, gateway, &gone_commands, now_micros)?;
     let gateway = gateway.to_owned();
     let count = pending.len();
     write(Box::new(move |connection| {
-        for (record, stay, _) in &pending {
+        for (record, stay, ..) in &pending {
             let of = |counts: &HashMap<String, i64>| counts.get(stay).copied().unwrap_or(0);
             connection
                 .prepare_cached(
@@ -243,7 +247,8 @@ fn rewrite(connection: &Connection, gateway: &str, anew: &[Anew]) -> Result<(), 
     Ok(())
 }
 
-/// Commands that name the stay, and those whose charge went to it. One that has not gone out yet does not go out any more.
+/// Commands that name the stay, and those whose charge went to it. They have this clock's times, not the gateway's: where
+/// all of a guest goes, those go that were asked before the tombstone came. One that has not gone out yet does not go out any more.
 fn sweep_commands(
     reader: &Connection,
     write: Write<'_>,
