@@ -135,7 +135,7 @@ fn listen(desk: &Desk, runtime: &Runtime, gateway: &str, tail: &str) -> anyhow::
             .block_on(live::watch(dir, gateway, tail))
             .context("`serve` can't be asked for live values: is it of this release, and is this its user?"),
         Desk::Postgres(_, store) => {
-            let mut all = runtime.block_on(postgres::live::listen(store))?;
+            let mut all = runtime.block_on(postgres::live::listen(store, gateway))?;
             let (mine, heard) = mpsc::channel(1);
             let (gateway, tail) = (gateway.to_owned(), tail.to_owned());
             runtime.spawn(async move {

@@ -427,6 +427,9 @@ async fn another_property_sees_nothing_whatever_it_asks() {
         "SELECT 1 FROM turn".to_owned(),
         "SELECT 1 FROM certificate".to_owned(),
         "SELECT 1 FROM erasure_told".to_owned(),
+        "SELECT channel FROM live_watcher".to_owned(),
+        "SELECT 1 FROM bundle".to_owned(),
+        "SELECT 1 FROM bundle_piece".to_owned(),
         format!("SELECT 1 FROM {day}"),
         "UPDATE mark SET seq = 0".to_owned(),
     ] {

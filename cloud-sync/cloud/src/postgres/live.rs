@@ -1,4 +1,7 @@
-//! Live values between replicas and the command line: a note of PostgreSQL for each frame, on one channel.
+//! Live values between replicas and the command line: a note of PostgreSQL for each frame, on a channel of each who watches.
+//!
+//! Anybody may listen on any channel, also a tenant: row-level security ends there. So a channel's name can't be guessed,
+//! and stands in a table (`live_watcher`) that the service alone reads. It goes when its session does.
 //!
 //! A note is at most 8,000 bytes, and gone when nobody listens. Whichever replica has the gateway's connection tells; who
 //! watches listens on a connection of its own, whichever replica it is near.
@@ -11,8 +14,16 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::AsyncMessage;
 use tokio_util::sync::CancellationToken;
 
-/// The channel.
-const CHANNEL: &str = "engawa_live";
+/// How many may watch at once, of all gateways.
+const MOST_WATCHING: i64 = 256;
+/// A frame for all who watch its gateway.
+const TELL: &str = "SELECT pg_notify(channel, $2) FROM live_watcher WHERE gateway = $1";
+/// Those whose session has ended without a word.
+const FORGET: &str = "DELETE FROM live_watcher w
+    WHERE NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = w.pid)";
+/// Who listens already is told from now on.
+const ENTER: &str = "INSERT INTO live_watcher (channel, gateway, pid)
+    SELECT $1, $2, pg_backend_pid() WHERE (SELECT count(*) FROM live_watcher) < $3";
 /// The longest note, bytes: PostgreSQL's bound is 8,000.
 const MOST_NOTE: usize = 7_900;
 
@@ -24,11 +35,12 @@ pub async fn tell(store: Store, hub: Hub, cancel: CancellationToken) {
         while let Some((told, missed)) = heard.next().await {
             lost += missed;
             let told = Told { missed: std::mem::take(&mut lost), ..Told::clone(&told) };
+            let gateway = told.gateway.clone();
             for note in notes(told) {
                 let noting = async {
                     let client = store.client().await?;
                     client
-                        .execute("SELECT pg_notify($1, $2)", &[&CHANNEL, &note])
+                        .execute(TELL, &[&gateway, &note])
                         .await
                         .map_err(StoreError::postgres("passing live values on"))
                 };
@@ -72,17 +84,18 @@ fn notes(told: Told) -> Vec<String> {
     all
 }
 
-/// Listens, from when this returns; the channel closes when the connection ends.
+/// Listens to a gateway's, from when this returns; the channel closes when the connection ends.
 ///
 /// # Errors
-/// PostgreSQL's.
-pub async fn listen(store: &Store) -> Result<mpsc::Receiver<Told>, StoreError> {
+/// PostgreSQL's; [`StoreError::TooManyWatch`].
+pub async fn listen(store: &Store, gateway: &str) -> Result<mpsc::Receiver<Told>, StoreError> {
     let (client, mut messages) = store.address().alone().await?;
     let (told, heard) = mpsc::channel(WAITING);
     let (asked, listening) = oneshot::channel();
+    let gateway = gateway.to_owned();
     tokio::spawn(async move {
         let asking = async {
-            let done = client.batch_execute(&format!("LISTEN {CHANNEL}")).await;
+            let done = enter(&client, &gateway).await;
             // Who waits for it has not gone: it is in this function.
             let _ = asked.send(done);
             std::future::pending::<()>().await;
@@ -96,15 +109,29 @@ pub async fn listen(store: &Store) -> Result<mpsc::Receiver<Told>, StoreError> {
                 }
             }
         };
+        // The row stays until the next one watches; nobody hears its channel any more.
         tokio::select! {
             () = asking => {}
             () = hearing => {}
         }
     });
     match listening.await {
-        Ok(Ok(())) => Ok(heard),
-        Ok(Err(error)) => Err(StoreError::postgres("listening for live values")(error)),
+        Ok(entered) => entered.map(|()| heard),
         Err(_) => Err(StoreError::Stopped),
+    }
+}
+
+/// Has this session hear a channel of its own, and those who tell know of it.
+async fn enter(client: &tokio_postgres::Client, gateway: &str) -> Result<(), StoreError> {
+    let doing = StoreError::postgres("listening for live values");
+    // PostgreSQL's own strong randomness: 122 bits of it.
+    let name = "SELECT 'engawa_live_' || replace(gen_random_uuid()::text, '-', '')";
+    let channel: String = client.query_one(name, &[]).await.map_err(doing)?.get(0);
+    client.batch_execute(&format!("LISTEN {channel}")).await.map_err(doing)?;
+    client.execute(FORGET, &[]).await.map_err(doing)?;
+    match client.execute(ENTER, &[&channel, &gateway, &MOST_WATCHING]).await.map_err(doing)? {
+        0 => Err(StoreError::TooManyWatch(MOST_WATCHING)),
+        _ => Ok(()),
     }
 }
 

@@ -128,6 +128,9 @@ pub enum StoreError {
     /// A setting that is not there, not ours, or can't have the value.
     #[error("{0}")]
     Setting(String),
+    /// Too many watch live values.
+    #[error("{0} watch live values already: end one first")]
+    TooManyWatch(i64),
     /// Too many commands wait for the gateway.
     #[error("{0} commands already wait for gateway `{1}`: is it connected?")]
     QueueFull(u64, String),

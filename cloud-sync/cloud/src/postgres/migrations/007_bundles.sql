@@ -22,12 +22,17 @@ CREATE TABLE bundle_piece (
     FOREIGN KEY (property, gateway, key) REFERENCES bundle (property, gateway, key) ON DELETE CASCADE
 );
 
+-- Who watches live values, and on which channel: whoever knows a channel hears it.
+CREATE TABLE live_watcher (
+    channel text    PRIMARY KEY,
+    gateway text COLLATE "C" NOT NULL,
+    pid     integer NOT NULL                -- of the session that listens
+);
+
+-- For the service alone: a bundle tells of the machine, a channel of any property.
 DO $$ DECLARE name text; BEGIN
-    FOREACH name IN ARRAY ARRAY['bundle', 'bundle_piece'] LOOP
+    FOREACH name IN ARRAY ARRAY['bundle', 'bundle_piece', 'live_watcher'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
         EXECUTE format('CREATE POLICY service ON %I TO %I USING (true) WITH CHECK (true)', name, current_user);
-        EXECUTE format('CREATE POLICY tenant ON %I FOR SELECT TO engawa_tenant
-            USING (property = current_setting(''engawa.property'', true))', name);
-        EXECUTE format('GRANT SELECT ON %I TO engawa_tenant', name);
     END LOOP;
 END $$
