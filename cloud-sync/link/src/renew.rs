@@ -109,7 +109,7 @@ impl Renewal {
     /// # Errors
     /// No connection, no identity, or the cloud says no.
     pub async fn look(&self, epoch: u64, rows: Vec<Mark>) -> Result<SyncStanding, RenewError> {
-        let identity = Identity::load(&self.folder)?;
+        let identity = Identity::load_with(&self.folder, self.keys.clone())?;
         let turn = turn::kept(&self.folder);
         match self.talk(&identity, Body::AskSync(AskSync { epoch, turn, rows })).await? {
             Body::SyncStanding(standing) => Ok(standing),
