@@ -40,6 +40,12 @@ pub enum CommandError {
     /// A key that can't be used.
     #[error("`key` must have 1 to {MAX_KEY} characters, none of them a control character")]
     Key,
+    /// The gateway's own upkeep, or what only the cloud may say.
+    #[error("this is not asked over MQTT: use `engawa` on the gateway, or `engawa-cloud send`")]
+    NotHere,
+    /// Whoever writes to the broker could give any name.
+    #[error("`by` can't be said over MQTT: leave it out")]
+    By,
     /// A number that is none.
     #[error("the value must be a finite number")]
     NotFinite,
@@ -172,6 +178,19 @@ fn command(payload: &[u8]) -> Result<Command, CommandError> {
     {
         return Err(CommandError::NotFinite);
     }
+    match &read.action {
+        Action::Reload { .. }
+        | Action::Diagnose { .. }
+        | Action::Tail { .. }
+        | Action::EndTail { .. }
+        | Action::Update { .. }
+        | Action::MergeSetting { .. }
+        | Action::MergePreference { .. } => return Err(CommandError::NotHere),
+        Action::SetSetting { by: Some(_), .. } | Action::SetPreference { by: Some(_), .. } => {
+            return Err(CommandError::By);
+        }
+        _ => {}
+    }
     Ok(Command {
         key: checked(read.key)?,
         source: CommandSource::Mqtt,
@@ -283,6 +302,12 @@ mod tests {
             (asked(r#"{"do":"resync"}"#), "key"),
             (asked(r#"{"key":"k","do":"dance"}"#), "dance"),
             (asked(r#"{"key":"k\u0000","do":"resync"}"#), "`key`"),
+            (asked(r#"{"key":"k","do":"reload"}"#), "not asked over MQTT"),
+            (asked(r#"{"key":"k","do":"diagnose","by":"ann"}"#), "not asked over MQTT"),
+            (asked(r#"{"key":"k","do":"end-tail","tail":"t"}"#), "not asked over MQTT"),
+            (asked(r#"{"key":"k","do":"merge-preference","stay":"1","name":"n"}"#), "not asked over MQTT"),
+            (asked(r#"{"key":"k","do":"set-setting","name":"n","by":"ann"}"#), "`by`"),
+            (asked(r#"{"key":"k","do":"set-preference","stay":"1","name":"n","by":"ann"}"#), "`by`"),
             (asked(&" ".repeat(MAX_PAYLOAD + 1)), "bytes"),
             (read(&CommandTopic::Any, b"{}", true, arrival()), "retained"),
         ] {
