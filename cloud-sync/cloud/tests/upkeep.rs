@@ -334,6 +334,13 @@ async fn plays(cloud: Cloud) {
     let listed = cloud.run(&["bundle", "list", "--json"]).json();
     assert_eq!(listed.len(), usize::try_from(engawa_cloud::bundles::KEPT).unwrap(), "{listed:?}");
     assert!(cloud.bundle("fault-1").is_none() && cloud.bundle("fault-2").is_none());
+    // Second pieces alone, of ever other keys, come to no more.
+    for n in 12..=24 {
+        house.tell(&pieces(&format!("fault-{n}"), text)[1]);
+    }
+    cloud.until("the last alone", |cloud| (cloud.bundle("fault-24")?["state"] == "coming").then_some(()));
+    let listed = cloud.run(&["bundle", "list", "--json"]).json();
+    assert_eq!(listed.len(), usize::try_from(engawa_cloud::bundles::KEPT).unwrap(), "{listed:?}");
     link.stop().await;
 }
 

@@ -14,10 +14,11 @@ pub(super) const PIECE: &str = "INSERT INTO bundle_piece (property, gateway, key
     SELECT $1, $2, $3, $4::integer, $5::boolean AND pieces = $7 AND sha256 = $8, $6::bytea FROM bundle
     WHERE property = $1 AND gateway = $2 AND key = $3
     ON CONFLICT (property, gateway, key, number) DO UPDATE SET sound = excluded.sound, data = excluded.data";
-/// No more than there may be, this one among them.
+/// No more than there may be: the newest that came, and of those that came at once the newest that were made. Asked with
+/// each piece, since any may be the first of its key.
 pub(super) const TRIM: &str = "DELETE FROM bundle WHERE property = $1 AND gateway = $2 AND key NOT IN
     (SELECT key FROM bundle WHERE property = $1 AND gateway = $2
-     ORDER BY received_micros DESC, key = $3 DESC, key LIMIT $4)";
+     ORDER BY received_micros DESC, at_micros DESC, key LIMIT $3)";
 
 /// As [`crate::store::bundles::list`].
 ///
@@ -31,7 +32,7 @@ pub async fn list(client: &Object, gateway: Option<&str>) -> Result<Vec<Bundle>,
               WHERE (p.property, p.gateway, p.key) = (b.property, b.gateway, b.key) AND sound),
              (SELECT count(*) FROM bundle_piece p
               WHERE (p.property, p.gateway, p.key) = (b.property, b.gateway, b.key) AND NOT sound)
-             FROM bundle b WHERE $1::text IS NULL OR b.gateway = $1 ORDER BY received_micros DESC, b.key",
+             FROM bundle b WHERE $1::text IS NULL OR b.gateway = $1 ORDER BY received_micros DESC, at_micros DESC, b.key",
             &[&gateway],
         )
         .await

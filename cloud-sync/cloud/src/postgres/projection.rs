@@ -196,9 +196,7 @@ impl Projection {
             bundles::PIECE,
             vec![key(), Box::new(number), Box::new(sound), Box::new(data), Box::new(of), sha256()],
         );
-        if number == 1 {
-            one.order(bundles::TRIM, vec![key(), Box::new(i64::from(KEPT))]);
-        }
+        one.order(bundles::TRIM, vec![Box::new(i64::from(KEPT))]);
     }
 
     /// Writes it, in the connection's open transaction.

@@ -34,8 +34,8 @@ pub(super) fn take(
         connection
             .execute(
                 "DELETE FROM bundle WHERE gateway = ?1 AND key NOT IN (SELECT key FROM bundle WHERE gateway = ?1
-                 ORDER BY received_micros DESC, key = ?2 DESC, key LIMIT ?3)",
-                params![gateway, key, KEPT],
+                 ORDER BY received_micros DESC, at_micros DESC, key LIMIT ?2)",
+                params![gateway, KEPT],
             )
             .map_err(doing)?;
     }
@@ -52,7 +52,7 @@ pub fn list(connection: &Connection, gateway: Option<&str>) -> Result<Vec<Bundle
             "SELECT b.gateway, b.key, at_micros, pieces, bytes, sha256,
              (SELECT count(*) FROM bundle_piece p WHERE (p.gateway, p.key) = (b.gateway, b.key) AND sound),
              (SELECT count(*) FROM bundle_piece p WHERE (p.gateway, p.key) = (b.gateway, b.key) AND NOT sound)
-             FROM bundle b WHERE ?1 IS NULL OR b.gateway = ?1 ORDER BY received_micros DESC, b.key",
+             FROM bundle b WHERE ?1 IS NULL OR b.gateway = ?1 ORDER BY received_micros DESC, at_micros DESC, b.key",
         )
         .map_err(StoreError::sql("listing bundles"))?;
     statement
