@@ -120,6 +120,14 @@ fn a_changed_file_is_taken_as_far_as_it_can_be_and_a_broken_one_not_at_all() {
     let again = run(&["reload"], &config);
     assert_eq!(text(&again.stdout), "needs a restart: mqtt.listen\n", "the rest is in force");
 
+    let file = dir.path().join("bundle.json");
+    let made = run(&["diagnose", file.to_str().unwrap()], &config);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let bundle: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert!(bundle["configuration"].as_str().unwrap().contains("comfort_c = 21.5"), "{bundle}");
+    assert_eq!(bundle["configuration_waits_for_restart"], serde_json::json!(["mqtt.listen"]));
+    assert_eq!(bundle["configuration_as_on_disk"], true);
+
     // Broken: told at once by the command line; by the signal in the journal, with its place and how to mend it.
     std::fs::write(&config, changed.replace("comfort_c = 21.5", "comfort_c = 99.0")).unwrap();
     let broken = run(&["reload"], &config);

@@ -13,6 +13,7 @@ use engawa_store::LaneMarks;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Sick devices, commands and alerts that are shown.
 const MOST_DEVICES: usize = 200;
@@ -28,7 +29,8 @@ const LEVEL: i32 = 9;
 /// What a bundle is made of beside the picture of the house.
 pub(crate) struct Diagnosis {
     pub(crate) file: PathBuf,
-    pub(crate) text: String,
+    /// The configuration as it was read last, and what in it waits for a restart.
+    pub(crate) read: Mutex<(String, Vec<String>)>,
     pub(crate) folder: PathBuf,
     pub(crate) logging: Logging,
 }
@@ -43,12 +45,20 @@ impl Diagnosis {
     /// With what the agent has started from.
     pub(crate) fn new(loaded: &Loaded, logging: Logging) -> Self {
         let (file, text) = (loaded.file.clone(), loaded.text.clone());
-        Self { file, text, folder: loaded.config.store.dir.clone(), logging }
+        let read = Mutex::new((text, vec![]));
+        Self { file, read, folder: loaded.config.store.dir.clone(), logging }
+    }
+
+    /// The configuration was read again; `waiting` names what in it comes with the next start.
+    pub(crate) fn read_again(&self, text: String, waiting: Vec<String>) {
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = (text, waiting);
     }
 
     /// The parts that need no house: release, machine, configuration, log.
     pub(crate) fn parts(&self, by: Option<&str>) -> Value {
-        let mut all = outside(&self.file, &self.text, &self.folder, by);
+        let (text, waiting) = self.read.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut all = outside(&self.file, &text, &self.folder, by);
+        all["configuration_waits_for_restart"] = json!(waiting);
         all["log"] = json!(self.logging.last());
         all
     }

@@ -98,6 +98,7 @@ impl Reload {
             let reason = "the house is closing: the configuration is read at the next start".to_owned();
             return end(CommandOutcome::Refused { reason }, None);
         }
+        desk.diagnosis.read_again(loaded.text.clone(), news.with_restart.iter().cloned().collect());
         desk.rename(&loaded.config.property.name, &loaded.config.property.language);
         let mut notes = Vec::new();
         if news.at_once.iter().any(|key| key.starts_with("log."))
