@@ -74,26 +74,28 @@ pub(crate) fn reconcile(loaded: &Loaded, yes: bool, as_json: bool) -> anyhow::Re
              Another box has its name, or its own last session is not over yet: that takes a minute"
         );
     }
+    // Beside JSON the words go to people, not into it.
+    let mut said: Box<dyn Write> = if as_json { Box::new(std::io::stderr()) } else { Box::new(out) };
     if !lanes.iter().any(Ends::parted) {
-        writeln!(out, "\nboth ends fit: nothing is to be reconciled")?;
+        writeln!(said, "\nboth ends fit: nothing is to be reconciled")?;
         return Ok(());
     }
     let rows: u64 = lanes.iter().map(Ends::to_send).sum();
     writeln!(
-        out,
+        said,
         "\nthe two went different ways: the journal is to begin a new epoch, in which {rows} numbers are sent that the \
          cloud does not have; what it has stays there under epoch {epoch}"
     )?;
     let doubtful: u64 = lanes.iter().map(|ends| ends.doubtful - ends.shared).sum();
     if doubtful > 0 {
         writeln!(
-            out,
+            said,
             "{doubtful} numbers of measured values are left out, and the cloud is told so: it has some of them in another \
              form, since they were thinned here, and nothing may come twice"
         )?;
     }
     if !yes {
-        writeln!(out, "nothing is changed; with --yes it is done")?;
+        writeln!(said, "nothing is changed; with --yes it is done")?;
         return Ok(());
     }
     if running {
@@ -103,7 +105,7 @@ pub(crate) fn reconcile(loaded: &Loaded, yes: bool, as_json: bool) -> anyhow::Re
     drop(reader);
     let shared = lanes.iter().map(|ends| (ends.mark.lane, (ends.shared, ends.doubtful))).collect();
     begin_anew_when_opened(dir, &key, &shared)?;
-    writeln!(out, "done: the new epoch begins when the agent starts")?;
+    writeln!(said, "done: the new epoch begins when the agent starts")?;
     Ok(())
 }
 
