@@ -158,6 +158,11 @@ impl Tails {
     /// Ends all, and tells nobody over the line: it has gone.
     pub(crate) fn over(&self, why: &str) {
         let mut book = self.book();
+        // What waits never leaves.
+        for tail in &mut book.tails {
+            tail.dropped += tail.waiting.len() as u64;
+            tail.waiting.clear();
+        }
         book.end(|_| true, why);
         book.tails.clear();
         self.settle(&book);
@@ -362,10 +367,15 @@ mod tests {
 
     #[test]
     fn a_connection_that_ends_ends_all_of_them() {
-        let (property, tails) = (house(), Tails::default());
+        let (mut property, tails) = (house(), Tails::default());
         begin(&tails, &property, "t", "room/101");
+        for n in 0..3 {
+            tell(&mut property, &tails, "a", f64::from(n));
+        }
+        assert_eq!(tails.next(1).unwrap().rows.len(), 1);
         tails.over("the connection has ended");
         assert!(tails.next(4096).is_none());
-        assert_eq!(tails.take_ended().len(), 1);
+        let note = "the connection has ended: 1 values told, 2 dropped".into();
+        assert_eq!(tails.take_ended(), [Ended { key: "t".into(), note }], "what waited has not left");
     }
 }
