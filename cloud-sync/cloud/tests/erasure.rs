@@ -314,6 +314,22 @@ async fn a_tombstone_reaches_every_table_and_leaves_other_guests_and_the_money_a
     assert_eq!(cloud.ingest(4, &[later]).await, Ingested::Upto(2));
     let left = cloud.all();
     assert!(!left.contains("Walkure") && left.contains("Parsifal"), "{left}");
+    // Whatever it is that names the stay: another command, or a kind that this release does not know.
+    let (key, source) = ("k".into(), CommandSource::Cloud);
+    let action = Action::PostToGuest {
+        room: "101".into(),
+        stay: "S1".into(),
+        amount: Money { minor: 5, currency: Currency::new("EUR").unwrap() },
+        text: "Siegfried".into(),
+        outlet: None,
+    };
+    let to_guest = change_row(3, &Change::CommandAccepted { key, source, action });
+    assert_eq!(cloud.ingest(4, &[to_guest]).await, Ingested::Upto(3));
+    let body = r#"{"kind":"sung","to":[{"stay":"S1","text":"Lohengrin"},{"stay":"S2","text":"Rienzi"}]}"#;
+    let unknown = Row { seq: 1, at_micros: 5, kind: "sung".into(), body: body.into() };
+    assert_eq!(cloud.ingest(1, &[unknown]).await, Ingested::Upto(1));
+    let left = cloud.all();
+    assert!(!left.contains("Siegfried") && !left.contains("Lohengrin") && left.contains("Rienzi"), "{left}");
 
     let report = cloud.run(&["erasure", "report", "--stay", "S1", "--json"]);
     assert_eq!(report.status, 0, "{report:?}");

@@ -86,7 +86,7 @@ pub async fn received(
     Ok(true)
 }
 
-/// A row that names a stay, on a lane of its own, and may come after the stay's tombstone.
+/// A row that names stays, on a lane of its own, and may come after their tombstones.
 pub(crate) struct Late {
     pub(crate) property: String,
     pub(crate) gateway: String,
@@ -94,17 +94,26 @@ pub(crate) struct Late {
     pub(crate) lane: i16,
     pub(crate) seq: i64,
     pub(crate) at: i64,
-    pub(crate) stay: String,
+    pub(crate) stays: Vec<String>,
     pub(crate) body: String,
 }
 
-/// Clears those of `rows` whose stay is erased already, in the connection's open transaction that has stored them.
+/// Clears those of `rows` that name a stay which is erased already, in the connection's open transaction that has stored
+/// them.
 ///
 /// # Errors
 /// PostgreSQL's.
 pub(crate) async fn clear_late(client: &Object, rows: &[Late]) -> Result<(), StoreError> {
     let doing = StoreError::postgres("clearing late rows of erased stays");
-    let texts = |of: fn(&Late) -> &String| rows.iter().map(|row| of(row).as_str()).collect::<Vec<_>>();
+    let named: Vec<(usize, &Late, &str)> = rows
+        .iter()
+        .enumerate()
+        .flat_map(|(place, row)| row.stays.iter().map(move |stay| (place, row, stay.as_str())))
+        .collect();
+    let properties: Vec<&str> = named.iter().map(|(_, row, _)| row.property.as_str()).collect();
+    let gateways: Vec<&str> = named.iter().map(|(_, row, _)| row.gateway.as_str()).collect();
+    // As tombstones have them.
+    let stays: Vec<_> = named.iter().map(|(.., stay)| clean(stay)).collect();
     let look = client
         .prepare_cached(
             "SELECT n, max(upto_micros) FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS r (p, g, s, n)
@@ -112,14 +121,14 @@ pub(crate) async fn clear_late(client: &Object, rows: &[Late]) -> Result<(), Sto
         )
         .await
         .map_err(doing)?;
-    let found = client
-        .query(&look, &[&texts(|row| &row.property), &texts(|row| &row.gateway), &texts(|row| &row.stay)])
-        .await
-        .map_err(doing)?;
-    for answer in found {
-        let place = usize::try_from(answer.get::<_, i64>(0) - 1).unwrap_or(usize::MAX);
-        let Some(row) = rows.get(place) else { continue };
-        let gone = Gone::from([(row.stay.clone(), answer.get(1))]);
+    let mut gone: HashMap<usize, Gone> = HashMap::new();
+    for answer in client.query(&look, &[&properties, &gateways, &stays]).await.map_err(doing)? {
+        let ordinal = usize::try_from(answer.get::<_, i64>(0) - 1).unwrap_or(usize::MAX);
+        let Some((place, _, stay)) = named.get(ordinal) else { continue };
+        gone.entry(*place).or_default().insert((*stay).to_owned(), answer.get(1));
+    }
+    for (place, gone) in gone {
+        let row = &rows[place];
         let Some((_, body)) = clear(&row.body, row.at, &gone).filter(|(_, body)| *body != row.body) else {
             continue;
         };

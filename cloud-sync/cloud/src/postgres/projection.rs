@@ -7,11 +7,12 @@ use super::postings::IN_A_GAP;
 use super::{bundles, clean, erasure};
 use crate::bundles::{Arrived, KEPT};
 use crate::commands;
+use crate::erasure::{LATE, names};
 use crate::store::StoreError;
 use crate::store::projection::is_sign;
 use deadpool_postgres::Object;
 use engawa_model::settings::Register;
-use engawa_model::{Action, Change, Lane, Quality, Role, RoomFlags};
+use engawa_model::{Change, Lane, Quality, Role, RoomFlags};
 use engawa_protocol::ports::Row;
 use std::collections::BTreeMap;
 use tokio_postgres::types::ToSql;
@@ -46,7 +47,7 @@ struct Cells {
 pub(crate) struct Projection {
     orders: Vec<Order>,
     rooms: BTreeMap<Room, Cells>,
-    /// What was asked for guests, and may come after their erasure.
+    /// What names guests, and may come after their erasure.
     late: Vec<erasure::Late>,
     /// Counts the rows: what of a room is newest.
     turn: u64,
@@ -127,13 +128,13 @@ impl Projection {
                 return one.value(room, role, value);
             }
         }
+        if LATE.contains(&lane) {
+            self.named(property, gateway, epoch, lane, row);
+        }
         match serde_json::from_slice::<Change>(&row.body) {
             // What `store` keeps as bytes is not projected there either.
             Ok(change) if std::str::from_utf8(&row.body).is_ok() => {
                 self.turn += 1;
-                if let Change::CommandAccepted { action, .. } = &change {
-                    self.accepted(property, gateway, epoch, lane, row, action);
-                }
                 One { all: self, property, gateway, epoch: epoch.cast_signed(), at: row.at_micros }
                     .change(&change);
             }
@@ -150,15 +151,15 @@ impl Projection {
         Self { received, ..Self::default() }
     }
 
-    /// What was asked for a guest may come after the guest's erasure, on a lane of its own.
-    fn accepted(&mut self, property: &str, gateway: &str, epoch: u64, lane: u8, row: &Row, action: &Action) {
-        let (Action::Post { stay: Some(stay), .. } | Action::PostSlip { stay: Some(stay), .. }) = action
-        else {
-            return;
-        };
+    /// What names a guest may come after the guest's erasure, on a lane of its own, and be of a kind that is not known here.
+    fn named(&mut self, property: &str, gateway: &str, epoch: u64, lane: u8, row: &Row) {
         // What has a character that PostgreSQL's text can't have is kept as bytes.
         let body = std::str::from_utf8(&row.body).ok().filter(|body| !body.contains('\0'));
         let Some(body) = body else { return };
+        let stays = names(body);
+        if stays.is_empty() {
+            return;
+        }
         self.late.push(erasure::Late {
             property: property.to_owned(),
             gateway: gateway.to_owned(),
@@ -166,7 +167,7 @@ impl Projection {
             lane: i16::from(lane),
             seq: row.seq.cast_signed(),
             at: row.at_micros,
-            stay: stay.as_str().to_owned(),
+            stays,
             body: body.to_owned(),
         });
     }

@@ -2,7 +2,8 @@
 
 use super::StoreError;
 use crate::erasure::{
-    Gone, LANES, PIECE, Report, SUPERSEDED, TOGETHER, clear, clear_command, gone, reach, tombstone, verify,
+    Gone, LANES, PIECE, Report, SUPERSEDED, TOGETHER, clear, clear_command, gone, names, reach, tombstone,
+    verify,
 };
 use engawa_model::Erasure;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -85,29 +86,27 @@ pub fn received(
         .map_err(doing)
 }
 
-/// The text of a row that came after the tombstone of its stay (lanes are not ordered among each other), cleared.
+/// A row that came after the tombstone of a stay that it names (lanes are not ordered among each other), cleared.
 ///
 /// # Errors
 /// The database's.
 pub fn late(
     connection: &Connection,
     gateway: &str,
-    stay: &str,
     at_micros: i64,
     body: &str,
 ) -> Result<Option<String>, StoreError> {
-    let upto: Option<i64> = connection
-        .prepare_cached(
-            "SELECT max(upto_micros) FROM erasure WHERE gateway = ?1 AND stay = ?2 AND verified = 1",
-        )
-        .and_then(|mut statement| statement.query_row([gateway, stay], |row| row.get(0)))
-        .map_err(StoreError::sql("looking for a stay's erasure"))?;
-    Ok(match upto {
-        Some(upto) if at_micros <= upto => clear(body, at_micros, &Gone::from([(stay.to_owned(), upto)])),
-        _ => None,
+    let mut gone = Gone::new();
+    for stay in names(body) {
+        let upto: Option<i64> = connection
+            .prepare_cached(
+                "SELECT max(upto_micros) FROM erasure WHERE gateway = ?1 AND stay = ?2 AND verified = 1",
+            )
+            .and_then(|mut statement| statement.query_row([gateway, &stay], |row| row.get(0)))
+            .map_err(StoreError::sql("looking for a stay's erasure"))?;
+        gone.extend(upto.map(|upto| (stay, upto)));
     }
-    .map(|(_, body)| body)
-    .filter(|cleared| cleared != body))
+    Ok(clear(body, at_micros, &gone).map(|(_, body)| body).filter(|cleared| cleared != body))
 }
 
 /// A row or command to be written anew.

@@ -5,7 +5,8 @@
 //! it must not hold up its lane. Lanes are not ordered among each other, so nothing here relies on it.
 
 use super::{StoreError, commands, erasure, house_settings};
-use engawa_model::{Action, Change, Quality, Role, RoomFlags};
+use crate::erasure::LATE;
+use engawa_model::{Change, Quality, Role, RoomFlags};
 use engawa_protocol::ports::Row;
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
@@ -25,6 +26,9 @@ pub(super) fn apply(
     row: &Row,
     now_micros: i64,
 ) -> Result<(), StoreError> {
+    if LATE.contains(&lane) {
+        clear_late(connection, gateway, epoch, lane, row)?;
+    }
     let change = match serde_json::from_slice::<Change>(&row.body) {
         Ok(change) => change,
         Err(error) => {
@@ -35,7 +39,6 @@ pub(super) fn apply(
     };
     match &change {
         Change::Erased { erasure } => return erasure::received(connection, gateway, erasure, now_micros),
-        Change::CommandAccepted { action, .. } => clear_late(connection, gateway, epoch, lane, row, action)?,
         Change::Setting { name, register } => {
             return house_settings::take(connection, gateway, ("", name), register, now_micros);
         }
@@ -47,20 +50,16 @@ pub(super) fn apply(
     Projection { connection, gateway, epoch: epoch.cast_signed(), at: row.at_micros }.change(&change)
 }
 
-/// What was asked for a guest may come after the guest's erasure, on a lane of its own.
+/// What names a guest may come after the guest's erasure, on a lane of its own, and be of a kind that is not known here.
 fn clear_late(
     connection: &Connection,
     gateway: &str,
     epoch: u64,
     lane: u8,
     row: &Row,
-    action: &Action,
 ) -> Result<(), StoreError> {
-    let (Action::Post { stay: Some(stay), .. } | Action::PostSlip { stay: Some(stay), .. }) = action else {
-        return Ok(());
-    };
     let Ok(body) = std::str::from_utf8(&row.body) else { return Ok(()) };
-    let Some(cleared) = erasure::late(connection, gateway, stay.as_str(), row.at_micros, body)? else {
+    let Some(cleared) = erasure::late(connection, gateway, row.at_micros, body)? else {
         return Ok(());
     };
     connection
