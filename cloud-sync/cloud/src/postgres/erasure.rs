@@ -21,6 +21,12 @@ const LOCK: i64 = 0x656e_6761_7761_0004;
 /// What NATS forgets by time it may keep a little longer, µs.
 const MARGIN: i64 = 3_600 * 1_000_000;
 
+/// Rows that came before this are in NATS no more, µs.
+fn not_held(now_micros: i64) -> i64 {
+    let held = i64::try_from(fanout::HELD.as_micros()).unwrap_or(i64::MAX);
+    now_micros.saturating_sub(held.saturating_add(MARGIN))
+}
+
 /// Records a tombstone, and clears stay and charges. `$1` property, `$2` gateway, then as [`parameters`] has them.
 /// Of a number whose older stay's time is over, while it is a guest's who is in the house now, only what is older goes (see
 /// [`crate::erasure::reach`]).
@@ -211,7 +217,6 @@ async fn sweep_gateway(
         .iter()
         .map(|row| (row.get(0), row.get(1), row.get(2), row.get(3)))
         .collect();
-    let kept = i64::try_from(fanout::KEPT.as_micros()).unwrap_or(i64::MAX);
     let told = client.query_one("SELECT EXISTS (SELECT FROM outbox)", &[]).await.map_err(doing)?;
     let way = Way {
         client,
@@ -220,7 +225,7 @@ async fn sweep_gateway(
         gone: gone(pending.iter().map(|(_, stay, upto, _)| (stay.as_str(), *upto))),
         gone_commands: gone(pending.iter().map(|(_, stay, _, until)| (stay.as_str(), *until))),
         records: pending.iter().map(|(record, stay, ..)| (stay.clone(), record.clone())).collect(),
-        told_since: if told.get(0) { now_micros.saturating_sub(kept + MARGIN) } else { i64::MAX },
+        told_since: if told.get(0) { not_held(now_micros) } else { i64::MAX },
     };
     let mut journal: HashMap<String, i64> = HashMap::new();
     let epochs = client

@@ -32,6 +32,8 @@ use tokio_util::sync::CancellationToken;
 pub const STREAM: &str = "ENGAWA";
 /// How long the stream keeps rows.
 pub const KEPT: Duration = Duration::from_secs(7 * 86_400);
+/// How long after it came a row can be in the stream: it is told up to [`KEPT`] late, and kept from then on.
+pub const HELD: Duration = Duration::from_secs(2 * KEPT.as_secs());
 /// How much of it, bytes; the oldest go. A NATS with less room gets a stream of half as much, and half of that, down to
 /// [`LEAST_BYTES`].
 const MOST_BYTES: i64 = 16 << 30;
@@ -104,8 +106,9 @@ async fn publish(store: &Store, url: &str) -> Result<(), FanoutError> {
         tracing::info!("NATS has a new stream: it gets what the journal has of the last days");
     }
     let kept = i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX);
-    let since = Timestamp::now().as_microsecond() - kept;
     loop {
+        // Nothing that came before this is told any more, however long this goes on.
+        let since = Timestamp::now().as_microsecond() - kept;
         let restored = mark.restored_id < mark.floor_id;
         let rows = if restored {
             let from = since.max(mark.told_micros.saturating_sub(AGAIN_FROM));
