@@ -160,6 +160,15 @@ async fn a_guest_who_is_erased_goes_from_nats_too() {
     let (port, folder) = (server::free_port(), tempfile::tempdir().unwrap());
     let _nats = Nats::start(port, &folder.path().join("data"));
     let (cancel, url) = (CancellationToken::new(), format!("127.0.0.1:{port}"));
+    // The mark is there before anything is told: whoever clears rows knows that NATS may have them.
+    let fanout = tokio::spawn(fanout::run(store.clone(), url.clone(), cancel.clone()));
+    let deadline = Instant::now() + LONGEST;
+    while server.sql(&name, "SELECT count(*) FROM outbox") != ["1"] {
+        assert!(Instant::now() < deadline, "no mark before the first row");
+    }
+    cancel.cancel();
+    fanout.await.unwrap();
+    let cancel = CancellationToken::new();
     let checked_in = |stay: &str| Change::CheckedIn {
         stay: stay.into(),
         room: "101".into(),

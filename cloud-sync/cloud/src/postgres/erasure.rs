@@ -217,7 +217,6 @@ async fn sweep_gateway(
         .iter()
         .map(|row| (row.get(0), row.get(1), row.get(2), row.get(3)))
         .collect();
-    let told = client.query_one("SELECT EXISTS (SELECT FROM outbox)", &[]).await.map_err(doing)?;
     let way = Way {
         client,
         property,
@@ -225,7 +224,7 @@ async fn sweep_gateway(
         gone: gone(pending.iter().map(|(_, stay, upto, _)| (stay.as_str(), *upto))),
         gone_commands: gone(pending.iter().map(|(_, stay, _, until)| (stay.as_str(), *until))),
         records: pending.iter().map(|(record, stay, ..)| (stay.clone(), record.clone())).collect(),
-        told_since: if told.get(0) { not_held(now_micros) } else { i64::MAX },
+        told_since: not_held(now_micros),
     };
     let mut journal: HashMap<String, i64> = HashMap::new();
     let epochs = client
@@ -276,7 +275,8 @@ impl Way<'_> {
                 "WITH r AS (SELECT * FROM unnest($5::bigint[], $6::text[], $7::text[], $8::bigint[])
                    AS r (seq, body, record, received)),
                  told AS (INSERT INTO erasure_told (property, gateway, epoch, lane, seq, record, received_micros)
-                   SELECT $1, $2, $3, $4, seq, record, received FROM r WHERE received >= $9 ON CONFLICT DO NOTHING)
+                   SELECT $1, $2, $3, $4, seq, record, received FROM r
+                   WHERE received >= $9 AND EXISTS (SELECT FROM outbox) ON CONFLICT DO NOTHING)
                  UPDATE journal j SET body = r.body FROM r
                  WHERE property = $1 AND gateway = $2 AND epoch = $3 AND lane = $4 AND j.seq = r.seq",
             )

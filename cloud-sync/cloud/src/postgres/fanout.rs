@@ -105,6 +105,7 @@ async fn publish(store: &Store, url: &str) -> Result<(), FanoutError> {
         mark = Mark { tx: 0, id: 0, restored_id: 0, told_micros: 0, ..mark };
         tracing::info!("NATS has a new stream: it gets what the journal has of the last days");
     }
+    mark.begin(database).await?;
     let kept = i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX);
     loop {
         // Nothing that came before this is told any more, however long this goes on.
@@ -189,6 +190,16 @@ impl Mark {
             restored_id: row.get(4),
             told_micros: row.get(5),
         }))
+    }
+
+    /// From here on NATS may have rows: the mark is there before the first is told. Whoever clears an erased guest's rows at
+    /// this moment has done so before this returns, or looks after it whether there is a mark.
+    async fn begin(&self, database: &Object) -> Result<(), StoreError> {
+        let doing = StoreError::postgres("noting that NATS is told the journal");
+        // The session is closed, and the transaction with it, where one of these fails.
+        database.batch_execute("BEGIN; LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE").await.map_err(doing)?;
+        self.write(database).await?;
+        database.batch_execute("COMMIT").await.map_err(doing)
     }
 
     async fn write(&self, database: &Object) -> Result<(), StoreError> {
