@@ -6,8 +6,9 @@
 //! epoch, lane and number.
 //!
 //! The mark counts transactions. A dump that is put back into another server brings rows of transactions that server has
-//! not had yet, so a mark from before would wait for years: that is noticed (`restarted`), and what the dump brought is
-//! told by the order of arrival, from shortly before the last row that was told.
+//! not had yet, so a mark from before would wait for years, or once they have passed it leave rows out: that is noticed
+//! (`notice_restart`) by the server's name and by its numbers, also while NATS is away, and what the dump brought is told by
+//! the order of arrival, from shortly before the last row that was told.
 //!
 //! Rows of guests who were erased since are taken out of the stream, and told again as they are now.
 //!
@@ -85,6 +86,8 @@ pub async fn run(store: Store, url: String, cancel: CancellationToken) {
 }
 
 async fn publish(store: &Store, url: &str) -> Result<(), FanoutError> {
+    // While NATS is away, too: the server's numbers may have passed the mark before it is back.
+    notice(store).await?;
     let client = async_nats::connect(url).await.map_err(nats)?;
     let context = jetstream::new(client);
     // A connection of its own: the lock must end when this does, also in the middle.
@@ -140,6 +143,17 @@ async fn publish(store: &Store, url: &str) -> Result<(), FanoutError> {
     }
 }
 
+/// Looks whether the database came of a dump, unless another replica is publishing: that one has looked.
+async fn notice(store: &Store) -> Result<(), StoreError> {
+    let session = Session(Some(store.client().await?));
+    let database = session.get()?;
+    let asked = database.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await;
+    if asked.map_err(StoreError::postgres("looking whether transactions begin anew"))?.get(0) {
+        Mark::read(database).await?.notice_restart(database).await?;
+    }
+    Ok(())
+}
+
 /// Publishes rows, and waits until JetStream has them.
 async fn tell(context: &jetstream::Context, rows: &[Row], suffix: &str) -> Result<(), FanoutError> {
     let mut acks: Vec<PublishAckFuture> = Vec::with_capacity(rows.len());
@@ -170,18 +184,28 @@ struct Mark {
     restored_id: i64,
     /// When the last row that was told had come, µs.
     told_micros: i64,
+    /// The server whose transactions these are, as it names itself.
+    system: Option<i64>,
 }
 
 impl Mark {
     async fn read(database: &Object) -> Result<Self, StoreError> {
         let row = database
             .query_opt(
-                "SELECT tx, id, base_tx, floor_id, restored_id, told_micros FROM outbox WHERE consumer = $1",
+                "SELECT tx, id, base_tx, floor_id, restored_id, told_micros, system FROM outbox WHERE consumer = $1",
                 &[&CONSUMER],
             )
             .await
             .map_err(StoreError::postgres("reading how far NATS was told"))?;
-        let none = Self { tx: 0, id: 0, base_tx: i64::MAX, floor_id: 0, restored_id: 0, told_micros: 0 };
+        let none = Self {
+            tx: 0,
+            id: 0,
+            base_tx: i64::MAX,
+            floor_id: 0,
+            restored_id: 0,
+            told_micros: 0,
+            system: None,
+        };
         Ok(row.map_or(none, |row| Self {
             tx: row.get(0),
             id: row.get(1),
@@ -189,6 +213,7 @@ impl Mark {
             floor_id: row.get(3),
             restored_id: row.get(4),
             told_micros: row.get(5),
+            system: row.get(6),
         }))
     }
 
@@ -205,10 +230,11 @@ impl Mark {
     async fn write(&self, database: &Object) -> Result<(), StoreError> {
         database
             .execute(
-                "INSERT INTO outbox (consumer, tx, id, base_tx, floor_id, restored_id, told_micros)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (consumer) DO UPDATE SET tx = excluded.tx,
+                "INSERT INTO outbox (consumer, tx, id, base_tx, floor_id, restored_id, told_micros, system)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (consumer) DO UPDATE SET tx = excluded.tx,
                  id = excluded.id, base_tx = excluded.base_tx, floor_id = excluded.floor_id,
-                 restored_id = excluded.restored_id, told_micros = excluded.told_micros",
+                 restored_id = excluded.restored_id, told_micros = excluded.told_micros,
+                 system = excluded.system",
                 &[
                     &CONSUMER,
                     &self.tx,
@@ -217,6 +243,7 @@ impl Mark {
                     &self.floor_id,
                     &self.restored_id,
                     &self.told_micros,
+                    &self.system,
                 ],
             )
             .await
@@ -224,12 +251,15 @@ impl Mark {
             .map_err(StoreError::postgres("noting how far NATS was told"))
     }
 
-    /// Rows, or the mark, of transactions that this server has not had: it is another one, filled from a dump.
+    /// Another server than the mark's, or rows or a mark of transactions that this one has not had: it was filled from a
+    /// dump.
     async fn notice_restart(&mut self, database: &Object) -> Result<(), StoreError> {
         let doing = StoreError::postgres("looking whether transactions begin anew");
         // First this, then the transaction: whatever has drawn a lower number has its transaction already.
         let floor: i64 =
             database.query_one("SELECT last_value FROM arrival", &[]).await.map_err(doing)?.get(0);
+        let system = system(database).await?;
+        let another = self.system.is_some() && system.is_some() && self.system != system;
         let row = database
             .query_one(
                 "SELECT next, $1::bigint >= next OR EXISTS (SELECT FROM journal
@@ -239,7 +269,7 @@ impl Mark {
             )
             .await
             .map_err(doing)?;
-        if row.get(1) {
+        if another || row.get(1) {
             *self = Self {
                 tx: 0,
                 id: 0,
@@ -247,10 +277,12 @@ impl Mark {
                 floor_id: floor,
                 restored_id: 0,
                 told_micros: self.told_micros,
+                system,
             };
             tracing::warn!("the database was filled from a dump: what it brought is told to NATS once more");
             self.write(database).await?;
         }
+        self.system = system.or(self.system);
         Ok(())
     }
 
@@ -276,6 +308,15 @@ impl Mark {
             .query(&sql, &[&self.restored_id, &self.floor_id, &self.base_tx, &since, &PAGE])
             .await
             .map_err(StoreError::postgres("telling a dump's journal to NATS"))
+    }
+}
+
+/// The name that a server has from its making on; `None` where it can't be asked, as on other engines.
+async fn system(database: &Object) -> Result<Option<i64>, StoreError> {
+    match database.query_one("SELECT system_identifier FROM pg_control_system()", &[]).await {
+        Ok(row) => Ok(Some(row.get(0))),
+        Err(error) if error.as_db_error().is_some() => Ok(None),
+        Err(error) => Err(StoreError::postgres("asking for the server's name")(error)),
     }
 }
 
