@@ -25,7 +25,7 @@ use deadpool_postgres::Object;
 use engawa_model::Timestamp;
 use futures::StreamExt;
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_postgres::Row;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +46,8 @@ const PAGE: i64 = 500;
 const LOOK: Duration = Duration::from_millis(250);
 /// Between two tries after a failure.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How often erased rows are taken out of the stream while there is much to tell.
+const FORGET: Duration = Duration::from_secs(3);
 /// How long JetStream may take for an acknowledgement.
 const ACK: Duration = Duration::from_secs(10);
 /// So much before the last row that was told the rows of a dump are told again, µs.
@@ -109,10 +111,19 @@ async fn publish(store: &Store, url: &str) -> Result<(), FanoutError> {
         tracing::info!("NATS has a new stream: it gets what the journal has of the last days");
     }
     mark.begin(database).await?;
+    // It looks through a property's messages: where that takes long, as much time is for new rows.
+    let (mut forgotten, mut pause) = (Instant::now(), FORGET);
     let kept = i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX);
     loop {
         // Nothing that came before this is told any more, however long this goes on.
         let since = Timestamp::now().as_microsecond() - kept;
+        if forgotten.elapsed() >= pause {
+            let begun = Instant::now();
+            // What was read as it was has been told by now.
+            forget(database, &context, &stream).await?;
+            forgotten = Instant::now();
+            pause = FORGET.max(begun.elapsed());
+        }
         let restored = mark.restored_id < mark.floor_id;
         let rows = if restored {
             let from = since.max(mark.told_micros.saturating_sub(AGAIN_FROM));
