@@ -437,6 +437,86 @@ async fn a_long_journal_is_gone_through_in_pieces_and_again_after_a_crash(engine
     assert_eq!(cloud.query("SELECT count(*) FROM journal WHERE body LIKE '%Aida%'"), ["2500"]);
 }
 
+/// Indexes that a build was cut in are built anew, days of an older release get theirs, and a stay's rows are found by them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stays_rows_are_found_without_reading_the_others() {
+    let mut cloud = Cloud::new(Engine::Postgres).await;
+    let long = "S".repeat(3_000);
+    let odd = r#"{"kind":"sung","stay":"S1","text":"Manon \"Lescaut\""}"#;
+    let two = r#"{"kind":"sung","to":{"stay":"S1","text":"Turandot"},"stay":"S2","text":"Liu"}"#;
+    let spaced = r#"{"kind":"sung", "stay": "S1", "text": "Edgar"}"#;
+    let rows = [odd, two, spaced].into_iter().zip(1..);
+    let rows: Vec<Row> =
+        rows.map(|(body, seq)| Row { seq, at_micros: 5, kind: "sung".into(), body: body.into() }).collect();
+    cloud.ingest(1, &rows).await;
+    cloud.tell(&[posting(1, Some("S1"), "Tosca"), posting(2, None, "Mimi"), posting(3, Some(&long), "Butterfly")]).await;
+    let Cloud::Postgres { name, store, .. } = &cloud else { unreachable!("made above") };
+    let (name, store) = (name.clone(), store.clone());
+    // As a build that was killed leaves it, and a day that an older release has made.
+    the_server().sql(&name, "CREATE INDEX journal_stay ON journal (property)");
+    the_server().sql(&name, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'journal_stay'::regclass");
+    let day = postgres::partitions::name_of(Timestamp::now());
+    the_server().sql(&name, &format!("DROP INDEX {day}_named"));
+    let gone = [tombstone("0a", "S1", 100, ErasureReason::Asked), tombstone("0b", &long, 100, ErasureReason::Asked)];
+    cloud.tell(&gone.map(|erasure| Change::Erased { erasure })).await;
+    assert_eq!(cloud.sweep().await, 2);
+    let left = cloud.all();
+    for sung in ["Lescaut", "Turandot", "Edgar", "Tosca", "Butterfly"] {
+        assert!(!left.contains(sung), "{sung}: {left}");
+    }
+    assert!(left.contains("Liu") && left.contains("Mimi"), "{left}");
+    assert_eq!(cloud.query("SELECT journal FROM erasure ORDER BY record"), ["4", "1"]);
+    let valid = format!(
+        "SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid IN
+         ('journal_stay'::regclass, 'journal_erased'::regclass, '{day}_named'::regclass)"
+    );
+    assert_eq!(cloud.query(&valid), ["3"]);
+    // A journal of many guests: one of them costs a look into the index.
+    the_server().sql(
+        &name,
+        "INSERT INTO journal (property, gateway, epoch, lane, seq, at_micros, received_micros, kind, body)
+         SELECT 'grand', 'grand-1', 7, 3, 1000 + n, 5, 5, 'posting', replace(json_build_object('stay', 'G' || n)::text, ' ', '')
+         FROM generate_series(1, 20000) n; ANALYZE journal",
+    );
+    cloud.tell(&[Change::Erased { erasure: tombstone("0c", "S7", 100, ErasureReason::Asked) }]).await;
+    assert_eq!(cloud.sweep().await, 1);
+    drop(store);
+    // Sessions tell their figures when they end.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let read = "SELECT idx_scan >= 2 AND idx_tup_read < 100 FROM pg_stat_user_indexes WHERE indexrelname = 'journal_stay'";
+    while cloud.query(read) != ["t"] {
+        let all = "SELECT indexrelname, idx_scan, idx_tup_read FROM pg_stat_user_indexes WHERE relname = 'journal'";
+        assert!(Instant::now() < deadline, "{:?}", cloud.query(all));
+    }
+}
+
+/// A gateway whose erasures can't be ended holds up no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_fails_leaves_the_others_their_erasures() {
+    let mut cloud = Cloud::new(Engine::Postgres).await;
+    let Cloud::Postgres { store, name, .. } = &cloud else { unreachable!("made above") };
+    let (store, name) = (store.clone(), name.clone());
+    server::enrol(&store, "adlon", "adlon-1", EPOCH).await;
+    cloud.tell(&[checked_in("S1", "101")]).await;
+    let Cloud::Postgres { intake, .. } = &cloud else { unreachable!("made above") };
+    let erased = Change::Erased { erasure: tombstone("0b", "S1", 100, ErasureReason::Asked) };
+    intake.ingest("adlon-1", EPOCH, 3, vec![change_row(1, &erased)]).await.unwrap();
+    cloud.tell(&[Change::Erased { erasure: tombstone("0a", "S1", 100, ErasureReason::Asked) }]).await;
+    // A piece of history that can't be unpacked, of the one that comes first.
+    let spoilt = "INSERT INTO telemetry_other (property, gateway, day, rows, data, named)
+        VALUES ('adlon', 'adlon-1', '2026-01-01', 1, 'x', true)";
+    the_server().sql(&name, spoilt);
+    assert!(postgres::erasure::sweep(&store, 9).await.is_err(), "it is told of");
+    let applied = "SELECT gateway, applied_micros IS NOT NULL FROM erasure ORDER BY gateway";
+    assert_eq!(cloud.query(applied), ["adlon-1|f", "grand-1|t"]);
+    // History is being made: the journal is not even begun, and what needs no history goes on.
+    let client = store.client().await.unwrap();
+    client.query_one("SELECT pg_advisory_lock(x'656e676177610002'::bigint)", &[]).await.unwrap();
+    cloud.tell(&[Change::Erased { erasure: tombstone("0c", "S2", 100, ErasureReason::Asked) }]).await;
+    assert_eq!(cloud.sweep().await, 1);
+    assert_eq!(cloud.query(applied), ["adlon-1|f", "grand-1|t", "grand-1|t"]);
+}
+
 /// No release of today names a stay in telemetry; what another one sends is cleared all the same, also in old days.
 #[tokio::test(flavor = "multi_thread")]
 async fn telemetry_that_names_a_stay_is_cleared_as_it_came_and_as_history() {

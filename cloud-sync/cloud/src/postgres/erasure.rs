@@ -1,9 +1,11 @@
 //! Erased guests, as [`crate::store::erasure`], and what NATS was told of them.
 //!
 //! The tombstone is recorded in the transaction of its row. Then one replica at a time (an advisory lock) goes through the
-//! journal, telemetry that names a stay, and the commands, in pieces. Cleared rows that NATS may have been told go into
+//! journal's rows of the stay (found by an index, see `indexes`), telemetry that names a stay, and the commands, in pieces. Cleared rows that NATS may have been told go into
 //! `erasure_told` with the same statement; whoever tells NATS takes them out there (`super::fanout`). All of it may be
 //! killed at any moment.
+
+mod indexes;
 
 use super::{Store, clean, fanout, history};
 use crate::erasure::{
@@ -12,7 +14,8 @@ use crate::erasure::{
 use crate::store::StoreError;
 use deadpool_postgres::{ClientWrapper, GenericClient, Object};
 use engawa_model::{Erasure, ErasureReason};
-use std::collections::HashMap;
+use indexes::{NAMED, STAY, key};
+use std::collections::{BTreeSet, HashMap};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -165,17 +168,16 @@ struct Way<'a> {
 }
 
 /// Goes through the journal and the commands of each gateway with tombstones that are not applied yet. Gives how many were
-/// applied; `None`: another replica is at it.
+/// applied; `None`: another replica is at it. A gateway that fails is told of, and the others are gone through all the same.
 ///
 /// # Errors
-/// PostgreSQL's; what is done is done, the rest is done next time.
+/// PostgreSQL's, the first gateway's that failed; what is done is done, the rest is done next time.
 pub async fn sweep(store: &Store, now_micros: i64) -> Result<Option<usize>, StoreError> {
     let doing = StoreError::postgres("looking for erasures");
-    let pending = "SELECT property, gateway FROM erasure WHERE applied_micros IS NULL AND verified
-        ORDER BY property, gateway LIMIT 1";
     let any = {
         let client = store.client().await?;
-        client.query_opt(pending, &[]).await.map_err(doing)?.is_some()
+        let any = "SELECT EXISTS (SELECT FROM erasure WHERE applied_micros IS NULL AND verified)";
+        client.query_one(any, &[]).await.map_err(doing)?.get::<_, bool>(0) || indexes::lacking(&client).await?
     };
     if !any {
         return Ok(Some(0));
@@ -186,16 +188,37 @@ pub async fn sweep(store: &Store, now_micros: i64) -> Result<Option<usize>, Stor
     if !mine.get::<_, bool>(0) {
         return Ok(None);
     }
-    let mut applied = 0;
-    while let Some(row) = client.query_opt(pending, &[]).await.map_err(doing)? {
-        match sweep_gateway(&client, row.get(0), row.get(1), now_micros).await? {
-            Some(count) => applied += count,
-            // Telemetry is being made history of: the next look.
-            None => break,
+    if indexes::lacking(&client).await? {
+        indexes::build(&client).await?;
+    }
+    let (mut applied, mut failed) = (0, None);
+    let (mut property, mut gateway) = (String::new(), String::new());
+    let next = "SELECT property, gateway FROM erasure WHERE applied_micros IS NULL AND verified
+        AND (property, gateway) > ($1, $2) ORDER BY property, gateway LIMIT 1";
+    while let Some(row) = client.query_opt(next, &[&property, &gateway]).await.map_err(doing)? {
+        (property, gateway) = (row.get(0), row.get(1));
+        loop {
+            match sweep_gateway(&client, &property, &gateway, now_micros).await {
+                Ok(Some(count)) => {
+                    applied += count;
+                    if i64::try_from(count).unwrap_or(0) < TOGETHER {
+                        break;
+                    }
+                }
+                // Its telemetry is being made history of: the next look.
+                Ok(None) => break,
+                Err(error) if client.is_closed() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(property, gateway, error = &error as &dyn std::error::Error,
+                        "a gateway's erasures could not be ended; the others go on");
+                    failed.get_or_insert(error);
+                    break;
+                }
+            }
         }
     }
     client.query_one("SELECT pg_advisory_unlock($1)", &[&LOCK]).await.map_err(doing)?;
-    Ok(Some(applied))
+    failed.map_or(Ok(Some(applied)), Err)
 }
 
 async fn sweep_gateway(
@@ -226,19 +249,20 @@ async fn sweep_gateway(
         records: pending.iter().map(|(record, stay, ..)| (stay.clone(), record.clone())).collect(),
         told_since: not_held(now_micros),
     };
-    let mut journal: HashMap<String, i64> = HashMap::new();
-    let epochs = client
-        .query("SELECT DISTINCT epoch FROM mark WHERE property = $1 AND gateway = $2", &[&property, &gateway])
-        .await
-        .map_err(doing)?;
-    for epoch in epochs {
-        for lane in LANES {
-            way.lane(epoch.get(0), i16::from(lane), &mut journal).await?;
+    let telemetry = way.in_telemetry().await?;
+    if telemetry {
+        let lock = "SELECT pg_try_advisory_lock($1)";
+        let mine = client.query_one(lock, &[&history::LOCK]).await.map_err(doing)?;
+        if !mine.get::<_, bool>(0) {
+            return Ok(None);
         }
     }
-    if !way.telemetry(&mut journal).await? {
-        return Ok(None);
+    let found = way.rows(telemetry).await;
+    if telemetry {
+        let unlock = "SELECT pg_advisory_unlock($1)";
+        client.query_one(unlock, &[&history::LOCK]).await.map_err(doing)?;
     }
+    let journal = found?;
     let commands = way.commands(now_micros).await?;
     let of = |counts: &HashMap<String, i64>, stay: &String| counts.get(stay).copied().unwrap_or(0);
     let records: Vec<&str> = pending.iter().map(|(record, ..)| record.as_str()).collect();
@@ -259,48 +283,72 @@ async fn sweep_gateway(
 }
 
 impl Way<'_> {
-    async fn lane(&self, epoch: i64, lane: i16, found: &mut HashMap<String, i64>) -> Result<(), StoreError> {
+    /// Clears the rows; gives how many there are of each stay.
+    async fn rows(&self, telemetry: bool) -> Result<HashMap<String, i64>, StoreError> {
+        let mut found = HashMap::new();
+        // Each row has one of the keys. The empty one is of those that must be read to be known, and is last: a row that is
+        // cleared may be a simpler one afterwards, and would be counted again.
+        let keys: BTreeSet<String> =
+            self.gone.keys().map(|stay| key(stay)).chain([String::new()]).collect();
+        for key in keys.into_iter().rev() {
+            self.journal(&key, &mut found).await?;
+        }
+        if telemetry {
+            self.telemetry(&mut found).await?;
+        }
+        Ok(found)
+    }
+
+    async fn journal(&self, key: &str, found: &mut HashMap<String, i64>) -> Result<(), StoreError> {
         let doing = StoreError::postgres("reading the journal for erased stays");
         let read = self
             .client
-            .prepare_cached(
-                "SELECT seq, at_micros, received_micros, CASE WHEN strpos(body, '\"stay\"') > 0 THEN body END FROM journal
-                 WHERE property = $1 AND gateway = $2 AND epoch = $3 AND lane = $4 AND seq > $5 ORDER BY seq LIMIT $6",
-            )
+            .prepare_cached(&format!(
+                "SELECT epoch, lane, seq, at_micros, received_micros, body FROM journal
+                 WHERE property = $1 AND gateway = $2 AND {STAY} = $3 AND {NAMED} AND lane = ANY($4)
+                 AND (epoch, lane, seq) > ($5, $6, $7) ORDER BY epoch, lane, seq LIMIT $8"
+            ))
             .await
             .map_err(doing)?;
         let write = self
             .client
             .prepare_cached(
-                "WITH r AS (SELECT * FROM unnest($5::bigint[], $6::text[], $7::text[], $8::bigint[])
-                   AS r (seq, body, record, received)),
+                "WITH r AS (SELECT * FROM unnest($3::bigint[], $4::smallint[], $5::bigint[], $6::text[], $7::text[],
+                   $8::bigint[]) AS r (epoch, lane, seq, body, record, received)),
                  told AS (INSERT INTO erasure_told (property, gateway, epoch, lane, seq, record, received_micros)
-                   SELECT $1, $2, $3, $4, seq, record, received FROM r
+                   SELECT $1, $2, epoch, lane, seq, record, received FROM r
                    WHERE received >= $9 AND EXISTS (SELECT FROM outbox) ON CONFLICT DO NOTHING)
                  UPDATE journal j SET body = r.body FROM r
-                 WHERE property = $1 AND gateway = $2 AND epoch = $3 AND lane = $4 AND j.seq = r.seq",
+                 WHERE property = $1 AND gateway = $2 AND (j.epoch, j.lane, j.seq) = (r.epoch, r.lane, r.seq)",
             )
             .await
             .map_err(doing)?;
-        let mut after = 0_i64;
+        let lanes = LANES.map(i16::from);
+        let mut after = (i64::MIN, 0_i16, 0_i64);
         loop {
+            let (epoch, lane, seq) = after;
             let rows = self
                 .client
-                .query(&read, &[&self.property, &self.gateway, &epoch, &lane, &after, &PIECE])
+                .query(
+                    &read,
+                    &[&self.property, &self.gateway, &key, &lanes.as_slice(), &epoch, &lane, &seq, &PIECE],
+                )
                 .await
                 .map_err(doing)?;
             let Some(last) = rows.last() else { return Ok(()) };
-            after = last.get(0);
-            let (mut seqs, mut bodies) = (Vec::<i64>::new(), Vec::new());
-            let (mut records, mut received) = (Vec::<&str>::new(), Vec::<i64>::new());
+            after = (last.get(0), last.get(1), last.get(2));
+            let (mut epochs, mut lanes, mut seqs) = (Vec::<i64>::new(), Vec::<i16>::new(), Vec::<i64>::new());
+            let (mut bodies, mut records, mut received) = (Vec::new(), Vec::<&str>::new(), Vec::<i64>::new());
             for row in &rows {
-                let Some(before) = row.get::<_, Option<&str>>(3) else { continue };
-                let Some((stay, body)) = clear(before, row.get(1), &self.gone) else { continue };
+                let before: &str = row.get(5);
+                let Some((stay, body)) = clear(before, row.get(3), &self.gone) else { continue };
                 if body != before {
-                    seqs.push(row.get(0));
+                    epochs.push(row.get(0));
+                    lanes.push(row.get(1));
+                    seqs.push(row.get(2));
                     bodies.push(body);
                     records.push(self.records.get(&stay).map_or("", String::as_str));
-                    received.push(row.get(2));
+                    received.push(row.get(4));
                 }
                 *found.entry(stay).or_default() += 1;
             }
@@ -311,8 +359,8 @@ impl Way<'_> {
                         &[
                             &self.property,
                             &self.gateway,
-                            &epoch,
-                            &lane,
+                            &epochs,
+                            &lanes,
                             &seqs,
                             &bodies,
                             &records,
@@ -326,29 +374,25 @@ impl Way<'_> {
         }
     }
 
-    /// Telemetry of this release names no stay; that of another might, and what is not known may not be passed over. Days
-    /// made by this release have an index of such rows, so that this costs nothing. False: it is being made history of,
-    /// and would slip through.
-    async fn telemetry(&self, found: &mut HashMap<String, i64>) -> Result<bool, StoreError> {
-        let doing = StoreError::postgres("going through telemetry for erased stays");
-        let any = self
-            .client
+    /// Telemetry of this release names no stay; that of another might, and what is not known may not be passed over. Each day
+    /// has an index of such rows, so that this costs nothing.
+    async fn in_telemetry(&self) -> Result<bool, StoreError> {
+        self.client
             .query_one(
-                "SELECT EXISTS (SELECT FROM telemetry WHERE property = $1 AND gateway = $2
-                   AND strpos(body, '\"stay\"') > 0)
-                 OR EXISTS (SELECT FROM telemetry_other WHERE property = $1 AND gateway = $2 AND named)",
+                &format!(
+                    "SELECT EXISTS (SELECT FROM telemetry WHERE property = $1 AND gateway = $2 AND {NAMED})
+                     OR EXISTS (SELECT FROM telemetry_other WHERE property = $1 AND gateway = $2 AND named)"
+                ),
                 &[&self.property, &self.gateway],
             )
             .await
-            .map_err(doing)?;
-        if !any.get::<_, bool>(0) {
-            return Ok(true);
-        }
-        let lock = history::LOCK;
-        let mine = self.client.query_one("SELECT pg_try_advisory_lock($1)", &[&lock]).await.map_err(doing)?;
-        if !mine.get::<_, bool>(0) {
-            return Ok(false);
-        }
+            .map(|row| row.get(0))
+            .map_err(StoreError::postgres("looking for erased stays in telemetry"))
+    }
+
+    /// Whoever calls has the lock of history: what becomes history meanwhile would slip through.
+    async fn telemetry(&self, found: &mut HashMap<String, i64>) -> Result<(), StoreError> {
+        let doing = StoreError::postgres("going through telemetry for erased stays");
         let (mut epoch, mut seq) = (i64::MIN, -1_i64);
         loop {
             let rows = self
@@ -401,8 +445,7 @@ impl Way<'_> {
                 .await
                 .map_err(doing)?;
         }
-        self.client.query_one("SELECT pg_advisory_unlock($1)", &[&lock]).await.map_err(doing)?;
-        Ok(true)
+        Ok(())
     }
 
     /// Commands that name the stay, and those whose charge went to it. One that has not gone out yet does not go out any
