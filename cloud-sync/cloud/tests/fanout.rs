@@ -193,6 +193,16 @@ async fn a_guest_who_is_erased_goes_from_nats_too() {
     let report = common::run(&["erasure", "report", "--database", &database]);
     assert!(report.status == 1 && report.out.contains("NATS MAY STILL HOLD 1 rows"), "{report:?}");
 
+    // A NATS that is given up forgets by time: a fortnight after the last that it was told nothing is open any more.
+    let listed = || server.sql(&name, "SELECT count(*) FROM erasure_told")[0].clone();
+    let days = |days: i64| (Timestamp::now() + jiff::SignedDuration::from_hours(24 * days)).as_microsecond();
+    server.sql(&name, "BEGIN; CREATE TABLE kept AS SELECT * FROM erasure_told; COMMIT");
+    for (day, left) in [(7, "1"), (16, "0")] {
+        assert_eq!(postgres::erasure::sweep(&store, days(day)).await.unwrap(), Some(0));
+        assert_eq!(listed(), left, "after {day} days");
+    }
+    server.sql(&name, "INSERT INTO erasure_told SELECT * FROM kept");
+
     let cancel = CancellationToken::new();
     tokio::spawn(fanout::run(store.clone(), url, cancel.clone()));
     let language = |all: &[Told], stay: &str| {

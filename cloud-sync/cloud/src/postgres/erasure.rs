@@ -30,6 +30,10 @@ fn not_held(now_micros: i64) -> i64 {
     now_micros.saturating_sub(held.saturating_add(MARGIN))
 }
 
+/// What NATS has forgotten by time is not open any more. Counted from the last row that was told, too: whoever tells NATS
+/// takes its rows out itself; this is for a NATS that was given up. `$1`: [`not_held`].
+const FORGOTTEN: &str = "received_micros < $1 AND NOT EXISTS (SELECT FROM outbox WHERE told_micros >= $1)";
+
 /// Records a tombstone, and clears stay and charges. `$1` property, `$2` gateway, then as [`parameters`] has them.
 /// Of a number whose older stay's time is over, while it is a guest's who is in the house now, only what is older goes (see
 /// [`crate::erasure::reach`]).
@@ -177,6 +181,11 @@ pub async fn sweep(store: &Store, now_micros: i64) -> Result<Option<usize>, Stor
     let any = {
         let client = store.client().await?;
         let any = "SELECT EXISTS (SELECT FROM erasure WHERE applied_micros IS NULL AND verified)";
+        let forgotten = format!("DELETE FROM erasure_told WHERE {FORGOTTEN}");
+        let forgotten = client.execute(&forgotten, &[&not_held(now_micros)]).await.map_err(doing)?;
+        if forgotten > 0 {
+            tracing::info!(rows = forgotten, "rows of erased guests are in NATS no more: their time there is over");
+        }
         client.query_one(any, &[]).await.map_err(doing)?.get::<_, bool>(0) || indexes::lacking(&client).await?
     };
     if !any {
