@@ -94,7 +94,14 @@ pub(crate) async fn on_postgres(
 ) {
     // An erasure may take long; the authority does not wait for it.
     let erasing = async {
+        let mut missed = postgres::erasure::Missed::default();
         loop {
+            if let Err(error) = missed.look(&store).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "tombstones that older replicas have stored could not be looked for; trying again"
+                );
+            }
             match postgres::erasure::sweep(&store, Timestamp::now().as_microsecond()).await {
                 Ok(Some(applied)) if applied > 0 => tracing::info!(applied, "erasures are done"),
                 Ok(_) => {}

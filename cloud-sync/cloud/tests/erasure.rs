@@ -449,15 +449,23 @@ async fn a_stays_rows_are_found_without_reading_the_others() {
     let rows: Vec<Row> =
         rows.map(|(body, seq)| Row { seq, at_micros: 5, kind: "sung".into(), body: body.into() }).collect();
     cloud.ingest(1, &rows).await;
-    cloud.tell(&[posting(1, Some("S1"), "Tosca"), posting(2, None, "Mimi"), posting(3, Some(&long), "Butterfly")]).await;
+    cloud
+        .tell(&[
+            posting(1, Some("S1"), "Tosca"),
+            posting(2, None, "Mimi"),
+            posting(3, Some(&long), "Butterfly"),
+        ])
+        .await;
     let Cloud::Postgres { name, store, .. } = &cloud else { unreachable!("made above") };
     let (name, store) = (name.clone(), store.clone());
     // As a build that was killed leaves it, and a day that an older release has made.
     the_server().sql(&name, "CREATE INDEX journal_stay ON journal (property)");
-    the_server().sql(&name, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'journal_stay'::regclass");
+    the_server()
+        .sql(&name, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'journal_stay'::regclass");
     let day = postgres::partitions::name_of(Timestamp::now());
     the_server().sql(&name, &format!("DROP INDEX {day}_named"));
-    let gone = [tombstone("0a", "S1", 100, ErasureReason::Asked), tombstone("0b", &long, 100, ErasureReason::Asked)];
+    let gone =
+        [tombstone("0a", "S1", 100, ErasureReason::Asked), tombstone("0b", &long, 100, ErasureReason::Asked)];
     cloud.tell(&gone.map(|erasure| Change::Erased { erasure })).await;
     assert_eq!(cloud.sweep().await, 2);
     let left = cloud.all();
@@ -485,7 +493,8 @@ async fn a_stays_rows_are_found_without_reading_the_others() {
     let deadline = Instant::now() + Duration::from_secs(30);
     let read = "SELECT idx_scan >= 2 AND idx_tup_read < 100 FROM pg_stat_user_indexes WHERE indexrelname = 'journal_stay'";
     while cloud.query(read) != ["t"] {
-        let all = "SELECT indexrelname, idx_scan, idx_tup_read FROM pg_stat_user_indexes WHERE relname = 'journal'";
+        let all =
+            "SELECT indexrelname, idx_scan, idx_tup_read FROM pg_stat_user_indexes WHERE relname = 'journal'";
         assert!(Instant::now() < deadline, "{:?}", cloud.query(all));
     }
 }
@@ -541,6 +550,42 @@ async fn telemetry_that_names_a_stay_is_cleared_as_it_came_and_as_history() {
     let kept = String::from_utf8(zstd::decode_all(row.get::<_, &[u8]>(0)).unwrap()).unwrap();
     assert_eq!(kept.lines().count(), 2);
     assert!(!kept.contains("Salome") && !kept.contains("Elektra") && kept.contains("sung"), "{kept}");
+}
+
+/// A replica of a release that knew no tombstones stores them as any row.
+#[tokio::test(flavor = "multi_thread")]
+async fn tombstones_that_an_older_replica_has_stored_are_found() {
+    let mut cloud = Cloud::new(Engine::Postgres).await;
+    let Cloud::Postgres { name, store, .. } = &cloud else { unreachable!("made above") };
+    let (name, store) = (name.clone(), store.clone());
+    let mut missed = postgres::erasure::Missed::default();
+    // The first sweep builds the index; nothing is looked for without it.
+    assert_eq!(missed.look(&store).await.unwrap(), 0);
+    assert_eq!(cloud.sweep().await, 0);
+    for (n, song) in [(0_u32, "Norma"), (1, "Sonnambula")] {
+        let (record, stay) = (format!("{n:02x}"), format!("S{n}"));
+        let erased = Change::Erased { erasure: tombstone(&record, &stay, 100, ErasureReason::Asked) };
+        cloud.tell(&[checked_in(&stay, "101"), posting(n, Some(&stay), song), erased]).await;
+        let as_before = format!(
+            "DELETE FROM erasure WHERE record = '{record}'; UPDATE stay SET language = 'de' WHERE stay = '{stay}';
+             UPDATE posting SET text = '{song}' WHERE stay = '{stay}'"
+        );
+        the_server().sql(&name, &as_before);
+        assert_eq!(cloud.sweep().await, 0);
+        assert!(cloud.all().contains(song));
+        if n == 1 {
+            // While the older one lives there may be more to come: once it has gone it is looked for again.
+            assert_eq!(missed.look(&store).await.unwrap(), 0);
+            the_server().sql(&name, "INSERT INTO replica (id, address) VALUES ('old', 'there')");
+            assert_eq!(missed.look(&store).await.unwrap(), 0);
+            the_server().sql(&name, "UPDATE replica SET beat = now() - interval '31 seconds'");
+        }
+        assert_eq!(missed.look(&store).await.unwrap(), 1);
+        assert_eq!(cloud.sweep().await, 1);
+        assert!(!cloud.all().contains(song), "{}", cloud.all());
+        assert_eq!(cloud.query("SELECT language FROM stay WHERE language IS NOT NULL"), Vec::<String>::new());
+    }
+    assert_eq!(missed.look(&store).await.unwrap(), 0, "once");
 }
 
 /// Each of the tests, on either engine.

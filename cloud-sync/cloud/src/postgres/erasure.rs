@@ -6,6 +6,9 @@
 //! killed at any moment.
 
 mod indexes;
+mod missed;
+
+pub use missed::Missed;
 
 use super::{Store, clean, fanout, history};
 use crate::erasure::{
@@ -184,9 +187,13 @@ pub async fn sweep(store: &Store, now_micros: i64) -> Result<Option<usize>, Stor
         let forgotten = format!("DELETE FROM erasure_told WHERE {FORGOTTEN}");
         let forgotten = client.execute(&forgotten, &[&not_held(now_micros)]).await.map_err(doing)?;
         if forgotten > 0 {
-            tracing::info!(rows = forgotten, "rows of erased guests are in NATS no more: their time there is over");
+            tracing::info!(
+                rows = forgotten,
+                "rows of erased guests are in NATS no more: their time there is over"
+            );
         }
-        client.query_one(any, &[]).await.map_err(doing)?.get::<_, bool>(0) || indexes::lacking(&client).await?
+        client.query_one(any, &[]).await.map_err(doing)?.get::<_, bool>(0)
+            || indexes::lacking(&client).await?
     };
     if !any {
         return Ok(Some(0));
@@ -218,8 +225,12 @@ pub async fn sweep(store: &Store, now_micros: i64) -> Result<Option<usize>, Stor
                 Ok(None) => break,
                 Err(error) if client.is_closed() => return Err(error),
                 Err(error) => {
-                    tracing::warn!(property, gateway, error = &error as &dyn std::error::Error,
-                        "a gateway's erasures could not be ended; the others go on");
+                    tracing::warn!(
+                        property,
+                        gateway,
+                        error = &error as &dyn std::error::Error,
+                        "a gateway's erasures could not be ended; the others go on"
+                    );
                     failed.get_or_insert(error);
                     break;
                 }
@@ -297,8 +308,7 @@ impl Way<'_> {
         let mut found = HashMap::new();
         // Each row has one of the keys. The empty one is of those that must be read to be known, and is last: a row that is
         // cleared may be a simpler one afterwards, and would be counted again.
-        let keys: BTreeSet<String> =
-            self.gone.keys().map(|stay| key(stay)).chain([String::new()]).collect();
+        let keys: BTreeSet<String> = self.gone.keys().map(|stay| key(stay)).chain([String::new()]).collect();
         for key in keys.into_iter().rev() {
             self.journal(&key, &mut found).await?;
         }

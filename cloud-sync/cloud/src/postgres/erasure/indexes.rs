@@ -71,8 +71,5 @@ pub(super) async fn build(client: &ClientWrapper) -> Result<(), StoreError> {
             Err(error) => return Err(doing(error)),
         }
     }
-    client
-        .batch_execute("SET lock_timeout = '10s'; SET statement_timeout = '60s'")
-        .await
-        .map_err(doing)
+    client.batch_execute("SET lock_timeout = '10s'; SET statement_timeout = '60s'").await.map_err(doing)
 }
