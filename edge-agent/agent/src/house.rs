@@ -185,8 +185,7 @@ impl House {
     /// The register is kept as `privacy` says.
     #[must_use]
     pub(crate) fn keeping_register(mut self, privacy: &PrivacyConfig) -> Self {
-        let days = |days: u32| SignedDuration::from_hours(i64::from(days) * 24);
-        self.register_retention = days(privacy.register_days);
+        self.register_retention = SignedDuration::from_hours(i64::from(privacy.register_days) * 24);
         self
     }
 

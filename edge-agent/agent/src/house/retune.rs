@@ -56,8 +56,7 @@ impl House {
         property.welcome_to(&settings.name);
         let values = settings.values.iter().map(|(name, value)| (name.as_str(), value.clone()));
         property.retune(settings.climate, settings.resync_every_s, settings.order_ttl_s, values);
-        let days = |days: u32| SignedDuration::from_hours(i64::from(days) * 24);
-        self.register_retention = days(settings.register_days);
+        self.register_retention = SignedDuration::from_hours(i64::from(settings.register_days) * 24);
         if let Some(recording) = &self.recording {
             recording.lock().unwrap_or_else(PoisonError::into_inner).now_under(settings.in_force);
         }
