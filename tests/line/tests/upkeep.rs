@@ -215,7 +215,7 @@ fn a_gateway_with_a_guest_in_house_is_asked_about_itself() {
     }
     let bundle: Value = serde_json::from_str(&bundle).unwrap();
     assert_eq!((&bundle["asked_by"], &bundle["status"]["rooms_occupied"]), (&"ann".into(), &1.into()));
-    assert!(bundle["configuration"].as_str().unwrap().contains("comfort_c = 22.0"), "as it was at the start");
+    assert!(bundle["configuration"].as_str().unwrap().contains("comfort_c = 21.5"), "as it was read last");
     no_names(&stage.dir.path().join("cloud"));
 
     // Watched: ends after its time, with the durable note of what it came to.
