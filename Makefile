@@ -52,7 +52,7 @@ test: setup-packages purity ## Every test, half a minute of fuzzing a target, an
 	@bash tests/e2e/tests/home_assistant/install.sh target/peers/home-assistant & installing=$$!; \
 	trap 'kill $$installing 2>/dev/null' EXIT; \
 	$(CARGO) build --locked --workspace --bins --tests && wait $$installing
-	$(CARGO) test --workspace --locked
+	$(CARGO) test --workspace --locked --no-fail-fast
 	@bash deploy/test.sh target/debug/engawa
 	@CARGO=$(CARGO) FUZZ_SECONDS=$${FUZZ_SECONDS:-30} bash tests/fuzz/run.sh
 

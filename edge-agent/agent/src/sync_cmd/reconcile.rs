@@ -12,9 +12,13 @@ use engawa_store::{JournalRow, LaneMarks, Reader, begin_anew_when_opened, is_in_
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Rounds in which the place is found where two journals part: each is a question, and leaves a fiftieth of what is open.
 const MOST_ROUNDS: usize = 16;
+/// How long the cloud may take to see that the agent's last session is over; it misses signs of life sooner.
+const LAST_SESSION: Duration = Duration::from_secs(90);
 /// Rows that a block of thinned ones may have; the store makes none of more.
 const MOST_IN_BLOCK: usize = 16_384;
 
@@ -49,7 +53,6 @@ pub(crate) fn reconcile(loaded: &Loaded, yes: bool, as_json: bool) -> anyhow::Re
     let dir = &loaded.config.store.dir;
     let (reader, key) = open(loaded)?;
     let epoch = reader.epoch()?.context("the journal has not begun yet: start the agent once")?;
-    let running = is_in_use(dir)?;
     let renewal = Renewal {
         cloud: cloud.line(),
         folder: cloud.identity_dir.clone(),
@@ -57,8 +60,9 @@ pub(crate) fn reconcile(loaded: &Loaded, yes: bool, as_json: bool) -> anyhow::Re
         tuning: Tuning::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let asking = compare(&renewal, &reader, epoch);
+    let asking = compare_alone(&renewal, &reader, epoch, dir);
     let (standing, lanes) = runtime.block_on(asking).with_context(|| format!("asking {}", cloud.named()))?;
+    let running = is_in_use(dir)?;
     let mut out = crate::answer::lock();
     show(&mut out, epoch, &standing, &lanes, as_json)?;
     if !standing.twin.is_empty() {
@@ -70,8 +74,8 @@ pub(crate) fn reconcile(loaded: &Loaded, yes: bool, as_json: bool) -> anyhow::Re
     }
     if standing.connected && !running {
         bail!(
-            "a session is open under this gateway's identity, though the agent is not running here: nothing is changed. \
-             Another box has its name, or its own last session is not over yet: that takes a minute"
+            "a session stays open under this gateway's identity, though the agent is not running here: nothing is \
+             changed. Another box has its name: find it, or renew this one's identity with `engawa enroll --replace`"
         );
     }
     // Beside JSON the words go to people, not into it.
@@ -107,6 +111,26 @@ pub(crate) fn reconcile(loaded: &Loaded, yes: bool, as_json: bool) -> anyhow::Re
     begin_anew_when_opened(dir, &key, &shared)?;
     writeln!(said, "done: the new epoch begins when the agent starts")?;
     Ok(())
+}
+
+/// [`compare`], once the last session of an agent that was stopped here is over: the cloud hears of that a moment later,
+/// or, where the agent's farewell was lost, when it misses its signs of life.
+async fn compare_alone(
+    renewal: &Renewal,
+    reader: &Reader,
+    epoch: u64,
+    dir: &Path,
+) -> anyhow::Result<(SyncStanding, Vec<Ends>)> {
+    let given_up = Instant::now() + LAST_SESSION;
+    let mut told = false;
+    while renewal.look(epoch, vec![]).await?.connected && !is_in_use(dir)? && Instant::now() < given_up {
+        if !told {
+            told = true;
+            eprintln!("waiting for this gateway's last session to end, {} s at most", LAST_SESSION.as_secs());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    compare(renewal, reader, epoch).await
 }
 
 /// Finds out how far both ends are, and up to where they are the same.
