@@ -1,0 +1,1 @@
+//! What a release is made of: its manifest, its chunks, its patches. Pure; both ends.

@@ -1,0 +1,1 @@
+//! A release on its way into the spare slot: fetched, checked, written.
