@@ -143,6 +143,21 @@ pub fn telling(epoch: Option<u64>, name: &str, stay: &str, register: &Register) 
     (CommandKey::new(format!("setting-{}", data_encoding::HEXLOWER.encode(short))), action)
 }
 
+/// What becomes of a gateway's row or hello where the gateway can't be told what the cloud knows: a gateway that takes no
+/// commands must not hold its own rows up; it tells its settings again when it starts.
+///
+/// # Errors
+/// Anything else than that.
+pub(crate) fn waits(gateway: &str, name: &str, error: StoreError) -> Result<(), StoreError> {
+    match error {
+        StoreError::QueueFull(..) | StoreError::TooLarge { .. } | StoreError::Revoked(_) => {
+            tracing::warn!(gateway, name, %error, "a setting waits for another occasion");
+            Ok(())
+        }
+        other => Err(other),
+    }
+}
+
 /// Until when the gateway may come for it.
 pub fn expires(now: Timestamp) -> Timestamp {
     now.checked_add(jiff::SignedDuration::from_secs(EXPIRES_S)).unwrap_or(Timestamp::MAX)

@@ -20,6 +20,8 @@ use tokio::sync::mpsc;
 const LOOK: Duration = Duration::from_millis(500);
 /// How long after its time the end of a tail is waited for.
 const LATE: Duration = Duration::from_secs(10);
+/// How long the last values may be on their way after the tail's end is known.
+const LAST_VALUES: Duration = Duration::from_secs(3);
 /// How long a gateway that is not connected may take for the command, seconds: nobody sits before it for longer.
 const EXPIRES_S: u32 = 60;
 
@@ -112,10 +114,7 @@ pub(crate) fn tail(home: &Home, tail: Watching) -> anyhow::Result<u8> {
             look_at = Instant::now() + LOOK;
             let command = desk.command(&tail.gateway, sent.seq)?.context("the command is gone")?;
             if let Some(outcome) = &command.outcome {
-                // What is still on its way comes within a moment.
-                while let Next::Told(told) = next(runtime, &mut heard) {
-                    show(&tail, &told, &mut dropped)?;
-                }
+                drain(runtime, &mut heard, outcome == "done", |told| show(&tail, told, &mut dropped))?;
                 let reason = command.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
                 note(&plain(&format!("{outcome}{reason}")));
                 return Ok(if outcome == "done" { DONE } else { NOT_DONE });
@@ -125,6 +124,29 @@ pub(crate) fn tail(home: &Home, tail: Watching) -> anyhow::Result<u8> {
             end(&key)?;
             note("the tail has not ended in time: is the gateway connected?");
             return Ok(NOT_ENDED);
+        }
+    }
+}
+
+/// Shows what is still on its way when the command's end is known: the rows that tell of it may overtake live values. One
+/// that has run ends with a word of its own.
+fn drain(
+    runtime: &Runtime,
+    heard: &mut mpsc::Receiver<Told>,
+    has_run: bool,
+    mut show: impl FnMut(&Told) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let given_up = Instant::now() + if has_run { LAST_VALUES } else { Duration::ZERO };
+    loop {
+        match next(runtime, heard) {
+            Next::Told(told) => {
+                show(&told)?;
+                if told.ended.is_some() {
+                    return Ok(());
+                }
+            }
+            Next::Nothing if Instant::now() < given_up => {}
+            _ => return Ok(()),
         }
     }
 }

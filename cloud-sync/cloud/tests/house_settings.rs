@@ -296,3 +296,30 @@ async fn one_property_s_readers_see_its_settings_alone() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_too_many_commands_wait_whoever_writes_is_told_and_rows_go_on() {
+    let mut both = Both::new().await;
+    both.set("", COMFORT, number(23.0), at(100)).await.unwrap();
+    let most = engawa_cloud::commands::MOST_WAITING;
+    let copies = "key || '-' || i, at_micros, kind, body, expires FROM command,";
+    let sqlite = format!(
+        "WITH RECURSIVE n(i) AS (VALUES (2) UNION ALL SELECT i + 1 FROM n WHERE i < {most})
+         INSERT INTO command (gateway, seq, key, at_micros, kind, body, expires) SELECT gateway, i, {copies} n;
+         UPDATE gateway SET command_head = {most}"
+    );
+    both.sqlite.connection.execute_batch(&sqlite).unwrap();
+    let insert = format!(
+        "INSERT INTO command (property, gateway, seq, key, at_micros, kind, body, expires)
+         SELECT property, gateway, i, {copies} generate_series(2, {most}) AS i"
+    );
+    the_server().sql(&both.name, &insert);
+    the_server().sql(&both.name, &format!("UPDATE gateway SET command_head = {most}"));
+    let refused = both.set("", COMFORT, number(24.0), at(101)).await.unwrap_err();
+    assert!(refused.contains("wait"), "{refused}");
+    assert_eq!(both.settings().await[0].value, number(23.0), "nothing of it is kept");
+    let edge =
+        both.gateway("quiet.from", &Register::default(), Some(SettingValue::Text("22:00".into())), at(102));
+    both.tell(EPOCH, &[row("quiet.from", &edge)]).await;
+    assert_eq!(both.settings().await.len(), 2);
+}

@@ -5,7 +5,7 @@ use super::commands::enqueue;
 use super::gateways::status;
 use crate::house_settings::{
     Entry, MOST_ENTRIES, Outcome, SHARE, Setting, expires, json, known, may_prefer, read, received, telling,
-    withdrawn, written,
+    waits, withdrawn, written,
 };
 use crate::store::StoreError;
 use deadpool_postgres::{GenericClient, Object};
@@ -175,11 +175,6 @@ async fn tell(
     match enqueue(client, of, &key, &action, now, expires(now)).await {
         // A key that is taken was told before; what it said has been cleared since, or written otherwise by another release.
         Ok(_) | Err(StoreError::KeyTaken { .. }) => Ok(()),
-        // A gateway that takes no commands must not hold its own rows up; it tells its settings again when it starts.
-        Err(error @ (StoreError::QueueFull(..) | StoreError::TooLarge { .. })) => {
-            tracing::warn!(gateway = of.1, name, %error, "a setting waits for another occasion");
-            Ok(())
-        }
         Err(error) => Err(error),
     }
 }
@@ -239,7 +234,8 @@ pub(crate) async fn take(client: &Object, told: &[Told], now_micros: i64) -> Res
                 let taken = received((of.1, name, stay), &own, register, clock, now_micros);
                 if let Some(outcome) = taken {
                     let epoch = status(client, of.1, false).await?.and_then(|status| status.epoch);
-                    keep(client, of, (stay, name), &outcome, epoch, now).await?;
+                    let kept = keep(client, of, (stay, name), &outcome, epoch, now).await;
+                    kept.or_else(|error| waits(of.1, name, error))?;
                 }
             }
             Told::Over { of, stay } => {
@@ -272,7 +268,9 @@ pub(crate) async fn tell_all(
     let Some(status) = status(client, gateway, false).await? else { return Ok(()) };
     for setting in list(client, gateway).await? {
         let of = (status.property.as_str(), gateway);
-        tell(client, of, Some(epoch), (&setting.stay, &setting.name), &setting.register, now).await?;
+        let told =
+            tell(client, of, Some(epoch), (&setting.stay, &setting.name), &setting.register, now).await;
+        told.or_else(|error| waits(gateway, &setting.name, error))?;
     }
     Ok(())
 }

@@ -3,7 +3,8 @@
 
 use super::{StoreError, commands, gateways};
 use crate::house_settings::{
-    Entry, MOST_ENTRIES, Outcome, Setting, expires, json, known, read, received, telling, withdrawn, written,
+    Entry, MOST_ENTRIES, Outcome, Setting, expires, json, known, read, received, telling, waits, withdrawn,
+    written,
 };
 use engawa_model::Timestamp;
 use engawa_model::settings::{Clock, Register, SettingValue};
@@ -44,6 +45,9 @@ fn clock(connection: &Connection, gateway: &str) -> Result<Clock, StoreError> {
 }
 
 /// Stores `outcome`, and what the gateway is to be told.
+///
+/// # Errors
+/// SQLite's, or the gateway can't be told now: whoever writes a setting must know, a row of the gateway goes on without.
 fn keep(
     connection: &Connection,
     (gateway, stay, name): (&str, &str, &str),
@@ -111,11 +115,6 @@ fn tell(
     match commands::send(connection, gateway, &key, &action, now, expires(now)) {
         // A key that is taken was told before; what it said has been cleared since, or written otherwise by another release.
         Ok(_) | Err(StoreError::KeyTaken { .. }) => Ok(()),
-        // A gateway that takes no commands must not hold its own rows up; it tells its settings again when it starts.
-        Err(error @ (StoreError::QueueFull(..) | StoreError::TooLarge { .. } | StoreError::Revoked(_))) => {
-            tracing::warn!(gateway, name, %error, "a setting waits for another occasion");
-            Ok(())
-        }
         Err(error) => Err(error),
     }
 }
@@ -185,7 +184,7 @@ pub(crate) fn take(
         return Ok(());
     };
     let now = Timestamp::from_microsecond(now_micros).unwrap_or(Timestamp::MAX);
-    keep(connection, (gateway, stay, name), &outcome, now)
+    keep(connection, (gateway, stay, name), &outcome, now).or_else(|error| waits(gateway, name, error))
 }
 
 fn is_in_house(connection: &Connection, gateway: &str, stay: &str) -> Result<bool, StoreError> {
@@ -237,7 +236,8 @@ pub(super) fn tell_all(
 ) -> Result<(), StoreError> {
     let now = Timestamp::from_microsecond(now_micros).unwrap_or(Timestamp::MAX);
     for setting in list(connection, gateway)? {
-        tell(connection, gateway, Some(epoch), (&setting.stay, &setting.name), &setting.register, now)?;
+        tell(connection, gateway, Some(epoch), (&setting.stay, &setting.name), &setting.register, now)
+            .or_else(|error| waits(gateway, &setting.name, error))?;
     }
     Ok(())
 }
