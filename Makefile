@@ -48,13 +48,13 @@ demo: setup-demo ## A hotel's day in two minutes, with the internet cut, and the
 
 # Home Assistant comes over the network while the processors compile. Programs and tests are built at once, so that
 # nothing is compiled twice for its features.
-test: setup-packages purity ## Every test, half a minute of fuzzing a target, and the check that pure code stays pure
+test: setup-packages purity ## Every test, twelve seconds of fuzzing a target, and the check that pure code stays pure
 	@bash tests/e2e/tests/home_assistant/install.sh target/peers/home-assistant & installing=$$!; \
 	trap 'kill $$installing 2>/dev/null' EXIT; \
 	$(CARGO) build --locked --workspace --bins --tests && wait $$installing
 	$(CARGO) test --workspace --locked --no-fail-fast
 	@bash deploy/test.sh target/debug/engawa
-	@CARGO=$(CARGO) FUZZ_SECONDS=$${FUZZ_SECONDS:-30} bash tests/fuzz/run.sh
+	@CARGO=$(CARGO) FUZZ_SECONDS=$${FUZZ_SECONDS:-12} bash tests/fuzz/run.sh
 
 lint: purity ## Format, clippy, and (where cargo-deny is installed) licences and advisories
 	$(CARGO) fmt --all --check
