@@ -18,6 +18,7 @@ use crate::frame::{
     Ack, Body, Credit, FIRST_VERSION, Hello, Mark, Ping, Refused, VERSION, VERSIONS, Welcome, Why,
 };
 use crate::live::{Live, LiveIn, TooLarge};
+use crate::update::{Question, QuestionsIn};
 use crate::liveness::{Due, Liveness, Pings, Pulse};
 use crate::ports::{Ingested, Refusal, Row, Skip};
 use crate::trust::Distrust;
@@ -54,6 +55,8 @@ pub struct Settings {
     pub commands: usize,
     /// Whether live values are taken.
     pub live: bool,
+    /// Whether questions about updates are answered.
+    pub updates: bool,
 }
 
 impl Default for Settings {
@@ -65,6 +68,7 @@ impl Default for Settings {
             look: Duration::from_secs(5),
             commands: 64,
             live: false,
+            updates: false,
         }
     }
 }
@@ -206,6 +210,14 @@ pub enum Out {
     CommandsAcknowledged(u64),
     /// Live values for whoever watches. Not answered.
     Live(Live),
+    /// A question about updates. Its answer goes out on its stream without the machine, which is then told:
+    /// [`CloudMachine::on_answered`]. One at a time.
+    Question {
+        /// The stream.
+        stream: u32,
+        /// The question.
+        question: Question,
+    },
     /// The session is over, and the connection is to be closed once what was sent is out.
     End(End),
 }
@@ -234,6 +246,8 @@ pub struct CloudMachine {
     lanes: BTreeMap<u32, LaneIn>,
     /// The stream of live values, once it is there.
     live: Option<(u32, LiveIn)>,
+    /// The stream of questions about updates, once it is there.
+    updates: Option<(u32, QuestionsIn)>,
     handing: Handing,
     pulse: Pulse,
     pings: Pings,
@@ -254,6 +268,7 @@ impl CloudMachine {
             unnamed: Vec::new(),
             lanes: BTreeMap::new(),
             live: None,
+            updates: None,
             handing: Handing::default(),
             pulse: Pulse::new(settings.liveness, now),
             pings: Pings::default(),
@@ -318,7 +333,8 @@ impl CloudMachine {
             return self
                 .senseless(CloudSessionError::Unexpected { expected: "no stream before the welcome" });
         }
-        if self.lanes.len() + self.unnamed.len() >= MOST_LANES + usize::from(self.settings.live) {
+        if self.lanes.len() + self.unnamed.len() >= MOST_LANES + usize::from(self.settings.live) + usize::from(self.settings.updates)
+        {
             return self.senseless(CloudSessionError::Lane(stream));
         }
         self.unnamed.push(stream);
@@ -374,6 +390,7 @@ impl CloudMachine {
                 dictionary,
                 previous: if newer { wire(&marks.previous) } else { vec![] },
                 live: newer && self.settings.live,
+                updates: newer && self.settings.updates,
             }),
         );
         self.out.push_back(Out::Receive(CONTROL));
@@ -506,6 +523,11 @@ impl CloudMachine {
                     self.live = Some((stream, LiveIn::new(now)));
                     return self.on_live(now, stream, live);
                 }
+                Body::UpdateAsk(_) | Body::FetchAsk(_) if self.may_ask() => {
+                    self.unnamed.swap_remove(at);
+                    self.updates = Some((stream, QuestionsIn::new(now)));
+                    return self.on_question(now, stream, body);
+                }
                 other => other,
             };
             let Body::Lane(lane) = body else {
@@ -520,6 +542,8 @@ impl CloudMachine {
                 return Err(CloudSessionError::Unexpected { expected: "live values" });
             };
             return self.on_live(now, stream, live);
+        } else if self.updates.as_ref().is_some_and(|(number, _)| *number == stream) {
+            return self.on_question(now, stream, body);
         } else {
             let counted = self.version > FIRST_VERSION;
             let lane = self.lanes.get_mut(&stream).ok_or(CloudSessionError::Lane(stream))?;
@@ -536,6 +560,30 @@ impl CloudMachine {
         self.send(stream, Body::Ack(Ack { mark: 0 }));
         self.out.push_back(Out::Receive(stream));
         Ok(())
+    }
+
+    fn may_ask(&self) -> bool {
+        self.settings.updates && self.version > FIRST_VERSION && self.updates.is_none()
+    }
+
+    fn on_question(&mut self, now: Duration, stream: u32, body: Body) -> Result<(), CloudSessionError> {
+        let question = match body {
+            Body::UpdateAsk(ask) => Some(Question::Ask(ask)),
+            Body::FetchAsk(ask) => Some(Question::Fetch(ask)),
+            _ => None,
+        };
+        let taken = self.updates.as_mut().zip(question).and_then(|((_, gate), asked)| gate.take(now, asked));
+        let question =
+            taken.ok_or(CloudSessionError::Unexpected { expected: "few and short questions about updates" })?;
+        self.out.push_back(Out::Question { stream, question });
+        Ok(())
+    }
+
+    /// The answer to [`Out::Question`] has gone out.
+    pub fn on_answered(&mut self, stream: u32) {
+        if self.phase == Phase::Open && self.updates.as_ref().is_some_and(|(number, _)| *number == stream) {
+            self.out.push_back(Out::Receive(stream));
+        }
     }
 
     /// Gives the store what the lane has, and takes the next frame where there is room.

@@ -257,6 +257,8 @@ pub struct EdgeMachine {
     pings: Pings,
     /// The stream of live values; `None`: this cloud takes none.
     live: Option<LiveOut>,
+    /// Whether the cloud answers questions about updates.
+    updates: bool,
 }
 
 impl EdgeMachine {
@@ -286,6 +288,7 @@ impl EdgeMachine {
             accepting: false,
             pings: Pings::default(),
             live: None,
+            updates: false,
         }
     }
 
@@ -486,6 +489,11 @@ impl EdgeMachine {
         self.out.push_back(Out::Send { stream: Stream::Lane(LIVE), body: Body::Live(live) });
     }
 
+    /// True where the cloud answers questions about updates, on a stream that is the driver's own: see [`crate::update`].
+    pub fn takes_updates(&self) -> bool {
+        self.phase == Phase::Open && self.updates
+    }
+
     /// True where the cloud has everything that is written.
     pub fn is_at_rest(&self) -> bool {
         self.phase == Phase::Open && self.lanes.at_rest()
@@ -523,6 +531,7 @@ impl EdgeMachine {
             }
         }
         self.live = (welcome.live && welcome.version > FIRST_VERSION).then(LiveOut::default);
+        self.updates = welcome.updates && welcome.version > FIRST_VERSION;
         self.phase = Phase::Open;
         self.out.push_back(Out::Welcomed { version: welcome.version });
         for lane in self.lanes.numbers() {

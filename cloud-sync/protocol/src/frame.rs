@@ -24,7 +24,7 @@ pub struct Frame {
     /// The frame; `None` for one that a newer release sent and this one does not know.
     #[prost(
         oneof = "Body",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 60, 61"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 60, 61, 70, 71, 72, 73"
     )]
     pub body: Option<Body>,
 }
@@ -113,6 +113,18 @@ pub enum Body {
     /// Cloud: so.
     #[prost(message, tag = "61")]
     SyncStanding(crate::reconcile::SyncStanding),
+    /// Edge, on a stream of its own, where the welcome says that the cloud answers: what should I run? See [`crate::update`].
+    #[prost(message, tag = "70")]
+    UpdateAsk(crate::update::UpdateAsk),
+    /// Cloud: that.
+    #[prost(message, tag = "71")]
+    UpdateTold(crate::update::UpdateTold),
+    /// Edge, on the same stream: bytes of a file of the repository of releases.
+    #[prost(message, tag = "72")]
+    FetchAsk(crate::update::FetchAsk),
+    /// Cloud: they.
+    #[prost(message, tag = "73")]
+    FetchPiece(crate::update::FetchPiece),
 }
 
 /// Who speaks is told by the certificate, never here.
@@ -174,6 +186,9 @@ pub struct Welcome {
     /// Whether the cloud takes live values. Since version 2.
     #[prost(bool, tag = "40")]
     pub live: bool,
+    /// Whether the cloud answers questions about updates. Since version 2.
+    #[prost(bool, tag = "70")]
+    pub updates: bool,
 }
 
 /// The gateway may not talk, or not now.
@@ -365,6 +380,7 @@ mod tests {
             dictionary: 0,
             previous: vec![],
             live: true,
+            updates: true,
         });
         let bytes = encode(body.clone());
         let (head, rest) = bytes.split_first_chunk().unwrap();

@@ -30,3 +30,4 @@ pub mod liveness;
 pub mod ports;
 pub mod reconcile;
 pub mod trust;
+pub mod update;

@@ -9,6 +9,7 @@ use crate::bucket::Limits;
 use crate::live::Live;
 use crate::reconcile::{AskSync, SyncStanding};
 use crate::trust::{Peer, Regions, Session, Standing, Turn};
+use crate::update::{FetchAsk, FetchPiece, UpdateAsk, UpdateTold};
 use std::fmt;
 use std::pin::Pin;
 
@@ -324,6 +325,24 @@ pub trait CloudStore: Send + Sync + 'static {
     /// Live values of a gateway, to be passed on to whoever watches. Must not block or keep them.
     fn live(&self, gateway: &str, live: Live) {
         let _ = (gateway, live);
+    }
+    /// Whether [`Self::update_told`] and [`Self::fetch`] are answered.
+    fn takes_updates(&self) -> bool {
+        false
+    }
+    /// A gateway tells what it runs and asks what it is meant to run.
+    fn update_told<'a>(
+        &'a self,
+        gateway: &'a str,
+        ask: &'a UpdateAsk,
+    ) -> Later<'a, Result<UpdateTold, StoreFault>> {
+        let _ = (gateway, ask);
+        Box::pin(std::future::ready(Ok(UpdateTold::default())))
+    }
+    /// A gateway asks for bytes of a file of the repository of releases. The name comes from the gateway, unchecked.
+    fn fetch<'a>(&'a self, gateway: &'a str, ask: &'a FetchAsk) -> Later<'a, Result<FetchPiece, StoreFault>> {
+        let _ = (gateway, ask);
+        Box::pin(std::future::ready(Ok(FetchPiece { missing: true, ..FetchPiece::default() })))
     }
     /// The regions and their addresses, as the authority has signed them.
     fn regions(&self) -> Later<'_, Option<Regions>> {

@@ -14,6 +14,7 @@ use engawa_protocol::live::{Live, LiveRow};
 use engawa_protocol::ports::{Refusal, Row};
 use engawa_protocol::reconcile::{AskSync, Print, SyncStanding};
 use engawa_protocol::trust::Turn;
+use engawa_protocol::update::{FetchAsk, FetchPiece, UpdateAsk, UpdateTold};
 use std::path::Path;
 use std::time::Duration;
 
@@ -188,10 +189,34 @@ fn second() -> Vec<(&'static str, Body)> {
         dictionary: 1,
         previous: vec![mark(3, 90)],
         live: false,
+        updates: false,
     };
     let rows_live = vec![LiveRow { at_micros: 1_800_000_000_000_000, body: br#"{"value":21.5}"#.to_vec() }];
     let live =
         Live { tail: "tail-1".into(), rows: rows_live, dropped: 2, ended: Some("its time is over".into()) };
+    let update_ask = UpdateAsk {
+        version: "1.2.0".into(),
+        number: 12,
+        slot: "a".into(),
+        triple: "aarch64-unknown-linux-gnu".into(),
+        hardware: "rpi4".into(),
+        system_version: "3.0.0".into(),
+        state: "idle".into(),
+        floor: 11,
+        last_rollout: "r7".into(),
+        last_outcome: "rolled_back".into(),
+        last_reason: "the PMS was lost".into(),
+        system_number: 3,
+    };
+    let update_told = UpdateTold {
+        rollout: "r8".into(),
+        version: "1.3.0".into(),
+        number: 13,
+        target: "engawa/aarch64-unknown-linux-gnu/1.3.0/manifest.json".into(),
+        conditions: b"{}".to_vec(),
+        ask_again_s: 3_600,
+        fault: String::new(),
+    };
     vec![
         ("hello", Body::Hello(hello)),
         ("welcome", Body::Welcome(welcome.clone())),
@@ -227,7 +252,12 @@ fn second() -> Vec<(&'static str, Body)> {
             }),
         ),
         ("live", Body::Live(live)),
-        ("welcome_live", Body::Welcome(Welcome { live: true, ..welcome })),
+        ("welcome_live", Body::Welcome(Welcome { live: true, ..welcome.clone() })),
+        ("welcome_updates", Body::Welcome(Welcome { updates: true, ..welcome })),
+        ("update_ask", Body::UpdateAsk(update_ask)),
+        ("update_told", Body::UpdateTold(update_told)),
+        ("fetch_ask", Body::FetchAsk(FetchAsk { name: "metadata/2.root.json".into(), offset: 5, most: 4_096 })),
+        ("fetch_piece", Body::FetchPiece(FetchPiece { total: 9, bytes: b"abcd".as_slice().into(), missing: false, fault: String::new() })),
         ("skip", Body::Skip(Skip { from: 5, to: 9, reason: "kept for a day only".into() })),
     ]
 }

@@ -96,6 +96,7 @@ fn any_body(script: &mut Unstructured<'_>) -> arbitrary::Result<Option<Body>> {
             dictionary: script.int_in_range(0..=2)?,
             previous: marks(script)?,
             live: script.arbitrary()?,
+            updates: script.arbitrary()?,
         }),
         2 => Body::Refused(Refused {
             reason: "no".into(),

@@ -37,7 +37,7 @@ fn outs(machine: &mut EdgeMachine) -> Vec<Out> {
 
 fn welcome(version: u32, marks: &[(u32, u64)]) -> Welcome {
     let marks = marks.iter().map(|(lane, seq)| Mark { lane: *lane, seq: *seq }).collect();
-    Welcome { version, marks, credit: 1 << 20, dictionary: 1, previous: vec![], live: false }
+    Welcome { version, marks, credit: 1 << 20, dictionary: 1, previous: vec![], live: false, updates: false }
 }
 
 fn open_with(start: Start, welcome: Welcome) -> EdgeMachine {
