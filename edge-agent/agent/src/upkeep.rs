@@ -76,6 +76,10 @@ impl Caretaker {
                 self.shared.written.notify_one();
                 Ok(())
             }
+            Upkeep::Update { .. } => {
+                self.tell(key, refused("no updater on this box: a release is installed by hand".to_owned()))
+                    .await
+            }
             Upkeep::EndTail { tail } => {
                 // One that has ended in the meantime has said so.
                 self.shared.tails.end(&tail, "by command");

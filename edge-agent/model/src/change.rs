@@ -428,6 +428,12 @@ pub enum Change {
         /// All that is known; `None`: it was erased.
         register: Option<Box<crate::settings::Register>>,
     },
+    /// A step of an update of the agent itself.
+    Update {
+        /// Which, of which release.
+        #[serde(flatten)]
+        update: crate::UpdateNote,
+    },
 }
 
 impl Change {
@@ -443,7 +449,10 @@ impl Change {
             | Self::DeviceFoundGone { .. }
             | Self::Started { .. }
             | Self::EpochBegan { .. } => Lane::Alarms,
-            Self::CommandAccepted { .. } | Self::AuditHead { .. } | Self::SettingNote { .. } => Lane::Audit,
+            Self::CommandAccepted { .. }
+            | Self::AuditHead { .. }
+            | Self::SettingNote { .. }
+            | Self::Update { .. } => Lane::Audit,
             Self::Reported { .. } | Self::Summary { .. } | Self::Thinned { .. } | Self::Absent {} => {
                 Lane::Telemetry
             }
@@ -491,6 +500,7 @@ impl Change {
             Self::Setting { .. } => "setting",
             Self::SettingNote { .. } => "setting_note",
             Self::Preference { .. } => "preference",
+            Self::Update { .. } => "update",
         }
     }
 }

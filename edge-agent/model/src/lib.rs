@@ -33,6 +33,7 @@ pub mod settings;
 mod slip;
 mod stay;
 pub mod testing;
+mod update;
 mod upkeep;
 mod value;
 
@@ -65,6 +66,7 @@ pub use property::{
 };
 pub use slip::{Article, Call, MOST_ARTICLES, MOST_SUBTOTALS, PostingDetail, Slip};
 pub use stay::{Stay, StayEnd};
+pub use update::{MOST_UPDATE_HISTORY, MOST_UPDATE_REASON, UpdateNote, UpdateStep};
 pub use upkeep::{
     BUNDLE_PIECE, BundlePiece, LONGEST_TAIL_S, MOST_ASKER, MOST_BUNDLE, MOST_NOTE_OF_END, MOST_TAILS,
     UpdateWindow, Upkeep, UpkeepEnd, Watched,

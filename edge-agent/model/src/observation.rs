@@ -335,4 +335,9 @@ pub enum Fact {
         /// What it came to.
         end: crate::UpkeepEnd,
     },
+    /// An update of the agent has come a step further.
+    Updated {
+        /// Which step.
+        update: crate::UpdateNote,
+    },
 }

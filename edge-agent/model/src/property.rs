@@ -32,6 +32,7 @@ mod spec;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod updates;
 mod upkeep;
 mod views;
 mod wakeups;
@@ -98,6 +99,9 @@ pub(crate) struct Meta {
     pub(crate) last_wake: u64,
     #[serde(default)]
     pub(crate) last_charge: u32,
+    /// When the last night audits began, of any PMS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) audits: Vec<Timestamp>,
     /// Of the first PMS; in the same document, as it was before there were several.
     #[serde(flatten)]
     pub(crate) pms: LinkMeta,
@@ -152,6 +156,8 @@ pub struct Property {
     governed: governed::Governed,
     /// What both ends may change.
     settings: settings::Settings,
+    /// The last steps of updates: at most [`crate::MOST_UPDATE_HISTORY`].
+    updates: updates::Steps,
 }
 
 impl Property {
@@ -196,6 +202,7 @@ impl Property {
             by_device,
             governed: governed::Governed::default(),
             settings: settings::Settings::new(&spec.climate),
+            updates: updates::Steps::new(),
             spec,
         }
     }
@@ -229,7 +236,7 @@ impl Property {
             Fact::ResyncAsked => self.count("resync-asked"),
             Fact::ResyncBegun => self.resync_begun(at, &link, &mut out),
             Fact::ResyncDone => self.resync_done(at, &link, &mut out),
-            Fact::NightAuditBegun => self.night_audit_begun(&link, &mut out),
+            Fact::NightAuditBegun => self.night_audit_begun(at, &link, &mut out),
             Fact::NightAuditDone { date, hour } => self.night_audit_done(at, &link, *date, *hour, &mut out),
             Fact::PmsDate { date } => {
                 if self.meta.business_date.is_none() && self.pms.is_default(&link) {
@@ -278,6 +285,7 @@ impl Property {
             }
             Fact::AtLink { .. } => self.count("fact-within-a-fact"),
             Fact::UpkeepDone { key, end } => self.upkeep_done(at, key, end, &mut out),
+            Fact::Updated { update } => self.updated(at, update, &mut out),
             Fact::Storage { part, trouble } => self.storage_told(at, *part, trouble.as_deref(), &mut out),
             Fact::PutBack => self.postings_put_back(at, &mut out),
         }

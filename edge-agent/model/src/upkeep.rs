@@ -99,6 +99,14 @@ pub enum Upkeep {
         /// The key of its command.
         tail: CommandKey,
     },
+    /// Install a release.
+    Update {
+        /// Which, by semantic versioning.
+        version: String,
+        /// When it may be switched to; at any quiet time where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        window: Option<UpdateWindow>,
+    },
 }
 
 /// What a task came to.

@@ -84,11 +84,6 @@ fn what_is_senseless_is_refused_with_its_reason() {
             Action::Update { version: "1.4".into(), channel: "stable".into(), window: None, by: None },
             "is not a version",
         ),
-        (
-            cloud,
-            Action::Update { version: "1.4.0".into(), channel: "stable".into(), window: None, by: None },
-            "no updater on this box",
-        ),
     ]
     .into_iter()
     .enumerate()
@@ -169,4 +164,78 @@ fn what_is_too_late_is_not_begun_after_a_restart() {
     let late = house.apply(&Observation::new(at(700), Fact::Started { clean: false }));
     let ended = Change::CommandEnded { key: "r".into(), outcome: CommandOutcome::Expired };
     assert!(late.changes.contains(&ended) && tasks(&late).is_empty(), "{late:?}");
+}
+
+fn update(version: &str) -> Action {
+    Action::Update { version: version.into(), channel: "stable".into(), window: None, by: Some("ann".into()) }
+}
+
+#[test]
+fn an_update_waits_for_its_time_over_restarts_and_ends_once() {
+    let mut house = house();
+    let wanted = Upkeep::Update { version: "1.4.0".into(), window: None };
+    let asked = ask(&mut house, "u", CommandSource::Cloud, update("1.4.0"));
+    assert_eq!(tasks(&asked), [("u", &wanted)]);
+    let other = ask(&mut house, "v", CommandSource::Cloud, update("1.5.0"));
+    assert!(refused(&other).unwrap().contains("under way"));
+    // Long after the command's own time: the new release has started, and goes on with it.
+    let again = house.apply(&Observation::new(at(90_000), Fact::Started { clean: true }));
+    assert_eq!(tasks(&again), [("u", &wanted)]);
+    assert_eq!(house.open_upkeep(), [Intent::Upkeep { key: "u".into(), task: wanted }]);
+    let end = UpkeepEnd { outcome: CommandOutcome::Done, note: None, bundle: vec![] };
+    let done = house.apply(&Observation::new(at(90_001), Fact::UpkeepDone { key: "u".into(), end }));
+    assert_eq!(done.changes, [Change::CommandEnded { key: "u".into(), outcome: CommandOutcome::Done }]);
+    assert!(house.open_upkeep().is_empty());
+}
+
+#[test]
+fn a_step_of_an_update_is_one_row_however_often_it_is_told_and_is_kept_over_a_restart() {
+    let mut house = house();
+    let step = |step, reason: Option<&str>| UpdateNote {
+        rollout: Some("r1".into()),
+        version: "1.4.0".into(),
+        number: 7,
+        step,
+        reason: reason.map(str::to_owned),
+    };
+    let tell = |house: &mut Property, second, update| {
+        house.apply(&Observation::new(at(second), Fact::Updated { update }))
+    };
+    let long = "x".repeat(MOST_UPDATE_REASON) + "tail";
+    for (second, note) in
+        [step(UpdateStep::Trial, None), step(UpdateStep::RolledBack, Some(&long))].into_iter().enumerate()
+    {
+        let second = i64::try_from(second).unwrap();
+        let told = tell(&mut house, second, note.clone());
+        assert!(matches!(&told.changes[..], [Change::Update { update }] if update.step == note.step));
+        assert!(told.touched.contains(&Entity::Updates));
+        assert!(tell(&mut house, second + 1, note).changes.is_empty(), "told twice");
+    }
+    let kept = house.save(&Entity::Updates).unwrap();
+    let again = Property::restore(house.spec().clone(), [("updates", "", kept.as_slice())]).unwrap();
+    let steps: Vec<_> = again.updates().map(|(_, note)| note.step).collect();
+    assert_eq!(steps, [UpdateStep::Trial, UpdateStep::RolledBack]);
+    let reason = again.updates().last().unwrap().1.reason.clone().unwrap();
+    assert_eq!(reason.len(), MOST_UPDATE_REASON, "a bound, not a refusal");
+    for n in 0..100_u64 {
+        let mut note = step(UpdateStep::Offered, None);
+        note.number = n;
+        tell(&mut house, 10, note);
+    }
+    assert_eq!(house.updates().count(), MOST_UPDATE_HISTORY);
+}
+
+#[test]
+fn the_beginning_of_night_audits_is_learnt() {
+    let mut house = house();
+    for night in 0..9 {
+        house.apply(&Observation::new(at(night * 86_400), Fact::NightAuditBegun));
+        house.apply(&Observation::new(at(night * 86_400 + 1), Fact::NightAuditBegun));
+        house.apply(&Observation::new(
+            at(night * 86_400 + 900),
+            Fact::NightAuditDone { date: None, hour: None },
+        ));
+    }
+    let expected: Vec<_> = (2..9).map(|night| at(night * 86_400)).collect();
+    assert_eq!(house.night_audits(), expected, "the last week, each once");
 }

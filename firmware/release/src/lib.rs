@@ -9,6 +9,7 @@
 //!
 //! Never: a socket, a file, the clock.
 
+pub mod conditions;
 pub mod cut;
 mod digest;
 pub mod manifest;

@@ -169,7 +169,8 @@ pub fn publications(property: &Property, change: &Change, values: ValueTopics) -
         | Change::BundlePiece { .. }
         | Change::Setting { .. }
         | Change::SettingNote { .. }
-        | Change::Preference { .. } => vec![],
+        | Change::Preference { .. }
+        | Change::Update { .. } => vec![],
     };
     if let Change::CommandEnded { key, .. } = change
         && let Some(at) = property.preferring_room(key)

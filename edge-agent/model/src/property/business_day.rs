@@ -4,9 +4,16 @@ use super::{Applied, Entity, Property};
 use crate::ids::LinkId;
 use crate::{Change, Date, Timestamp};
 
+/// Night audits whose beginning is remembered.
+const REMEMBERED: usize = 7;
+
 impl Property {
-    pub(super) fn night_audit_begun(&mut self, link: &LinkId, out: &mut Applied) {
+    pub(super) fn night_audit_begun(&mut self, at: Timestamp, link: &LinkId, out: &mut Applied) {
         if !self.meta.of(link).night_audit {
+            if self.meta.audits.len() >= REMEMBERED {
+                self.meta.audits.remove(0);
+            }
+            self.meta.audits.push(at);
             self.meta.of_mut(link).night_audit = true;
             out.touched.insert(Entity::Meta);
             out.changes.push(Change::NightAudit { running: true, link: self.pms.in_rows(link) });

@@ -55,6 +55,8 @@ pub enum Entity {
     SettingClock,
     /// What a guest prefers; personal.
     Preferences(StayId),
+    /// The last steps of updates of the agent.
+    Updates,
 }
 
 impl Entity {
@@ -84,13 +86,14 @@ impl Entity {
             Self::SettingEntry(_) => "setting_entry",
             Self::SettingClock => "setting_clock",
             Self::Preferences(_) => "preferences",
+            Self::Updates => "updates",
         }
     }
 
     /// The key within the kind.
     pub fn key(&self) -> String {
         match self {
-            Self::Meta | Self::SettingClock => String::new(),
+            Self::Meta | Self::SettingClock | Self::Updates => String::new(),
             Self::Room(id) | Self::RoomRules(id) => id.to_string(),
             Self::Stay(id) | Self::Arrival(id) | Self::Messages(id) | Self::Preferences(id) => id.to_string(),
             Self::Point(id) => id.to_string(),
@@ -145,6 +148,7 @@ impl Property {
             Entity::SettingEntry(number) => bytes(self.settings.log.get(number)),
             Entity::SettingClock => bytes(Some(&self.settings.clock)),
             Entity::Preferences(id) => bytes(self.settings.preferences.get(id)),
+            Entity::Updates => bytes(Some(&self.updates)),
         }
     }
 
@@ -252,6 +256,7 @@ impl Property {
             "preferences" => {
                 self.settings.preferences.insert(StayId::from(key), parse(body)?);
             }
+            "updates" => self.updates = parse(body)?,
             _ => {}
         }
         Ok(())
@@ -276,6 +281,7 @@ impl Property {
         all.extend(self.desk.messages.keys().cloned().map(Entity::Messages));
         all.extend(self.link_notes.keys().cloned().map(Entity::LinkNote));
         all.extend(self.settings.entities());
+        all.extend((!self.updates.is_empty()).then_some(Entity::Updates));
         all
     }
 }

@@ -49,7 +49,6 @@ impl Property {
             }
             Action::Update { version, channel, window, .. } => {
                 checked_release(version, channel, window.as_ref())?;
-                return Err("no updater on this box: a release is installed by hand".to_owned());
             }
             _ => {}
         }
@@ -71,6 +70,9 @@ impl Property {
             Action::Tail { of, for_s, .. } => {
                 let until = at.checked_add(SignedDuration::from_secs(i64::from(*for_s))).unwrap_or(at);
                 Upkeep::Tail { of: of.clone(), until }
+            }
+            Action::Update { version, window, .. } => {
+                Upkeep::Update { version: version.clone(), window: window.clone() }
             }
             _ => return,
         };
@@ -135,7 +137,9 @@ impl Property {
             if matches!(action, Action::Tail { .. }) {
                 let reason = "the gateway's agent has started anew: the tail is over".to_owned();
                 self.end_command(at, &key, CommandOutcome::Refused { reason }, out);
-            } else if expires.is_some_and(|expires| expires <= at) {
+            } else if expires.is_some_and(|expires| expires <= at) && !matches!(action, Action::Update { .. })
+            {
+                // An update may wait for its window, and ends in a start of the agent.
                 self.end_command(at, &key, CommandOutcome::Expired, out);
             } else {
                 self.start_upkeep(at, &key, &action, out);
@@ -149,6 +153,9 @@ impl Property {
         let task = |action: &Action| match action {
             Action::Reload { .. } => Some(Upkeep::Reload),
             Action::Diagnose { .. } => Some(Upkeep::Diagnose),
+            Action::Update { version, window, .. } => {
+                Some(Upkeep::Update { version: version.clone(), window: window.clone() })
+            }
             _ => None,
         };
         open.filter_map(|record| {
