@@ -39,6 +39,17 @@ pub enum StoreError {
         /// Ours.
         known: usize,
     },
+    /// After this release's steps the release before could not open the file, and this one is on trial.
+    #[error(
+        "this release would bring the database from schema version {found} to {to}, which the release before can't open: it \
+         can't be tried. Install a release in between first"
+    )]
+    NoWayBack {
+        /// The file's.
+        found: usize,
+        /// Ours.
+        to: usize,
+    },
     /// A statement failed.
     #[error("{doing}")]
     Sql {

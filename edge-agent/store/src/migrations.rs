@@ -1,33 +1,108 @@
 //! The schema, as numbered steps that are never edited once released.
+//!
+//! An update of the agent goes back by itself when the new release is unwell, and then the release before opens what the new one
+//! has brought up. So each step says which schema's release still works on the database after it ([`Step::works_from`]), and
+//! that is kept in the database (`single`, `works_from`): a release that is not older than that opens a newer database as it is.
+//!
+//! A step that adds (a table, an index, a column with a default) works from the schema before. One that takes away or changes a
+//! meaning comes a release later than the one that has stopped to need it ("expand, then contract"), and works from that one's
+//! schema. A release whose step works from no schema before is not taken on trial ([`StoreError::NoWayBack`]).
 
 use crate::StoreError;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use rusqlite_migration::{M, Migrations};
 
-const STEPS: &[M<'_>] = &[
-    M::up(include_str!("migrations/001_state_and_journal.sql")),
-    M::up(include_str!("migrations/002_inbox.sql")),
-    M::up(include_str!("migrations/003_events.sql")),
-    M::up(include_str!("migrations/004_vault.sql")),
-    M::up(include_str!("migrations/005_budget.sql")),
-    M::up(include_str!("migrations/006_acknowledged.sql")),
-    M::up(include_str!("migrations/007_shift.sql")),
-    M::up(include_str!("migrations/008_erased_span.sql")),
+/// A step of the schema.
+pub(crate) struct Step {
+    /// What it does.
+    pub(crate) up: &'static str,
+    /// The lowest schema version whose release works on the database after this step.
+    pub(crate) works_from: usize,
+}
+
+/// Releases that know no `works_from` open their own schema alone.
+const fn alone(number: usize, up: &'static str) -> Step {
+    Step { up, works_from: number }
+}
+
+const STEPS: &[Step] = &[
+    alone(1, include_str!("migrations/001_state_and_journal.sql")),
+    alone(2, include_str!("migrations/002_inbox.sql")),
+    alone(3, include_str!("migrations/003_events.sql")),
+    alone(4, include_str!("migrations/004_vault.sql")),
+    alone(5, include_str!("migrations/005_budget.sql")),
+    alone(6, include_str!("migrations/006_acknowledged.sql")),
+    alone(7, include_str!("migrations/007_shift.sql")),
+    alone(8, include_str!("migrations/008_erased_span.sql")),
 ];
 
 /// The schema version of this release.
 pub const LATEST: usize = STEPS.len();
 
+/// The single value with the lowest schema version whose release works on this database. Without it that is its own.
+const WORKS_FROM: &str = "works_from";
+
 /// Brings the file to `version`.
 pub(crate) fn migrate_to(connection: &mut Connection, version: usize) -> Result<(), StoreError> {
+    migrate(connection, STEPS, version, false)
+}
+
+/// Brings the file to this release's schema; leaves a newer one alone where this release works on it. Where `on_trial`, a step
+/// after which the release before could not open the file is refused.
+pub(crate) fn bring_up(connection: &mut Connection, on_trial: bool) -> Result<(), StoreError> {
+    migrate(connection, STEPS, LATEST, on_trial)
+}
+
+/// As a release with these steps does it.
+pub(crate) fn migrate(
+    connection: &mut Connection,
+    steps: &'static [Step],
+    version: usize,
+    on_trial: bool,
+) -> Result<(), StoreError> {
     let found: u32 = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(StoreError::sql("reading the schema version"))?;
     let found = found as usize;
-    if found > LATEST {
-        return Err(StoreError::Newer { found, known: LATEST });
+    if found > steps.len() {
+        let works_from = works_from(connection)?.unwrap_or(found);
+        if works_from > steps.len() {
+            return Err(StoreError::Newer { found, known: steps.len() });
+        }
+        return Ok(());
     }
-    Migrations::from_slice(STEPS)
+    let needs = steps[..version].iter().map(|step| step.works_from).max().unwrap_or(0);
+    if on_trial && found > 0 && needs > found {
+        return Err(StoreError::NoWayBack { found, to: version });
+    }
+    let ups = steps.iter().enumerate().map(|(n, step)| {
+        let lowest = steps[..=n].iter().map(|step| step.works_from).max().unwrap_or(0);
+        // Within the step's own transaction. Of the first ones no release before could make use.
+        M::up_with_hook(step.up, move |transaction| {
+            if lowest <= n {
+                transaction.execute(
+                    "INSERT OR REPLACE INTO single (name, value) VALUES (?1, ?2)",
+                    (WORKS_FROM, i64::try_from(lowest).unwrap_or(i64::MAX)),
+                )?;
+            } else {
+                transaction.execute("DELETE FROM single WHERE name = ?1", [WORKS_FROM])?;
+            }
+            Ok(())
+        })
+    });
+    Migrations::new(ups.collect())
         .to_version(connection, version)
         .map_err(|source| StoreError::Migrate { to: version, source })
 }
+
+fn works_from(connection: &Connection) -> Result<Option<usize>, StoreError> {
+    let value: Option<i64> = connection
+        .query_row("SELECT value FROM single WHERE name = ?1", [WORKS_FROM], |row| row.get(0))
+        .optional()
+        .map_err(StoreError::sql("reading which releases work on the database"))?;
+    Ok(value.and_then(|value| usize::try_from(value).ok()))
+}
+
+#[cfg(test)]
+#[path = "migrations_tests.rs"]
+mod tests;

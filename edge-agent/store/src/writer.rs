@@ -88,9 +88,32 @@ impl Store {
         vault_key: &VaultKey,
         limits: Limits,
     ) -> Result<Self, StoreError> {
+        Self::open_as(dir, key, vault_key, limits, false)
+    }
+
+    /// As [`Self::open_with`], by a release on trial: no step is taken that bars the way back to the release before.
+    ///
+    /// # Errors
+    /// As [`Self::open_with`], and [`StoreError::NoWayBack`].
+    pub fn open_on_trial(
+        dir: &Path,
+        key: &DatabaseKey,
+        vault_key: &VaultKey,
+        limits: Limits,
+    ) -> Result<Self, StoreError> {
+        Self::open_as(dir, key, vault_key, limits, true)
+    }
+
+    fn open_as(
+        dir: &Path,
+        key: &DatabaseKey,
+        vault_key: &VaultKey,
+        limits: Limits,
+        on_trial: bool,
+    ) -> Result<Self, StoreError> {
         let ballast = Ballast::new(dir, limits.ballast);
         loop {
-            match Self::open_once(dir, key, vault_key, limits) {
+            match Self::open_once(dir, key, vault_key, limits, on_trial) {
                 // On a full disk opening is done with the room that was set aside.
                 Err(error) if error.is_disk_full() && ballast.release() => {}
                 opened => return opened,
@@ -103,6 +126,7 @@ impl Store {
         key: &DatabaseKey,
         vault_key: &VaultKey,
         limits: Limits,
+        on_trial: bool,
     ) -> Result<Self, StoreError> {
         std::fs::create_dir_all(dir).map_err(|source| StoreError::Folder {
             doing: "making the store's folder",
@@ -112,7 +136,7 @@ impl Store {
         let lock = lock(dir)?;
         let path = dir.join(DATABASE_FILE);
         let mut connection = connect(&path, key)?;
-        migrations::migrate_to(&mut connection, migrations::LATEST)?;
+        migrations::bring_up(&mut connection, on_trial)?;
         let mut keyring = Keyring::open(dir, vault_key)?;
         let audit = AuditTrail::open(dir, key)?;
         // Erasures that the last owner could not end come before anything is read.
