@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Crates that are pure as a whole.
-crates=(engawa-model engawa-protocol engawa-diag engawa-rules)
+crates=(engawa-model engawa-protocol engawa-diag engawa-rules engawa-tuf)
 # Folders and files that are pure within crates that also hold shells.
 sources=(
   edge-agent/model/src edge-agent/diag/src edge-agent/rules/src cloud-sync/protocol/src
@@ -20,6 +20,7 @@ sources=(
   edge-agent/field/src/mqtt/sparkplug/{command,config,datatype,host,house,metrics,names,node,payload}.rs
   edge-agent/words/src
   edge-agent/api/src/{front_desk,metrics,picture,traffic,view}.rs
+  firmware/tuf/src
   cloud-sync/link/src/place.rs cloud-sync/link/src/tpm/wire.rs
   firmware/release/src/conditions.rs
 )

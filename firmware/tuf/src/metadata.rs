@@ -210,7 +210,7 @@ impl Root {
     /// The next version, good until `expires`.
     #[must_use]
     pub fn next(&self, expires: Instant) -> Self {
-        Self { version: self.version + 1, expires: whole_seconds(expires), ..self.clone() }
+        Self { version: self.version.saturating_add(1), expires: whole_seconds(expires), ..self.clone() }
     }
 }
 
@@ -232,7 +232,7 @@ impl Targets {
     /// The next version, good until `expires`.
     #[must_use]
     pub fn next(&self, expires: Instant) -> Self {
-        Self { version: self.version + 1, expires: whole_seconds(expires), ..self.clone() }
+        Self { version: self.version.saturating_add(1), expires: whole_seconds(expires), ..self.clone() }
     }
 }
 

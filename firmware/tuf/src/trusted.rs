@@ -45,7 +45,7 @@ impl Trusted {
         // By enough of those whom the old one trusts, and by enough of those whom it names itself.
         top(&self.root, Root::KIND, file)?.verify(&document, file)?;
         top(&root, Root::KIND, file)?.verify(&document, file)?;
-        let wanted = self.root.version + 1;
+        let wanted = self.root.version.saturating_add(1);
         if root.version < wanted {
             return Err(rollback(file, "root.json", self.root.version, root.version));
         }
