@@ -13,8 +13,12 @@ TEST := $(DEMO) faketime mosquitto mosquitto-clients libmodbus-dev mbpoll openss
 # The line's bench with its peers; failover for `make soak`.
 SYNC := $(DEMO) postgresql mosquitto mosquitto-clients nats-server iproute2
 SOAK := patroni etcd-server python3-etcd python3-psycopg2
+ARM := $(BUILD) gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf g++-arm-linux-gnueabihf libc6-dev-armhf-cross qemu-user
+ARM_TARGETS := aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf
+POWER := $(BUILD) qemu-system-x86 busybox-static dmsetup e2fsprogs cpio xz-utils
+UPDATE := $(ARM) rauc casync squashfs-tools time
 
-.PHONY: help demo test lint bench bench-guests bench-journal bench-sync soak setup-demo setup-test setup-packages setup-bench setup-sync setup-soak purity install uninstall
+.PHONY: help demo test lint bench bench-guests bench-journal bench-sync soak arm reproducible power-guest bench-update setup-arm setup-power setup-update setup-demo setup-test setup-packages setup-bench setup-sync setup-soak purity install uninstall
 
 help: ## What can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +82,16 @@ setup-sync:
 setup-soak:
 	$(call packages,$(SOAK))
 
+setup-arm:
+	$(call packages,$(ARM))
+	@bash firmware/arm/setup.sh $(ARM_TARGETS)
+
+setup-power:
+	$(call packages,$(POWER))
+
+setup-update: setup-arm
+	$(call packages,$(UPDATE))
+
 # Each of ten thousand gateways in one process has a buffer for datagrams (3 MB) that it hardly touches: from the heap,
 # where it is used again and so cleared, all of it would be memory.
 bench-sync: setup-sync ## The line to the cloud: alarms over a full one, the worst one, back after a week, gateways at once, 1,000,000 rows to PostgreSQL beside Mosquitto and NATS (GATEWAYS=, ROWS=, PEERS=0, QUICK=1, JSON=1, WHAT=alarms, WHAT=backlog)
@@ -100,9 +114,21 @@ soak: setup-test setup-soak ## Fuzzing (FUZZ_SECONDS, 600 a target), random PMS 
 	@for seed in $$(seq 1 $${SEEDS:-20}); do echo "== seed $$seed"; \
 	  SEED=$$seed $(CARGO) test -q --locked -p engawa-stage --test kills || exit 1; \
 	  SEED=$$seed $(CARGO) test -q --locked -p engawa-link --test link || exit 1; done
+	@$(MAKE) --no-print-directory power-guest reproducible
 	@if [ "$${MUTANTS:-1}" != 0 ]; then command -v cargo-mutants >/dev/null || $(CARGO) install cargo-mutants --locked; \
 	  $(CARGO) run -q --locked -p engawa-mutants -- $(MUTANTS_ARGS); \
 	  $(CARGO) run -q --locked -p engawa-mutants -- --set sync $(MUTANTS_ARGS); fi
+
+arm: setup-arm ## The programs for ARM boards in target/out, their sizes, and the tests that matter under qemu-user (ARM_TARGETS=, PROFILE=release: quicker and larger, CLOUD=1: the cloud too, TESTS=0, BUDGET=0)
+	@bash firmware/arm/build.sh $(ARM_TARGETS)
+	@if [ "$(TESTS)" != 0 ]; then bash firmware/arm/test.sh $(ARM_TARGETS); fi
+
+reproducible: setup-arm ## The commit built twice, in two folders: are the programs the same to the byte? (TARGET=)
+	@bash firmware/arm/reproducible.sh
+
+power-guest: setup-power ## Power cuts behind every write of an update, on a real block device in a guest (CUTS=: so many instead, SEED=)
+	$(CARGO) build --locked -p engawa-supervisor -p engawa-update-power --bins
+	@bash tests/update-power/run.sh
 
 purity: ## Pure code has no runtime, socket, file or clock
 	@bash tests/purity.sh
