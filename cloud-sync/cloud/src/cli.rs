@@ -113,6 +113,8 @@ enum Command {
         /// Where to listen for gateways whose UDP does not get through, TCP. Without it: at the same address and port.
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen_tcp: Option<SocketAddr>,
+        #[command(flatten)]
+        releases: serve::Releases,
     },
     /// Make a one-time code with which a gateway joins
     #[command(
@@ -322,7 +324,9 @@ pub(crate) fn main() -> ExitCode {
             let grace_days = renewal_grace_days;
             setup::init(&home, setup::New { names, region, authority, certificate_days, grace_days })
         }
-        Command::Serve { home, listen, listen_tcp, nats } => serve::serve(&home, listen, listen_tcp, nats),
+        Command::Serve { home, listen, listen_tcp, nats, releases } => {
+            serve::serve(&home, (listen, listen_tcp), nats, &releases)
+        }
         Command::Claim { home, property, gateway, name, hours, form } => {
             setup::claim(&home, &property, &gateway, name.as_deref(), hours, form.json)
         }

@@ -1,6 +1,7 @@
 //! The store behind the link: what sessions ask, answered from the database.
 
 use crate::live::Hub;
+use crate::releases::Served;
 use crate::store::{Readers, StoreError, Writer, commands, gateways, ingest, standing, trust as trust_store};
 use engawa_link::pki::CertificateAuthority;
 use engawa_model::Timestamp;
@@ -9,6 +10,7 @@ use engawa_protocol::live::Live;
 use engawa_protocol::ports::{CloudStore, Enrolled, Ingested, Later, Refusal, Row, Skip, StoreFault};
 use engawa_protocol::reconcile::{AskSync, SyncStanding};
 use engawa_protocol::trust::{Distrust, Peer, Regions, Session, Standing, Turn};
+use engawa_protocol::update::{FetchAsk, FetchPiece};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Semaphore;
@@ -28,6 +30,7 @@ pub struct End {
     batches: Semaphore,
     questions: Semaphore,
     live: Hub,
+    releases: Served,
 }
 
 struct OneFile {
@@ -45,7 +48,13 @@ impl End {
             batches: Semaphore::new(MOST_BATCHES),
             questions: Semaphore::new(Readers::KEPT),
             live: Hub::default(),
+            releases: Served::default(),
         }
+    }
+
+    /// The repository of releases, to be set before the cloud serves.
+    pub fn releases(&self) -> &Served {
+        &self.releases
     }
 
     /// Where live values are to be heard.
@@ -218,6 +227,18 @@ impl CloudStore for End {
 
     fn limits(&self) -> Later<'_, Limits> {
         Box::pin(async move { self.blocking(OneFile::limits).await.unwrap_or_default() })
+    }
+
+    fn takes_updates(&self) -> bool {
+        self.releases.is_set()
+    }
+
+    fn fetch<'a>(
+        &'a self,
+        _gateway: &'a str,
+        ask: &'a FetchAsk,
+    ) -> Later<'a, Result<FetchPiece, StoreFault>> {
+        Box::pin(self.releases.fetch(ask))
     }
 
     fn takes_live(&self) -> bool {

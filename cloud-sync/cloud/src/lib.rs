@@ -11,5 +11,6 @@ pub mod erasure;
 pub mod house_settings;
 pub mod live;
 pub mod postgres;
+pub mod releases;
 pub mod store;
 pub mod trust;

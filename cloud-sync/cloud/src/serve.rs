@@ -8,13 +8,14 @@ use anyhow::{Context, bail};
 use engawa_cloud::end::End;
 use engawa_cloud::live::Door;
 use engawa_cloud::postgres::{self, end::Authorities};
+use engawa_cloud::releases::Repository;
 use engawa_cloud::store::{DATABASE_FILE, Watch, Writer, gateways};
 use engawa_link::{BoundCloud, CloudEnd, Tuning};
 use engawa_model::Timestamp;
 use engawa_protocol::ports::CloudStore;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,12 +30,31 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 const LEFT_BEHIND: &str = "another authority signs gateways' certificates now, and this replica's folder does not have it: \
     copy the folder of another replica, and start this one again";
 
+/// The releases that gateways fetch.
+#[derive(clap::Args)]
+pub(crate) struct Releases {
+    /// The repository of releases that gateways fetch from, as `engawa-cloud release` makes it. It need not be there yet.
+    /// Without it: `releases` in the cloud's folder.
+    #[arg(long, env = "ENGAWA_CLOUD_RELEASES", value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    releases: Option<PathBuf>,
+    /// How fast all gateways together may fetch releases from this process, KiB a second; 0: no limit.
+    #[arg(long, default_value_t = 16_384, value_name = "KIB")]
+    releases_kib_s: u32,
+}
+
+impl Releases {
+    fn repository(&self, dir: &Path) -> Repository {
+        let folder = self.releases.clone().unwrap_or_else(|| dir.join("releases"));
+        Repository::new(&folder, u64::from(self.releases_kib_s) << 10)
+    }
+}
+
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn serve(
     home: &Home,
-    listen: SocketAddr,
-    listen_tcp: Option<SocketAddr>,
+    doors: Doors,
     nats: Option<String>,
+    releases: &Releases,
 ) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt()
@@ -46,9 +66,9 @@ pub(crate) fn serve(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match address {
-            Some(address) => on_postgres(&home.dir, (listen, listen_tcp), address, nats).await,
+            Some(address) => on_postgres(&home.dir, doors, address, nats, releases).await,
             None if nats.is_some() => bail!("--nats needs a PostgreSQL database: name it with --database"),
-            None => on_sqlite(&home.dir, (listen, listen_tcp)).await,
+            None => on_sqlite(&home.dir, doors, releases).await,
         }
     })
 }
@@ -112,7 +132,7 @@ async fn until_stopped(bound: BoundCloud, lost: impl Future<Output = &'static st
     Ok(())
 }
 
-async fn on_sqlite(dir: &Path, doors: Doors) -> anyhow::Result<()> {
+async fn on_sqlite(dir: &Path, doors: Doors, releases: &Releases) -> anyhow::Result<()> {
     let authority = authority(dir)?;
     let _lock = lock::take(dir)?;
     let path = dir.join(DATABASE_FILE);
@@ -124,6 +144,7 @@ async fn on_sqlite(dir: &Path, doors: Doors) -> anyhow::Result<()> {
         changed.send_modify(|n| *n = n.wrapping_add(1));
     })?;
     let end = Arc::new(End::new(path, writer.clone(), authority));
+    end.releases().set(releases.repository(dir));
     let beside = CancellationToken::new();
     let watching = match Door::open(dir) {
         Ok(door) => Some(tokio::spawn(door.run(end.hub().clone(), beside.clone()))),
@@ -160,6 +181,7 @@ async fn on_postgres(
     doors: Doors,
     address: postgres::Address,
     nats: Option<String>,
+    releases: &Releases,
 ) -> anyhow::Result<()> {
     let told = address.to_string();
     // First what needs no database.
@@ -176,6 +198,7 @@ async fn on_postgres(
     postgres::authority::require(&store.client().await?, authorities.whole()).await?;
     let (changed, commands) = watch::channel(0_u64);
     let end = Arc::new(postgres::End::new(store.clone(), replica.clone(), authorities));
+    end.releases().set(releases.repository(dir));
     let (hub, left_behind) = (end.hub().clone(), end.left_behind());
     end.tend().await?;
     let bound = bind(dir, doors, Arc::clone(&end) as Arc<dyn CloudStore>, commands)?;

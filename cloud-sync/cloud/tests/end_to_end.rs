@@ -155,7 +155,16 @@ impl Link {
         let store = Arc::clone(house) as Arc<dyn EdgeStore>;
         let wake = Arc::clone(&house.wake);
         let (cloud, identity) = (address.to_owned(), identity.clone());
-        let link = EdgeLink { cloud: cloud.into(), identity, store, wake, state: sender, tuning, seed: 5 };
+        let link = EdgeLink {
+            cloud: cloud.into(),
+            identity,
+            store,
+            wake,
+            state: sender,
+            updates: None,
+            tuning,
+            seed: 5,
+        };
         let task = tokio::spawn(link.run(cancel.clone()));
         Self { state, cancel, task }
     }

@@ -486,6 +486,7 @@ fn link(
         store: Arc::clone(journal) as Arc<dyn EdgeStore>,
         wake: Arc::clone(&journal.wake),
         state: sender,
+        updates: None,
         tuning: Tuning { backoff_max: Duration::from_millis(200), ..Tuning::default() },
         seed: 1,
     };
@@ -603,6 +604,7 @@ async fn every_gateway_of_a_killed_replica_is_back_soon_and_nothing_is_lost() {
             store: Arc::clone(&journal) as Arc<dyn EdgeStore>,
             wake: Arc::clone(&journal.wake),
             state: sender,
+            updates: None,
             tuning: Tuning::default(),
             seed: n as u64,
         };

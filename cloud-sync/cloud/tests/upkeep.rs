@@ -133,6 +133,7 @@ impl Link {
             store: Arc::clone(house) as Arc<dyn EdgeStore>,
             wake: Arc::clone(&house.wake),
             state: sender,
+            updates: None,
             tuning: Tuning { backoff_min: Duration::from_millis(10), ..Tuning::default() },
             seed: 5,
         };

@@ -6,6 +6,7 @@
 
 mod admission;
 mod session;
+mod updates;
 
 use crate::doors::{Arrival, Doors, Knock};
 use crate::gate::{self, Gate};

@@ -1,6 +1,9 @@
 //! The gateway's end: keeps a connection to the cloud, ships the journal up and takes commands down.
 
 mod session;
+mod updates;
+
+pub use updates::{UpdateLine, UpdatePort, updates};
 
 use crate::dial::Dialer;
 use crate::home::Native;
@@ -49,6 +52,8 @@ pub struct EdgeLink {
     pub wake: Arc<Notify>,
     /// How the link is; kept up to date.
     pub state: watch::Sender<LinkState>,
+    /// Where questions about updates come from, where anybody asks: see [`updates`].
+    pub updates: Option<UpdatePort>,
     /// Times and bounds.
     pub tuning: Tuning,
     /// Spreads the pauses between attempts.

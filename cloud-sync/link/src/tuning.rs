@@ -42,8 +42,8 @@ impl Default for Tuning {
     }
 }
 
-/// Streams that one gateway may have open: control and lanes.
-const STREAMS: u32 = 1 + 16;
+/// Streams that one gateway may have open: control, lanes, live values, updates.
+const STREAMS: u32 = 1 + 16 + 2;
 /// What one stream may send before it is read, bytes.
 const STREAM_WINDOW: u32 = 256 << 10;
 /// What one connection may send before it is read, bytes.

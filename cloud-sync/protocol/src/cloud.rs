@@ -18,10 +18,10 @@ use crate::frame::{
     Ack, Body, Credit, FIRST_VERSION, Hello, Mark, Ping, Refused, VERSION, VERSIONS, Welcome, Why,
 };
 use crate::live::{Live, LiveIn, TooLarge};
-use crate::update::{Question, QuestionsIn};
 use crate::liveness::{Due, Liveness, Pings, Pulse};
 use crate::ports::{Ingested, Refusal, Row, Skip};
 use crate::trust::Distrust;
+use crate::update::{Question, QuestionsIn};
 use commands::Handing;
 use lane::{Job, LaneIn};
 use std::collections::{BTreeMap, VecDeque};
@@ -333,7 +333,8 @@ impl CloudMachine {
             return self
                 .senseless(CloudSessionError::Unexpected { expected: "no stream before the welcome" });
         }
-        if self.lanes.len() + self.unnamed.len() >= MOST_LANES + usize::from(self.settings.live) + usize::from(self.settings.updates)
+        if self.lanes.len() + self.unnamed.len()
+            >= MOST_LANES + usize::from(self.settings.live) + usize::from(self.settings.updates)
         {
             return self.senseless(CloudSessionError::Lane(stream));
         }
@@ -573,8 +574,8 @@ impl CloudMachine {
             _ => None,
         };
         let taken = self.updates.as_mut().zip(question).and_then(|((_, gate), asked)| gate.take(now, asked));
-        let question =
-            taken.ok_or(CloudSessionError::Unexpected { expected: "few and short questions about updates" })?;
+        let question = taken
+            .ok_or(CloudSessionError::Unexpected { expected: "few and short questions about updates" })?;
         self.out.push_back(Out::Question { stream, question });
         Ok(())
     }

@@ -210,7 +210,11 @@ mod tests {
     #[test]
     fn pieces_fit_the_line_however_far_it_goes() {
         assert_eq!(settle(10_000_000, ms(5)), MOST_PIECE);
-        assert_eq!(settle(10_000_000, ms(700)), MOST_PIECE, "a satellite is slow to answer and quick to deliver");
+        assert_eq!(
+            settle(10_000_000, ms(700)),
+            MOST_PIECE,
+            "a satellite is slow to answer and quick to deliver"
+        );
         assert_eq!(settle(4_000, ms(50)), FEWEST_PIECE);
         let middle = settle(256 << 10, ms(50));
         assert!((32 << 10..=128 << 10).contains(&middle), "{middle}");
@@ -228,7 +232,8 @@ mod tests {
     #[test]
     fn questions_have_bounds() {
         let mut gate = QuestionsIn::new(ms(0));
-        let ask = |text: usize| Question::Ask(UpdateAsk { last_reason: "x".repeat(text), ..UpdateAsk::default() });
+        let ask =
+            |text: usize| Question::Ask(UpdateAsk { last_reason: "x".repeat(text), ..UpdateAsk::default() });
         assert_eq!(gate.take(ms(0), ask(3_000)), None);
         let passed = (0..100).filter(|_| gate.take(ms(0), ask(10)).is_some()).count();
         assert_eq!(passed, 30);

@@ -256,8 +256,19 @@ fn second() -> Vec<(&'static str, Body)> {
         ("welcome_updates", Body::Welcome(Welcome { updates: true, ..welcome })),
         ("update_ask", Body::UpdateAsk(update_ask)),
         ("update_told", Body::UpdateTold(update_told)),
-        ("fetch_ask", Body::FetchAsk(FetchAsk { name: "metadata/2.root.json".into(), offset: 5, most: 4_096 })),
-        ("fetch_piece", Body::FetchPiece(FetchPiece { total: 9, bytes: b"abcd".as_slice().into(), missing: false, fault: String::new() })),
+        (
+            "fetch_ask",
+            Body::FetchAsk(FetchAsk { name: "metadata/2.root.json".into(), offset: 5, most: 4_096 }),
+        ),
+        (
+            "fetch_piece",
+            Body::FetchPiece(FetchPiece {
+                total: 9,
+                bytes: b"abcd".as_slice().into(),
+                missing: false,
+                fault: String::new(),
+            }),
+        ),
         ("skip", Body::Skip(Skip { from: 5, to: 9, reason: "kept for a day only".into() })),
     ]
 }

@@ -473,7 +473,7 @@ impl Parts {
                 }
                 let seed = rand::random();
                 let tuning = Tuning::default();
-                EdgeLink { cloud: config.line(), identity, store, wake, state, tuning, seed }
+                EdgeLink { cloud: config.line(), identity, store, wake, state, updates: None, tuning, seed }
                     .run(cancel)
                     .await;
                 Ok(())

@@ -2,8 +2,8 @@
 //!
 //! That both ends cut alike saves bytes and nothing else: a chunk is known by its SHA-256.
 
-use crate::manifest::{MOST_CHUNK, ManifestError};
 use crate::Digest;
+use crate::manifest::{MOST_CHUNK, ManifestError};
 use fastcdc::v2020::{AVERAGE_MAX, AVERAGE_MIN, Error, MAXIMUM_MIN, MINIMUM_MAX, MINIMUM_MIN, StreamCDC};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};

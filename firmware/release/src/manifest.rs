@@ -149,7 +149,9 @@ pub enum ManifestError {
     #[error("the manifest can't be read")]
     Json(#[source] serde_json::Error),
     /// Of a format that a newer agent knows.
-    #[error("the manifest is of format {0}, this agent reads {FORMAT}: an agent in between is to be installed first")]
+    #[error(
+        "the manifest is of format {0}, this agent reads {FORMAT}: an agent in between is to be installed first"
+    )]
     Format(u32),
     /// A name that can't be.
     #[error("{0}")]
@@ -233,7 +235,9 @@ pub enum ManifestError {
         reason: &'static str,
     },
     /// It would unpack to too much.
-    #[error("a release of {packed} bytes that unpacks to {unpacked}; the most is {MOST_UNPACKED}, and {MOST_RATIO} times what it is packed")]
+    #[error(
+        "a release of {packed} bytes that unpacks to {unpacked}; the most is {MOST_UNPACKED}, and {MOST_RATIO} times what it is packed"
+    )]
     Bomb {
         /// When it is unpacked.
         unpacked: u64,
@@ -288,7 +292,8 @@ impl Manifest {
 
     /// Whether it may be installed on this board: its triple, and one of its boards where it names any.
     pub fn is_for(&self, triple: &str, hardware: &str) -> bool {
-        self.triple == triple && (self.hardware.is_empty() || self.hardware.iter().any(|name| name == hardware))
+        self.triple == triple
+            && (self.hardware.is_empty() || self.hardware.iter().any(|name| name == hardware))
     }
 
     /// Where the TUF target of its manifest is.
@@ -299,9 +304,11 @@ impl Manifest {
         match (self.kind, self.hardware.as_slice()) {
             (Kind::Application, _) => Ok(format!("{}/{}/{}", self.name, self.triple, self.version)),
             (Kind::System, [hardware]) => Ok(format!("system/{hardware}/{}", self.version)),
-            (Kind::System, several) => {
-                Err(ManifestError::TooMany { what: "boards of a system release", count: several.len(), most: 1 })
-            }
+            (Kind::System, several) => Err(ManifestError::TooMany {
+                what: "boards of a system release",
+                count: several.len(),
+                most: 1,
+            }),
         }
     }
 
@@ -334,7 +341,9 @@ impl Manifest {
         self.check_files()?;
         self.check_patches()?;
         let unpacked = self.unpacked();
-        if unpacked > MOST_UNPACKED || unpacked > self.pack.size.saturating_mul(MOST_RATIO).saturating_add(RATIO_FROM) {
+        if unpacked > MOST_UNPACKED
+            || unpacked > self.pack.size.saturating_mul(MOST_RATIO).saturating_add(RATIO_FROM)
+        {
             return Err(ManifestError::Bomb { unpacked, packed: self.pack.size });
         }
         Ok(())

@@ -111,7 +111,9 @@ fn metadata(name: &str) -> bool {
     if name == "timestamp.json" {
         return true;
     }
-    let Some((version, role)) = name.strip_suffix(".json").and_then(|name| name.split_once('.')) else { return false };
+    let Some((version, role)) = name.strip_suffix(".json").and_then(|name| name.split_once('.')) else {
+        return false;
+    };
     let is_number = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
     is_number && !version.starts_with('0') && !role.is_empty()
 }
@@ -175,10 +177,24 @@ mod tests {
             assert_eq!(in_repository(&good), Ok(()));
         }
         for wrong in [
-            "", "/", "metadata", "metadata/", "metadata/root.json", "metadata/0.root.json", "metadata/x.root.json",
-            "metadata/../secret", "../metadata/1.root.json", "/metadata/1.root.json", "metadata//1.root.json",
-            "metadata/1.root.json/", "metadata/1..json/x", "keys/1.root.json", "targets/pack", "targets/x.pack",
-            "metadata/1.root.json\0", "metadata\\1.root.json",
+            "",
+            "/",
+            "metadata",
+            "metadata/",
+            "metadata/root.json",
+            "metadata/0.root.json",
+            "metadata/x.root.json",
+            "metadata/../secret",
+            "../metadata/1.root.json",
+            "/metadata/1.root.json",
+            "metadata//1.root.json",
+            "metadata/1.root.json/",
+            "metadata/1..json/x",
+            "keys/1.root.json",
+            "targets/pack",
+            "targets/x.pack",
+            "metadata/1.root.json\0",
+            "metadata\\1.root.json",
         ] {
             assert!(in_repository(wrong).is_err(), "{wrong}");
         }

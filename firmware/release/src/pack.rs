@@ -95,7 +95,8 @@ pub fn pack(draft: Draft, contents: &[Content<'_>], former: &[Former<'_>]) -> Re
     let mut files = Vec::with_capacity(contents.len());
     for content in contents {
         let chunks = lay(content.bytes, measures, &mut pack, &mut places);
-        let chunks = chunks.map_err(|source| PackError::Compress { name: content.name.to_owned(), source })?;
+        let chunks =
+            chunks.map_err(|source| PackError::Compress { name: content.name.to_owned(), source })?;
         files.push(File {
             name: content.name.to_owned(),
             mode: content.mode,

@@ -91,7 +91,8 @@ pub fn patch(
     }
     let mut decoder = Decoder::with_ref_prefix(packed, old).map_err(UnpackError::Frame)?;
     // As long as both files and no longer: the frame's header can't ask for more than planned.
-    let window = patch_memory(patch, size).max(1).next_power_of_two().trailing_zeros().clamp(10, PATCH_WINDOW);
+    let window =
+        patch_memory(patch, size).max(1).next_power_of_two().trailing_zeros().clamp(10, PATCH_WINDOW);
     decoder.window_log_max(window).map_err(UnpackError::Frame)?;
     let (mut written, mut sum, mut step) = (0_u64, Sum::default(), vec![0; STEP]);
     loop {

@@ -2,9 +2,9 @@
 
 use crate::error::InstallError;
 use crate::fetch::{FetchError, range};
+use crate::folder::reserve;
 use crate::held::{digest, part, spool};
 use crate::install::Work;
-use crate::folder::reserve;
 use engawa_release::manifest::{Chunk, File as Listed};
 use engawa_release::unpack;
 use std::collections::BTreeMap;
@@ -29,7 +29,8 @@ impl Work<'_> {
     pub(crate) fn copy(&mut self, number: usize) -> Result<bool, InstallError> {
         let listed = &self.release.manifest.files[number];
         let to = self.fresh_part(listed)?;
-        let copied = self.shelf.copy(listed.sha256, &to).map_err(|error| self.io("copying an old file", error))?;
+        let copied =
+            self.shelf.copy(listed.sha256, &to).map_err(|error| self.io("copying an old file", error))?;
         if !copied {
             self.shelf.bar_file(listed.sha256);
             return Ok(false);
@@ -85,7 +86,8 @@ impl Work<'_> {
         };
         let mut to = self.fresh_part(listed)?;
         (&packed).rewind().map_err(|error| self.io("reading a patch", error))?;
-        let applied = unpack::patch(patch, &old, BufReader::new(&packed), (listed.size, listed.sha256), &mut to);
+        let applied =
+            unpack::patch(patch, &old, BufReader::new(&packed), (listed.size, listed.sha256), &mut to);
         drop(old);
         match applied {
             Ok(()) => {}
@@ -115,11 +117,8 @@ impl Work<'_> {
             let listed = &release.manifest.files[number];
             let to = self.part(listed)?;
             self.fill(number, listed, &to, &mut lacks)?;
-            let left = lacks
-                .values()
-                .flat_map(|lack: &Lack| &lack.spots)
-                .filter(|spot| spot.file == number)
-                .count();
+            let left =
+                lacks.values().flat_map(|lack: &Lack| &lack.spots).filter(|spot| spot.file == number).count();
             if left == 0 {
                 self.finish(number, &to)?;
             } else {
@@ -127,7 +126,8 @@ impl Work<'_> {
             }
         }
         let lacks: Vec<Lack> = lacks.into_values().collect();
-        self.progress.to_fetch = self.progress.fetched + lacks.iter().map(|lack| lack.chunk.packed).sum::<u64>();
+        self.progress.to_fetch =
+            self.progress.fetched + lacks.iter().map(|lack| lack.chunk.packed).sum::<u64>();
         self.fetch(&lacks, &mut parts)
     }
 

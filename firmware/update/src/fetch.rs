@@ -66,7 +66,11 @@ pub fn fetch(source: &mut dyn Source, name: &str, most: usize) -> Result<Option<
         let wanted = (most - bytes.len()).clamp(1, MOST_PIECE);
         let Some(piece) = source.read(name, bytes.len() as u64, wanted)? else { return Ok(None) };
         if piece.total > most as u64 || piece.bytes.len() > wanted {
-            return Err(FetchError::Length { name: name.to_owned(), found: piece.total, wanted: most as u64 });
+            return Err(FetchError::Length {
+                name: name.to_owned(),
+                found: piece.total,
+                wanted: most as u64,
+            });
         }
         let ended = piece.bytes.is_empty();
         bytes.extend_from_slice(&piece.bytes);
@@ -124,7 +128,12 @@ impl Release {
     ///
     /// # Errors
     /// It is not what was signed, can't be used, or the source's.
-    pub fn fetch(source: &mut dyn Source, path: &str, length: u64, sha256: Digest) -> Result<Self, FetchError> {
+    pub fn fetch(
+        source: &mut dyn Source,
+        path: &str,
+        length: u64,
+        sha256: Digest,
+    ) -> Result<Self, FetchError> {
         let most = engawa_release::manifest::MOST_MANIFEST;
         let bytes = fetch_target(source, path, (length, sha256), most)?;
         Self::read(path, bytes)

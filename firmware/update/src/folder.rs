@@ -101,7 +101,10 @@ impl Folder {
                 names.push(name);
             }
             if names.len() > MOST_ENTRIES {
-                return Err(io::Error::other(format!("more than {MOST_ENTRIES} files in {}", self.path.display())));
+                return Err(io::Error::other(format!(
+                    "more than {MOST_ENTRIES} files in {}",
+                    self.path.display()
+                )));
             }
         }
         names.sort_unstable();

@@ -91,9 +91,15 @@ pub fn install(
     limits: Limits,
     watch: &mut dyn FnMut(&Progress) -> bool,
 ) -> Result<Installed, InstallError> {
-    let told = |what: &str, source| InstallError::Io { what: what.to_owned(), folder: slot.display().to_string(), source };
+    let told = |what: &str, source| InstallError::Io {
+        what: what.to_owned(),
+        folder: slot.display().to_string(),
+        source,
+    };
     match std::fs::create_dir(slot) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(told("making the slot", error)),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(told("making the slot", error));
+        }
         Ok(()) | Err(_) => {}
     }
     let folder = Folder::open(slot).map_err(|error| told("opening the slot", error))?;
@@ -104,8 +110,18 @@ pub fn install(
     let seeds: Vec<Folder> = seeds.iter().filter_map(|seed| Folder::open(seed).ok()).collect();
     let shelf = Shelf::default();
     let progress = Progress { to_write: release.manifest.unpacked(), ..Progress::default() };
-    let work =
-        Work { source, release, slot: folder, shelf, limits, progress, kept: 0, refused: vec![], watch, unsynced: 0 };
+    let work = Work {
+        source,
+        release,
+        slot: folder,
+        shelf,
+        limits,
+        progress,
+        kept: 0,
+        refused: vec![],
+        watch,
+        unsynced: 0,
+    };
     work.run(&seeds)
 }
 
@@ -143,7 +159,8 @@ impl Work<'_> {
     /// All files, each its way. False where one of the ways was none.
     fn files(&mut self, plan: &Plan) -> Result<bool, InstallError> {
         self.progress.to_fetch = self.progress.fetched + plan.bytes;
-        let done: u64 = self.shelf.held.done.iter().map(|number| self.release.manifest.files[*number].size).sum();
+        let done: u64 =
+            self.shelf.held.done.iter().map(|number| self.release.manifest.files[*number].size).sum();
         self.progress.written = done;
         let mut by_chunks = Vec::new();
         for (number, way) in plan.ways.iter().enumerate() {
@@ -172,7 +189,8 @@ impl Work<'_> {
         if !at_the_end {
             stays.extend(manifest.files.iter().map(|file| part(&file.name)));
             stays.extend(manifest.patches.iter().map(|patch| spool(patch.sha256)));
-            stays.extend(manifest.files.iter().flat_map(|file| &file.chunks).map(|chunk| spool(chunk.sha256)));
+            stays
+                .extend(manifest.files.iter().flat_map(|file| &file.chunks).map(|chunk| spool(chunk.sha256)));
         }
         let tidied = self.slot.names().and_then(|names| {
             names.iter().filter(|name| !stays.contains(*name)).try_for_each(|name| self.slot.remove(name))
@@ -182,7 +200,8 @@ impl Work<'_> {
 
     fn space(&self, plan: &Plan) -> Result<(), InstallError> {
         let look = || -> io::Result<(u64, u64)> {
-            let mut needed = (self.release.bytes.len() as u64).saturating_add(SLACK).saturating_add(plan.bytes);
+            let mut needed =
+                (self.release.bytes.len() as u64).saturating_add(SLACK).saturating_add(plan.bytes);
             for (file, way) in self.release.manifest.files.iter().zip(&plan.ways) {
                 if *way == Way::Done {
                     continue;
@@ -202,7 +221,8 @@ impl Work<'_> {
     /// A file has all its bytes: they are forced to the disk and read back from there before it gets its name.
     pub(crate) fn finish(&mut self, number: usize, file: &File) -> Result<(), InstallError> {
         let listed = &self.release.manifest.files[number];
-        let (begun, written) = (part(&listed.name), |error| self.io(&format!("writing {}", listed.name), error));
+        let (begun, written) =
+            (part(&listed.name), |error| self.io(&format!("writing {}", listed.name), error));
         set_mode(file, listed.mode).map_err(written)?;
         file.sync_all().map_err(written)?;
         forget(file);
@@ -218,7 +238,8 @@ impl Work<'_> {
 
     fn has_manifest(&self) -> io::Result<bool> {
         let Some(file) = self.slot.read(name::MANIFEST)? else { return Ok(false) };
-        Ok(file.metadata()?.len() == self.release.bytes.len() as u64 && digest(&file)? == self.release.sha256())
+        Ok(file.metadata()?.len() == self.release.bytes.len() as u64
+            && digest(&file)? == self.release.sha256())
     }
 
     /// The last step: with its manifest the slot is complete.

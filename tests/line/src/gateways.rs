@@ -273,6 +273,7 @@ impl Gateway {
             store: Arc::clone(store) as Arc<dyn EdgeStore>,
             wake: Arc::clone(&store.wake),
             state: sender,
+            updates: None,
             tuning: Tuning::default(),
             seed: SEED.fetch_add(1, Ordering::Relaxed),
         };

@@ -137,6 +137,7 @@ pub(crate) fn run(dir: &Path, cloud: &str) {
             store: Arc::clone(&journal) as Arc<dyn EdgeStore>,
             wake: Arc::new(Notify::new()),
             state,
+            updates: None,
             tuning: Tuning::default(),
             seed: 1,
         };

@@ -3,6 +3,7 @@
 use super::authority::{self, Agreed};
 use super::{Intake, Replica, Store, commands, gateways, settings, standing, trust};
 use crate::live::Hub;
+use crate::releases::Served;
 use crate::store::StoreError;
 use crate::trust::settings::Policy;
 use crate::trust::{Now, signing};
@@ -15,6 +16,7 @@ use engawa_protocol::live::Live;
 use engawa_protocol::ports::{CloudStore, Enrolled, Ingested, Later, Refusal, Row, Skip, StoreFault};
 use engawa_protocol::reconcile::{AskSync, SyncStanding};
 use engawa_protocol::trust::{Distrust, Peer, Regions, Session, Standing, Turn};
+use engawa_protocol::update::{FetchAsk, FetchPiece};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -77,6 +79,7 @@ pub struct End {
     looks_without: AtomicU32,
     left_behind: CancellationToken,
     live: Hub,
+    releases: Served,
 }
 
 impl End {
@@ -92,7 +95,13 @@ impl End {
             looks_without: AtomicU32::new(0),
             left_behind: CancellationToken::new(),
             live: Hub::default(),
+            releases: Served::default(),
         }
+    }
+
+    /// The repository of releases, to be set before the cloud serves.
+    pub fn releases(&self) -> &Served {
+        &self.releases
     }
 
     /// Where live values are to be heard.
@@ -460,6 +469,18 @@ impl CloudStore for End {
             let standing = judged("how a gateway stands is not known", asking).await?;
             Ok(if fenced.is_empty() { standing } else { SyncStanding { twin: fenced, ..standing } })
         })
+    }
+
+    fn takes_updates(&self) -> bool {
+        self.releases.is_set()
+    }
+
+    fn fetch<'a>(
+        &'a self,
+        _gateway: &'a str,
+        ask: &'a FetchAsk,
+    ) -> Later<'a, Result<FetchPiece, StoreFault>> {
+        Box::pin(self.releases.fetch(ask))
     }
 
     fn takes_live(&self) -> bool {

@@ -121,6 +121,7 @@ impl Link {
             store: Arc::clone(house) as Arc<dyn EdgeStore>,
             wake: Arc::clone(&house.wake),
             state: sender,
+            updates: None,
             tuning: tuning(),
             seed: 5,
         };

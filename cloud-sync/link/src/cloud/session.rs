@@ -4,7 +4,7 @@
 //! beside each other.
 
 use super::admission::Place;
-use super::{Shared, finish};
+use super::{Shared, finish, updates};
 use crate::gate;
 use crate::transport::{Connection, ReceiveHalf, SendHalf};
 use crate::{LinkError, stream};
@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// Frames that were received and wait to be handled: one for each stream, since each waits for leave.
-const EVENTS: usize = MOST_LANES + 1;
+const EVENTS: usize = MOST_LANES + 3;
 
 /// What a reader has met.
 enum Heard {
@@ -37,6 +37,8 @@ enum Answer {
     Ingested(u32, Option<Ingested>),
     Commands(Option<Vec<Row>>),
     Acknowledged,
+    /// What was asked about updates has gone out on this stream.
+    Told(u32, SendHalf, Result<(), LinkError>),
 }
 
 /// Tells the store when a gateway has gone, however its connection ended.
@@ -69,7 +71,8 @@ struct Session {
     machine: CloudMachine,
     began: Instant,
     epoch: u64,
-    streams: BTreeMap<u32, (SendHalf, mpsc::Sender<()>)>,
+    /// For each stream what it is written to, but while an answer about updates is being written, and the leave to read.
+    streams: BTreeMap<u32, (Option<SendHalf>, mpsc::Sender<()>)>,
     heard: mpsc::Sender<Heard>,
     /// All of them end with the session: a set of tasks aborts what it still has.
     readers: JoinSet<()>,
@@ -88,6 +91,7 @@ impl Shared {
             liveness: Liveness { keep_alive: self.tuning.idle / 4, idle: self.tuning.idle },
             handshake: self.tuning.handshake,
             live: self.store.takes_live(),
+            updates: self.store.takes_updates(),
             ..Settings::default()
         };
         let (heard, events) = mpsc::channel(EVENTS);
@@ -120,7 +124,7 @@ impl Session {
 
     fn add(&mut self, number: u32, up: SendHalf, down: ReceiveHalf) {
         let (leave, leaves) = mpsc::channel(1);
-        self.streams.insert(number, (up, leave));
+        self.streams.insert(number, (Some(up), leave));
         self.readers.spawn(read(number, down, leaves, self.heard.clone()));
     }
 
@@ -144,6 +148,13 @@ impl Session {
                     Ok(Answer::Ingested(stream, answer)) => self.machine.on_ingested(self.now(), stream, answer),
                     Ok(Answer::Commands(rows)) => self.machine.on_commands(self.now(), rows.as_deref()),
                     Ok(Answer::Acknowledged) => {}
+                    Ok(Answer::Told(stream, up, sent)) => {
+                        sent?;
+                        if let Some((place, _)) = self.streams.get_mut(&stream) {
+                            *place = Some(up);
+                        }
+                        self.machine.on_answered(stream);
+                    }
                     Err(error) => return Err(LinkError::Stream(format!("a task of the connection: {error}"))),
                 },
                 opened = self.connection.accept() => {
@@ -174,7 +185,7 @@ impl Session {
             }
             Out::Hello(greeting) => self.greet(greeting).await,
             Out::Send { stream, body } => {
-                if let Some((up, _)) = self.streams.get_mut(&stream) {
+                if let Some((Some(up), _)) = self.streams.get_mut(&stream) {
                     // Answers are small: who does not take them for so long is gone.
                     let sent = tokio::time::timeout(self.shared.tuning.idle, stream::send(up, body)).await;
                     sent.map_err(|_| LinkError::Silent { address: self.connection.address() })??;
@@ -214,6 +225,15 @@ impl Session {
                 });
             }
             Out::Live(live) => store.live(&gateway, live),
+            Out::Question { stream, question } => {
+                if let Some(mut up) = self.streams.get_mut(&stream).and_then(|(up, _)| up.take()) {
+                    self.store.spawn(async move {
+                        // Beside the session, which goes on acknowledging meanwhile.
+                        let sent = updates::answer(store.as_ref(), &gateway, question, &mut up).await;
+                        Answer::Told(stream, up, sent)
+                    });
+                }
+            }
             Out::End(end) => return Err(self.end(end).await),
         }
         Ok(())
@@ -221,7 +241,7 @@ impl Session {
 
     /// What may come before the hello is not the machine's business.
     async fn before_hello(&mut self, body: Body) -> Result<(), LinkError> {
-        let Some((up, leave)) = self.streams.get_mut(&CONTROL) else { return Ok(()) };
+        let Some((Some(up), leave)) = self.streams.get_mut(&CONTROL) else { return Ok(()) };
         match body {
             Body::Turn(_) if self.turn.is_some() => {
                 return Err(LinkError::Gateway(CloudSessionError::Unexpected { expected: "a hello" }));
@@ -246,7 +266,7 @@ impl Session {
         let turn = self.turn;
         let answer = match gate::greet(store.as_ref(), &self.peer, turn).await {
             Ok(taken) => {
-                if let (Some(taken), Some((up, _))) = (taken, self.streams.get_mut(&CONTROL)) {
+                if let (Some(taken), Some((Some(up), _))) = (taken, self.streams.get_mut(&CONTROL)) {
                     // A stream that is broken is heard of by its reader.
                     let _ = tokio::time::timeout(self.shared.tuning.idle, stream::send(up, taken)).await;
                 }
@@ -283,7 +303,7 @@ impl Session {
     async fn end(&mut self, end: End) -> LinkError {
         match end {
             End::Refused(refusal) => {
-                if let Some((up, _)) = self.streams.get_mut(&CONTROL) {
+                if let Some((Some(up), _)) = self.streams.get_mut(&CONTROL) {
                     finish(up, &self.connection).await;
                 }
                 LinkError::Refused { reason: refusal.to_string(), retry_after_s: 0 }

@@ -99,7 +99,7 @@ impl EdgeLink {
         session.open(Stream::Control).await?;
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        session.machine.hold_bulk(*held.borrow_and_update());
+        session.hold(*held.borrow_and_update());
         loop {
             while let Some(out) = session.machine.poll(session.now()) {
                 session.act(out).await?;
@@ -116,7 +116,7 @@ impl EdgeLink {
                     session.watch();
                 }
                 () = tokio::time::sleep_until(session.live_at), if session.live_due => session.watch(),
-                Ok(()) = held.changed() => session.machine.hold_bulk(*held.borrow_and_update()),
+                Ok(()) = held.changed() => session.hold(*held.borrow_and_update()),
                 () = until(wake) => session.machine.on_wake(session.now()),
                 ended = connection.closed() => return Err(LinkError::Broken(ended)),
             }
@@ -135,6 +135,14 @@ impl EdgeLink {
 impl Session<'_> {
     fn now(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    /// Bulk waits, or does not.
+    fn hold(&mut self, held: bool) {
+        self.machine.hold_bulk(held);
+        if let Some(port) = &self.link.updates {
+            port.hold(held);
+        }
     }
 
     async fn act(&mut self, out: Out) -> Result<(), LinkError> {
@@ -170,6 +178,14 @@ impl Session<'_> {
                 tracing::info!(cloud = %self.connection, version, "the link to the cloud is up");
                 let address = self.connection.to_string();
                 self.link.state.send_replace(LinkState::Up { since: SystemTime::now(), address });
+                if let Some(port) = self.link.updates.clone().filter(|_| self.machine.takes_updates()) {
+                    let (connection, events) = (self.connection.clone(), self.events.clone());
+                    self.tasks.spawn(async move {
+                        let error = port.serve(connection).await;
+                        // Whoever waits for events has gone where this fails.
+                        let _ = events.send(Event::Failed(error)).await;
+                    });
+                }
             }
             Out::Rebind => match self.connection.rebind() {
                 Ok(moved) => tracing::info!(moved, "the cloud is silent: the line is tried from a new port"),

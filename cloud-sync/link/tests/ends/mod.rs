@@ -323,6 +323,7 @@ pub fn link_by(cloud: Line, identity: Identity, journal: &Arc<Journal>, seed: u6
         store: Arc::clone(journal) as Arc<dyn EdgeStore>,
         wake: Arc::clone(&journal.wake),
         state: sender,
+        updates: None,
         tuning: quick(),
         seed,
     };

@@ -94,7 +94,15 @@ fn it_greets_asks_and_welcomes() {
     let previous = vec![Mark { lane: 3, seq: 90 }];
     assert_eq!(
         *welcome,
-        Welcome { version: 2, marks, credit: 256 << 10, dictionary: 1, previous, live: false, updates: false }
+        Welcome {
+            version: 2,
+            marks,
+            credit: 256 << 10,
+            dictionary: 1,
+            previous,
+            live: false,
+            updates: false
+        }
     );
     assert!(matches!(
         out[1..],

@@ -1,0 +1,161 @@
+//! The repository of releases, read for the gateways: a plain folder, whose files are signed elsewhere.
+//!
+//! What a gateway asks for is a name that it made up: it is checked against the layout of a repository, and opened beneath the
+//! folder. The folder is opened for each piece, so that it may come, go or be exchanged while the cloud serves. Bounds: bytes a
+//! second for all gateways together (who asks waits), reads at once ([`READS`]); one piece a gateway is the protocol's.
+
+use engawa_protocol::bucket::Bucket;
+use engawa_protocol::ports::StoreFault;
+use engawa_protocol::update::{FetchAsk, FetchPiece};
+use engawa_release::SourceFault;
+use engawa_update::FolderSource;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// Pieces that are read from the disk at once; further ones wait.
+const READS: usize = 16;
+/// The most that one piece waits for its turn: who owes more is told to ask again.
+const MOST_WAIT: Duration = Duration::from_secs(30);
+
+/// A repository that is served.
+pub struct Repository {
+    dir: PathBuf,
+    reads: Semaphore,
+    /// `None`: no limit.
+    pace: Option<Mutex<Bucket>>,
+    began: Instant,
+}
+
+impl Repository {
+    /// The repository in `dir`, which need not be there yet, with so many bytes a second for all gateways (0: no limit).
+    pub fn new(dir: &Path, bytes_per_s: u64) -> Self {
+        let rate = bytes_per_s as f64;
+        let pace = (bytes_per_s > 0).then(|| Mutex::new(Bucket::new(rate, rate, Duration::ZERO)));
+        Self { dir: dir.to_owned(), reads: Semaphore::new(READS), pace, began: Instant::now() }
+    }
+
+    /// The piece that was asked for.
+    ///
+    /// # Errors
+    /// It can't be read just now; who asked is told to ask again.
+    pub async fn fetch(&self, ask: &FetchAsk) -> Result<FetchPiece, StoreFault> {
+        self.pace(ask.most).await?;
+        let fault = |error: tokio::sync::AcquireError| StoreFault::new("waiting for a turn", error);
+        let _turn = self.reads.acquire().await.map_err(fault)?;
+        let (dir, ask) = (self.dir.clone(), ask.clone());
+        let read = tokio::task::spawn_blocking(move || read(&dir, &ask)).await;
+        read.map_err(|error| StoreFault::new("reading a file of the releases", error))?
+    }
+
+    /// Waits until so many bytes may go.
+    async fn pace(&self, bytes: u32) -> Result<(), StoreFault> {
+        let Some(pace) = &self.pace else { return Ok(()) };
+        let wait = {
+            let mut bucket = pace.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = self.began.elapsed();
+            let taken = bucket.take(f64::from(bytes), now);
+            if taken.wait > MOST_WAIT {
+                bucket.give_back(taken, now);
+            }
+            taken.wait
+        };
+        if wait > MOST_WAIT {
+            let context = "too many gateways fetch releases at once for --releases-kib-s".to_owned();
+            return Err(StoreFault { context, source: None });
+        }
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+}
+
+fn read(dir: &Path, ask: &FetchAsk) -> Result<FetchPiece, StoreFault> {
+    let missing = || FetchPiece { missing: true, ..FetchPiece::default() };
+    let repository = match FolderSource::open(dir) {
+        Ok(repository) => repository,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(missing()),
+        Err(error) => {
+            return Err(StoreFault::new(format!("opening the releases in {}", dir.display()), error));
+        }
+    };
+    let most = usize::try_from(ask.most).unwrap_or(usize::MAX);
+    match repository.piece(&ask.name, ask.offset, most) {
+        Ok(Some(piece)) => {
+            Ok(FetchPiece { total: piece.total, bytes: piece.bytes.into(), ..FetchPiece::default() })
+        }
+        // No repository has a file of such a name.
+        Ok(None) | Err(SourceFault::Name(_)) => Ok(missing()),
+        Err(error) => Err(StoreFault::new("reading a file of the releases", error)),
+    }
+}
+
+/// A repository that an end of the cloud serves from, once it is set.
+#[derive(Clone, Default)]
+pub struct Served(Arc<std::sync::OnceLock<Repository>>);
+
+impl Served {
+    /// From now on this one; only the first counts.
+    pub fn set(&self, repository: Repository) {
+        // Set once, where the cloud starts.
+        let _ = self.0.set(repository);
+    }
+
+    /// Whether there is one.
+    pub fn is_set(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    /// The piece that was asked for; none where nothing is served.
+    ///
+    /// # Errors
+    /// As [`Repository::fetch`].
+    pub async fn fetch(&self, ask: &FetchAsk) -> Result<FetchPiece, StoreFault> {
+        match self.0.get() {
+            Some(repository) => repository.fetch(ask).await,
+            None => Ok(FetchPiece { missing: true, ..FetchPiece::default() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(name: &str, offset: u64, most: u32) -> FetchAsk {
+        FetchAsk { name: name.into(), offset, most }
+    }
+
+    #[tokio::test]
+    async fn pieces_of_the_repository_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let repository = Repository::new(&dir.path().join("releases"), 0);
+        let missing = repository.fetch(&ask("metadata/timestamp.json", 0, 10)).await.unwrap();
+        assert!(missing.missing, "there is none yet");
+        std::fs::create_dir_all(dir.path().join("releases/metadata")).unwrap();
+        std::fs::write(dir.path().join("releases/metadata/timestamp.json"), "0123456789").unwrap();
+        std::fs::write(dir.path().join("secret"), "x").unwrap();
+        std::os::unix::fs::symlink("../../secret", dir.path().join("releases/metadata/1.root.json")).unwrap();
+        let piece = repository.fetch(&ask("metadata/timestamp.json", 4, 3)).await.unwrap();
+        assert_eq!((piece.total, piece.bytes.as_ref(), piece.missing), (10, &b"456"[..], false));
+        let end = repository.fetch(&ask("metadata/timestamp.json", 99, 3)).await.unwrap();
+        assert_eq!((end.total, end.bytes.len()), (10, 0));
+        for name in ["../secret", "secret", "metadata/../../secret", "/etc/passwd", "keys/snapshot"] {
+            assert!(repository.fetch(&ask(name, 0, 10)).await.unwrap().missing, "{name}");
+        }
+        let led_out = repository.fetch(&ask("metadata/1.root.json", 0, 10)).await;
+        assert!(led_out.is_err(), "{led_out:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_gateways_together_get_no_more_than_the_rate() {
+        let dir = tempfile::tempdir().unwrap();
+        let repository = Repository::new(dir.path(), 1_000);
+        let began = tokio::time::Instant::now();
+        for _ in 0..5 {
+            repository.pace(1_000).await.unwrap();
+        }
+        assert_eq!(began.elapsed().as_secs(), 4, "a second's worth is free");
+    }
+}
