@@ -50,7 +50,14 @@ pub struct Plan {
 pub fn plan(manifest: &Manifest, held: &Held, most_memory: u64) -> Plan {
     let mut plan = Plan { ways: vec![], fetch: vec![], bytes: 0, memory: 0 };
     let mut asked: BTreeMap<u64, Chunk> = BTreeMap::new();
-    let mut coming: BTreeSet<Digest> = BTreeSet::new();
+    // Files that are there, or come without a chunk of their own, come first.
+    let mut coming: BTreeSet<Digest> = manifest
+        .files
+        .iter()
+        .enumerate()
+        .filter(|(number, file)| held.done.contains(number) || held.files.contains(&file.sha256))
+        .flat_map(|(_, file)| file.chunks.iter().map(|chunk| chunk.sha256))
+        .collect();
     for (number, file) in manifest.files.iter().enumerate() {
         let way = if held.done.contains(&number) {
             Way::Done
@@ -74,12 +81,13 @@ pub fn plan(manifest: &Manifest, held: &Held, most_memory: u64) -> Plan {
                 }
                 None => {
                     plan.bytes = plan.bytes.saturating_add(chunks);
-                    coming.extend(seen);
                     asked.extend(lacking.into_iter().map(|chunk| (chunk.at, chunk)));
                     Way::Chunks
                 }
             }
         };
+        // Whichever way the file comes, other files find its chunks there.
+        coming.extend(file.chunks.iter().map(|chunk| chunk.sha256));
         plan.ways.push(way);
     }
     plan.fetch = asked.into_values().collect();

@@ -111,6 +111,13 @@ impl Folder {
         Ok(names)
     }
 
+    /// Whether `name` here is a regular file, and not only leads to one.
+    pub(crate) fn is_regular(&self, name: &str) -> io::Result<bool> {
+        let stat = fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        // The field's width is the platform's; a mode fits any of them.
+        Ok(fs::FileType::from_raw_mode(stat.st_mode as RawMode) == fs::FileType::RegularFile)
+    }
+
     /// Removes what is called `name` here, whatever it is; nothing where there is nothing.
     pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
         match fs::unlinkat(&self.fd, name, AtFlags::empty()) {

@@ -50,9 +50,7 @@ impl Shelf {
         let mut shelf = Self::default();
         for (number, file) in manifest.files.iter().enumerate() {
             match slot.read(&file.name)? {
-                Some(found) if is_whole(&found, file)? => {
-                    shelf.held.done.insert(number);
-                }
+                Some(found) if is_whole(&found, file)? => shelf.done(number, file, found),
                 // Of another release, or spoilt.
                 Some(_) => slot.remove(&file.name)?,
                 None => {}
@@ -74,6 +72,17 @@ impl Shelf {
         shelf.held.chunks = shelf.chunks.keys().copied().collect();
         shelf.held.files = shelf.whole.keys().copied().collect();
         Ok(shelf)
+    }
+
+    /// A file of the release is there, and was verified: its chunks can be had from it.
+    pub(crate) fn done(&mut self, number: usize, listed: &Listed, found: File) {
+        let (mut at, file) = (0, self.files.len());
+        for chunk in &listed.chunks {
+            self.chunks.entry(chunk.sha256).or_insert(Place { file, at, size: chunk.size });
+            at += chunk.size;
+        }
+        self.files.push(found);
+        self.held.done.insert(number);
     }
 
     fn look_at_part(&mut self, number: usize, listed: &Listed, found: File) -> io::Result<()> {

@@ -193,7 +193,10 @@ impl Work<'_> {
                 .extend(manifest.files.iter().flat_map(|file| &file.chunks).map(|chunk| spool(chunk.sha256)));
         }
         let tidied = self.slot.names().and_then(|names| {
-            names.iter().filter(|name| !stays.contains(*name)).try_for_each(|name| self.slot.remove(name))
+            names.iter().try_for_each(|name| {
+                let stays = stays.contains(name) && self.slot.is_regular(name)?;
+                if stays { Ok(()) } else { self.slot.remove(name) }
+            })
         });
         tidied.map_err(|error| self.io("removing what is not of this release", error))
     }
@@ -232,7 +235,8 @@ impl Work<'_> {
             return Err(InstallError::Medium { file: listed.name.clone() });
         }
         self.slot.rename(&begun, &listed.name).map_err(|error| self.io("naming a file", error))?;
-        self.shelf.held.done.insert(number);
+        let again = file.try_clone().map_err(|error| self.io("keeping a file open", error))?;
+        self.shelf.done(number, listed, again);
         Ok(())
     }
 

@@ -2,11 +2,12 @@
 #![allow(unreachable_pub, dead_code, reason = "a module of several tests")]
 
 use engawa_link::pki::CertificateAuthority;
-use engawa_link::{BoundCloud, CloudEnd, EdgeLink, Identity, Line, LinkError, LinkState, Tuning};
+use engawa_link::{BoundCloud, CloudEnd, EdgeLink, Identity, Line, LinkError, LinkState, Tuning, UpdatePort};
 use engawa_protocol::live::{Live, LiveRow};
 use engawa_protocol::ports::{
     CloudStore, EdgeStore, Enrolled, Ingested, Later, Refusal, Row, Skip, StoreFault,
 };
+use engawa_protocol::update::{FetchAsk, FetchPiece, UpdateAsk, UpdateTold};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -107,6 +108,12 @@ pub struct Cloud {
     pub changed: watch::Sender<u64>,
     /// Live values that came, frames.
     pub watched: AtomicUsize,
+    /// Files of releases by name; `None`: a cloud that knows nothing of updates.
+    pub releases: Mutex<Option<BTreeMap<String, Vec<u8>>>>,
+    /// What gateways have told of themselves.
+    pub asks: Mutex<Vec<UpdateAsk>>,
+    /// Answers about releases wait for this.
+    pub stuck: watch::Sender<bool>,
 }
 
 impl Cloud {
@@ -120,6 +127,9 @@ impl Cloud {
             claims: Mutex::default(),
             changed: watch::Sender::new(0),
             watched: AtomicUsize::new(0),
+            releases: Mutex::default(),
+            asks: Mutex::default(),
+            stuck: watch::Sender::new(false),
         })
     }
 
@@ -277,6 +287,45 @@ impl CloudStore for Cloud {
         true
     }
 
+    fn takes_updates(&self) -> bool {
+        self.releases.lock().unwrap().is_some()
+    }
+
+    fn update_told<'a>(
+        &'a self,
+        gateway: &'a str,
+        ask: &'a UpdateAsk,
+    ) -> Later<'a, Result<UpdateTold, StoreFault>> {
+        self.asks.lock().unwrap().push(ask.clone());
+        if ask.state == "fault" {
+            return now(Err(StoreFault { context: "the database is away".into(), source: None }));
+        }
+        now(Ok(UpdateTold {
+            rollout: format!("for {gateway}"),
+            version: "2.0.0".into(),
+            ..UpdateTold::default()
+        }))
+    }
+
+    fn fetch<'a>(
+        &'a self,
+        _gateway: &'a str,
+        ask: &'a FetchAsk,
+    ) -> Later<'a, Result<FetchPiece, StoreFault>> {
+        let mut stuck = self.stuck.subscribe();
+        Box::pin(async move {
+            let _ = stuck.wait_for(|stuck| !stuck).await;
+            let releases = self.releases.lock().unwrap();
+            let Some(file) = releases.as_ref().and_then(|files| files.get(&ask.name)) else {
+                return Ok(FetchPiece { missing: true, ..FetchPiece::default() });
+            };
+            let from = usize::try_from(ask.offset).unwrap().min(file.len());
+            let to = (from + ask.most as usize).min(file.len());
+            let bytes = file[from..to].to_vec().into();
+            Ok(FetchPiece { total: file.len() as u64, bytes, ..FetchPiece::default() })
+        })
+    }
+
     fn live(&self, _gateway: &str, _live: Live) {
         self.watched.fetch_add(1, Ordering::SeqCst);
     }
@@ -315,6 +364,16 @@ pub fn link(cloud: SocketAddr, identity: Identity, journal: &Arc<Journal>, seed:
 }
 
 pub fn link_by(cloud: Line, identity: Identity, journal: &Arc<Journal>, seed: u64) -> Link {
+    link_with(cloud, identity, journal, seed, None)
+}
+
+pub fn link_with(
+    cloud: Line,
+    identity: Identity,
+    journal: &Arc<Journal>,
+    seed: u64,
+    updates: Option<UpdatePort>,
+) -> Link {
     let (sender, state) = watch::channel(LinkState::Down { reason: "not begun".into() });
     let cancel = CancellationToken::new();
     let edge = EdgeLink {
@@ -323,7 +382,7 @@ pub fn link_by(cloud: Line, identity: Identity, journal: &Arc<Journal>, seed: u6
         store: Arc::clone(journal) as Arc<dyn EdgeStore>,
         wake: Arc::clone(&journal.wake),
         state: sender,
-        updates: None,
+        updates,
         tuning: quick(),
         seed,
     };
