@@ -1,0 +1,453 @@
+//! What the supervisor does when: a state machine without a process, a socket or a clock. Events and the time come in,
+//! actions go out; what must be remembered is kept through [`Keep`] before the action that needs it.
+//!
+//! Time is monotonic: how long ago any fixed moment was. Should it go back none the less, nothing is due earlier.
+
+mod faults;
+mod requests;
+#[cfg(test)]
+mod tests;
+
+use crate::Digest;
+use crate::request::{Answer, Request};
+use crate::store::Keep;
+use crate::table::{Release, Slot, Table, reason_of};
+use std::fmt;
+use std::time::Duration;
+
+/// Bounds of time, memory and tries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Until the agent says that it is ready.
+    pub start: Duration,
+    /// Between two heartbeats once it is ready.
+    pub heartbeat: Duration,
+    /// Until a version on trial is confirmed, from its first start on.
+    pub trial: Duration,
+    /// How often a version on trial is started.
+    pub tries: u8,
+    /// From asking the agent to stop until it is killed.
+    pub stop: Duration,
+    /// The same, of one that hangs.
+    pub stop_hung: Duration,
+    /// Resident memory, MiB; `None`: no bound.
+    pub memory: Option<u64>,
+    /// Having run for so long an agent that ends is started again without a longer wait.
+    pub settled: Duration,
+    /// The longest wait before a start.
+    pub rest: Duration,
+    /// For how long the watchdog is fed without a heartbeat while the agent is being stopped, checked or started.
+    pub patience: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            start: Duration::from_secs(60),
+            heartbeat: Duration::from_secs(20),
+            trial: Duration::from_secs(600),
+            tries: 3,
+            stop: Duration::from_secs(15),
+            stop_hung: Duration::from_secs(2),
+            memory: None,
+            settled: Duration::from_secs(60),
+            rest: Duration::from_secs(60),
+            patience: Duration::from_secs(300),
+        }
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// What has happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The supervisor has started.
+    Begun,
+    /// A check is over.
+    Checked(Slot, Result<Release, String>),
+    /// The process could not be made.
+    NotStarted(String),
+    /// The agent's process has ended.
+    Exited(Exit),
+    /// The agent says that it is ready.
+    Ready,
+    /// The agent says that it is alive.
+    Heartbeat,
+    /// What the agent has resident, MiB.
+    Memory(u64),
+    /// Somebody asks.
+    Asked {
+        /// Goes with the answer.
+        ticket: u64,
+        /// The agent itself asks.
+        agent: bool,
+        /// What.
+        request: Request,
+    },
+    /// The supervisor shall end, and the agent with it.
+    Stop,
+    /// Time has passed.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Check a slot; a check that is under way is given up.
+    Check {
+        /// Which.
+        slot: Slot,
+        /// Against which manifest.
+        manifest: Digest,
+        /// And force its files to the disk.
+        durable: bool,
+    },
+    /// Give up the check that is under way.
+    NoCheck,
+    /// Start the agent of a slot.
+    Start(Slot),
+    /// Ask the agent to end.
+    Terminate,
+    /// End it.
+    Kill,
+    /// Answer who asked.
+    Answer {
+        /// As it was asked with.
+        ticket: u64,
+        /// The answer.
+        answer: Answer,
+    },
+    /// Tell whoever reads the log.
+    Say(String),
+    /// The supervisor ends.
+    Leave,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing runs until then.
+    Resting { until: Duration, stuck: bool },
+    /// A slot's files are read. `instead`: of the active one, which is broken for this reason.
+    Checking { slot: Slot, instead: Option<String> },
+    /// The agent runs.
+    Running(Run),
+    /// The agent was asked to end.
+    Stopping { slot: Slot, kill_at: Duration, killed: bool, then: Then },
+    /// The supervisor has ended.
+    Over,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Run {
+    slot: Slot,
+    since: Duration,
+    beat: Option<Duration>,
+    /// How often in a row it had too much memory.
+    over: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Then {
+    /// What the table says is started at once.
+    Start,
+    /// It is started again, after a rest: it was unwell.
+    Rest,
+    /// The supervisor ends too.
+    Leave,
+}
+
+/// A release that somebody wants to try, while its files are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wish {
+    ticket: u64,
+    slot: Slot,
+    number: u64,
+    version: String,
+    rollout: String,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Machine<K> {
+    keep: K,
+    table: Table,
+    limits: Limits,
+    phase: Phase,
+    wish: Option<Wish>,
+    /// When the version on trial was started first, in this life of the supervisor.
+    trial_since: Option<Duration>,
+    /// The last sign of life of an agent, or the supervisor's own start.
+    progress: Duration,
+    /// How often in a row the agent ended soon.
+    crashes: u32,
+    /// When the machine was told of the time last.
+    seen: Duration,
+    actions: Vec<Action>,
+}
+
+/// The longest time between two ticks while an agent runs.
+const TICK: Duration = Duration::from_secs(2);
+/// So long without any event, and nobody was there to hear a heartbeat: the supervisor did not run.
+const PAUSE: Duration = Duration::from_secs(5);
+/// A memory that is over its budget is looked at so often before it counts.
+const LOOKS: u8 = 2;
+
+impl<K: Keep> Machine<K> {
+    /// A machine with what was kept.
+    pub fn new(keep: K, table: Table, limits: Limits) -> Self {
+        let zero = Duration::ZERO;
+        let phase = Phase::Resting { until: zero, stuck: false };
+        Self {
+            keep,
+            table,
+            limits,
+            phase,
+            wish: None,
+            trial_since: None,
+            progress: zero,
+            crashes: 0,
+            seen: zero,
+            actions: Vec::new(),
+        }
+    }
+
+    /// What is remembered.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Where it is kept.
+    pub fn keeper(&self) -> &K {
+        &self.keep
+    }
+
+    /// When [`Event::Tick`] is needed at the latest.
+    pub fn due(&self) -> Option<Duration> {
+        match &self.phase {
+            Phase::Resting { until, .. } => Some(*until),
+            Phase::Stopping { kill_at, killed: false, .. } => Some(*kill_at),
+            Phase::Running(run) => {
+                let alive = match run.beat {
+                    None => run.since + self.limits.start,
+                    Some(beat) => beat + self.limits.heartbeat,
+                };
+                // Often enough that time without a tick is time in which the supervisor did not run.
+                let due = alive.min(self.seen + TICK);
+                Some(self.trial_end(run.slot).map_or(due, |end| due.min(end)))
+            }
+            Phase::Checking { .. } | Phase::Stopping { .. } | Phase::Over => None,
+        }
+    }
+
+    /// Whether a watchdog may be fed: the agent shows that it is alive, or is being helped to its feet for not too long.
+    pub fn feeds(&self, now: Duration) -> bool {
+        let patience = match &self.phase {
+            Phase::Running(Run { beat: Some(_), .. }) => self.limits.heartbeat,
+            Phase::Over => return true,
+            _ => self.limits.patience,
+        };
+        now.saturating_sub(self.progress) <= patience
+    }
+
+    /// Whether the agent runs and has said that it is ready.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.phase, Phase::Running(Run { beat: Some(_), .. }))
+    }
+
+    /// Takes in what has happened.
+    pub fn handle(&mut self, now: Duration, event: Event) -> Vec<Action> {
+        let now = self.time(now);
+        match event {
+            Event::Begun => {
+                self.progress = now;
+                self.choose(now);
+            }
+            Event::Checked(slot, result) => self.checked(now, slot, result),
+            Event::NotStarted(why) => {
+                self.ended(now, &format!("it can't be started: {}", reason_of(&why)), None)
+            }
+            Event::Exited(exit) => self.exited(now, exit),
+            Event::Ready | Event::Heartbeat => self.alive(now, matches!(event, Event::Ready)),
+            Event::Memory(mib) => self.weigh(now, mib),
+            Event::Asked { ticket, agent, request } => self.asked(now, ticket, agent, request),
+            Event::Stop => self.stop(now),
+            Event::Tick => self.tick(now),
+        }
+        std::mem::take(&mut self.actions)
+    }
+
+    /// The time, which never goes back. Time in which the supervisor itself was held up is nobody's silence.
+    fn time(&mut self, now: Duration) -> Duration {
+        let now = now.max(self.seen);
+        let gap = now - self.seen;
+        if gap > PAUSE
+            && let Phase::Running(run) = &mut self.phase
+            && self.seen > Duration::ZERO
+        {
+            run.since += gap;
+            run.beat = run.beat.map(|beat| beat + gap);
+            self.progress += gap;
+            self.trial_since = self.trial_since.map(|since| since + gap);
+        }
+        self.seen = now;
+        now
+    }
+
+    fn say(&mut self, text: impl Into<String>) {
+        self.actions.push(Action::Say(text.into()));
+    }
+
+    fn trial_end(&self, slot: Slot) -> Option<Duration> {
+        self.trial_since.filter(|_| self.on_trial(slot)).map(|since| since + self.limits.trial)
+    }
+
+    fn on_trial(&self, slot: Slot) -> bool {
+        self.table.trial.as_ref().is_some_and(|trial| trial.slot == slot)
+    }
+
+    /// Goes on with what the table says.
+    fn choose(&mut self, now: Duration) {
+        let worn = self.table.trial.as_ref().filter(|trial| trial.tries >= self.limits.tries);
+        if let Some(trial) = worn {
+            let last = if trial.last.is_empty() { "nobody saw why the last one ended" } else { &trial.last };
+            let reason =
+                format!("it was started {} times in its trial and never confirmed: {last}", trial.tries);
+            self.undo(&reason);
+        }
+        self.check(now, self.table.wanted(), None);
+    }
+
+    fn check(&mut self, now: Duration, slot: Slot, instead: Option<String>) {
+        let Some(release) = self.table.release(slot) else {
+            // A table that was read has something in its active slot, and in that of its trial.
+            self.stuck(now, "there is nothing in it");
+            return;
+        };
+        let manifest = release.manifest;
+        self.phase = Phase::Checking { slot, instead };
+        self.actions.push(Action::Check { slot, manifest, durable: false });
+    }
+
+    fn checked(&mut self, now: Duration, checked: Slot, result: Result<Release, String>) {
+        if self.wish.as_ref().is_some_and(|wish| wish.slot == checked) {
+            self.wished(now, result);
+            return;
+        }
+        let Phase::Checking { slot, instead } = self.phase.clone() else { return };
+        if slot != checked {
+            return;
+        }
+        match (result, instead) {
+            (Ok(_), None) => self.start(now, slot),
+            (Ok(_), Some(broken)) => {
+                self.say(format!("slot {} is started in place of slot {}: {broken}", slot, slot.other()));
+                self.table.fall_back(&broken);
+                self.remember();
+                self.start(now, slot);
+            }
+            (Err(why), None) if self.on_trial(slot) => {
+                self.undo(&format!("its files are not what they should be: {why}"));
+                self.choose(now);
+            }
+            (Err(why), None) => {
+                let broken = format!("its files are not what they should be: {why}");
+                self.say(format!("slot {slot} can't be started: {broken}"));
+                let other = slot.other();
+                if self.table.may_start(other) {
+                    self.check(now, other, Some(broken));
+                } else {
+                    self.stuck(now, "the other slot has nothing that may be started");
+                }
+            }
+            (Err(why), Some(_)) => self.stuck(now, &format!("nor can slot {slot}: {why}")),
+        }
+    }
+
+    /// Nothing can be started. What the disk does not give now it may give later.
+    fn stuck(&mut self, now: Duration, why: &str) {
+        let seconds = self.limits.rest.as_secs();
+        self.say(format!("no version can be started: {why}; it is looked at again in {seconds} s"));
+        self.phase = Phase::Resting { until: now + self.limits.rest, stuck: true };
+    }
+
+    fn start(&mut self, now: Duration, slot: Slot) {
+        if let Some(trial) = self.table.trial.as_mut().filter(|trial| trial.slot == slot) {
+            // Counted before it is started: a version that takes the box down with it has had its try.
+            trial.tries += 1;
+            if let Err(why) = self.keep.keep(&mut self.table) {
+                self.undo(&format!("its try can't be counted: {why}"));
+                self.choose(now);
+                return;
+            }
+            self.trial_since.get_or_insert(now);
+        } else {
+            self.trial_since = None;
+        }
+        self.phase = Phase::Running(Run { slot, since: now, beat: None, over: 0 });
+        self.actions.push(Action::Start(slot));
+    }
+
+    fn alive(&mut self, now: Duration, ready: bool) {
+        let Phase::Running(run) = &mut self.phase else { return };
+        // A heartbeat before it is ready promises nothing.
+        if ready || run.beat.is_some() {
+            run.beat = Some(now);
+            self.progress = now;
+        }
+    }
+
+    fn stop(&mut self, now: Duration) {
+        match &mut self.phase {
+            Phase::Running(run) => {
+                let slot = run.slot;
+                self.withdraw("the supervisor is being stopped");
+                self.halt(now, slot, self.limits.stop, Then::Leave);
+            }
+            Phase::Stopping { then, .. } => *then = Then::Leave,
+            Phase::Resting { .. } | Phase::Checking { .. } => {
+                self.phase = Phase::Over;
+                self.actions.extend([Action::NoCheck, Action::Leave]);
+            }
+            Phase::Over => {}
+        }
+    }
+
+    fn halt(&mut self, now: Duration, slot: Slot, patience: Duration, then: Then) {
+        self.phase = Phase::Stopping { slot, kill_at: now + patience, killed: false, then };
+        self.actions.push(Action::Terminate);
+    }
+
+    /// Keeps the table; where it can't be, what was decided holds until the power goes.
+    fn remember(&mut self) {
+        if let Err(why) = self.keep.keep(&mut self.table) {
+            self.say(why);
+        }
+    }
+
+    /// Ends the trial: the old version is wanted again.
+    fn undo(&mut self, reason: &str) {
+        if let Some(release) = self.table.trial.as_ref().and_then(|trial| self.table.release(trial.slot)) {
+            self.actions.push(Action::Say(format!("version {} is undone: {reason}", release.version)));
+        }
+        self.table.undo(reason);
+        self.trial_since = None;
+        self.remember();
+    }
+}

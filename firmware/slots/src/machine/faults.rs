@@ -1,0 +1,121 @@
+//! What goes wrong with a running agent, and what follows: on trial the way back, else another start after a rest.
+
+use super::{Exit, LOOKS, Limits, Machine, Phase, Run, Then};
+use crate::machine::Action;
+use crate::store::Keep;
+use crate::table::Slot;
+use std::time::Duration;
+
+impl<K: Keep> Machine<K> {
+    pub(super) fn tick(&mut self, now: Duration) {
+        match &mut self.phase {
+            Phase::Resting { until, .. } if now >= *until => self.choose(now),
+            Phase::Stopping { kill_at, killed, .. } if now >= *kill_at && !*killed => {
+                *killed = true;
+                self.actions.push(Action::Kill);
+            }
+            Phase::Running(run) => {
+                let Run { slot, since, beat, .. } = run.clone();
+                self.look(now, slot, since, beat);
+            }
+            _ => {}
+        }
+    }
+
+    fn look(&mut self, now: Duration, slot: Slot, since: Duration, beat: Option<Duration>) {
+        let Limits { start, heartbeat, trial, stop, stop_hung, .. } = self.limits;
+        let (reason, patience) = match beat {
+            None if now.saturating_sub(since) >= start => {
+                (format!("it was not ready within {} s", start.as_secs()), stop_hung)
+            }
+            Some(beat) if now.saturating_sub(beat) >= heartbeat => {
+                (format!("no heartbeat for {} s", heartbeat.as_secs()), stop_hung)
+            }
+            _ if self.trial_end(slot).is_some_and(|end| now >= end) => {
+                (format!("it was not confirmed within {} s", trial.as_secs()), stop)
+            }
+            _ => return,
+        };
+        self.unwell(now, slot, &reason, patience);
+    }
+
+    pub(super) fn weigh(&mut self, now: Duration, mib: u64) {
+        let Phase::Running(run) = &mut self.phase else { return };
+        let Some(budget) = self.limits.memory.filter(|budget| mib > *budget) else {
+            run.over = 0;
+            return;
+        };
+        run.over += 1;
+        if run.over >= LOOKS {
+            let slot = run.slot;
+            self.unwell(now, slot, &format!("{mib} MiB of memory, its budget is {budget}"), self.limits.stop);
+        }
+    }
+
+    /// The agent runs and is not well.
+    pub(super) fn unwell(&mut self, now: Duration, slot: Slot, reason: &str, patience: Duration) {
+        self.withdraw("the agent is not well");
+        if self.on_trial(slot) {
+            self.undo(reason);
+            self.halt(now, slot, patience, Then::Start);
+        } else {
+            self.say(format!("the agent is stopped and started again: {reason}"));
+            self.halt(now, slot, patience, Then::Rest);
+        }
+    }
+
+    pub(super) fn exited(&mut self, now: Duration, exit: Exit) {
+        match &self.phase {
+            Phase::Running(_) => self.ended(now, &exit.to_string(), Some(exit)),
+            Phase::Stopping { then, .. } => match then {
+                Then::Start => self.choose(now),
+                Then::Rest => self.rest(now),
+                Then::Leave => {
+                    self.phase = Phase::Over;
+                    self.actions.push(Action::Leave);
+                }
+            },
+            Phase::Resting { .. } | Phase::Checking { .. } | Phase::Over => {}
+        }
+    }
+
+    /// It ended, and nobody had asked it to.
+    pub(super) fn ended(&mut self, now: Duration, how: &str, exit: Option<Exit>) {
+        let Phase::Running(run) = &self.phase else { return };
+        let (slot, since) = (run.slot, run.since);
+        self.withdraw("the agent has ended");
+        if now.saturating_sub(since) >= self.limits.settled {
+            self.crashes = 0;
+        }
+        let tries = self.limits.tries;
+        match self.table.trial.as_mut().filter(|trial| trial.slot == slot) {
+            Some(trial) if trial.tries >= tries => {
+                let times = trial.tries;
+                let reason = match exit {
+                    Some(Exit::Signal(signal)) => {
+                        format!("it was killed {times} times in its trial: signal {signal}")
+                    }
+                    Some(Exit::Code(code)) => {
+                        format!("it ended {times} times in its trial: exit code {code}")
+                    }
+                    None => how.to_owned(),
+                };
+                self.undo(&reason);
+                self.choose(now);
+                return;
+            }
+            // Kept with the next try's count.
+            Some(trial) => trial.last = crate::table::reason_of(how),
+            None => {}
+        }
+        self.say(format!("the agent has ended: {how}"));
+        self.rest(now);
+    }
+
+    /// One second, then twice as long each time, up to the longest rest.
+    fn rest(&mut self, now: Duration) {
+        let wait = Duration::from_secs(1 << self.crashes.min(10)).min(self.limits.rest);
+        self.crashes = self.crashes.saturating_add(1);
+        self.phase = Phase::Resting { until: now + wait, stuck: false };
+    }
+}
