@@ -21,6 +21,7 @@ sources=(
   edge-agent/words/src
   edge-agent/api/src/{front_desk,metrics,picture,traffic,view}.rs
   firmware/tuf/src
+  firmware/slots/src/{digest,machine,request,table}.rs firmware/slots/src/{machine,table}
   cloud-sync/link/src/place.rs cloud-sync/link/src/tpm/wire.rs
   firmware/release/src/conditions.rs
 )

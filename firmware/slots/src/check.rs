@@ -238,7 +238,7 @@ impl<F: Files> Check<F> {
         }
         let folder = self.slot.name();
         let files_of = self.stamps.iter().map(|(name, _)| format!("{folder}/{name}"));
-        for name in files_of.chain([folder.to_owned(), String::new()]) {
+        for name in files_of.chain([folder.to_owned()]) {
             files.sync(&name).map_err(|fault| CheckFault::NotDurable { name, fault })?;
         }
         Ok(())

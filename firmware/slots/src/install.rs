@@ -75,8 +75,10 @@ pub fn install<F: Files, R: Read>(
         lay(&files, &name, source).map_err(|fault| InstallFault::Disk { name, fault })?;
     }
     let release = Check::<F>::new(Slot::A, manifest, true).run(&files)?;
+    // The folders have to be there before the table that speaks of them.
+    files.sync("").map_err(|fault| InstallFault::Disk { name: "the folder".to_owned(), fault })?;
     let table = Table::first(Slot::A, release);
-    Store::create(files, &table)?;
+    Store::create(&files, &table)?;
     Ok(table)
 }
 

@@ -93,23 +93,22 @@ impl<F: Files> Store<F> {
         }
     }
 
-    /// Lays the first table. The release that it speaks of must be durable.
+    /// Lays the first table: one copy, the other one is made when it is opened. The release that it speaks of must be
+    /// durable.
     ///
     /// # Errors
     /// [`StoreFault`].
-    pub fn create(files: F, table: &Table) -> Result<Self, StoreFault> {
+    pub fn create(files: &F, table: &Table) -> Result<(), StoreFault> {
         let page = table.page().ok_or(StoreFault::TooLong)?;
-        for name in COPIES {
-            let put = || {
-                // What is there is none that could be read, or this would not be the first table.
-                files.remove(name)?;
-                files.write(name, 0, &page, MODE)?;
-                files.sync(name)?;
-                files.sync("")
-            };
-            put().map_err(|fault| StoreFault::Disk { name, fault })?;
-        }
-        Ok(Self { files, doubtful: 0 })
+        let name = COPIES[0];
+        let put = || {
+            // What is there is none that could be read, or this would not be the first table.
+            files.remove(name)?;
+            files.write(name, 0, &page, MODE)?;
+            files.sync(name)?;
+            files.sync("")
+        };
+        put().map_err(|fault| StoreFault::Disk { name, fault })
     }
 }
 
