@@ -12,5 +12,6 @@ pub mod house_settings;
 pub mod live;
 pub mod postgres;
 pub mod releases;
+pub mod rollout;
 pub mod store;
 pub mod trust;

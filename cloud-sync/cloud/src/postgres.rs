@@ -27,6 +27,7 @@ pub mod partitions;
 mod postings;
 mod projection;
 mod replica;
+pub mod rollouts;
 pub mod settings;
 mod standing;
 pub mod tenant;

@@ -20,6 +20,7 @@ pub mod listing;
 pub mod migrations;
 mod postings;
 pub(crate) mod projection;
+pub mod rollouts;
 pub mod settings;
 pub mod standing;
 pub mod trust;

@@ -8,6 +8,7 @@ use super::{bundles, clean, erasure};
 use crate::bundles::{Arrived, KEPT};
 use crate::commands;
 use crate::erasure::{LATE, names};
+use crate::rollout::heard;
 use crate::store::StoreError;
 use crate::store::projection::is_sign;
 use deadpool_postgres::Object;
@@ -55,6 +56,8 @@ pub(crate) struct Projection {
     received: i64,
     /// What is told of settings, and whose preferences end, in order: written after everything else.
     settings: Vec<super::house_settings::Told>,
+    /// What gateways tell of updates, and alerts that they raised, in order: of gateways, since these have one name in all.
+    updates: Vec<super::rollouts::Told>,
 }
 
 const ROOM_OF: &str = "SELECT room FROM stay WHERE property = $1 AND gateway = $2 AND stay = $3";
@@ -130,6 +133,12 @@ impl Projection {
         }
         if LATE.contains(&lane) {
             self.named(property, gateway, epoch, lane, row);
+        }
+        if row.kind == heard::KIND {
+            if let Some(heard) = heard::read(&row.body) {
+                self.updates.push(super::rollouts::Told::Update(gateway.to_owned(), heard));
+            }
+            return;
         }
         match serde_json::from_slice::<Change>(&row.body) {
             // What `store` keeps as bytes is not projected there either.
@@ -230,6 +239,7 @@ impl Projection {
             erasure::clear_late(client, &self.late).await?;
         }
         super::house_settings::take(client, &std::mem::take(&mut self.settings), self.received).await?;
+        super::rollouts::take(client, &std::mem::take(&mut self.updates), self.received).await?;
         let mut statements: Pipeline<'_> = Vec::new();
         let recounted: Vec<_> = self.rooms.iter().filter(|(_, cells)| cells.recount).collect();
         let shown: Vec<_> = self.rooms.iter().filter(|(_, cells)| cells.shown).collect();
@@ -442,6 +452,9 @@ impl One<'_> {
                     let asked = tombstone.reason == engawa_model::ErasureReason::Asked;
                     self.over(asked.then_some(tombstone.stay.as_str()));
                 }
+            }
+            Change::Alert { alert } if heard::is_new(alert) => {
+                self.all.updates.push(super::rollouts::Told::Alert(self.gateway.to_owned()));
             }
             Change::Setting { name, register } => self.told("", name, register),
             Change::Preference { stay, name, register: Some(register) } => {

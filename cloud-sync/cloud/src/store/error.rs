@@ -128,6 +128,9 @@ pub enum StoreError {
     /// A setting that is not there, not ours, or can't have the value.
     #[error("{0}")]
     Setting(String),
+    /// What was asked of a rollout and can't be done, or a rollout that can't be read.
+    #[error("{0}")]
+    Rollout(String),
     /// Too many watch live values.
     #[error("{0} watch live values already: end one first")]
     TooManyWatch(i64),
@@ -180,6 +183,12 @@ pub enum StoreError {
     /// A piece of history that could not be compressed.
     #[error("compressing old telemetry")]
     Compression(#[source] std::io::Error),
+}
+
+impl From<crate::rollout::Refused> for StoreError {
+    fn from(refused: crate::rollout::Refused) -> Self {
+        Self::Rollout(refused.0)
+    }
 }
 
 impl StoreError {

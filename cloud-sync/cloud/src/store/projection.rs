@@ -4,8 +4,9 @@
 //! A row that this release does not understand (a newer gateway's kind, a damaged body) is stored and passed over:
 //! it must not hold up its lane. Lanes are not ordered among each other, so nothing here relies on it.
 
-use super::{StoreError, commands, erasure, house_settings};
+use super::{StoreError, commands, erasure, house_settings, rollouts};
 use crate::erasure::LATE;
+use crate::rollout::heard;
 use engawa_model::{Change, Quality, Role, RoomFlags};
 use engawa_protocol::ports::Row;
 use rusqlite::{Connection, OptionalExtension, Params, params};
@@ -29,6 +30,9 @@ pub(super) fn apply(
     if LATE.contains(&lane) {
         clear_late(connection, gateway, epoch, lane, row)?;
     }
+    if row.kind == heard::KIND {
+        return rollouts::take(connection, gateway, &row.body, now_micros);
+    }
     let change = match serde_json::from_slice::<Change>(&row.body) {
         Ok(change) => change,
         Err(error) => {
@@ -39,6 +43,9 @@ pub(super) fn apply(
     };
     match &change {
         Change::Erased { erasure } => return erasure::received(connection, gateway, erasure, now_micros),
+        Change::Alert { alert } if heard::is_new(alert) => {
+            return rollouts::alert(connection, gateway, now_micros);
+        }
         Change::Setting { name, register } => {
             return house_settings::take(connection, gateway, ("", name), register, now_micros);
         }

@@ -1,0 +1,148 @@
+//! What a gateway is told that asks for its version. Pure.
+
+use super::acts::short;
+use super::heard::{self, Heard};
+use super::plan::Kind;
+use super::rings::has;
+use super::state::{Rollout, Row, Software, State, Step, Write};
+use std::collections::BTreeSet;
+
+/// A gateway that was told comes again after so many seconds.
+const TOLD_AGAIN_S: u32 = 300;
+/// One whose turn may come at any time.
+const SOON_S: u32 = 60;
+/// One of whom nothing is wanted.
+const IDLE_S: u32 = 900;
+
+/// What is wanted of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Told {
+    /// By which rollout.
+    pub rollout: String,
+    /// Which version; empty: nothing is wanted.
+    pub version: String,
+    /// Its number.
+    pub number: u64,
+    /// The path of its manifest among the targets.
+    pub manifest: String,
+    /// Conditions, JSON.
+    pub conditions: Vec<u8>,
+    /// When it is to ask again, seconds.
+    pub ask_again_s: u32,
+}
+
+/// What is known when one gateway asks.
+#[derive(Clone, Debug, Default)]
+pub struct Asking {
+    /// Its turns, with their rollouts.
+    pub turns: Vec<(Rollout, Row)>,
+    /// Versions that it, or anybody, is not offered.
+    pub blocked: BTreeSet<(Kind, String)>,
+    /// Some rollout is running.
+    pub running: bool,
+}
+
+/// True where this turn is told of.
+fn tells(rollout: &Rollout, row: &Row) -> bool {
+    let open = match row.step {
+        Step::Confirmed | Step::RolledBack | Step::Failed | Step::Cancelled | Step::Stays => false,
+        Step::Away | Step::Refused => true,
+        step => step.is_before() || step.is_trying(),
+    };
+    let state = match rollout.state {
+        State::Paused => row.told_micros.is_some(),
+        // Who was away when all went back goes back when it returns.
+        State::Aborted => row.back,
+        state => state.tells(),
+    };
+    open && state
+}
+
+/// What it is told, and what is to be written for it first: that it was told, and what it has shown by asking.
+pub fn answer(software: &Software, last: Option<&Heard>, asking: &Asking, micros: i64) -> (Told, Vec<Write>) {
+    let mut writes = Vec::new();
+    let mut turns: Vec<(&Rollout, Row)> = Vec::new();
+    for (rollout, row) in &asking.turns {
+        let mut row = row.clone();
+        // Its journal says so too; what is heard twice counts once.
+        let shown = has(software, rollout.plan.release.kind, &row.version, row.number) && software.state != Step::Trial.word();
+        let confirmed = Heard {
+            rollout: row.rollout.clone(),
+            version: row.version.clone(),
+            number: row.number,
+            step: Step::Confirmed,
+            reason: String::new(),
+        };
+        for heard in last.into_iter().chain(shown.then_some(&confirmed)) {
+            if let Some((after, more)) = heard::heard(&row, rollout.plan.release.kind, heard, micros) {
+                row = after;
+                writes.extend(more);
+            }
+        }
+        turns.push((rollout, row));
+    }
+    let wanted = turns.iter().filter(|(rollout, row)| {
+        let kind = rollout.plan.release.kind;
+        tells(rollout, row)
+            && !has(software, kind, &row.version, row.number)
+            && !(asking.blocked.contains(&(kind, row.version.clone())))
+            && (kind == Kind::System || row.number >= software.floor)
+    });
+    let Some((rollout, row)) = wanted.max_by_key(|(rollout, _)| rollout.number) else {
+        let ask_again_s = if asking.running { SOON_S } else { IDLE_S };
+        return (Told { ask_again_s, ..Told::default() }, writes);
+    };
+    let told = Told {
+        rollout: rollout.id.clone(),
+        version: row.version.clone(),
+        number: row.number,
+        manifest: row.manifest.clone(),
+        conditions: conditions(rollout, row),
+        ask_again_s: TOLD_AGAIN_S,
+    };
+    if row.told_micros.is_none() || matches!(row.step, Step::Assigned | Step::Away) {
+        let step = if matches!(row.step, Step::Assigned | Step::Away) { Step::Told } else { row.step };
+        let told_micros = row.told_micros.or(Some(micros));
+        let reason = String::new();
+        writes.push(Write::Row(Box::new(Row { step, told_micros, step_micros: micros, reason, ..row.clone() })));
+    }
+    (told, writes)
+}
+
+/// Going back is for a reason: it does not wait for a window.
+fn conditions(rollout: &Rollout, row: &Row) -> Vec<u8> {
+    if row.back || rollout.plan.conditions.is_null() {
+        return b"{}".to_vec();
+    }
+    // A JSON value always has its text.
+    serde_json::to_vec(&rollout.plan.conditions).unwrap_or_else(|_| b"{}".to_vec())
+}
+
+impl Software {
+    /// As it is kept: what a gateway says may be anything.
+    pub fn bounded(mut self) -> Self {
+        for text in [
+            &mut self.version,
+            &mut self.slot,
+            &mut self.triple,
+            &mut self.hardware,
+            &mut self.system,
+            &mut self.state,
+            &mut self.region,
+        ] {
+            *text = short(text).chars().take(64).collect();
+        }
+        self
+    }
+}
+
+/// What a gateway tells of itself is stored when it is new, and at least so often, µs.
+const NOTED: i64 = 600 * super::SECOND;
+
+impl Software {
+    /// True where `now` is to be stored in place of this.
+    pub fn is_stale(&self, now: &Self) -> bool {
+        let same = Self { asked_micros: now.asked_micros, ..self.clone() } == *now;
+        !same || now.asked_micros - self.asked_micros > NOTED
+    }
+}

@@ -1,0 +1,96 @@
+//! What a gateway tells of its update, in a journal row or when it asks, and what becomes of its turn. Pure.
+
+use super::acts::short;
+use super::plan::Kind;
+use super::state::{Block, Entry, Row, Step, Write};
+use serde::Deserialize;
+
+/// The kind of journal rows that tell of updates.
+pub const KIND: &str = "update";
+
+/// What a gateway tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// The rollout; empty: it was updated from a stick.
+    pub rollout: String,
+    /// The version.
+    pub version: String,
+    /// Its number.
+    pub number: u64,
+    /// How far.
+    pub step: Step,
+    /// Why.
+    pub reason: String,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(default)]
+    rollout: String,
+    version: String,
+    number: u64,
+    step: String,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// Of a journal row's body. `None`: it is not understood, and stored all the same.
+pub fn read(body: &[u8]) -> Option<Heard> {
+    let body: Body = serde_json::from_slice(body).ok()?;
+    let Body { rollout, version, number, step, reason } = body;
+    let step = Step::told_by_gateway(&step)?;
+    Some(Heard { rollout, version, number, step, reason: short(&reason.unwrap_or_default()) })
+}
+
+/// What becomes of the turn, and what is to be written. `None`: nothing new.
+pub fn heard(row: &Row, kind: Kind, heard: &Heard, micros: i64) -> Option<(Row, Vec<Write>)> {
+    if row.rollout != heard.rollout || row.number != heard.number || row.version != heard.version {
+        return None;
+    }
+    // What has ended was seen to end: a row of before that comes late, or again, does not open it.
+    let closed = matches!(row.step, Step::Confirmed | Step::RolledBack | Step::Failed | Step::Stays);
+    if row.step == heard.step || (closed && !heard.step.is_end()) || (closed && heard.step == Step::Refused) {
+        return None;
+    }
+    let ended_micros = heard.step.is_end().then_some(micros);
+    let after = Row {
+        step: heard.step,
+        step_micros: micros,
+        reason: heard.reason.clone(),
+        ended_micros,
+        told_micros: row.told_micros.or(Some(micros)),
+        ..row.clone()
+    };
+    let mut writes = vec![Write::Row(Box::new(after.clone()))];
+    if heard.step.is_end() {
+        writes.push(Write::Log(Entry {
+            at_micros: micros,
+            rollout: row.rollout.clone(),
+            gateway: row.gateway.clone(),
+            who: "gateway".to_owned(),
+            what: heard.step.word().to_owned(),
+            detail: short(&format!("{} {}", row.version, heard.reason)).trim_end().to_owned(),
+        }));
+    }
+    writes.extend(blocks(&row.gateway, kind, heard, micros));
+    Some((after, writes))
+}
+
+/// A version that a gateway went back from is never offered to it again.
+pub fn blocks(gateway: &str, kind: Kind, heard: &Heard, micros: i64) -> Option<Write> {
+    (heard.step == Step::RolledBack).then(|| {
+        Write::Block(Block {
+            gateway: gateway.to_owned(),
+            kind,
+            version: heard.version.clone(),
+            why: if heard.reason.is_empty() { "it went back".to_owned() } else { format!("it went back: {}", heard.reason) },
+            by: "gateway".to_owned(),
+            at_micros: micros,
+        })
+    })
+}
+
+/// An alert that was raised just now: neither raised again, nor escalated, nor cleared.
+pub fn is_new(alert: &engawa_model::Alert) -> bool {
+    alert.active && alert.count == 1 && alert.level == 0 && alert.acknowledged.is_none()
+}

@@ -1,0 +1,307 @@
+//! What happens next in a rollout. Pure: from rows and the time, so that whoever asks again after a crash is told the same.
+
+use super::SECOND;
+use super::catalogue::Catalogue;
+use super::health::{Tally, judge, tally, unproven};
+use super::plan::Variant;
+use super::rings::{Place, place};
+use super::state::{Entry, Fleet, Rollout, Row, Software, State, Step, Write};
+use std::collections::BTreeSet;
+
+/// When it is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// µs since 1970, UTC.
+    pub micros: i64,
+    /// Since when somebody has served without a break, µs: before it nobody could be heard, which is held against nobody.
+    pub serving_since: i64,
+}
+
+impl Now {
+    /// True where `after_s` have passed since `from`. While nobody served nobody could come: a break puts the end off, once, by
+    /// no more than the same time again.
+    pub fn is_past(self, from: i64, after_s: u32) -> bool {
+        let after = i64::from(after_s) * SECOND;
+        self.micros > self.serving_since.clamp(from, from.saturating_add(after)).saturating_add(after)
+    }
+}
+
+/// What is decided.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// It is this gateway's turn.
+    Assign(Box<Row>),
+    /// A turn has changed: it is given up, taken back, or turned round.
+    Change(Box<Row>),
+    /// The next ring is open.
+    Open(u32),
+    /// It stops by itself.
+    Halt(String),
+    /// It has ended.
+    Finish(State, String),
+}
+
+/// What is decided now. `catalogue`: what the repository has; `None`: it can't be read, and nothing is concluded.
+pub fn step(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now: Now) -> Vec<Decision> {
+    match rollout.state {
+        State::Running => forward(rollout, fleet, catalogue, now),
+        State::RollingBack => backward(rollout, fleet, catalogue, now),
+        State::Draft | State::Paused | State::Halted | State::Done | State::Aborted => vec![],
+    }
+}
+
+fn forward(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now: Now) -> Vec<Decision> {
+    let plan = &rollout.plan;
+    let release = &plan.release;
+    if fleet.blocked_everywhere(release.kind, &release.version) {
+        return vec![Decision::Halt(format!("version {} is blocked", release.version))];
+    }
+    let gone = |variant: &&Variant| catalogue.is_some_and(|known| !known.has(&variant.manifest));
+    if let Some(variant) = release.variants.iter().find(gone) {
+        return vec![Decision::Halt(format!(
+            "release {} is not in the repository any more (revoked?): {} is not among its targets",
+            release.version, variant.manifest
+        ))];
+    }
+    let mut decisions: Vec<Decision> =
+        fleet.rows_of(&rollout.id).filter_map(|row| gave_up(rollout, row, now)).collect();
+    let placed = place(rollout, fleet);
+    let tallies: Vec<Tally> = placed.rings.iter().map(|places| tally(rollout, places, now)).collect();
+
+    let mut ring = usize::try_from(rollout.ring).unwrap_or(usize::MAX).min(plan.rings.len().saturating_sub(1));
+    let mut before = None;
+    for (of, tally) in plan.rings.iter().zip(&tallies).take(ring + 1) {
+        if let Some(why) = judge(of, tally, before) {
+            decisions.push(Decision::Halt(why));
+            return decisions;
+        }
+        if tally.ended() > 0 {
+            before = Some((of, tally));
+        }
+    }
+    // An empty ring is passed at once; any other soaks.
+    let mut since = rollout.ring_micros;
+    while let (Some(of), Some(tally)) = (plan.rings.get(ring), tallies.get(ring)) {
+        if tally.gateways > 0 {
+            let soaked = tally.last_end.max(since).saturating_add(i64::from(of.soak_s) * SECOND) <= now.micros;
+            if tally.pending > 0 || !soaked {
+                break;
+            }
+            if ring + 1 < plan.rings.len() && let Some(why) = unproven(rollout, of, tally) {
+                decisions.push(Decision::Halt(why));
+                return decisions;
+            }
+        }
+        if ring + 1 == plan.rings.len() {
+            let confirmed: usize = tallies.iter().map(|tally| tally.confirmed).sum();
+            let all: usize = tallies.iter().map(|tally| tally.gateways).sum();
+            decisions.push(Decision::Finish(State::Done, format!("{confirmed} of {all} gateways have it")));
+            return decisions;
+        }
+        ring += 1;
+        since = now.micros;
+        decisions.push(Decision::Open(u32::try_from(ring).unwrap_or(u32::MAX)));
+    }
+    assign(rollout, fleet, &placed.rings, ring, now, &mut decisions);
+    decisions
+}
+
+/// A turn that has not begun in time.
+fn gave_up(rollout: &Rollout, row: &Row, now: Now) -> Option<Decision> {
+    let late = row.step.is_before() && now.is_past(row.assigned_micros, rollout.plan.away_after_s);
+    late.then(|| {
+        let reason = format!("{} for longer than {}", row.step.word(), super::plan::spoken(rollout.plan.away_after_s));
+        Decision::Change(Box::new(Row { step: Step::Away, step_micros: now.micros, reason, ..row.clone() }))
+    })
+}
+
+/// Gives turns to gateways of the open rings that are there.
+fn assign(
+    rollout: &Rollout,
+    fleet: &Fleet,
+    rings: &[Vec<(&str, Place<'_>)>],
+    ring: usize,
+    now: Now,
+    decisions: &mut Vec<Decision>,
+) {
+    let plan = &rollout.plan;
+    let on_the_way = fleet.rows_of(&rollout.id).filter(|row| !row.step.is_end()).count();
+    let most = plan.rings.get(ring).map_or(0, |ring| ring.in_flight as usize);
+    let mut room = if most == 0 { usize::MAX } else { most.saturating_sub(on_the_way) };
+    // One at a time: a gateway on its way elsewhere comes later.
+    let busy: BTreeSet<&str> = fleet
+        .rollouts
+        .values()
+        .filter(|other| other.id != rollout.id && other.state.holds())
+        .flat_map(|other| fleet.rows_of(&other.id))
+        .filter(|row| !row.step.is_end())
+        .map(|row| row.gateway.as_str())
+        .collect();
+    for (number, places) in rings.iter().enumerate().take(ring + 1) {
+        for (gateway, place) in places {
+            let (Some(member), None) = (place.member, place.row) else { continue };
+            let Some(software) = member.software.as_ref() else { continue };
+            if room == 0 {
+                return;
+            }
+            if !member.connected || busy.contains(gateway) {
+                continue;
+            }
+            let Some(variant) = plan.release.variant(software) else { continue };
+            room -= 1;
+            decisions.push(Decision::Assign(Box::new(Row {
+                rollout: rollout.id.clone(),
+                gateway: (*gateway).to_owned(),
+                ring: u32::try_from(number).unwrap_or(u32::MAX),
+                back: false,
+                version: plan.release.version.clone(),
+                number: variant.number,
+                manifest: variant.manifest.clone(),
+                from_version: from(rollout, software).to_owned(),
+                from_number: software.number,
+                assigned_micros: now.micros,
+                told_micros: None,
+                step: Step::Assigned,
+                step_micros: now.micros,
+                reason: String::new(),
+                ended_micros: None,
+                alerts: 0,
+            })));
+        }
+    }
+}
+
+fn from<'a>(rollout: &Rollout, software: &'a Software) -> &'a str {
+    match rollout.plan.release.kind {
+        super::plan::Kind::Application => &software.version,
+        super::plan::Kind::System => &software.system,
+    }
+}
+
+/// Who has the version, or may have it, is to have again what was there before.
+fn backward(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now: Now) -> Vec<Decision> {
+    let Some(catalogue) = catalogue else { return vec![] };
+    let mut decisions = Vec::new();
+    let (mut open, mut back, mut stay) = (0, 0, 0);
+    for row in fleet.rows_of(&rollout.id) {
+        let software = fleet.members.get(&row.gateway).and_then(|member| member.software.as_ref());
+        let changed = match row.step {
+            _ if row.back => gave_up(rollout, row, now),
+            Step::Confirmed | Step::Switching | Step::Trial => Some(turned(rollout, row, software, catalogue, now)),
+            step if step.is_before() || matches!(step, Step::Away | Step::Refused) => {
+                let reason = "the rollout goes back".to_owned();
+                let (step, ended_micros) = (Step::Cancelled, Some(now.micros));
+                Some(Decision::Change(Box::new(Row { step, step_micros: now.micros, reason, ended_micros, ..row.clone() })))
+            }
+            _ => None,
+        };
+        let after = match &changed {
+            Some(Decision::Change(row)) => row,
+            _ => row,
+        };
+        open += usize::from(after.back && !after.step.is_end());
+        back += usize::from(after.back && after.step == Step::Confirmed);
+        stay += usize::from(after.step == Step::Stays || (after.back && after.step.is_bad()));
+        decisions.extend(changed);
+    }
+    if open == 0 {
+        let stay = if stay > 0 { format!(", {stay} could not") } else { String::new() };
+        decisions.push(Decision::Finish(State::Aborted, format!("rolled back: {back} gateways went back{stay}")));
+    }
+    decisions
+}
+
+fn turned(
+    rollout: &Rollout,
+    row: &Row,
+    software: Option<&Software>,
+    catalogue: &Catalogue,
+    now: Now,
+) -> Decision {
+    let kind = rollout.plan.release.kind;
+    let target = software.ok_or_else(|| "it has never asked".to_owned()).and_then(|software| {
+        let variant = catalogue
+            .find(kind, &row.from_version, software)
+            .ok_or_else(|| format!("{} is not in the repository for it", row.from_version))?;
+        if variant.number < software.floor {
+            let (version, number, floor) = (&row.from_version, variant.number, software.floor);
+            return Err(format!("{version} has number {number}, and its floor is {floor}"));
+        }
+        Ok(variant)
+    });
+    let mut turned = Row { step_micros: now.micros, ..row.clone() };
+    match target {
+        Ok(variant) => {
+            turned.back = true;
+            turned.version.clone_from(&row.from_version);
+            turned.number = variant.number;
+            turned.manifest.clone_from(&variant.manifest);
+            turned.from_version.clone_from(&row.version);
+            turned.from_number = row.number;
+            turned.assigned_micros = now.micros;
+            turned.told_micros = None;
+            turned.step = Step::Assigned;
+            turned.ended_micros = None;
+            turned.reason = String::new();
+        }
+        Err(why) => {
+            turned.step = Step::Stays;
+            turned.ended_micros = Some(now.micros);
+            turned.reason = why;
+        }
+    }
+    Decision::Change(Box::new(turned))
+}
+
+/// What is to be stored for `decisions`: in one transaction, with the rollout as it was when they were made.
+pub fn writes(rollout: &Rollout, decisions: Vec<Decision>, now: Now) -> Vec<Write> {
+    let mut after = rollout.clone();
+    let mut writes = Vec::new();
+    let entry = |gateway: &str, what: &str, detail: String| {
+        Write::Log(Entry {
+            at_micros: now.micros,
+            rollout: rollout.id.clone(),
+            gateway: gateway.to_owned(),
+            who: "cloud".to_owned(),
+            what: what.to_owned(),
+            detail,
+        })
+    };
+    for decision in decisions {
+        match decision {
+            Decision::Assign(row) => {
+                let ring = rollout.plan.rings.get(row.ring as usize).map_or("", |ring| &ring.name);
+                let detail = format!("{} {} -> {}, ring {ring}", rollout.plan.release.kind.word(), row.from_version, row.version);
+                writes.push(entry(&row.gateway, "assigned", detail));
+                writes.push(Write::Row(row));
+            }
+            Decision::Change(row) => {
+                let (what, detail) = if row.back && row.step == Step::Assigned {
+                    ("turned_back", format!("{} -> {}", row.from_version, row.version))
+                } else {
+                    (row.step.word(), row.reason.clone())
+                };
+                writes.push(entry(&row.gateway, what, detail));
+                writes.push(Write::Row(row));
+            }
+            Decision::Open(ring) => {
+                (after.ring, after.ring_micros) = (ring, now.micros);
+                let name = rollout.plan.rings.get(ring as usize).map_or("", |ring| &ring.name);
+                writes.push(entry("", "ring_opened", name.to_owned()));
+            }
+            Decision::Halt(reason) => {
+                (after.state, after.reason) = (State::Halted, reason.clone());
+                writes.push(entry("", "halted", reason));
+            }
+            Decision::Finish(state, reason) => {
+                (after.state, after.reason) = (state, reason.clone());
+                writes.push(entry("", state.word(), reason));
+            }
+        }
+    }
+    if after != *rollout {
+        after.changed_micros = now.micros;
+        writes.push(Write::Rollout(Box::new(after)));
+    }
+    writes
+}

@@ -1,0 +1,422 @@
+//! Rollouts on SQLite: reading what [`crate::rollout`] decides from, and writing what it decides. Everything runs in the
+//! caller's transaction.
+
+use super::StoreError;
+use crate::rollout::answer::{Asking, Told, answer};
+use crate::rollout::catalogue::Catalogue;
+use crate::rollout::heard::{self, Heard};
+use crate::rollout::machine::{self, Now};
+use crate::rollout::plan::Kind;
+use crate::rollout::state::{Block, Entry, Fleet, Member, Rollout, Row, Software, State, Step, Write};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeSet;
+
+const DOING: &str = "reading rollouts";
+const WRITING: &str = "writing what a rollout decides";
+const ROLLOUT: &str = "SELECT id, number, plan, state, reason, ring, ring_micros, judged_micros, created_by, created_micros,
+    changed_micros FROM rollout";
+const ROW: &str = "SELECT rollout, gateway, ring, back, version, number, manifest, from_version, from_number,
+    assigned_micros, told_micros, step, step_micros, reason, ended_micros, alerts FROM rollout_gateway";
+
+fn number(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(at).map(i64::cast_unsigned)
+}
+
+/// A stored word or document that this release does not know: the database is damaged, or of a newer one.
+fn unknown(what: &str, error: impl std::fmt::Display) -> rusqlite::Error {
+    let why = format!("{what} can't be read: {error}");
+    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, why.into())
+}
+
+fn rollout(row: &rusqlite::Row<'_>) -> rusqlite::Result<Rollout> {
+    let (plan, state): (String, String) = (row.get(2)?, row.get(3)?);
+    Ok(Rollout {
+        id: row.get(0)?,
+        number: row.get(1)?,
+        plan: serde_json::from_str(&plan).map_err(|error| unknown("the plan of a rollout", error))?,
+        state: State::of(&state).ok_or_else(|| unknown("the state of a rollout", &state))?,
+        reason: row.get(4)?,
+        ring: row.get(5)?,
+        ring_micros: row.get(6)?,
+        judged_micros: row.get(7)?,
+        created_by: row.get(8)?,
+        created_micros: row.get(9)?,
+        changed_micros: row.get(10)?,
+    })
+}
+
+fn turn(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let step: String = row.get(11)?;
+    Ok(Row {
+        rollout: row.get(0)?,
+        gateway: row.get(1)?,
+        ring: row.get(2)?,
+        back: row.get(3)?,
+        version: row.get(4)?,
+        number: number(row, 5)?,
+        manifest: row.get(6)?,
+        from_version: row.get(7)?,
+        from_number: number(row, 8)?,
+        assigned_micros: row.get(9)?,
+        told_micros: row.get(10)?,
+        step: Step::of(&step).ok_or_else(|| unknown("the step of a gateway", &step))?,
+        step_micros: row.get(12)?,
+        reason: row.get(13)?,
+        ended_micros: row.get(14)?,
+        alerts: row.get(15)?,
+    })
+}
+
+fn software(row: &rusqlite::Row<'_>) -> rusqlite::Result<(String, Software)> {
+    let software = Software {
+        version: row.get(1)?,
+        number: number(row, 2)?,
+        slot: row.get(3)?,
+        triple: row.get(4)?,
+        hardware: row.get(5)?,
+        system: row.get(6)?,
+        state: row.get(7)?,
+        floor: number(row, 8)?,
+        region: row.get(9)?,
+        asked_micros: row.get(10)?,
+    };
+    Ok((row.get(0)?, software))
+}
+
+fn all<T>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+    read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, StoreError> {
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_map(parameters, read)?.collect())
+        .map_err(StoreError::sql(DOING))
+}
+
+/// Everything that is decided from; the turns of `of` and of rollouts that are not over, or (`None`) of all.
+///
+/// # Errors
+/// SQLite's.
+pub fn fleet(connection: &Connection, of: Option<&str>) -> Result<Fleet, StoreError> {
+    let mut fleet = Fleet::default();
+    let members = all(
+        connection,
+        "SELECT id, property, connected, last_seen FROM gateway WHERE enrolled_at IS NOT NULL AND revoked_at IS NULL",
+        [],
+        |row| {
+            let (gateway, property) = (row.get(0)?, row.get(1)?);
+            Ok(Member { gateway, property, connected: row.get(2)?, seen_micros: row.get(3)?, ..Member::default() })
+        },
+    )?;
+    fleet.members = members.into_iter().map(|member| (member.gateway.clone(), member)).collect();
+    for (gateway, software) in all(connection, "SELECT * FROM gateway_software", [], software)? {
+        if let Some(member) = fleet.members.get_mut(&gateway) {
+            member.software = Some(software);
+        }
+    }
+    let labels = all(connection, "SELECT gateway, label FROM gateway_label", [], |row| {
+        Ok((row.get::<_, String>(0)?, row.get(1)?))
+    })?;
+    for (gateway, label) in labels {
+        if let Some(member) = fleet.members.get_mut(&gateway) {
+            member.labels.insert(label);
+        }
+    }
+    fleet.blocks = blocks(connection, None)?.into_iter().collect();
+    fleet.rollouts =
+        all(connection, ROLLOUT, [], rollout)?.into_iter().map(|rollout| (rollout.id.clone(), rollout)).collect();
+    let rows = all(
+        connection,
+        &format!(
+            "{ROW} WHERE ?2 OR rollout = ?1
+             OR rollout IN (SELECT id FROM rollout WHERE state IN ('running', 'paused', 'rolling_back'))"
+        ),
+        params![of, of.is_none()],
+        turn,
+    )?;
+    for row in rows {
+        fleet.rows.entry(row.rollout.clone()).or_default().insert(row.gateway.clone(), row);
+    }
+    Ok(fleet)
+}
+
+/// Blocked versions: all, or those that concern a gateway.
+///
+/// # Errors
+/// SQLite's.
+pub fn blocks(connection: &Connection, gateway: Option<&str>) -> Result<Vec<Block>, StoreError> {
+    all(
+        connection,
+        "SELECT gateway, kind, version, why, by, at_micros FROM blocked_version
+         WHERE ?1 IS NULL OR gateway IN ('', ?1) ORDER BY gateway, kind, version",
+        [gateway],
+        |row| {
+            let kind: String = row.get(1)?;
+            Ok(Block {
+                gateway: row.get(0)?,
+                kind: Kind::of(&kind).ok_or_else(|| unknown("the kind of a blocked version", &kind))?,
+                version: row.get(2)?,
+                why: row.get(3)?,
+                by: row.get(4)?,
+                at_micros: row.get(5)?,
+            })
+        },
+    )
+}
+
+/// Writes what was decided.
+///
+/// # Errors
+/// SQLite's.
+pub fn apply(connection: &Connection, writes: &[Write]) -> Result<(), StoreError> {
+    let run = |sql: &str, parameters: &dyn Fn(&mut rusqlite::Statement<'_>) -> rusqlite::Result<usize>| {
+        connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| parameters(&mut statement))
+            .map(drop)
+            .map_err(StoreError::sql(WRITING))
+    };
+    for write in writes {
+        match write {
+            Write::Rollout(r) => run(
+                "INSERT INTO rollout VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                 ON CONFLICT (id) DO UPDATE SET state = excluded.state, reason = excluded.reason, ring = excluded.ring,
+                 ring_micros = excluded.ring_micros, judged_micros = excluded.judged_micros,
+                 changed_micros = excluded.changed_micros",
+                &|s| {
+                    // Our own types always have a JSON form.
+                    let plan = serde_json::to_string(&r.plan).unwrap_or_default();
+                    let (state, by) = (r.state.word(), &r.created_by);
+                    s.execute(params![
+                        r.id,
+                        r.number,
+                        plan,
+                        state,
+                        r.reason,
+                        r.ring,
+                        r.ring_micros,
+                        r.judged_micros,
+                        by,
+                        r.created_micros,
+                        r.changed_micros
+                    ])
+                },
+            )?,
+            Write::Row(r) => run(
+                "INSERT INTO rollout_gateway (rollout, gateway, ring, back, version, number, manifest, from_version,
+                 from_number, assigned_micros, told_micros, step, step_micros, reason, ended_micros)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                 ON CONFLICT (rollout, gateway) DO UPDATE SET ring = excluded.ring, back = excluded.back,
+                 version = excluded.version, number = excluded.number, manifest = excluded.manifest,
+                 from_version = excluded.from_version, from_number = excluded.from_number,
+                 assigned_micros = excluded.assigned_micros, told_micros = excluded.told_micros, step = excluded.step,
+                 step_micros = excluded.step_micros, reason = excluded.reason, ended_micros = excluded.ended_micros",
+                &|s| {
+                    s.execute(params![
+                        r.rollout,
+                        r.gateway,
+                        r.ring,
+                        r.back,
+                        r.version,
+                        r.number.cast_signed(),
+                        r.manifest,
+                        r.from_version,
+                        r.from_number.cast_signed(),
+                        r.assigned_micros,
+                        r.told_micros,
+                        r.step.word(),
+                        r.step_micros,
+                        r.reason,
+                        r.ended_micros
+                    ])
+                },
+            )?,
+            Write::Block(b) => run(
+                "INSERT INTO blocked_version VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+                &|s| s.execute(params![b.gateway, b.kind.word(), b.version, b.why, b.by, b.at_micros]),
+            )?,
+            Write::Unblock { gateway, kind, version } => run(
+                "DELETE FROM blocked_version WHERE gateway = ?1 AND kind = ?2 AND version = ?3",
+                &|s| s.execute(params![gateway, kind.word(), version]),
+            )?,
+            Write::Label { gateway, label, on: true } => run(
+                "INSERT INTO gateway_label VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                &|s| s.execute(params![gateway, label]),
+            )?,
+            Write::Label { gateway, label, on: false } => run(
+                "DELETE FROM gateway_label WHERE gateway = ?1 AND label = ?2",
+                &|s| s.execute(params![gateway, label]),
+            )?,
+            Write::Log(e) => run(
+                "INSERT INTO rollout_log (at_micros, rollout, gateway, who, what, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                &|s| s.execute(params![e.at_micros, e.rollout, e.gateway, e.who, e.what, e.detail]),
+            )?,
+        }
+    }
+    Ok(())
+}
+
+/// True where some rollout has something to do.
+///
+/// # Errors
+/// SQLite's.
+pub fn moves(connection: &Connection) -> Result<bool, StoreError> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM rollout WHERE state IN ('running', 'rolling_back'))")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .map_err(StoreError::sql(DOING))
+}
+
+/// Goes on with all rollouts. Gives those that have changed their state, with the reason.
+///
+/// # Errors
+/// SQLite's.
+pub fn reconcile(
+    connection: &Connection,
+    catalogue: Option<&Catalogue>,
+    now: Now,
+) -> Result<Vec<Rollout>, StoreError> {
+    let mut fleet = fleet(connection, Some(""))?;
+    let moving: Vec<Rollout> =
+        fleet.rollouts.values().filter(|rollout| rollout.state.moves()).cloned().collect();
+    let mut changed = Vec::new();
+    for rollout in moving {
+        let decisions = machine::step(&rollout, &fleet, catalogue, now);
+        let writes = machine::writes(&rollout, decisions, now);
+        apply(connection, &writes)?;
+        for write in &writes {
+            fleet.apply(write);
+            if let Write::Rollout(after) = write
+                && after.state != rollout.state
+            {
+                changed.push((**after).clone());
+            }
+        }
+    }
+    Ok(changed)
+}
+
+/// The turns of one gateway, and what it is not offered.
+fn asking(connection: &Connection, gateway: &str) -> Result<Asking, StoreError> {
+    let rows = all(connection, &format!("{ROW} WHERE gateway = ?1"), [gateway], turn)?;
+    let mut asking = Asking::default();
+    for row in rows {
+        let found = all(connection, &format!("{ROLLOUT} WHERE id = ?1"), [&row.rollout], rollout)?;
+        asking.turns.extend(found.into_iter().map(|rollout| (rollout, row.clone())));
+    }
+    let blocks = blocks(connection, Some(gateway))?;
+    asking.blocked = blocks.into_iter().map(|block| (block.kind, block.version)).collect::<BTreeSet<_>>();
+    asking.running = moves(connection)?;
+    Ok(asking)
+}
+
+/// What is wanted of a gateway that tells this of itself, and whether anything of it has to be written first.
+///
+/// # Errors
+/// SQLite's.
+pub fn told(
+    connection: &Connection,
+    gateway: &str,
+    software_now: &Software,
+    last: Option<&Heard>,
+    micros: i64,
+) -> Result<(Told, Vec<Write>, bool), StoreError> {
+    let known = all(connection, "SELECT * FROM gateway_software WHERE gateway = ?1", [gateway], software)?;
+    let fresh = known.first().is_none_or(|(_, known)| known.is_stale(software_now));
+    let (told, writes) = answer(software_now, last, &asking(connection, gateway)?, micros);
+    Ok((told, writes, fresh))
+}
+
+/// Stores what a gateway has told of itself.
+///
+/// # Errors
+/// SQLite's.
+pub fn note_software(connection: &Connection, gateway: &str, s: &Software) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO gateway_software VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")
+        .and_then(|mut statement| {
+            let (number, floor) = (s.number.cast_signed(), s.floor.cast_signed());
+            statement.execute(params![
+                gateway,
+                s.version,
+                number,
+                s.slot,
+                s.triple,
+                s.hardware,
+                s.system,
+                s.state,
+                floor,
+                s.region,
+                s.asked_micros
+            ])
+        })
+        .map(drop)
+        .map_err(StoreError::sql("noting a gateway's software"))
+}
+
+/// A journal row tells of an update.
+///
+/// # Errors
+/// SQLite's.
+pub(super) fn take(connection: &Connection, gateway: &str, body: &[u8], micros: i64) -> Result<(), StoreError> {
+    let Some(told) = heard::read(body) else { return Ok(()) };
+    let row = connection
+        .prepare_cached(&format!("{ROW} WHERE rollout = ?1 AND gateway = ?2"))
+        .and_then(|mut statement| statement.query_row([&told.rollout, gateway], turn).optional())
+        .map_err(StoreError::sql(DOING))?;
+    let Some(row) = row else {
+        let block = heard::blocks(gateway, Kind::Application, &told, micros);
+        return apply(connection, block.as_slice());
+    };
+    let found = all(connection, &format!("{ROLLOUT} WHERE id = ?1"), [&told.rollout], rollout)?;
+    let kind = found.first().map_or(Kind::Application, |rollout| rollout.plan.release.kind);
+    match heard::heard(&row, kind, &told, micros) {
+        Some((_, writes)) => apply(connection, &writes),
+        None => Ok(()),
+    }
+}
+
+/// A gateway has raised an alert: it counts where the gateway was just updated.
+///
+/// # Errors
+/// SQLite's.
+pub(super) fn alert(connection: &Connection, gateway: &str, micros: i64) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE rollout_gateway SET alerts = alerts + 1
+             WHERE gateway = ?1 AND step = 'confirmed' AND ended_micros BETWEEN ?2 - ?3 AND ?2",
+        )
+        .and_then(|mut statement| statement.execute(params![gateway, micros, crate::rollout::health::WATCHED]))
+        .map(drop)
+        .map_err(StoreError::sql("counting an alert"))
+}
+
+/// The newest entries of the audit, newest first: of a rollout, of a gateway, or of all.
+///
+/// # Errors
+/// SQLite's.
+pub fn log(
+    connection: &Connection,
+    rollout: Option<&str>,
+    gateway: Option<&str>,
+    limit: u32,
+) -> Result<Vec<Entry>, StoreError> {
+    all(
+        connection,
+        "SELECT at_micros, rollout, gateway, who, what, detail FROM rollout_log
+         WHERE (?1 IS NULL OR rollout = ?1) AND (?2 IS NULL OR gateway = ?2) ORDER BY number DESC LIMIT ?3",
+        params![rollout, gateway, limit],
+        |row| {
+            Ok(Entry {
+                at_micros: row.get(0)?,
+                rollout: row.get(1)?,
+                gateway: row.get(2)?,
+                who: row.get(3)?,
+                what: row.get(4)?,
+                detail: row.get(5)?,
+            })
+        },
+    )
+}
