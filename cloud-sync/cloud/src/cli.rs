@@ -4,6 +4,7 @@ use crate::asker;
 use crate::bundle_cmd::{self, BundleAct};
 use crate::desk::Home;
 use crate::erasure_cmd::{self, ErasureAct};
+use crate::rollout_cmd::{self, RolloutAct};
 use crate::settings_cmd::{self, SettingsAct};
 use crate::trust_cmd::{self, CaAct, GatewaysAct, RegionsAct};
 use crate::{listing, output, send, serve, setup, tail_cmd};
@@ -300,6 +301,18 @@ Exit status with --wait: 0 done; 3 refused, doubtful, superseded or expired; 4 n
         #[command(subcommand)]
         act: Option<SettingsAct>,
     },
+    /// Which release goes to which gateways: in rings, with conditions, stopped where it goes wrong
+    #[command(
+        after_help = "A rollout in three lines:\n  engawa-cloud rollout create 0.3.0 --window 02:00-05:00 --start\n  engawa-cloud \
+        rollout show r-1                     who has it, who waits for what, why some failed\n  engawa-cloud rollout back r-1 \
+        --why \"the PMS link\"  all go back"
+    )]
+    Rollout {
+        #[command(flatten)]
+        home: Home,
+        #[command(subcommand)]
+        act: RolloutAct,
+    },
     /// What became of guests' erasures here
     Erasure {
         #[command(flatten)]
@@ -357,6 +370,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Settings { home, key, value, act: None } => {
             trust_cmd::settings(&home, key.as_deref(), value)
         }
+        Command::Rollout { home, act } => rollout_cmd::rollout(&home, act),
         Command::Erasure { home, act } => erasure_cmd::erasure(&home, act),
         Command::Completions { shell } => completions(shell),
     };

@@ -26,6 +26,7 @@ macro_rules! ask {
     };
 }
 
+mod rollouts;
 mod trust;
 
 pub(crate) use trust::TakenOver;

@@ -8,6 +8,8 @@ mod erasure_cmd;
 mod listing;
 mod lock;
 mod output;
+mod reconcile;
+mod rollout_cmd;
 mod send;
 mod serve;
 mod settings_cmd;

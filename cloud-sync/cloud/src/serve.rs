@@ -3,7 +3,7 @@
 use crate::desk::Home;
 use crate::output::say;
 use crate::setup::{self, SERVER_FILE, SERVER_KEY_FILE, authority};
-use crate::{lock, upkeep};
+use crate::{lock, reconcile, upkeep};
 use anyhow::{Context, bail};
 use engawa_cloud::end::End;
 use engawa_cloud::live::Door;
@@ -155,14 +155,17 @@ async fn on_sqlite(dir: &Path, doors: Doors, releases: &Releases) -> anyhow::Res
         }
     };
     let bound = bind(dir, doors, Arc::clone(&end) as Arc<dyn CloudStore>, commands)?;
+    let rollouts = tokio::spawn(reconcile::on_sqlite(dir.to_owned(), dir.join("releases"), writer.clone()));
     let upkeep = tokio::spawn(upkeep::on_sqlite(dir.to_owned(), end, bound.trust(), writer));
     let lost = async {
         let _ = (&mut writer_ended).await;
         "the database's writer has stopped"
     };
     let served = until_stopped(bound, lost).await;
-    upkeep.abort();
-    let _ = upkeep.await;
+    for task in [upkeep, rollouts] {
+        task.abort();
+        let _ = task.await;
+    }
     beside.cancel();
     if let Some(watching) = watching {
         let _ = watching.await;
@@ -215,6 +218,7 @@ async fn on_postgres(
     tasks.spawn(postgres::live::tell(store.clone(), hub, beside.clone()));
     tasks.spawn(postgres::history::keep(store.clone(), beside.clone()));
     tasks.spawn(upkeep::on_postgres(dir.to_owned(), end, bound.trust(), store.clone(), beside.clone()));
+    tasks.spawn(reconcile::on_postgres(store.clone(), dir.join("releases"), beside.clone()));
     if let Some(url) = nats {
         tasks.spawn(postgres::fanout::run(store.clone(), url, beside.clone()));
     }

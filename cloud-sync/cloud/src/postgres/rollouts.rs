@@ -33,8 +33,8 @@ const ROLLOUT: &str = "SELECT id, number, plan, state, reason, ring, ring_micros
     changed_micros FROM rollout";
 const ROW: &str = "SELECT rollout, gateway, ring, back, version, number, manifest, from_version, from_number,
     assigned_micros, told_micros, step, step_micros, reason, ended_micros, alerts FROM rollout_gateway";
-const SOFTWARE: &str = "SELECT gateway, version, number, slot, triple, hardware, system, state, floor, region, asked_micros
-    FROM gateway_software";
+const SOFTWARE: &str = "SELECT gateway, version, number, slot, triple, hardware, system, system_number, state, floor, region,
+    asked_micros FROM gateway_software";
 
 fn small(row: &Found, at: usize) -> u32 {
     // Only what was a u32 is written.
@@ -92,10 +92,11 @@ fn software(row: &Found) -> (String, Software) {
         triple: row.get(4),
         hardware: row.get(5),
         system: row.get(6),
-        state: row.get(7),
-        floor: row.get::<_, i64>(8).cast_unsigned(),
-        region: row.get(9),
-        asked_micros: row.get(10),
+        system_number: row.get::<_, i64>(7).cast_unsigned(),
+        state: row.get(8),
+        floor: row.get::<_, i64>(9).cast_unsigned(),
+        region: row.get(10),
+        asked_micros: row.get(11),
     };
     (row.get(0), software)
 }
@@ -443,10 +444,10 @@ pub async fn note_software(client: &impl GenericClient, gateway: &str, s: &Softw
     let doing = StoreError::postgres("noting a gateway's software");
     let statement = client
         .prepare_cached(
-            "INSERT INTO gateway_software VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            "INSERT INTO gateway_software VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
              ON CONFLICT (gateway) DO UPDATE SET version = excluded.version, number = excluded.number,
              slot = excluded.slot, triple = excluded.triple, hardware = excluded.hardware, system = excluded.system,
-             state = excluded.state, floor = excluded.floor, region = excluded.region,
+             system_number = excluded.system_number, state = excluded.state, floor = excluded.floor, region = excluded.region,
              asked_micros = excluded.asked_micros",
         )
         .await
@@ -462,6 +463,7 @@ pub async fn note_software(client: &impl GenericClient, gateway: &str, s: &Softw
                 &clean(&s.triple),
                 &clean(&s.hardware),
                 &clean(&s.system),
+                &s.system_number.cast_signed(),
                 &clean(&s.state),
                 &s.floor.cast_signed(),
                 &clean(&s.region),
@@ -480,6 +482,19 @@ pub async fn note_software(client: &impl GenericClient, gateway: &str, s: &Softw
 /// PostgreSQL's.
 pub(crate) async fn take(client: &Object, told: &[Told], micros: i64) -> Result<(), StoreError> {
     let doing = StoreError::postgres("counting an alert");
+    let mut named: Vec<&str> = Vec::new();
+    for told in told {
+        if let Told::Update(_, heard) = told {
+            named.push(&heard.rollout);
+        }
+    }
+    if !named.is_empty() {
+        // All of them in one order, so that nobody waits for somebody who waits for it.
+        client
+            .execute("SELECT FROM rollout WHERE id = ANY($1::text[]) ORDER BY id FOR SHARE", &[&named])
+            .await
+            .map_err(StoreError::postgres(DOING))?;
+    }
     for told in told {
         let Told::Update(gateway, heard) = told else { continue };
         let turns = held(client, gateway, Some(&heard.rollout)).await?;

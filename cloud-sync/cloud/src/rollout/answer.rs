@@ -58,7 +58,8 @@ fn tells(rollout: &Rollout, row: &Row) -> bool {
     open && state
 }
 
-/// What it is told, and what is to be written for it first: that it was told, and what it has shown by asking.
+/// What it is told, and what is to be written for it first: that it was told, and what it has shown by asking. `last` is what it
+/// says of the last try; its version is that of its turn.
 pub fn answer(software: &Software, last: Option<&Heard>, asking: &Asking, micros: i64) -> (Told, Vec<Write>) {
     let mut writes = Vec::new();
     let mut turns: Vec<(&Rollout, Row)> = Vec::new();
@@ -73,7 +74,13 @@ pub fn answer(software: &Software, last: Option<&Heard>, asking: &Asking, micros
             step: Step::Confirmed,
             reason: String::new(),
         };
-        for heard in last.into_iter().chain(shown.then_some(&confirmed)) {
+        // Of what went before its turn was turned round, or tried again, it may still tell.
+        let last = last.filter(|_| !row.back && row.step.is_trying()).map(|last| Heard {
+            version: row.version.clone(),
+            number: row.number,
+            ..last.clone()
+        });
+        for heard in last.iter().chain(shown.then_some(&confirmed)) {
             if let Some((after, more)) = heard::heard(&row, rollout.plan.release.kind, heard, micros) {
                 row = after;
                 writes.extend(more);
@@ -109,13 +116,16 @@ pub fn answer(software: &Software, last: Option<&Heard>, asking: &Asking, micros
     (told, writes)
 }
 
-/// Going back is for a reason: it does not wait for a window.
+/// Going back is for a reason: it waits for no window. Conditions of which nothing is said are the usual ones (nothing).
 fn conditions(rollout: &Rollout, row: &Row) -> Vec<u8> {
-    if row.back || rollout.plan.conditions.is_null() {
-        return b"{}".to_vec();
+    if row.back {
+        return br#"{"audit_margin_min":0,"check_in":null}"#.to_vec();
+    }
+    if rollout.plan.conditions.is_null() {
+        return Vec::new();
     }
     // A JSON value always has its text.
-    serde_json::to_vec(&rollout.plan.conditions).unwrap_or_else(|_| b"{}".to_vec())
+    serde_json::to_vec(&rollout.plan.conditions).unwrap_or_default()
 }
 
 impl Software {

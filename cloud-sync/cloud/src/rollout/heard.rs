@@ -49,7 +49,9 @@ pub fn heard(row: &Row, kind: Kind, heard: &Heard, micros: i64) -> Option<(Row, 
     }
     // What has ended was seen to end: a row of before that comes late, or again, does not open it.
     let closed = matches!(row.step, Step::Confirmed | Step::RolledBack | Step::Failed | Step::Stays);
-    if row.step == heard.step || (closed && !heard.step.is_end()) || (closed && heard.step == Step::Refused) {
+    // It has the version and can't go back from it: that it has it is nothing new.
+    let known = row.step == heard.step || (row.step == Step::Stays && heard.step == Step::Confirmed);
+    if known || (closed && !heard.step.is_end()) || (closed && heard.step == Step::Refused) {
         return None;
     }
     let ended_micros = heard.step.is_end().then_some(micros);

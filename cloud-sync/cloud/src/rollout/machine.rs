@@ -3,10 +3,13 @@
 use super::SECOND;
 use super::catalogue::Catalogue;
 use super::health::{Tally, judge, tally, unproven};
-use super::plan::Variant;
+use super::plan::{Kind, Variant};
 use super::rings::{Place, place};
 use super::state::{Entry, Fleet, Rollout, Row, Software, State, Step, Write};
 use std::collections::BTreeSet;
+
+#[cfg(test)]
+mod tests;
 
 /// When it is asked.
 #[derive(Clone, Copy, Debug)]
@@ -157,8 +160,8 @@ fn assign(
                 version: plan.release.version.clone(),
                 number: variant.number,
                 manifest: variant.manifest.clone(),
-                from_version: from(rollout, software).to_owned(),
-                from_number: software.number,
+                from_version: from(rollout, software).0.to_owned(),
+                from_number: from(rollout, software).1,
                 assigned_micros: now.micros,
                 told_micros: None,
                 step: Step::Assigned,
@@ -171,10 +174,10 @@ fn assign(
     }
 }
 
-fn from<'a>(rollout: &Rollout, software: &'a Software) -> &'a str {
+fn from<'a>(rollout: &Rollout, software: &'a Software) -> (&'a str, u64) {
     match rollout.plan.release.kind {
-        super::plan::Kind::Application => &software.version,
-        super::plan::Kind::System => &software.system,
+        Kind::Application => (&software.version, software.number),
+        Kind::System => (&software.system, software.system_number),
     }
 }
 
@@ -223,7 +226,7 @@ fn turned(
         let variant = catalogue
             .find(kind, &row.from_version, software)
             .ok_or_else(|| format!("{} is not in the repository for it", row.from_version))?;
-        if variant.number < software.floor {
+        if kind == Kind::Application && variant.number < software.floor {
             let (version, number, floor) = (&row.from_version, variant.number, software.floor);
             return Err(format!("{version} has number {number}, and its floor is {floor}"));
         }

@@ -190,18 +190,19 @@ pub struct Plan {
     pub proof: u32,
 }
 
-/// The rings where none are named: 5 %, 25 %, all, an hour apart.
+/// The rings where none are named: 10 %, 30 %, all, an hour apart. In the first one failure is reason to look; a release that
+/// fails on a tenth passes a first ring of fifty once in two hundred times.
 pub fn usual_rings() -> Vec<Ring> {
-    let ring = |name: &str, share| Ring {
+    let ring = |name: &str, share, fail_count, fail_share| Ring {
         name: name.to_owned(),
         who: Who::Share(share),
         soak_s: 3_600,
         in_flight: 0,
-        fail_count: 2,
-        fail_share: 50,
+        fail_count,
+        fail_share,
         worse_by: 50,
     };
-    vec![ring("canary", 50), ring("early", 250), ring("all", WHOLE)]
+    vec![ring("canary", 100, 1, 10), ring("early", 300, 2, 20), ring("all", WHOLE, 3, 30)]
 }
 
 impl Ring {
@@ -220,7 +221,15 @@ impl Ring {
             _ if who == "all" => Who::Share(WHOLE),
             _ => Who::Share(share(who).ok_or_else(|| wrong(format!("`{who}` is nobody")))?),
         };
-        let mut ring = Self { name: name.to_owned(), who, ..usual_rings().swap_remove(0) };
+        let mut ring = Self {
+            name: name.to_owned(),
+            who,
+            soak_s: 3_600,
+            in_flight: 0,
+            fail_count: 2,
+            fail_share: 20,
+            worse_by: 50,
+        };
         for word in words {
             let (key, value) = word.split_once('=').ok_or_else(|| wrong(format!("`{word}` has no `=`")))?;
             let bad = || wrong(format!("`{value}` is no value of {key}"));

@@ -51,7 +51,7 @@ fn order(gateway: &str) -> [u8; 8] {
 pub fn has(software: &Software, kind: Kind, version: &str, number: u64) -> bool {
     match kind {
         Kind::Application => software.number == number && software.version == version,
-        Kind::System => software.system == version,
+        Kind::System => software.system == version && (software.system_number == number || software.system_number == 0),
     }
 }
 
@@ -62,7 +62,11 @@ fn outside(
 ) -> Result<(), Outside> {
     let software = member.software.as_ref().ok_or(Outside::Silent)?;
     let variant = release.variant(software).ok_or(Outside::Unfit)?;
-    let newer = release.kind == Kind::Application && software.number >= variant.number;
+    let installed = match release.kind {
+        Kind::Application => software.number,
+        Kind::System => software.system_number,
+    };
+    let newer = installed >= variant.number;
     if newer || has(software, release.kind, &release.version, variant.number) {
         Err(Outside::HasIt)
     } else if release.kind == Kind::Application && variant.number < software.floor {

@@ -260,6 +260,8 @@ pub struct Software {
     pub hardware: String,
     /// The version of the system image.
     pub system: String,
+    /// Its number.
+    pub system_number: u64,
     /// What the updater is at.
     pub state: String,
     /// Nothing below this number is installed any more.

@@ -18,6 +18,9 @@ const ROLLOUT: &str = "SELECT id, number, plan, state, reason, ring, ring_micros
 const ROW: &str = "SELECT rollout, gateway, ring, back, version, number, manifest, from_version, from_number,
     assigned_micros, told_micros, step, step_micros, reason, ended_micros, alerts FROM rollout_gateway";
 
+const SOFTWARE: &str = "SELECT gateway, version, number, slot, triple, hardware, system, system_number, state, floor, region,
+    asked_micros FROM gateway_software";
+
 fn number(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(at).map(i64::cast_unsigned)
 }
@@ -75,10 +78,11 @@ fn software(row: &rusqlite::Row<'_>) -> rusqlite::Result<(String, Software)> {
         triple: row.get(4)?,
         hardware: row.get(5)?,
         system: row.get(6)?,
-        state: row.get(7)?,
-        floor: number(row, 8)?,
-        region: row.get(9)?,
-        asked_micros: row.get(10)?,
+        system_number: number(row, 7)?,
+        state: row.get(8)?,
+        floor: number(row, 9)?,
+        region: row.get(10)?,
+        asked_micros: row.get(11)?,
     };
     Ok((row.get(0)?, software))
 }
@@ -111,7 +115,7 @@ pub fn fleet(connection: &Connection, of: Option<&str>) -> Result<Fleet, StoreEr
         },
     )?;
     fleet.members = members.into_iter().map(|member| (member.gateway.clone(), member)).collect();
-    for (gateway, software) in all(connection, "SELECT * FROM gateway_software", [], software)? {
+    for (gateway, software) in all(connection, SOFTWARE, [], software)? {
         if let Some(member) = fleet.members.get_mut(&gateway) {
             member.software = Some(software);
         }
@@ -323,7 +327,7 @@ pub fn told(
     last: Option<&Heard>,
     micros: i64,
 ) -> Result<(Told, Vec<Write>, bool), StoreError> {
-    let known = all(connection, "SELECT * FROM gateway_software WHERE gateway = ?1", [gateway], software)?;
+    let known = all(connection, &format!("{SOFTWARE} WHERE gateway = ?1"), [gateway], software)?;
     let fresh = known.first().is_none_or(|(_, known)| known.is_stale(software_now));
     let (told, writes) = answer(software_now, last, &asking(connection, gateway)?, micros);
     Ok((told, writes, fresh))
@@ -335,7 +339,7 @@ pub fn told(
 /// SQLite's.
 pub fn note_software(connection: &Connection, gateway: &str, s: &Software) -> Result<(), StoreError> {
     connection
-        .prepare_cached("INSERT OR REPLACE INTO gateway_software VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")
+        .prepare_cached("INSERT OR REPLACE INTO gateway_software VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")
         .and_then(|mut statement| {
             let (number, floor) = (s.number.cast_signed(), s.floor.cast_signed());
             statement.execute(params![
@@ -346,6 +350,7 @@ pub fn note_software(connection: &Connection, gateway: &str, s: &Software) -> Re
                 s.triple,
                 s.hardware,
                 s.system,
+                s.system_number.cast_signed(),
                 s.state,
                 floor,
                 s.region,

@@ -44,6 +44,7 @@ CREATE TABLE gateway_software (
     triple       text    NOT NULL,
     hardware     text    NOT NULL,
     system       text    NOT NULL,          -- the version of the system image
+    system_number bigint NOT NULL,
     state        text    NOT NULL,
     floor        bigint  NOT NULL,
     region       text    NOT NULL,

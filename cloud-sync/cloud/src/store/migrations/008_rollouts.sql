@@ -44,6 +44,7 @@ CREATE TABLE gateway_software (
     triple       TEXT NOT NULL,
     hardware     TEXT NOT NULL,
     system       TEXT NOT NULL,             -- the version of the system image
+    system_number INTEGER NOT NULL,
     state        TEXT NOT NULL,
     floor        INTEGER NOT NULL,
     region       TEXT NOT NULL,

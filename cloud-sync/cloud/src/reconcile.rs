@@ -1,0 +1,135 @@
+//! What `serve` does for rollouts beside serving: looks every second what comes next. It keeps nothing: killed at any moment,
+//! the next one goes on from the rows.
+
+use engawa_cloud::postgres;
+use engawa_cloud::rollout::catalogue::Catalogue;
+use engawa_cloud::rollout::catalogue::folder::Shelf;
+use engawa_cloud::rollout::machine::Now;
+use engawa_cloud::rollout::state::{Rollout, State};
+use engawa_cloud::store::{DATABASE_FILE, StoreError, Writer, open_reader, rollouts};
+use engawa_model::Timestamp;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How often rollouts are looked at.
+const PERIOD: Duration = Duration::from_secs(1);
+
+fn micros() -> i64 {
+    Timestamp::now().as_microsecond()
+}
+
+/// What the repository has; a folder that can't be read says nothing, which is told once.
+struct Looking {
+    shelf: Shelf,
+    fault: String,
+}
+
+impl Looking {
+    fn new(releases: PathBuf) -> Self {
+        Self { shelf: Shelf::new(releases), fault: String::new() }
+    }
+
+    fn look(&mut self) -> Option<Arc<Catalogue>> {
+        match self.shelf.look() {
+            Ok(catalogue) => {
+                self.fault.clear();
+                Some(catalogue)
+            }
+            Err(error) => {
+                let fault = error.to_string();
+                if fault != self.fault {
+                    tracing::warn!(reason = fault, "rollouts go on without a look into the repository of releases");
+                    self.fault = fault;
+                }
+                None
+            }
+        }
+    }
+}
+
+fn tell(changed: &[Rollout]) {
+    for rollout in changed {
+        let (rollout_id, version, reason) = (&rollout.id, &rollout.plan.release.version, &rollout.reason);
+        if rollout.state == State::Halted {
+            tracing::error!(rollout = %rollout_id, %version, %reason, "a rollout has halted");
+        } else {
+            tracing::info!(rollout = %rollout_id, %version, %reason, state = rollout.state.word(), "a rollout has ended");
+        }
+    }
+}
+
+/// Runs until it is dropped.
+pub(crate) async fn on_sqlite(dir: PathBuf, releases: PathBuf, writer: Writer) {
+    let serving_since = micros();
+    let mut looking = Looking::new(releases);
+    loop {
+        let (path, writer) = (dir.join(DATABASE_FILE), writer.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let outcome = one(&path, &mut looking, &writer, serving_since);
+            (looking, outcome)
+        });
+        match looked.await {
+            Ok((back, outcome)) => {
+                looking = back;
+                match outcome {
+                    Ok(changed) => tell(&changed),
+                    Err(error) => warn(&error),
+                }
+            }
+            // Only a panic ends it otherwise: without it no rollout would go on, and nobody would know.
+            Err(error) => {
+                tracing::error!(%error, "rollouts don't go on until the cloud is started again");
+                return;
+            }
+        }
+        tokio::time::sleep(PERIOD).await;
+    }
+}
+
+fn one(
+    path: &std::path::Path,
+    looking: &mut Looking,
+    writer: &Writer,
+    serving_since: i64,
+) -> Result<Vec<Rollout>, StoreError> {
+    // Nothing is written, and no gateway's rows wait, where nothing is under way.
+    if !rollouts::moves(&open_reader(path)?)? {
+        return Ok(vec![]);
+    }
+    let catalogue = looking.look();
+    let now = Now { micros: micros(), serving_since };
+    writer.run(move |connection| rollouts::reconcile(connection, catalogue.as_deref(), now))
+}
+
+fn warn(error: &StoreError) {
+    tracing::warn!(error = error as &dyn std::error::Error, "rollouts could not be looked at; trying again");
+}
+
+/// Runs until `cancel`; one replica at a time has a look.
+pub(crate) async fn on_postgres(store: postgres::Store, releases: PathBuf, cancel: CancellationToken) {
+    let serving_since = micros();
+    let mut looking = Looking::new(releases);
+    let going = async {
+        loop {
+            let looked = async {
+                let mut client = store.client().await?;
+                if !postgres::rollouts::moves(&client).await? {
+                    return Ok(None);
+                }
+                // A few kilobytes where nothing has changed.
+                let catalogue = looking.look();
+                let now = Now { micros: micros(), serving_since };
+                postgres::rollouts::reconcile(&mut client, catalogue.as_deref(), now).await
+            };
+            match looked.await {
+                Ok(changed) => tell(&changed.unwrap_or_default()),
+                Err(error) => warn(&error),
+            }
+            tokio::time::sleep(PERIOD).await;
+        }
+    };
+    // Cut in the middle, it is as after a kill.
+    let _: Option<()> = cancel.run_until_cancelled(going).await;
+}
