@@ -10,11 +10,12 @@ use engawa_protocol::live::Live;
 use engawa_protocol::ports::{CloudStore, Enrolled, Ingested, Later, Refusal, Row, Skip, StoreFault};
 use engawa_protocol::reconcile::{AskSync, SyncStanding};
 use engawa_protocol::trust::{Distrust, Peer, Regions, Session, Standing, Turn};
-use engawa_protocol::update::{FetchAsk, FetchPiece};
+use engawa_protocol::update::{FetchAsk, FetchPiece, UpdateAsk, UpdateTold};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Semaphore;
 
+mod rollouts;
 mod trust;
 
 /// Batches that may wait for the writer at once: what it takes in one group.
@@ -231,6 +232,15 @@ impl CloudStore for End {
 
     fn takes_updates(&self) -> bool {
         self.releases.is_set()
+    }
+
+    fn update_told<'a>(
+        &'a self,
+        gateway: &'a str,
+        ask: &'a UpdateAsk,
+    ) -> Later<'a, Result<UpdateTold, StoreFault>> {
+        let (gateway, ask) = (gateway.to_owned(), ask.clone());
+        Box::pin(async move { self.blocking(move |file| file.update_told(&gateway, &ask)).await? })
     }
 
     fn fetch<'a>(

@@ -43,9 +43,12 @@ pub(crate) struct Releases {
 }
 
 impl Releases {
+    fn folder(&self, dir: &Path) -> PathBuf {
+        self.releases.clone().unwrap_or_else(|| dir.join("releases"))
+    }
+
     fn repository(&self, dir: &Path) -> Repository {
-        let folder = self.releases.clone().unwrap_or_else(|| dir.join("releases"));
-        Repository::new(&folder, u64::from(self.releases_kib_s) << 10)
+        Repository::new(&self.folder(dir), u64::from(self.releases_kib_s) << 10)
     }
 }
 
@@ -155,7 +158,7 @@ async fn on_sqlite(dir: &Path, doors: Doors, releases: &Releases) -> anyhow::Res
         }
     };
     let bound = bind(dir, doors, Arc::clone(&end) as Arc<dyn CloudStore>, commands)?;
-    let rollouts = tokio::spawn(reconcile::on_sqlite(dir.to_owned(), dir.join("releases"), writer.clone()));
+    let rollouts = tokio::spawn(reconcile::on_sqlite(dir.to_owned(), releases.folder(dir), writer.clone()));
     let upkeep = tokio::spawn(upkeep::on_sqlite(dir.to_owned(), end, bound.trust(), writer));
     let lost = async {
         let _ = (&mut writer_ended).await;
@@ -218,7 +221,7 @@ async fn on_postgres(
     tasks.spawn(postgres::live::tell(store.clone(), hub, beside.clone()));
     tasks.spawn(postgres::history::keep(store.clone(), beside.clone()));
     tasks.spawn(upkeep::on_postgres(dir.to_owned(), end, bound.trust(), store.clone(), beside.clone()));
-    tasks.spawn(reconcile::on_postgres(store.clone(), dir.join("releases"), beside.clone()));
+    tasks.spawn(reconcile::on_postgres(store.clone(), releases.folder(dir), beside.clone()));
     if let Some(url) = nats {
         tasks.spawn(postgres::fanout::run(store.clone(), url, beside.clone()));
     }

@@ -16,7 +16,8 @@ use engawa_protocol::live::Live;
 use engawa_protocol::ports::{CloudStore, Enrolled, Ingested, Later, Refusal, Row, Skip, StoreFault};
 use engawa_protocol::reconcile::{AskSync, SyncStanding};
 use engawa_protocol::trust::{Distrust, Peer, Regions, Session, Standing, Turn};
-use engawa_protocol::update::{FetchAsk, FetchPiece};
+use crate::rollout::answer::asked;
+use engawa_protocol::update::{FetchAsk, FetchPiece, UpdateAsk, UpdateTold};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -473,6 +474,22 @@ impl CloudStore for End {
 
     fn takes_updates(&self) -> bool {
         self.releases.is_set()
+    }
+
+    fn update_told<'a>(
+        &'a self,
+        gateway: &'a str,
+        ask: &'a UpdateAsk,
+    ) -> Later<'a, Result<UpdateTold, StoreFault>> {
+        Box::pin(async move {
+            let authorities = self.authorities();
+            let (software, last) = asked(ask, authorities.whole().region().unwrap_or_default(), now());
+            let asking = async {
+                let mut client = self.store.client().await?;
+                super::rollouts::told(&mut client, gateway, &software, last.as_ref(), now()).await
+            };
+            in_time(asking).await.map(Into::into).map_err(fault("telling a gateway its version"))
+        })
     }
 
     fn fetch<'a>(

@@ -134,12 +134,6 @@ impl Projection {
         if LATE.contains(&lane) {
             self.named(property, gateway, epoch, lane, row);
         }
-        if row.kind == heard::KIND {
-            if let Some(heard) = heard::read(&row.body) {
-                self.updates.push(super::rollouts::Told::Update(gateway.to_owned(), heard));
-            }
-            return;
-        }
         match serde_json::from_slice::<Change>(&row.body) {
             // What `store` keeps as bytes is not projected there either.
             Ok(change) if std::str::from_utf8(&row.body).is_ok() => {
@@ -452,6 +446,9 @@ impl One<'_> {
                     let asked = tombstone.reason == engawa_model::ErasureReason::Asked;
                     self.over(asked.then_some(tombstone.stay.as_str()));
                 }
+            }
+            Change::Update { update } => {
+                self.all.updates.push(super::rollouts::Told::Update(self.gateway.to_owned(), heard::of(update)));
             }
             Change::Alert { alert } if heard::is_new(alert) => {
                 self.all.updates.push(super::rollouts::Told::Alert(self.gateway.to_owned()));

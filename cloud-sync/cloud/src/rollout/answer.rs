@@ -5,6 +5,7 @@ use super::heard::{self, Heard};
 use super::plan::Kind;
 use super::rings::has;
 use super::state::{Rollout, Row, Software, State, Step, Write};
+use engawa_protocol::update::{UpdateAsk, UpdateTold};
 use std::collections::BTreeSet;
 
 /// A gateway that was told comes again after so many seconds.
@@ -154,5 +155,45 @@ impl Software {
     pub fn is_stale(&self, now: &Self) -> bool {
         let same = Self { asked_micros: now.asked_micros, ..self.clone() } == *now;
         !same || now.asked_micros - self.asked_micros > NOTED
+    }
+}
+
+/// What a gateway's question tells of it: its software, and what came of its last try. Its version is not told of the latter:
+/// [`answer`] takes that of its turn.
+pub fn asked(ask: &UpdateAsk, region: &str, micros: i64) -> (Software, Option<Heard>) {
+    let software = Software {
+        version: ask.version.clone(),
+        number: ask.number,
+        slot: ask.slot.clone(),
+        triple: ask.triple.clone(),
+        hardware: ask.hardware.clone(),
+        system: ask.system_version.clone(),
+        system_number: ask.system_number,
+        state: ask.state.clone(),
+        floor: ask.floor,
+        region: region.to_owned(),
+        asked_micros: micros,
+    };
+    let last = Step::of_outcome(&ask.last_outcome).map(|step| Heard {
+        rollout: short(&ask.last_rollout),
+        version: String::new(),
+        number: 0,
+        step,
+        reason: short(&ask.last_reason),
+    });
+    (software.bounded(), last)
+}
+
+impl From<Told> for UpdateTold {
+    fn from(told: Told) -> Self {
+        Self {
+            rollout: told.rollout,
+            version: told.version,
+            number: told.number,
+            target: told.manifest,
+            conditions: told.conditions,
+            ask_again_s: told.ask_again_s,
+            fault: String::new(),
+        }
     }
 }

@@ -3,10 +3,7 @@
 use super::acts::short;
 use super::plan::Kind;
 use super::state::{Block, Entry, Row, Step, Write};
-use serde::Deserialize;
-
-/// The kind of journal rows that tell of updates.
-pub const KIND: &str = "update";
+use engawa_model::{UpdateNote, UpdateStep};
 
 /// What a gateway tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +12,7 @@ pub struct Heard {
     pub rollout: String,
     /// The version.
     pub version: String,
-    /// Its number.
+    /// Its number; 0: not known.
     pub number: u64,
     /// How far.
     pub step: Step,
@@ -23,28 +20,33 @@ pub struct Heard {
     pub reason: String,
 }
 
-#[derive(Deserialize)]
-struct Body {
-    #[serde(default)]
-    rollout: String,
-    version: String,
-    number: u64,
-    step: String,
-    #[serde(default)]
-    reason: Option<String>,
-}
-
-/// Of a journal row's body. `None`: it is not understood, and stored all the same.
-pub fn read(body: &[u8]) -> Option<Heard> {
-    let body: Body = serde_json::from_slice(body).ok()?;
-    let Body { rollout, version, number, step, reason } = body;
-    let step = Step::told_by_gateway(&step)?;
-    Some(Heard { rollout, version, number, step, reason: short(&reason.unwrap_or_default()) })
+/// Of a journal row.
+pub fn of(note: &UpdateNote) -> Heard {
+    let step = match note.step {
+        UpdateStep::Offered => Step::Offered,
+        UpdateStep::Refused => Step::Refused,
+        UpdateStep::Downloading => Step::Downloading,
+        UpdateStep::Ready => Step::Ready,
+        UpdateStep::Waiting => Step::Waiting,
+        UpdateStep::Switching => Step::Switching,
+        UpdateStep::Trial => Step::Trial,
+        UpdateStep::Confirmed => Step::Confirmed,
+        UpdateStep::RolledBack => Step::RolledBack,
+        UpdateStep::Failed => Step::Failed,
+    };
+    Heard {
+        rollout: note.rollout.clone().unwrap_or_default(),
+        version: short(&note.version),
+        number: note.number,
+        step,
+        reason: short(note.reason.as_deref().unwrap_or_default()),
+    }
 }
 
 /// What becomes of the turn, and what is to be written. `None`: nothing new.
 pub fn heard(row: &Row, kind: Kind, heard: &Heard, micros: i64) -> Option<(Row, Vec<Write>)> {
-    if row.rollout != heard.rollout || row.number != heard.number || row.version != heard.version {
+    let other = heard.number != 0 && heard.number != row.number;
+    if row.rollout != heard.rollout || other || row.version != heard.version {
         return None;
     }
     // What has ended was seen to end: a row of before that comes late, or again, does not open it.

@@ -179,11 +179,10 @@ impl Step {
         Self::ALL.into_iter().find(|step| step.word() == word)
     }
 
-    /// Of the word in a gateway's journal row: what a gateway alone can tell.
-    pub fn told_by_gateway(word: &str) -> Option<Self> {
-        let step = Self::of(word)?;
-        let never = matches!(step, Self::Assigned | Self::Told | Self::Away | Self::Cancelled | Self::Stays);
-        (!never).then_some(step)
+    /// Of the word that a gateway has for the outcome of its last try.
+    pub fn of_outcome(word: &str) -> Option<Self> {
+        let word = word.replace([' ', '-'], "_");
+        [Self::Confirmed, Self::RolledBack, Self::Failed].into_iter().find(|step| step.word() == word)
     }
 
     /// It has not switched over.

@@ -30,9 +30,6 @@ pub(super) fn apply(
     if LATE.contains(&lane) {
         clear_late(connection, gateway, epoch, lane, row)?;
     }
-    if row.kind == heard::KIND {
-        return rollouts::take(connection, gateway, &row.body, now_micros);
-    }
     let change = match serde_json::from_slice::<Change>(&row.body) {
         Ok(change) => change,
         Err(error) => {
@@ -43,6 +40,7 @@ pub(super) fn apply(
     };
     match &change {
         Change::Erased { erasure } => return erasure::received(connection, gateway, erasure, now_micros),
+        Change::Update { update } => return rollouts::take(connection, gateway, &heard::of(update), now_micros),
         Change::Alert { alert } if heard::is_new(alert) => {
             return rollouts::alert(connection, gateway, now_micros);
         }

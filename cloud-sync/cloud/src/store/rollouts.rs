@@ -365,19 +365,18 @@ pub fn note_software(connection: &Connection, gateway: &str, s: &Software) -> Re
 ///
 /// # Errors
 /// SQLite's.
-pub(super) fn take(connection: &Connection, gateway: &str, body: &[u8], micros: i64) -> Result<(), StoreError> {
-    let Some(told) = heard::read(body) else { return Ok(()) };
+pub(super) fn take(connection: &Connection, gateway: &str, told: &Heard, micros: i64) -> Result<(), StoreError> {
     let row = connection
         .prepare_cached(&format!("{ROW} WHERE rollout = ?1 AND gateway = ?2"))
         .and_then(|mut statement| statement.query_row([&told.rollout, gateway], turn).optional())
         .map_err(StoreError::sql(DOING))?;
     let Some(row) = row else {
-        let block = heard::blocks(gateway, Kind::Application, &told, micros);
+        let block = heard::blocks(gateway, Kind::Application, told, micros);
         return apply(connection, block.as_slice());
     };
     let found = all(connection, &format!("{ROLLOUT} WHERE id = ?1"), [&told.rollout], rollout)?;
     let kind = found.first().map_or(Kind::Application, |rollout| rollout.plan.release.kind);
-    match heard::heard(&row, kind, &told, micros) {
+    match heard::heard(&row, kind, told, micros) {
         Some((_, writes)) => apply(connection, &writes),
         None => Ok(()),
     }
