@@ -4,6 +4,7 @@ use crate::asker;
 use crate::bundle_cmd::{self, BundleAct};
 use crate::desk::Home;
 use crate::erasure_cmd::{self, ErasureAct};
+use crate::release_cmd::{self, ReleaseAct};
 use crate::rollout_cmd::{self, RolloutAct};
 use crate::settings_cmd::{self, SettingsAct};
 use crate::trust_cmd::{self, CaAct, GatewaysAct, RegionsAct};
@@ -320,6 +321,23 @@ Exit status with --wait: 0 done; 3 refused, doubtful, superseded or expired; 4 n
         #[command(subcommand)]
         act: ErasureAct,
     },
+    /// Releases: made, signed offline, published for the gateways
+    #[command(after_help = "The first ones, on a machine that is on no network but for the last line:
+  engawa-cloud release keygen root.key && engawa-cloud release keygen releases.key
+  engawa-cloud release init first --root root.key.pub --targets releases.key.pub
+  engawa-cloud release sign first --key root.key --key releases.key
+  engawa-cloud release publish first
+
+And each further one:
+  engawa-cloud release create build/aarch64 --draft next --triple aarch64-unknown-linux-gnu --version 1.3.0
+  engawa-cloud release sign next --key releases.key
+  engawa-cloud release publish next")]
+    Release {
+        #[command(flatten)]
+        home: Home,
+        #[command(subcommand)]
+        act: ReleaseAct,
+    },
     /// Print the completions of a shell
     #[command(
         after_help = "For example: engawa-cloud completions bash > /etc/bash_completion.d/engawa-cloud"
@@ -371,6 +389,7 @@ pub(crate) fn main() -> ExitCode {
             trust_cmd::settings(&home, key.as_deref(), value)
         }
         Command::Rollout { home, act } => rollout_cmd::rollout(&home, act),
+        Command::Release { home, act } => release_cmd::release(&home, act),
         Command::Erasure { home, act } => erasure_cmd::erasure(&home, act),
         Command::Completions { shell } => completions(shell),
     };

@@ -10,6 +10,8 @@ mod lock;
 mod output;
 mod reconcile;
 mod rollout_cmd;
+mod release;
+mod release_cmd;
 mod send;
 mod serve;
 mod settings_cmd;

@@ -2,6 +2,7 @@
 
 use crate::desk::Home;
 use crate::output::say;
+use crate::release::online;
 use crate::setup::{self, SERVER_FILE, SERVER_KEY_FILE, authority};
 use crate::{lock, reconcile, upkeep};
 use anyhow::{Context, bail};
@@ -68,6 +69,8 @@ pub(crate) fn serve(
     let address = home.address()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
+        // Ends with the runtime: what it writes is whole or not there.
+        tokio::spawn(online::keep_fresh(home.dir.clone(), releases.folder(&home.dir)));
         match address {
             Some(address) => on_postgres(&home.dir, doors, address, nats, releases).await,
             None if nats.is_some() => bail!("--nats needs a PostgreSQL database: name it with --database"),

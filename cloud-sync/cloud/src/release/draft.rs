@@ -1,0 +1,151 @@
+//! A draft: what is to be published, on its way between those who sign it.
+
+use crate::release::folder::{Folder, Known, write, write_with};
+use anyhow::{Context, bail};
+use engawa_tuf::Document;
+use engawa_tuf::metadata::{Metadata, Root, TargetFile, Targets};
+use jiff::{SignedDuration, Timestamp as Instant};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+/// The folder of a draft.
+#[derive(Debug, Clone)]
+pub(crate) struct Draft {
+    /// What is in it.
+    pub(crate) folder: Folder,
+}
+
+/// How long targets are good that are signed now, days.
+pub(crate) const TARGETS_DAYS: i64 = 365;
+
+impl Draft {
+    /// At `dir`.
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self { folder: Folder::new(dir) }
+    }
+
+    /// Begins a draft for a repository that is not there yet.
+    pub(crate) fn begin_empty(&self) -> anyhow::Result<()> {
+        for name in ["root.json", "targets.json"] {
+            if self.folder.metadata(name).exists() {
+                bail!(
+                    "{} has a draft already: publish or remove it, or choose another folder",
+                    self.folder.dir().display()
+                );
+            }
+        }
+        self.folder.make()
+    }
+
+    /// Begins, or goes on with, a draft of the next state of `repository`. What is current goes with it, so that whoever signs
+    /// elsewhere sees what changes.
+    pub(crate) fn begin(&self, repository: &Folder) -> anyhow::Result<()> {
+        self.folder.make()?;
+        let root = repository.some_root()?;
+        self.folder.put("current.root.json", &root.bytes)?;
+        if let Some(targets) = repository.targets()? {
+            self.folder.put("current.targets.json", &targets.bytes)?;
+        }
+        Ok(())
+    }
+
+    /// The root that is to come.
+    pub(crate) fn root(&self) -> anyhow::Result<Option<Known<Root>>> {
+        self.folder.read("root.json")
+    }
+
+    /// The root that is there.
+    pub(crate) fn current_root(&self) -> anyhow::Result<Option<Known<Root>>> {
+        self.folder.read("current.root.json")
+    }
+
+    /// The targets that are to come.
+    pub(crate) fn targets(&self) -> anyhow::Result<Option<Known<Targets>>> {
+        self.folder.read("targets.json")
+    }
+
+    /// The targets that are there.
+    pub(crate) fn current_targets(&self) -> anyhow::Result<Option<Known<Targets>>> {
+        self.folder.read("current.targets.json")
+    }
+
+    /// The targets that are to come (true), or those that are there (false).
+    pub(crate) fn targets_or_current(&self, repository: &Folder) -> anyhow::Result<Option<(Targets, bool)>> {
+        if let Some(own) = self.targets()? {
+            return Ok(Some((own.metadata, true)));
+        }
+        Ok(repository.targets()?.map(|known| (known.metadata, false)))
+    }
+
+    /// Puts a root there, which nobody has signed.
+    pub(crate) fn put_root(&self, root: &Root) -> anyhow::Result<()> {
+        self.put("root.json", root)
+    }
+
+    /// Puts targets there, which nobody has signed.
+    pub(crate) fn put_targets(&self, targets: &Targets) -> anyhow::Result<()> {
+        self.put("targets.json", targets)
+    }
+
+    fn put<T: Metadata>(&self, name: &str, metadata: &T) -> anyhow::Result<()> {
+        self.folder.put(name, &Document::new(metadata)?.to_bytes()?)
+    }
+
+    /// The targets to be edited: those of the draft, or the next version of the repository's.
+    pub(crate) fn edit(&self, repository: &Folder, now: Instant) -> anyhow::Result<Targets> {
+        self.begin(repository)?;
+        let expires = now + SignedDuration::from_hours(24 * TARGETS_DAYS);
+        match self.targets_or_current(repository)? {
+            Some((targets, true)) => Ok(targets),
+            Some((targets, false)) => Ok(targets.next(expires)),
+            None => bail!(
+                "the repository in {} has no targets: publish its first draft",
+                repository.dir().display()
+            ),
+        }
+    }
+
+    /// Puts a file there as the target `path`.
+    pub(crate) fn add(
+        &self,
+        targets: &mut Targets,
+        path: &str,
+        bytes: &[u8],
+        custom: Option<Value>,
+    ) -> anyhow::Result<()> {
+        write(&self.folder.target(path), bytes)?;
+        let hash =
+            data_encoding::HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+        let hashes = BTreeMap::from([("sha256".to_owned(), hash)]);
+        let entry = TargetFile { length: bytes.len() as u64, hashes, custom, other: serde_json::Map::new() };
+        targets.targets.insert(path.to_owned(), entry);
+        Ok(())
+    }
+}
+
+/// Takes a version out of `targets`. Gives the paths that are gone.
+pub(crate) fn revoke(targets: &mut Targets, version: &str, triple: Option<&str>) -> Vec<String> {
+    let is = |path: &str| {
+        let parts: Vec<&str> = path.split('/').collect();
+        matches!(parts.as_slice(), [_, of, own, _] if *own == version && triple.is_none_or(|triple| *of == triple))
+    };
+    let gone: Vec<String> = targets.targets.keys().filter(|path| is(path)).cloned().collect();
+    for path in &gone {
+        targets.targets.remove(path);
+    }
+    gone
+}
+
+/// Copies a target into the repository, if its bytes are those that `target` means.
+pub(crate) fn copy(from: &Path, to: &Path, target: &engawa_tuf::Target) -> anyhow::Result<()> {
+    write_with(to, |file| {
+        let mut check = target.check();
+        crate::release::folder::pieces(from, |piece| {
+            check.update(piece)?;
+            Ok(file.write_all(piece)?)
+        })?;
+        check.finish().with_context(|| format!("{} is not what was signed", from.display()))
+    })
+}

@@ -1,0 +1,214 @@
+//! The online keys, and what they sign: snapshots and timestamps. They say which of the signed targets are current, and that
+//! somebody is still there; they can't sign targets.
+
+use crate::release::folder::{Folder, known};
+use crate::release::keys;
+use anyhow::{Context, bail};
+use engawa_tuf::metadata::{MetaFile, Metadata, Root, Snapshot, Timestamp};
+use engawa_tuf::{Document, Ed25519Signer, PublicKey, Signer};
+use jiff::{SignedDuration, Timestamp as Instant};
+use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where they are in the cloud's folder.
+const FOLDER: &str = "release-keys";
+/// How long a timestamp is good: so long a gateway may be without the cloud and still install what it hears of then.
+const TIMESTAMP_DAYS: i64 = 7;
+/// How long a snapshot is good.
+const SNAPSHOT_DAYS: i64 = 30;
+/// How often `serve` looks whether they are to be renewed.
+const PERIOD: Duration = Duration::from_secs(600);
+
+fn days(n: i64) -> SignedDuration {
+    SignedDuration::from_hours(24 * n)
+}
+
+/// The online keys of a cloud.
+pub(crate) struct Online {
+    dir: PathBuf,
+    keys: Vec<(PathBuf, Ed25519Signer)>,
+}
+
+impl Online {
+    /// Those in the cloud's folder `dir`; none where it has none.
+    pub(crate) fn load(dir: &Path) -> anyhow::Result<Self> {
+        let dir = dir.join(FOLDER);
+        let mut keys = Vec::new();
+        if dir.is_dir() {
+            let reading = || format!("reading {}", dir.display());
+            for entry in std::fs::read_dir(&dir).with_context(reading)? {
+                let path = entry.with_context(reading)?.path();
+                if path.extension().is_some_and(|extension| extension == "key") {
+                    let key = keys::read(&path, None)?;
+                    keys.push((path, key));
+                }
+            }
+            keys.sort_by(|a, b| a.0.cmp(&b.0));
+        }
+        Ok(Self { dir, keys })
+    }
+
+    /// True where there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Makes a key for `role`.
+    pub(crate) fn generate(&mut self, role: &str) -> anyhow::Result<PublicKey> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.dir)
+            .with_context(|| format!("making {}", self.dir.display()))?;
+        let n = (1..).find(|n| !self.dir.join(format!("{role}-{n}.key")).exists()).unwrap_or(1);
+        let path = self.dir.join(format!("{role}-{n}.key"));
+        let key = keys::generate(&path, None)?;
+        self.keys.push((path.clone(), keys::read(&path, None)?));
+        Ok(key)
+    }
+
+    /// Those that sign for `role` by one of `roots`.
+    fn of<'a>(&'a self, role: &'a str, roots: &'a [&Root]) -> impl Iterator<Item = &'a Ed25519Signer> + 'a {
+        let named = move |key: &PublicKey| {
+            roots
+                .iter()
+                .filter_map(|root| root.roles.get(role))
+                .any(|role| role.keyids.iter().any(|id| id == key.id()))
+        };
+        self.keys.iter().map(|(_, signer)| signer).filter(move |signer| named(signer.key()))
+    }
+
+    fn sign<T: Metadata>(&self, metadata: &T, roots: &[&Root]) -> anyhow::Result<Vec<u8>> {
+        let mut document = Document::new(metadata)?;
+        for signer in self.of(T::KIND, roots) {
+            document.sign(signer)?;
+        }
+        if document.signatures.is_empty() {
+            bail!(
+                "{} has no key that may sign the {}: it is done on the machine with the cloud's folder (--dir)",
+                self.dir.display(),
+                T::KIND
+            );
+        }
+        Ok(document.to_bytes()?)
+    }
+
+    /// Removes keys that `root` names no more.
+    pub(crate) fn forget(&self, root: &Root) -> anyhow::Result<()> {
+        for (path, signer) in &self.keys {
+            if !root.keys.contains_key(signer.key().id()) {
+                for path in [path.clone(), keys::public_path(path)] {
+                    std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What another metadata file says of one.
+pub(crate) fn meta(version: u64, bytes: &[u8]) -> MetaFile {
+    let hash = data_encoding::HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+    let hashes = Some(BTreeMap::from([("sha256".to_owned(), hash)]));
+    MetaFile { version, length: Some(bytes.len() as u64), hashes, other: serde_json::Map::new() }
+}
+
+/// A snapshot and its timestamp, signed and ready to be written: name, bytes.
+pub(crate) struct Signed {
+    /// The snapshot; none where the old one is still meant.
+    pub(crate) snapshot: Option<(String, Vec<u8>)>,
+    /// The timestamp.
+    pub(crate) timestamp: Vec<u8>,
+}
+
+/// Signs a snapshot with `targets` (the old ones where none are given) and a timestamp for it. Signed by the keys of all
+/// `roots`, so that a gateway that has seen the newest root and one that has not take it.
+pub(crate) fn sign(
+    folder: &Folder,
+    online: &Online,
+    roots: &[&Root],
+    targets: Option<MetaFile>,
+    now: Instant,
+) -> anyhow::Result<Signed> {
+    let before = folder.snapshot()?;
+    let expires = now + days(SNAPSHOT_DAYS);
+    let lapses = before.as_ref().is_none_or(|before| before.metadata.expires < now + days(SNAPSHOT_DAYS / 2));
+    // A root with another snapshot key makes the old one worthless.
+    let stale = before.as_ref().is_some_and(|before| {
+        roots.iter().any(|root| {
+            engawa_tuf::Authority::of(root, Snapshot::KIND)
+                .is_none_or(|authority| authority.verify(&before.document, "snapshot.json").is_err())
+        })
+    });
+    let snapshot = if targets.is_some() || lapses || stale {
+        let mut meta = before.map(|before| before.metadata.meta).unwrap_or_default();
+        meta.extend(targets.map(|targets| ("targets.json".to_owned(), targets)));
+        // Beyond whatever a publication that was cut short has left.
+        let version = folder.versions(Snapshot::KIND)?.last().map_or(1, |last| last.saturating_add(1));
+        let bytes = online.sign(&Snapshot::new(version, expires, meta), roots)?;
+        Some((version, bytes))
+    } else {
+        None
+    };
+    let of_snapshot = match (
+        &snapshot,
+        folder.timestamp()?.and_then(|known| known.metadata.meta.get("snapshot.json").cloned()),
+    ) {
+        (Some((version, bytes)), _) => meta(*version, bytes),
+        (None, Some(meta)) => meta,
+        (None, None) => bail!("the timestamp names no snapshot: publish a draft"),
+    };
+    let version = folder.timestamp()?.map_or(1, |known| known.metadata.version.saturating_add(1));
+    let timestamp =
+        online.sign(&Timestamp::new(version, now + days(TIMESTAMP_DAYS), of_snapshot, now), roots)?;
+    Ok(Signed {
+        snapshot: snapshot.map(|(version, bytes)| (format!("{version}.snapshot.json"), bytes)),
+        timestamp,
+    })
+}
+
+/// Renews timestamp and snapshot where half of their time is over. True: something was written.
+pub(crate) fn renew(folder: &Folder, online: &Online, now: Instant) -> anyhow::Result<bool> {
+    let due = |expires: Instant, life: i64| expires < now + days(life) / 2;
+    let (Some(timestamp), Some(snapshot)) = (folder.timestamp()?, folder.snapshot()?) else {
+        return Ok(false);
+    };
+    if !due(timestamp.metadata.expires, TIMESTAMP_DAYS) && !due(snapshot.metadata.expires, SNAPSHOT_DAYS) {
+        return Ok(false);
+    }
+    let _lock = folder.lock()?;
+    let root = folder.some_root()?;
+    let signed = sign(folder, online, &[&root.metadata], None, now)?;
+    if let Some((name, bytes)) = &signed.snapshot {
+        folder.put(name, bytes)?;
+    }
+    folder.put("timestamp.json", &signed.timestamp)?;
+    let renewed = known::<Timestamp>(signed.timestamp, "timestamp.json")?;
+    tracing::info!(version = renewed.metadata.version, expires = %renewed.metadata.expires, "the releases' timestamp is renewed");
+    Ok(true)
+}
+
+/// Renews, until it is dropped. A cloud without a repository, or without the online keys (another replica has them), does
+/// nothing.
+pub(crate) async fn keep_fresh(dir: PathBuf, releases: PathBuf) {
+    loop {
+        let (dir, releases) = (dir.clone(), releases.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let folder = Folder::new(&releases);
+            if !folder.metadata("timestamp.json").exists() {
+                return Ok(false);
+            }
+            let online = Online::load(&dir)?;
+            if online.is_empty() { Ok(false) } else { renew(&folder, &online, Instant::now()) }
+        });
+        if let Ok(Err(error)) = looked.await {
+            tracing::warn!(
+                reason = format!("{error:#}"),
+                "the releases' timestamp could not be renewed: gateways stop taking releases when it expires; trying again"
+            );
+        }
+        tokio::time::sleep(PERIOD).await;
+    }
+}

@@ -1,0 +1,175 @@
+//! Publishing a draft: judged first as a gateway would, by the gateway's own code, then written in an order in which whoever
+//! reads in between finds a whole repository. Cut short, it is mended by publishing again.
+
+use crate::release::draft::{Draft, copy};
+use crate::release::folder::{Folder, Known};
+use crate::release::online::{Online, meta, sign};
+use anyhow::{Context, bail};
+use engawa_tuf::metadata::{Root, Targets};
+use engawa_tuf::{Authority, Client};
+use jiff::Timestamp as Instant;
+use std::collections::BTreeMap;
+
+/// What was published.
+pub(crate) struct Published {
+    /// The root's version.
+    pub(crate) root: u64,
+    /// The targets' version.
+    pub(crate) targets: u64,
+    /// How many files came.
+    pub(crate) files: usize,
+    /// False: it was published before.
+    pub(crate) changed: bool,
+}
+
+/// Publishes `draft` into `repository`.
+pub(crate) fn publish(
+    draft: &Draft,
+    repository: &Folder,
+    online: &Online,
+    now: Instant,
+) -> anyhow::Result<Published> {
+    let _lock = repository.lock()?;
+    let current = repository.root()?;
+    let next_root = pending_root(draft, current.as_ref())?;
+    let targets = pending_targets(draft, repository)?;
+    let root = match (&next_root, &current) {
+        (Some(next), _) => &next.metadata,
+        (None, Some(current)) => &current.metadata,
+        (None, None) => bail!(
+            "{} has no root.json, and the repository has none: begin with `engawa-cloud release init`",
+            draft.folder.dir().display()
+        ),
+    };
+    if next_root.is_none() && targets.is_none() {
+        let version = repository.targets()?.map_or(0, |known| known.metadata.version);
+        return Ok(Published { root: root.version, targets: version, files: 0, changed: false });
+    }
+    // A gateway that has not seen the next root takes the timestamp all the same.
+    let roots: Vec<&Root> = current
+        .iter()
+        .map(|known| &known.metadata)
+        .chain(next_root.iter().map(|known| &known.metadata))
+        .collect();
+    let of_targets = targets.as_ref().map(|known| meta(known.metadata.version, &known.bytes));
+    let signed = sign(repository, online, &roots, of_targets, now)?;
+    let mut over = BTreeMap::from([("timestamp.json".to_owned(), signed.timestamp.clone())]);
+    over.extend(signed.snapshot.clone());
+    over.extend(
+        targets.iter().map(|known| (format!("{}.targets.json", known.metadata.version), known.bytes.clone())),
+    );
+    over.extend(
+        next_root.iter().map(|known| (format!("{}.root.json", known.metadata.version), known.bytes.clone())),
+    );
+    let client = judge(repository, &over, current.as_ref(), next_root.as_ref(), now)?;
+    let files = put_targets(draft, repository, &client)?;
+    // Where the current root would not take the new targets (a key of theirs is lost), the next root is to be seen first;
+    // else last, for then there is no moment at which one who reads finds what he can't take.
+    let old_takes = |root: &Known<Root>| {
+        targets.as_ref().is_none_or(|targets| {
+            Authority::of(&root.metadata, "targets")
+                .is_some_and(|authority| authority.verify(&targets.document, "targets.json").is_ok())
+        })
+    };
+    let root_first = current.as_ref().is_none_or(|current| !old_takes(current));
+    let put = |name: &str| over.get(name).map_or(Ok(()), |bytes| repository.put(name, bytes));
+    let root_name = next_root.as_ref().map(|known| format!("{}.root.json", known.metadata.version));
+    if let Some(name) = root_name.as_deref().filter(|_| root_first) {
+        put(name)?;
+    }
+    if let Some(known) = &targets {
+        put(&format!("{}.targets.json", known.metadata.version))?;
+    }
+    if let Some((name, _)) = &signed.snapshot {
+        put(name)?;
+    }
+    put("timestamp.json")?;
+    if let Some(name) = root_name.as_deref().filter(|_| !root_first) {
+        put(name)?;
+    }
+    if next_root.is_some() {
+        online.forget(root)?;
+    }
+    let targets = client
+        .snapshot()
+        .and_then(|snapshot| snapshot.meta.get("targets.json"))
+        .map_or(0, |meta| meta.version);
+    Ok(Published { root: root.version, targets, files, changed: true })
+}
+
+/// The draft's root, if it is the next one.
+fn pending_root(draft: &Draft, current: Option<&Known<Root>>) -> anyhow::Result<Option<Known<Root>>> {
+    let Some(next) = draft.root()? else { return Ok(None) };
+    let Some(current) = current else { return Ok(Some(next)) };
+    let (is, wanted) = (next.metadata.version, current.metadata.version.saturating_add(1));
+    if next.bytes == current.bytes {
+        return Ok(None);
+    }
+    if is != wanted {
+        bail!(
+            "the draft's root is version {is}, and the repository's next one is {wanted}: somebody has published another meanwhile; make the draft again"
+        );
+    }
+    Ok(Some(next))
+}
+
+/// The draft's targets, if they are the next ones.
+fn pending_targets(draft: &Draft, repository: &Folder) -> anyhow::Result<Option<Known<Targets>>> {
+    let Some(next) = draft.targets()? else { return Ok(None) };
+    let Some(current) = repository.targets()? else { return Ok(Some(next)) };
+    let (is, wanted) = (next.metadata.version, current.metadata.version.saturating_add(1));
+    if next.bytes == current.bytes {
+        return Ok(None);
+    }
+    if is != wanted {
+        bail!(
+            "the draft's targets are version {is}, and the repository's next ones are {wanted}: somebody has published others meanwhile; make the draft again"
+        );
+    }
+    Ok(Some(next))
+}
+
+/// Whether gateways will take it: one with the repository's first root, and one that is up to date.
+fn judge(
+    repository: &Folder,
+    over: &BTreeMap<String, Vec<u8>>,
+    current: Option<&Known<Root>>,
+    next: Option<&Known<Root>>,
+    now: Instant,
+) -> anyhow::Result<Client> {
+    let refused = "gateways would not take this, and nothing was published";
+    let first = repository.versions("root")?.first().map(|first| format!("{first}.root.json"));
+    let first = first.map(|name| repository.bytes(&name)).transpose()?.flatten();
+    let first = first.or_else(|| next.map(|next| next.bytes.clone())).context("there is no root")?;
+    let client =
+        repository.client(BTreeMap::from([("root.json".to_owned(), first)]), over, now).context(refused)?;
+    if let Some(current) = current {
+        let mut kept = repository.kept()?;
+        kept.insert("root.json".to_owned(), current.bytes.clone());
+        repository.client(kept, over, now).context(refused)?;
+    }
+    Ok(client)
+}
+
+/// Brings new files of targets into the repository, where nobody looks for them before metadata names them.
+fn put_targets(draft: &Draft, repository: &Folder, client: &Client) -> anyhow::Result<usize> {
+    let mut came = 0;
+    for target in client.targets() {
+        let to = repository.target(&target.file);
+        // Renamed into its place only once it was checked.
+        if std::fs::metadata(&to).is_ok_and(|found| found.len() == target.length) {
+            continue;
+        }
+        let from = draft.folder.target(&target.path);
+        if !from.exists() {
+            bail!(
+                "the target {} is neither in the repository nor in the draft ({}): bring the draft with all its files",
+                target.path,
+                from.display()
+            );
+        }
+        copy(&from, &to, &target)?;
+        came += 1;
+    }
+    Ok(came)
+}
