@@ -117,10 +117,8 @@ mod tests {
         // The cut is part of the format in so far as bytes are saved by it: another one would fetch whole releases once.
         let found = pieces(&noise(300_000, 42));
         let lengths: Vec<usize> = found.iter().map(|(.., length)| *length).collect();
-        assert_eq!(lengths, LENGTHS);
+        assert_eq!(lengths, [14_458, 35_562, 64_980, 65_518, 35_171, 43_196, 36_094, 5_021]);
     }
-
-    const LENGTHS: &[usize] = &[];
 
     #[test]
     fn measures_that_can_t_be_are_told() {

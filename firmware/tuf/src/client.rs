@@ -212,7 +212,10 @@ impl Client {
     fn advance_root(&mut self) -> Result<(), Fault> {
         match self.answered() {
             None if self.rotations < self.trusted.limits.rotations => {
-                self.ask(format!("{}.root.json", self.trusted.root.version.saturating_add(1)), self.trusted.limits.root);
+                self.ask(
+                    format!("{}.root.json", self.trusted.root.version.saturating_add(1)),
+                    self.trusted.limits.root,
+                );
                 Ok(())
             }
             Some((name, Some(bytes))) => {

@@ -81,7 +81,7 @@ impl Folder {
         let mut parts: Vec<&str> = name.split('/').collect();
         let last = parts.pop().unwrap_or_default();
         let is_name = |part: &&str| !matches!(*part, "" | "." | "..");
-        if !is_name(&last) || !parts.iter().all(|part| is_name(part)) {
+        if !is_name(&last) || !parts.iter().all(is_name) {
             return Err(Errno::XDEV);
         }
         let mut at: Option<OwnedFd> = None;

@@ -135,8 +135,14 @@ mod tests {
         for seed in 0..64 {
             let mut disk = Disk::new(vec![0; 2048], &data, &entries);
             let image = disk.cut(4, Pending::Chance(seed));
-            assert!(image[..1024].iter().all(|byte| *byte == 1 || *byte == 2), "seed {seed}: a flushed write is gone");
-            assert!(image[1024..].iter().all(|byte| *byte == 3), "seed {seed}: what went past the cache is gone");
+            assert!(
+                image[..1024].iter().all(|byte| *byte == 1 || *byte == 2),
+                "seed {seed}: a flushed write is gone"
+            );
+            assert!(
+                image[1024..].iter().all(|byte| *byte == 3),
+                "seed {seed}: what went past the cache is gone"
+            );
             torn += usize::from(image[0] != image[512]);
         }
         assert!(torn > 0, "no seed tears a write");

@@ -41,7 +41,9 @@ pub struct Write {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogFault {
     /// The first bytes are none of a log.
-    #[error("the log begins with {0:#x}, not with dm-log-writes' mark: is it the log's device that was read?")]
+    #[error(
+        "the log begins with {0:#x}, not with dm-log-writes' mark: is it the log's device that was read?"
+    )]
     Magic(u64),
     /// Another format.
     #[error("the log has format {0}, and 1 is what is read here")]
@@ -96,15 +98,22 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Entry>, LogFault> {
             return Err(LogFault::Flags { entry, flags });
         }
         at += sector;
-        let place = usize::try_from(place).ok().and_then(|place| place.checked_mul(sector)).ok_or_else(short)?;
-        let length_of_data =
-            usize::try_from(sectors).ok().and_then(|sectors| sectors.checked_mul(sector)).ok_or_else(short)?;
+        let place =
+            usize::try_from(place).ok().and_then(|place| place.checked_mul(sector)).ok_or_else(short)?;
+        let length_of_data = usize::try_from(sectors)
+            .ok()
+            .and_then(|sectors| sectors.checked_mul(sector))
+            .ok_or_else(short)?;
         let end = at.checked_add(length_of_data).filter(|end| *end <= bytes.len()).ok_or_else(short)?;
         let mark = (flags & MARK != 0).then(|| {
-            let text = usize::try_from(length).ok().and_then(|length| header.get(ENTRY..ENTRY.checked_add(length)?));
-            String::from_utf8_lossy(text.unwrap_or(&header[ENTRY..])).trim_end_matches(['\0', '\n']).to_owned()
+            let text =
+                usize::try_from(length).ok().and_then(|length| header.get(ENTRY..ENTRY.checked_add(length)?));
+            String::from_utf8_lossy(text.unwrap_or(&header[ENTRY..]))
+                .trim_end_matches(['\0', '\n'])
+                .to_owned()
         });
-        let write = (length_of_data > 0).then_some(Write { at: place, bytes: at..end, durable: flags & FUA != 0 });
+        let write =
+            (length_of_data > 0).then_some(Write { at: place, bytes: at..end, durable: flags & FUA != 0 });
         found.push(Entry { flush: flags & FLUSH != 0, write, mark });
         at = end;
     }
@@ -133,14 +142,17 @@ mod tests {
 
     #[test]
     fn writes_flushes_and_marks_are_read_with_their_places() {
-        let bytes = log(4, &[
-            sector(&[8, 2, METADATA, 0], b""),
-            vec![7; 1024],
-            sector(&[0, 0, FLUSH, 0], b""),
-            sector(&[0, 0, MARK, 5], b"begun"),
-            sector(&[3, 1, FLUSH | FUA, 0], b""),
-            vec![9; 512],
-        ]);
+        let bytes = log(
+            4,
+            &[
+                sector(&[8, 2, METADATA, 0], b""),
+                vec![7; 1024],
+                sector(&[0, 0, FLUSH, 0], b""),
+                sector(&[0, 0, MARK, 5], b"begun"),
+                sector(&[3, 1, FLUSH | FUA, 0], b""),
+                vec![9; 512],
+            ],
+        );
         let entries = read(&bytes).unwrap();
         assert_eq!(entries[0].write, Some(Write { at: 4096, bytes: 1024..2048, durable: false }));
         assert_eq!(entries[1], Entry { flush: true, write: None, mark: None });
@@ -158,6 +170,9 @@ mod tests {
         assert_eq!(read(&cut), Err(LogFault::Short { entry: 0, entries: 1, at: 2047 }));
         let endless = log(1, &[sector(&[8, u64::MAX, 0, 0], b"")]);
         assert_eq!(read(&endless), Err(LogFault::Short { entry: 0, entries: 1, at: 1024 }));
-        assert_eq!(read(&log(1, &[sector(&[8, 0, DISCARD, 0], b"")])), Err(LogFault::Flags { entry: 0, flags: 4 }));
+        assert_eq!(
+            read(&log(1, &[sector(&[8, 0, DISCARD, 0], b"")])),
+            Err(LogFault::Flags { entry: 0, flags: 4 })
+        );
     }
 }

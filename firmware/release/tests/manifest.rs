@@ -1,0 +1,248 @@
+//! What is made is read, what can't be is refused with its reason, and what is planned is the least.
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+use engawa_release::cut::cut;
+use engawa_release::manifest::Kind;
+use engawa_release::pack::{Content, Draft, Former, Made, pack};
+use engawa_release::unpack;
+use engawa_release::{Digest, Held, Manifest, Way, plan};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+fn draft() -> Draft {
+    Draft {
+        name: "engawa".into(),
+        version: "1.2.3".into(),
+        number: 9,
+        floor: 7,
+        kind: Kind::Application,
+        triple: "aarch64-unknown-linux-gnu".into(),
+        hardware: vec!["rpi4".into()],
+        built: 1_800_000_000,
+    }
+}
+
+/// Bytes in which little comes again, by a seed.
+fn noise(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3] & 0x3f
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+fn made(files: &[(&str, &[u8])], former: &[(&str, &[u8])]) -> Made {
+    let files: Vec<_> = files.iter().map(|&(name, bytes)| Content { name, mode: 0o755, bytes }).collect();
+    let former: Vec<_> = former.iter().map(|&(name, bytes)| Former { name, bytes }).collect();
+    pack(draft(), &files, &former).unwrap()
+}
+
+#[test]
+fn what_is_made_is_read_and_the_same_files_give_the_same_bytes() {
+    let (new, old) = (noise(300_000, 1), noise(280_000, 1));
+    let first = made(&[("engawa", &new), ("b", b"")], &[("engawa", &old), ("gone", b"x")]);
+    let again = made(&[("engawa", &new), ("b", b"")], &[("engawa", &old), ("gone", b"x")]);
+    assert_eq!(first.manifest_bytes, again.manifest_bytes);
+    assert!(first.pack == again.pack && first.patches == again.patches);
+    assert_eq!(Manifest::read(&first.manifest_bytes).unwrap(), first.manifest);
+    assert_eq!(first.manifest.folder().unwrap(), "engawa/aarch64-unknown-linux-gnu/1.2.3");
+    assert!(first.manifest.is_for("aarch64-unknown-linux-gnu", "rpi4"));
+    assert!(!first.manifest.is_for("aarch64-unknown-linux-gnu", "rpi5"));
+    assert!(!first.manifest.is_for("x86_64-unknown-linux-gnu", "rpi4"));
+    let system = pack(Draft { kind: Kind::System, ..draft() }, &[], &[]).unwrap();
+    assert_eq!(system.manifest.folder().unwrap(), "system/rpi4/1.2.3");
+}
+
+#[test]
+fn a_field_of_a_newer_release_is_passed_over_and_a_newer_format_is_told() {
+    let made = made(&[("engawa", b"program")], &[]);
+    let mut value: Value = serde_json::from_slice(&made.manifest_bytes).unwrap();
+    value["of_the_future"] = json!({"any": 1});
+    value["files"][0]["owner"] = json!("root");
+    assert_eq!(Manifest::read(value.to_string().as_bytes()).unwrap(), made.manifest);
+    let error = Manifest::read(br#"{"format": 2, "nothing": "else"}"#).unwrap_err().to_string();
+    assert!(error.contains("format 2"), "{error}");
+}
+
+#[test]
+fn what_can_t_be_is_refused_with_its_reason() {
+    let old = noise(60_000, 3);
+    let new = [&old[..], b"more"].concat();
+    let good: Value =
+        serde_json::from_slice(&made(&[("engawa", &new)], &[("engawa", &old)]).manifest_bytes).unwrap();
+    assert_eq!(good["patches"].as_array().unwrap().len(), 1);
+    let table: &[(&str, Value, &str)] = &[
+        ("/version", json!("newest"), "no semantic version"),
+        ("/floor", json!(10), "below the release's own floor"),
+        ("/name", json!("../engawa"), "begins with a dot"),
+        ("/triple", json!("a/b"), "can't be a name"),
+        ("/hardware/0", json!(""), "it is empty"),
+        ("/hardware", json!(vec!["b"; 33]), "33 kinds of board"),
+        ("/kind", json!("firmware"), "can't be read"),
+        ("/cut", json!({"min": 0, "average": 1, "max": 2}), "can't be cut"),
+        ("/files/0/name", json!("../../etc/passwd"), "begins with a dot"),
+        ("/files/0/name", json!("manifest.json"), "the manifest's"),
+        ("/files/0/name", json!("etc/passwd"), "only a-z"),
+        ("/files/0/mode", json!(0o4755), "mode 4755"),
+        ("/files/0/mode", json!(0o777), "mode 777"),
+        ("/files/0/size", json!(1), "its chunks come to"),
+        ("/files/0/sha256", json!("abc"), "can't be read"),
+        ("/files/0/chunks/0/size", json!(0), "no bytes"),
+        ("/files/0/chunks/0/size", json!(2_000_000), "longer than a chunk"),
+        ("/files/0/chunks/0/packed", json!(0), "no bytes"),
+        ("/files/0/chunks/0/packed", json!(1_500_000), "longer packed"),
+        ("/files/0/chunks/0/at", json!(u64::MAX), "outside the pack"),
+        ("/pack/size", json!(10), "outside the pack"),
+        ("/patches/0/file", json!("other"), "no such file"),
+        ("/patches/0/packed", json!(0), "no bytes"),
+        ("/patches/0/size", json!(u64::MAX), "too long"),
+        ("/patches/0/from", good["files"][0]["sha256"].clone(), "what it was before"),
+    ];
+    for (place, wrong, told) in table {
+        let mut value = good.clone();
+        *value.pointer_mut(place).unwrap() = wrong.clone();
+        let error = Manifest::read(value.to_string().as_bytes()).unwrap_err();
+        let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        let words = format!("{error}: {source}");
+        assert!(words.contains(told), "{place} {wrong}: {words}");
+    }
+    let mut twice = good.clone();
+    let file = twice["files"][0].clone();
+    twice["files"].as_array_mut().unwrap().push(file.clone());
+    assert!(Manifest::read(twice.to_string().as_bytes()).unwrap_err().to_string().contains("two files"));
+    let mut many = good.clone();
+    many["files"] = json!(vec![file; 65]);
+    assert!(Manifest::read(many.to_string().as_bytes()).unwrap_err().to_string().contains("65 files"));
+    assert!(Manifest::read(&vec![b' '; (8 << 20) + 1]).unwrap_err().to_string().contains("8388609 bytes"));
+    assert!(Manifest::read(b"").is_err() && Manifest::read(b"[]").is_err());
+}
+
+#[test]
+fn a_release_that_unpacks_to_too_much_is_no_release() {
+    // Chunk by chunk it would pass: many times the same megabyte of nothing.
+    let zero = made(&[("zero", &vec![0; 1 << 20])], &[]);
+    let mut value: Value = serde_json::from_slice(&zero.manifest_bytes).unwrap();
+    let chunks = value["files"][0]["chunks"].as_array().unwrap().clone();
+    let times = 3_000;
+    value["files"][0]["chunks"] = json!(chunks.iter().cycle().take(chunks.len() * times).collect::<Vec<_>>());
+    value["files"][0]["size"] = json!((times as u64) << 20);
+    let error = Manifest::read(value.to_string().as_bytes()).unwrap_err().to_string();
+    assert!(error.contains("unpacks to"), "{error}");
+    let small = 40;
+    value["files"][0]["chunks"] = json!(chunks.iter().cycle().take(chunks.len() * small).collect::<Vec<_>>());
+    value["files"][0]["size"] = json!((small as u64) << 20);
+    let error = Manifest::read(value.to_string().as_bytes()).unwrap_err().to_string();
+    assert!(error.contains("unpacks to"), "{error}");
+}
+
+#[test]
+fn names_and_modes_are_refused_when_a_release_is_made() {
+    for (name, mode) in [(".hidden", 0o755), ("engawa", 0o4755), ("a/b", 0o644)] {
+        assert!(pack(draft(), &[Content { name, mode, bytes: b"x" }], &[]).is_err(), "{name}");
+    }
+    assert!(pack(Draft { version: "1".into(), ..draft() }, &[], &[]).is_err());
+}
+
+#[test]
+fn chunks_and_patches_are_what_they_say_or_nothing() {
+    let old = noise(200_000, 5);
+    let new = [&old[..90_000], b"inserted", &old[90_000..]].concat();
+    let made = made(&[("engawa", &new)], &[("engawa", &old)]);
+    let file = &made.manifest.files[0];
+    let mut whole = vec![];
+    for chunk in &file.chunks {
+        let range = usize::try_from(chunk.at).unwrap()..usize::try_from(chunk.at + chunk.packed).unwrap();
+        whole.extend(unpack::chunk(chunk, &made.pack[range.clone()]).unwrap());
+        let mut spoilt = made.pack[range.clone()].to_vec();
+        let middle = spoilt.len() / 2;
+        spoilt[middle] ^= 0x10;
+        assert!(unpack::chunk(chunk, &spoilt).is_err());
+        assert!(unpack::chunk(chunk, &made.pack[range.start..range.end - 1]).is_err());
+        let shorter = engawa_release::Chunk { size: chunk.size - 1, ..*chunk };
+        assert!(matches!(
+            unpack::chunk(&shorter, &made.pack[range]),
+            Err(unpack::UnpackError::Length { longer: true, .. })
+        ));
+    }
+    assert!(whole == new);
+    let (patch, bytes) = (&made.manifest.patches[0], &made.patches[0].1);
+    assert!(bytes.len() < 2_000, "{}", bytes.len());
+    let mut out = vec![];
+    unpack::patch(patch, &old, bytes.as_slice(), (file.size, file.sha256), &mut out).unwrap();
+    assert!(out == new);
+    let apply = |old: &[u8], bytes: &[u8], size: u64| {
+        let mut out = vec![];
+        let ended = unpack::patch(patch, old, bytes, (size, file.sha256), &mut out);
+        assert!(out.len() as u64 <= size, "never more than it may be");
+        ended
+    };
+    assert!(matches!(apply(&old[1..], bytes, file.size), Err(unpack::UnpackError::Other { .. })));
+    assert!(matches!(
+        apply(&old, bytes, file.size - 1),
+        Err(unpack::UnpackError::Length { longer: true, .. })
+    ));
+    assert!(apply(&old, bytes, file.size + 1).is_err());
+    assert!(apply(&old, &bytes[..bytes.len() / 2], file.size).is_err());
+    let mut spoilt = bytes.clone();
+    let middle = spoilt.len() / 2;
+    spoilt[middle] ^= 0x10;
+    assert!(apply(&old, &spoilt, file.size).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// Whatever is held: a plan fetches no chunk that is held, none twice, never more than the pack, and with what it fetches all
+    /// files can be made.
+    #[test]
+    fn a_plan_is_enough_and_no_more(
+        seed in any::<u64>(),
+        lengths in prop::collection::vec(0_usize..120_000, 1..4),
+        held in prop::collection::vec(any::<bool>(), 64),
+        keeps in any::<bool>(),
+        memory in prop::sample::select(vec![0_u64, 100_000, u64::MAX]),
+    ) {
+        let contents: Vec<Vec<u8>> =
+            lengths.iter().enumerate().map(|(n, length)| noise(*length, seed ^ (n as u64 / 2))).collect();
+        let names = ["a", "b", "c"];
+        let files: Vec<(&str, &[u8])> =
+            contents.iter().enumerate().map(|(n, bytes)| (names[n], bytes.as_slice())).collect();
+        let old = [&contents[0][..contents[0].len() / 2], b"old".as_slice()].concat();
+        let made = made(&files, &[("a", &old)]);
+        let manifest = &made.manifest;
+        let all: Vec<_> = manifest.files.iter().flat_map(|file| &file.chunks).collect();
+        let mut have = Held::default();
+        for (chunk, held) in all.iter().zip(held.iter().cycle()) {
+            if *held {
+                have.chunks.insert(chunk.sha256);
+            }
+        }
+        if keeps {
+            have.files.insert(Digest::of(&old));
+            cut(old.as_slice(), manifest.cut, |_, sha256, _| {
+                have.chunks.insert(sha256);
+                Ok(())
+            }).unwrap();
+        }
+        let plan = plan(manifest, &have, memory);
+        prop_assert!(plan.bytes <= manifest.pack.size);
+        prop_assert!(plan.memory <= memory);
+        let fetched: BTreeSet<Digest> = plan.fetch.iter().map(|chunk| chunk.sha256).collect();
+        prop_assert_eq!(fetched.len(), plan.fetch.len());
+        prop_assert!(fetched.is_disjoint(&have.chunks));
+        prop_assert!(plan.fetch.windows(2).all(|pair| pair[0].at + pair[0].packed <= pair[1].at));
+        let patched: BTreeSet<Digest> = manifest.files.iter().zip(&plan.ways)
+            .filter(|(_, way)| matches!(way, Way::Patch(_)))
+            .flat_map(|(file, _)| file.chunks.iter().map(|chunk| chunk.sha256)).collect();
+        for (file, way) in manifest.files.iter().zip(&plan.ways) {
+            for chunk in file.chunks.iter().filter(|_| *way == Way::Chunks) {
+                let there = [&fetched, &have.chunks, &patched].iter().any(|set| set.contains(&chunk.sha256));
+                prop_assert!(there, "{} lacks a chunk", file.name);
+            }
+        }
+    }
+}
