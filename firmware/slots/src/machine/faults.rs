@@ -26,13 +26,13 @@ impl<K: Keep> Machine<K> {
         let Limits { start, heartbeat, trial, stop, stop_hung, .. } = self.limits;
         let (reason, patience) = match beat {
             None if now.saturating_sub(since) >= start => {
-                (format!("it was not ready within {} s", start.as_secs()), stop_hung)
+                (format!("it was not ready within {} s", start.as_secs_f32()), stop_hung)
             }
             Some(beat) if now.saturating_sub(beat) >= heartbeat => {
-                (format!("no heartbeat for {} s", heartbeat.as_secs()), stop_hung)
+                (format!("no heartbeat for {} s", heartbeat.as_secs_f32()), stop_hung)
             }
             _ if self.trial_end(slot).is_some_and(|end| now >= end) => {
-                (format!("it was not confirmed within {} s", trial.as_secs()), stop)
+                (format!("it was not confirmed within {} s", trial.as_secs_f32()), stop)
             }
             _ => return,
         };
