@@ -40,7 +40,10 @@ impl Looking {
             Err(error) => {
                 let fault = error.to_string();
                 if fault != self.fault {
-                    tracing::warn!(reason = fault, "rollouts go on without a look into the repository of releases");
+                    tracing::warn!(
+                        reason = fault,
+                        "rollouts go on without a look into the repository of releases"
+                    );
                     self.fault = fault;
                 }
                 None

@@ -22,11 +22,13 @@ use std::collections::BTreeMap;
 #[derive(Subcommand)]
 pub(crate) enum RolloutAct {
     /// Make a rollout of a published release; `start` begins it
-    #[command(after_help = "Rings are passed one after another: each ends, soaks, and is compared with the one before. Without \
+    #[command(
+        after_help = "Rings are passed one after another: each ends, soaks, and is compared with the one before. Without \
         --ring: canary:10%, early:30%, all, an hour apart. Each gateway judges the conditions by itself, by its \
         property's clocks.\n\nExamples:\n  engawa-cloud rollout create 0.3.0 --window 02:00-05:00 --start\n  engawa-cloud \
         rollout create 0.3.0 --label pilot --ring first:label=canary,soak=1d --ring half:50%,soak=6h,in-flight=100,fail=3/2% \
-        --ring rest:all\n  engawa-cloud rollout create 2026.11 --system --hardware rpi-cm4")]
+        --ring rest:all\n  engawa-cloud rollout create 2026.11 --system --hardware rpi-cm4"
+    )]
     Create(Box<NewRollout>),
     /// List rollouts, newest last: state, ring, how many have it
     List {
@@ -191,25 +193,24 @@ pub(crate) fn rollout(home: &Home, act: RolloutAct) -> anyhow::Result<()> {
             act_on(&desk, Some(""), &words, |fleet, by| acts::unblock(fleet, kind, version, gateway, by))?;
             told(&words, &format!("version {version} may be offered to {} again", whom(gateway)))
         }
-        RolloutAct::Blocked { json } => {
-            lines(desk.blocked_versions()?.as_slice(), json, |block| {
-                format!(
-                    "{:<11} {:<12} for {:<20} {}  by {}: {}",
-                    block.kind.word(),
-                    block.version,
-                    whom(&block.gateway),
-                    instant(block.at_micros),
-                    block.by,
-                    block.why
-                )
-            })
-        }
+        RolloutAct::Blocked { json } => lines(desk.blocked_versions()?.as_slice(), json, |block| {
+            format!(
+                "{:<11} {:<12} for {:<20} {}  by {}: {}",
+                block.kind.word(),
+                block.version,
+                whom(&block.gateway),
+                instant(block.at_micros),
+                block.by,
+                block.why
+            )
+        }),
         RolloutAct::Label { gateway, add, remove, words } => {
             if add.is_empty() && remove.is_empty() {
                 anyhow::bail!("nothing to do: name a label with --add or --remove");
             }
             act_on(&desk, Some(""), &words, |fleet, by| {
-                let labels = add.iter().map(|label| (label, true)).chain(remove.iter().map(|label| (label, false)));
+                let labels =
+                    add.iter().map(|label| (label, true)).chain(remove.iter().map(|label| (label, false)));
                 let mut writes = Vec::new();
                 for (label, on) in labels {
                     writes.extend(acts::label(fleet, &gateway, label, on, by)?);
@@ -276,7 +277,8 @@ fn act_on(
     desk.rollout_act(of, |fleet| act(fleet, by).map(|writes| ((), writes)).map_err(StoreError::from))
 }
 
-type Act = for<'a, 'b, 'c> fn(&'a Fleet, &'b str, By<'c>) -> Result<Vec<Write>, engawa_cloud::rollout::Refused>;
+type Act =
+    for<'a, 'b, 'c> fn(&'a Fleet, &'b str, By<'c>) -> Result<Vec<Write>, engawa_cloud::rollout::Refused>;
 
 fn on(desk: &Desk, said: &Said, act: Act, outcome: &str) -> anyhow::Result<()> {
     act_on(desk, Some(&said.id), &said.words, |fleet, by| act(fleet, &said.id, by))?;
@@ -366,8 +368,13 @@ fn fleet(desk: &Desk, gateways: bool, json: bool) -> anyhow::Result<()> {
     }
     let runs: Vec<Runs> = runs
         .into_iter()
-        .map(|([version, triple, hardware, system], (gateways, connected))| {
-            Runs { version, triple, hardware, system, gateways, connected }
+        .map(|([version, triple, hardware, system], (gateways, connected))| Runs {
+            version,
+            triple,
+            hardware,
+            system,
+            gateways,
+            connected,
         })
         .collect();
     lines(&runs, json, |runs| {

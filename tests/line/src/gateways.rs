@@ -3,7 +3,7 @@
 use crate::agree;
 use anyhow::Context;
 use engawa_link::pki::CertificateAuthority;
-use engawa_link::{EdgeLink, Identity, Line, LinkState, Tuning};
+use engawa_link::{EdgeLink, Identity, Line, LinkState, Tuning, UpdatePort};
 use engawa_protocol::ports::{EdgeStore, Row, StoreFault};
 use engawa_stage::process::{self, Running};
 use engawa_stage::wait;
@@ -86,6 +86,19 @@ impl Memory {
             let row = Row { seq, at_micros, kind: kind.to_owned(), body: body.into_bytes() };
             rows.push((row, Instant::now()));
         }
+        drop(lanes);
+        self.wake.notify_one();
+    }
+
+    /// Writes one row with this body, whose `kind` it is.
+    pub fn tell(&self, lane: u8, body: &serde_json::Value) {
+        let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let at_micros = i64::try_from(at.as_micros()).unwrap_or(i64::MAX);
+        let kind = body.get("kind").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        let mut lanes = self.lanes();
+        let rows = &mut lanes.entry(lane).or_default().rows;
+        let row = Row { seq: rows.len() as u64 + 1, at_micros, kind, body: body.to_string().into_bytes() };
+        rows.push((row, Instant::now()));
         drop(lanes);
         self.wake.notify_one();
     }
@@ -230,6 +243,11 @@ impl Cloud {
         names.into_iter().map(identity).collect()
     }
 
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// What the cloud's process has in memory, KiB.
     ///
     /// # Errors
@@ -264,6 +282,11 @@ pub struct Gateway {
 impl Gateway {
     /// Starts one.
     pub fn start(line: Line, identity: Identity, store: &Arc<Memory>) -> Self {
+        Self::with(line, identity, store, None)
+    }
+
+    /// Starts one that asks what it is meant to run, by way of `updates`.
+    pub fn with(line: Line, identity: Identity, store: &Arc<Memory>, updates: Option<UpdatePort>) -> Self {
         static SEED: AtomicU64 = AtomicU64::new(1);
         let (sender, state) = watch::channel(LinkState::Down { reason: "not begun".to_owned() });
         let cancel = CancellationToken::new();
@@ -273,7 +296,7 @@ impl Gateway {
             store: Arc::clone(store) as Arc<dyn EdgeStore>,
             wake: Arc::clone(&store.wake),
             state: sender,
-            updates: None,
+            updates,
             tuning: Tuning::default(),
             seed: SEED.fetch_add(1, Ordering::Relaxed),
         };

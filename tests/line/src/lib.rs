@@ -6,5 +6,6 @@
 
 pub mod agree;
 pub mod faults;
+pub mod fleet;
 pub mod gateways;
 pub mod offline;

@@ -13,7 +13,8 @@ impl OneFile {
         let authority = self.authority();
         let (software, last) = asked(ask, authority.region().unwrap_or_default(), at);
         // Most have nothing new to tell, and nothing to hear: these are answered without a word to the writer.
-        let read = self.readers.with(|connection| rollouts::told(connection, gateway, &software, last.as_ref(), at));
+        let read =
+            self.readers.with(|connection| rollouts::told(connection, gateway, &software, last.as_ref(), at));
         let (told, writes, fresh) = read.map_err(&fault)?;
         if writes.is_empty() && !fresh {
             return Ok(told.into());

@@ -448,7 +448,9 @@ impl One<'_> {
                 }
             }
             Change::Update { update } => {
-                self.all.updates.push(super::rollouts::Told::Update(self.gateway.to_owned(), heard::of(update)));
+                self.all
+                    .updates
+                    .push(super::rollouts::Told::Update(self.gateway.to_owned(), heard::of(update)));
             }
             Change::Alert { alert } if heard::is_new(alert) => {
                 self.all.updates.push(super::rollouts::Told::Alert(self.gateway.to_owned()));

@@ -29,11 +29,13 @@ const DOING: &str = "reading rollouts";
 const WRITING: &str = "writing what a rollout decides";
 /// The lock of the one replica that goes on with rollouts.
 const LOCK: i64 = 0x656e_6761_7761_0007;
-const ROLLOUT: &str = "SELECT id, number, plan, state, reason, ring, ring_micros, judged_micros, created_by, created_micros,
+const ROLLOUT: &str =
+    "SELECT id, number, plan, state, reason, ring, ring_micros, judged_micros, created_by, created_micros,
     changed_micros FROM rollout";
 const ROW: &str = "SELECT rollout, gateway, ring, back, version, number, manifest, from_version, from_number,
     assigned_micros, told_micros, step, step_micros, reason, ended_micros, alerts FROM rollout_gateway";
-const SOFTWARE: &str = "SELECT gateway, version, number, slot, triple, hardware, system, system_number, state, floor, region,
+const SOFTWARE: &str =
+    "SELECT gateway, version, number, slot, triple, hardware, system, system_number, state, floor, region,
     asked_micros FROM gateway_software";
 
 fn small(row: &Found, at: usize) -> u32 {
@@ -42,7 +44,9 @@ fn small(row: &Found, at: usize) -> u32 {
 }
 
 fn unknown(what: &str, error: impl std::fmt::Display) -> StoreError {
-    StoreError::Rollout(format!("{what} can't be read, the database is damaged or of a newer release: {error}"))
+    StoreError::Rollout(format!(
+        "{what} can't be read, the database is damaged or of a newer release: {error}"
+    ))
 }
 
 fn rollout(row: &Found) -> Result<Rollout, StoreError> {
@@ -261,7 +265,14 @@ pub async fn apply(client: &impl GenericClient, writes: &[Write]) -> Result<(), 
                 client
                     .execute(
                         "INSERT INTO blocked_version VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
-                        &[&b.gateway, &b.kind.word(), &clean(&b.version), &clean(&b.why), &clean(&b.by), &b.at_micros],
+                        &[
+                            &b.gateway,
+                            &b.kind.word(),
+                            &clean(&b.version),
+                            &clean(&b.why),
+                            &clean(&b.by),
+                            &b.at_micros,
+                        ],
                     )
                     .await
             }
@@ -292,7 +303,14 @@ pub async fn apply(client: &impl GenericClient, writes: &[Write]) -> Result<(), 
                 client
                     .execute(
                         &statement,
-                        &[&e.at_micros, &clean(&e.rollout), &clean(&e.gateway), &clean(&e.who), &e.what, &clean(&e.detail)],
+                        &[
+                            &e.at_micros,
+                            &clean(&e.rollout),
+                            &clean(&e.gateway),
+                            &clean(&e.who),
+                            &e.what,
+                            &clean(&e.detail),
+                        ],
                     )
                     .await
             }
@@ -325,20 +343,14 @@ pub async fn reconcile(
 ) -> Result<Option<Vec<Rollout>>, StoreError> {
     let doing = StoreError::postgres("going on with rollouts");
     let transaction = client.transaction().await.map_err(doing)?;
-    let mine: bool = transaction
-        .query_one("SELECT pg_try_advisory_xact_lock($1)", &[&LOCK])
-        .await
-        .map_err(doing)?
-        .get(0);
+    let mine: bool =
+        transaction.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&LOCK]).await.map_err(doing)?.get(0);
     if !mine {
         return Ok(None);
     }
     // Waits for gateways that just tell of themselves, and holds up those that come meanwhile.
     transaction
-        .execute(
-            "SELECT FROM rollout WHERE state IN ('running', 'rolling_back') ORDER BY id FOR UPDATE",
-            &[],
-        )
+        .execute("SELECT FROM rollout WHERE state IN ('running', 'rolling_back') ORDER BY id FOR UPDATE", &[])
         .await
         .map_err(doing)?;
     let mut fleet = fleet(&transaction, Some("")).await?;
@@ -383,7 +395,11 @@ pub async fn act<T>(
 }
 
 /// Turns of a gateway, their rollouts held so that they don't change meanwhile.
-async fn held(client: &impl GenericClient, gateway: &str, of: Option<&str>) -> Result<Vec<(Rollout, Row)>, StoreError> {
+async fn held(
+    client: &impl GenericClient,
+    gateway: &str,
+    of: Option<&str>,
+) -> Result<Vec<(Rollout, Row)>, StoreError> {
     let doing = StoreError::postgres(DOING);
     let sql = format!(
         "{ROLLOUT} WHERE id IN (SELECT rollout FROM rollout_gateway WHERE gateway = $1 AND ($2::text IS NULL OR rollout = $2))
@@ -440,7 +456,11 @@ pub async fn told(
 ///
 /// # Errors
 /// PostgreSQL's.
-pub async fn note_software(client: &impl GenericClient, gateway: &str, s: &Software) -> Result<(), StoreError> {
+pub async fn note_software(
+    client: &impl GenericClient,
+    gateway: &str,
+    s: &Software,
+) -> Result<(), StoreError> {
     let doing = StoreError::postgres("noting a gateway's software");
     let statement = client
         .prepare_cached(
@@ -499,7 +519,9 @@ pub(crate) async fn take(client: &Object, told: &[Told], micros: i64) -> Result<
         let Told::Update(gateway, heard) = told else { continue };
         let turns = held(client, gateway, Some(&heard.rollout)).await?;
         match turns.first() {
-            None => apply(client, heard::blocks(gateway, Kind::Application, heard, micros).as_slice()).await?,
+            None => {
+                apply(client, heard::blocks(gateway, Kind::Application, heard, micros).as_slice()).await?
+            }
             Some((rollout, row)) => {
                 if let Some((_, writes)) = heard::heard(row, rollout.plan.release.kind, heard, micros) {
                     apply(client, &writes).await?;

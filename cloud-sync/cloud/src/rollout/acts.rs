@@ -24,7 +24,8 @@ pub struct By<'a> {
 
 impl By<'_> {
     fn log(&self, rollout: &str, gateway: &str, what: &str, detail: &str) -> Write {
-        let detail = [detail, self.why].into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join(": ");
+        let detail =
+            [detail, self.why].into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join(": ");
         Write::Log(Entry {
             at_micros: self.micros,
             rollout: rollout.to_owned(),
@@ -46,7 +47,8 @@ pub fn short(text: &str) -> String {
 /// # Errors
 /// There is none.
 pub fn named<'a>(fleet: &'a Fleet, id: &str) -> Result<&'a Rollout, Refused> {
-    let missing = || Refused(format!("there is no rollout `{id}`: `engawa-cloud rollout list` has all of them"));
+    let missing =
+        || Refused(format!("there is no rollout `{id}`: `engawa-cloud rollout list` has all of them"));
     fleet.rollouts.get(id).ok_or_else(missing)
 }
 
@@ -56,7 +58,11 @@ fn changed(rollout: &Rollout, state: State, reason: &str, by: By<'_>) -> Rollout
 
 fn wrong_state(rollout: &Rollout, act: &str, wanted: &str) -> Refused {
     let why = if rollout.reason.is_empty() { String::new() } else { format!(" ({})", rollout.reason) };
-    Refused(format!("rollout {} is {}{why}: {act} needs one that is {wanted}", rollout.id, rollout.state.word()))
+    Refused(format!(
+        "rollout {} is {}{why}: {act} needs one that is {wanted}",
+        rollout.id,
+        rollout.state.word()
+    ))
 }
 
 /// Makes one; it is begun by [`start`].
@@ -104,7 +110,9 @@ pub fn start(fleet: &Fleet, id: &str, by: By<'_>) -> Result<Vec<Write>, Refused>
     }
     let (kind, version) = (rollout.plan.release.kind, &rollout.plan.release.version);
     if fleet.blocked_everywhere(kind, version) {
-        return Err(Refused(format!("version {version} is blocked: `engawa-cloud rollout unblock {version}` offers it again")));
+        return Err(Refused(format!(
+            "version {version} is blocked: `engawa-cloud rollout unblock {version}` offers it again"
+        )));
     }
     let placed = place(rollout, fleet);
     let reached: BTreeSet<&str> = placed.rings.iter().flatten().map(|(gateway, _)| *gateway).collect();
@@ -120,9 +128,10 @@ pub fn start(fleet: &Fleet, id: &str, by: By<'_>) -> Result<Vec<Write>, Refused>
             count(Outside::BelowFloor)
         )));
     }
-    let others = fleet.rollouts.values().filter(|other| {
-        other.id != id && other.state.holds() && other.plan.release.kind == kind
-    });
+    let others = fleet
+        .rollouts
+        .values()
+        .filter(|other| other.id != id && other.state.holds() && other.plan.release.kind == kind);
     for other in others {
         let theirs = place(other, fleet);
         let both = theirs.rings.iter().flatten().filter(|(gateway, place)| {
@@ -219,7 +228,12 @@ pub fn back(fleet: &Fleet, id: &str, by: By<'_>) -> Result<Vec<Write>, Refused> 
     }
     let release = &rollout.plan.release;
     let mut writes = vec![
-        Write::Rollout(Box::new(changed(rollout, State::RollingBack, &format!("by {}: {}", by.who, by.why), by))),
+        Write::Rollout(Box::new(changed(
+            rollout,
+            State::RollingBack,
+            &format!("by {}: {}", by.who, by.why),
+            by,
+        ))),
         by.log(id, "", "rolling_back", ""),
     ];
     if !fleet.blocked_everywhere(release.kind, &release.version) {
@@ -233,9 +247,17 @@ pub fn back(fleet: &Fleet, id: &str, by: By<'_>) -> Result<Vec<Write>, Refused> 
 ///
 /// # Errors
 /// No such gateway; it is blocked already.
-pub fn block(fleet: &Fleet, kind: Kind, version: &str, gateway: &str, by: By<'_>) -> Result<Vec<Write>, Refused> {
+pub fn block(
+    fleet: &Fleet,
+    kind: Kind,
+    version: &str,
+    gateway: &str,
+    by: By<'_>,
+) -> Result<Vec<Write>, Refused> {
     require(fleet, gateway)?;
-    let there = |block: &&Block| (block.gateway.as_str(), block.kind, block.version.as_str()) == (gateway, kind, version);
+    let there = |block: &&Block| {
+        (block.gateway.as_str(), block.kind, block.version.as_str()) == (gateway, kind, version)
+    };
     if let Some(block) = fleet.blocks.iter().find(there) {
         return Err(Refused(format!("version {version} is blocked already, by {}: {}", block.by, block.why)));
     }
@@ -254,8 +276,16 @@ pub fn block(fleet: &Fleet, kind: Kind, version: &str, gateway: &str, by: By<'_>
 ///
 /// # Errors
 /// It is not blocked.
-pub fn unblock(fleet: &Fleet, kind: Kind, version: &str, gateway: &str, by: By<'_>) -> Result<Vec<Write>, Refused> {
-    let there = |block: &Block| (block.gateway.as_str(), block.kind, block.version.as_str()) == (gateway, kind, version);
+pub fn unblock(
+    fleet: &Fleet,
+    kind: Kind,
+    version: &str,
+    gateway: &str,
+    by: By<'_>,
+) -> Result<Vec<Write>, Refused> {
+    let there = |block: &Block| {
+        (block.gateway.as_str(), block.kind, block.version.as_str()) == (gateway, kind, version)
+    };
     if !fleet.blocks.iter().any(there) {
         let whom = if gateway.is_empty() { "all".to_owned() } else { format!("gateway `{gateway}`") };
         return Err(Refused(format!(
@@ -274,7 +304,9 @@ pub fn unblock(fleet: &Fleet, kind: Kind, version: &str, gateway: &str, by: By<'
 pub fn label(fleet: &Fleet, gateway: &str, label: &str, on: bool, by: By<'_>) -> Result<Vec<Write>, Refused> {
     require(fleet, gateway)?;
     if !good_word(label) {
-        return Err(Refused(format!("label `{label}`: expected up to 64 letters, digits, `-`, `_`, `.` or `=`")));
+        return Err(Refused(format!(
+            "label `{label}`: expected up to 64 letters, digits, `-`, `_`, `.` or `=`"
+        )));
     }
     let what = if on { "labelled" } else { "unlabelled" };
     let (gateway, label) = (gateway.to_owned(), label.to_owned());

@@ -67,7 +67,8 @@ pub fn answer(software: &Software, last: Option<&Heard>, asking: &Asking, micros
     for (rollout, row) in &asking.turns {
         let mut row = row.clone();
         // Its journal says so too; what is heard twice counts once.
-        let shown = has(software, rollout.plan.release.kind, &row.version, row.number) && software.state != Step::Trial.word();
+        let shown = has(software, rollout.plan.release.kind, &row.version, row.number)
+            && software.state != Step::Trial.word();
         let confirmed = Heard {
             rollout: row.rollout.clone(),
             version: row.version.clone(),
@@ -112,7 +113,13 @@ pub fn answer(software: &Software, last: Option<&Heard>, asking: &Asking, micros
         let step = if matches!(row.step, Step::Assigned | Step::Away) { Step::Told } else { row.step };
         let told_micros = row.told_micros.or(Some(micros));
         let reason = String::new();
-        writes.push(Write::Row(Box::new(Row { step, told_micros, step_micros: micros, reason, ..row.clone() })));
+        writes.push(Write::Row(Box::new(Row {
+            step,
+            told_micros,
+            step_micros: micros,
+            reason,
+            ..row.clone()
+        })));
     }
     (told, writes)
 }

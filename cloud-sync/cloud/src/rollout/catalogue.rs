@@ -122,8 +122,12 @@ impl Catalogue {
             };
             // The path says for whom it is, too: engawa/TRIPLE/... and system/HARDWARE/...
             match (kind, path.split('/').nth(1)) {
-                (Kind::Application, Some(triple)) if variant.triple.is_empty() => triple.clone_into(&mut variant.triple),
-                (Kind::System, Some(hardware)) if variant.hardware.is_empty() => variant.hardware.push(hardware.to_owned()),
+                (Kind::Application, Some(triple)) if variant.triple.is_empty() => {
+                    triple.clone_into(&mut variant.triple)
+                }
+                (Kind::System, Some(hardware)) if variant.hardware.is_empty() => {
+                    variant.hardware.push(hardware.to_owned())
+                }
                 _ => {}
             }
             if kind == Kind::System {
@@ -141,7 +145,8 @@ impl Catalogue {
     /// It is not in the repository; what is.
     pub fn release(&self, kind: Kind, version: &str) -> Result<Release, Refused> {
         let of = |(of, named, _): &&(Kind, String, Variant)| *of == kind && named == version;
-        let variants: Vec<Variant> = self.releases.iter().filter(of).map(|(_, _, variant)| variant.clone()).collect();
+        let variants: Vec<Variant> =
+            self.releases.iter().filter(of).map(|(_, _, variant)| variant.clone()).collect();
         if variants.is_empty() {
             let mut there: Vec<&str> = Vec::new();
             for (_, version, _) in self.releases.iter().filter(|(of, ..)| *of == kind) {
@@ -150,7 +155,11 @@ impl Catalogue {
                 }
             }
             there.truncate(8);
-            let there = if there.is_empty() { "it has none".to_owned() } else { format!("it has {}", there.join(", ")) };
+            let there = if there.is_empty() {
+                "it has none".to_owned()
+            } else {
+                format!("it has {}", there.join(", "))
+            };
             let what = if kind == Kind::System { "system image" } else { "release" };
             return Err(Refused(format!(
                 "{what} {version} is not in the repository: publish it first (`engawa-cloud release publish`); {there}"

@@ -87,7 +87,11 @@ pub fn blocks(gateway: &str, kind: Kind, heard: &Heard, micros: i64) -> Option<W
             gateway: gateway.to_owned(),
             kind,
             version: heard.version.clone(),
-            why: if heard.reason.is_empty() { "it went back".to_owned() } else { format!("it went back: {}", heard.reason) },
+            why: if heard.reason.is_empty() {
+                "it went back".to_owned()
+            } else {
+                format!("it went back: {}", heard.reason)
+            },
             by: "gateway".to_owned(),
             at_micros: micros,
         })

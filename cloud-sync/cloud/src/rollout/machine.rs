@@ -71,7 +71,8 @@ fn forward(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now:
     let placed = place(rollout, fleet);
     let tallies: Vec<Tally> = placed.rings.iter().map(|places| tally(rollout, places, now)).collect();
 
-    let mut ring = usize::try_from(rollout.ring).unwrap_or(usize::MAX).min(plan.rings.len().saturating_sub(1));
+    let mut ring =
+        usize::try_from(rollout.ring).unwrap_or(usize::MAX).min(plan.rings.len().saturating_sub(1));
     let mut before = None;
     for (of, tally) in plan.rings.iter().zip(&tallies).take(ring + 1) {
         if let Some(why) = judge(of, tally, before) {
@@ -86,11 +87,14 @@ fn forward(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now:
     let mut since = rollout.ring_micros;
     while let (Some(of), Some(tally)) = (plan.rings.get(ring), tallies.get(ring)) {
         if tally.gateways > 0 {
-            let soaked = tally.last_end.max(since).saturating_add(i64::from(of.soak_s) * SECOND) <= now.micros;
+            let soaked =
+                tally.last_end.max(since).saturating_add(i64::from(of.soak_s) * SECOND) <= now.micros;
             if tally.pending > 0 || !soaked {
                 break;
             }
-            if ring + 1 < plan.rings.len() && let Some(why) = unproven(rollout, of, tally) {
+            if ring + 1 < plan.rings.len()
+                && let Some(why) = unproven(rollout, of, tally)
+            {
                 decisions.push(Decision::Halt(why));
                 return decisions;
             }
@@ -113,7 +117,8 @@ fn forward(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now:
 fn gave_up(rollout: &Rollout, row: &Row, now: Now) -> Option<Decision> {
     let late = row.step.is_before() && now.is_past(row.assigned_micros, rollout.plan.away_after_s);
     late.then(|| {
-        let reason = format!("{} for longer than {}", row.step.word(), super::plan::spoken(rollout.plan.away_after_s));
+        let reason =
+            format!("{} for longer than {}", row.step.word(), super::plan::spoken(rollout.plan.away_after_s));
         Decision::Change(Box::new(Row { step: Step::Away, step_micros: now.micros, reason, ..row.clone() }))
     })
 }
@@ -190,11 +195,19 @@ fn backward(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now
         let software = fleet.members.get(&row.gateway).and_then(|member| member.software.as_ref());
         let changed = match row.step {
             _ if row.back => gave_up(rollout, row, now),
-            Step::Confirmed | Step::Switching | Step::Trial => Some(turned(rollout, row, software, catalogue, now)),
+            Step::Confirmed | Step::Switching | Step::Trial => {
+                Some(turned(rollout, row, software, catalogue, now))
+            }
             step if step.is_before() || matches!(step, Step::Away | Step::Refused) => {
                 let reason = "the rollout goes back".to_owned();
                 let (step, ended_micros) = (Step::Cancelled, Some(now.micros));
-                Some(Decision::Change(Box::new(Row { step, step_micros: now.micros, reason, ended_micros, ..row.clone() })))
+                Some(Decision::Change(Box::new(Row {
+                    step,
+                    step_micros: now.micros,
+                    reason,
+                    ended_micros,
+                    ..row.clone()
+                })))
             }
             _ => None,
         };
@@ -209,7 +222,8 @@ fn backward(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now
     }
     if open == 0 {
         let stay = if stay > 0 { format!(", {stay} could not") } else { String::new() };
-        decisions.push(Decision::Finish(State::Aborted, format!("rolled back: {back} gateways went back{stay}")));
+        decisions
+            .push(Decision::Finish(State::Aborted, format!("rolled back: {back} gateways went back{stay}")));
     }
     decisions
 }
@@ -274,7 +288,12 @@ pub fn writes(rollout: &Rollout, decisions: Vec<Decision>, now: Now) -> Vec<Writ
         match decision {
             Decision::Assign(row) => {
                 let ring = rollout.plan.rings.get(row.ring as usize).map_or("", |ring| &ring.name);
-                let detail = format!("{} {} -> {}, ring {ring}", rollout.plan.release.kind.word(), row.from_version, row.version);
+                let detail = format!(
+                    "{} {} -> {}, ring {ring}",
+                    rollout.plan.release.kind.word(),
+                    row.from_version,
+                    row.version
+                );
                 writes.push(entry(&row.gateway, "assigned", detail));
                 writes.push(Write::Row(row));
             }

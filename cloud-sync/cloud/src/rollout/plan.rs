@@ -273,7 +273,9 @@ pub fn seconds(text: &str) -> Option<u32> {
 
 /// Seconds in the largest unit that is whole.
 pub fn spoken(seconds: u32) -> String {
-    let unit = [(86_400, "d"), (3_600, "h"), (60, "m")].into_iter().find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
+    let unit = [(86_400, "d"), (3_600, "h"), (60, "m")]
+        .into_iter()
+        .find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
     unit.map_or_else(|| format!("{seconds}s"), |(unit, word)| format!("{}{word}", seconds / unit))
 }
 
@@ -299,7 +301,10 @@ impl Plan {
         let (mut names, mut before) = (BTreeSet::new(), 0);
         for ring in &self.rings {
             if !good_word(&ring.name) || !names.insert(ring.name.as_str()) {
-                return refuse(format!("ring `{}`: expected a name of its own: letters, digits, `-`", ring.name));
+                return refuse(format!(
+                    "ring `{}`: expected a name of its own: letters, digits, `-`",
+                    ring.name
+                ));
             }
             match &ring.who {
                 Who::Label(label) if !good_word(label) => {
@@ -318,7 +323,10 @@ impl Plan {
                 return refuse(format!("ring `{}`: it soaks for more than 90 days", ring.name));
             }
             if ring.fail_count == 0 || ring.fail_share > WHOLE || ring.worse_by > WHOLE {
-                return refuse(format!("ring `{}`: expected at least one failure, and shares up to 100 %", ring.name));
+                return refuse(format!(
+                    "ring `{}`: expected at least one failure, and shares up to 100 %",
+                    ring.name
+                ));
             }
         }
         let lists = [
@@ -329,7 +337,9 @@ impl Plan {
             &self.cohort.gateways,
         ];
         if lists.iter().any(|list| list.len() > MOST_NAMES) {
-            return refuse(format!("more than {MOST_NAMES} names in one list of the cohort: give them a label"));
+            return refuse(format!(
+                "more than {MOST_NAMES} names in one list of the cohort: give them a label"
+            ));
         }
         if !(60..=LONGEST_S).contains(&self.away_after_s) || !(10..=LONGEST_S).contains(&self.trial_s) {
             return refuse("--away-after is 1m to 90d, --trial 10s to 90d".to_owned());
@@ -389,7 +399,8 @@ mod tests {
 
     #[test]
     fn a_senseless_plan_is_refused_with_what_was_expected() {
-        let variant = Variant { triple: "t".into(), hardware: vec![], number: 2, floor: 0, manifest: "m".into() };
+        let variant =
+            Variant { triple: "t".into(), hardware: vec![], number: 2, floor: 0, manifest: "m".into() };
         let release = Release { kind: Kind::Application, version: "2.0.0".into(), variants: vec![variant] };
         let plan = Plan {
             release,

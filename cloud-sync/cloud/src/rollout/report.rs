@@ -72,7 +72,8 @@ pub fn report(rollout: &Rollout, fleet: &Fleet, now: Now) -> Report {
         .collect();
     let count = |why| placed.outside.iter().filter(|(_, of)| *of == why).count();
     let back = fleet.rows_of(&rollout.id).filter(|row| row.back);
-    let back = back.fold((0, 0), |(done, all), row| (done + usize::from(row.step == Step::Confirmed), all + 1));
+    let back =
+        back.fold((0, 0), |(done, all), row| (done + usize::from(row.step == Step::Confirmed), all + 1));
     Report {
         rollout: rollout.clone(),
         reached: rings.iter().map(|ring| ring.tally.gateways).sum(),
@@ -123,8 +124,19 @@ impl Report {
         lines.push(String::new());
         lines.push(format!(
             "{:<12} {:<12} {:<6} {:>8} {:>6} {:>5} {:>8} {:>7} {:>5} {:>9} {:>6} {:>5} {:>5}",
-            "ring", "who", "state", "gateways", "queued", "told", "fetching", "waiting", "trial", "confirmed", "failed",
-            "lost", "away"
+            "ring",
+            "who",
+            "state",
+            "gateways",
+            "queued",
+            "told",
+            "fetching",
+            "waiting",
+            "trial",
+            "confirmed",
+            "failed",
+            "lost",
+            "away"
         ));
         for ring in &self.rings {
             let tally = &ring.tally;
@@ -176,7 +188,9 @@ impl Report {
         let id = &rollout.id;
         match rollout.state {
             State::Draft => Some(format!("next: `engawa-cloud rollout start {id}`")),
-            State::Paused => Some(format!("next: `engawa-cloud rollout resume {id}`; nobody else is told until then")),
+            State::Paused => {
+                Some(format!("next: `engawa-cloud rollout resume {id}`; nobody else is told until then"))
+            }
             State::Halted => Some(format!(
                 "next: `engawa-cloud rollout back {id}` has all go back, `resume {id}` goes on in spite of it, `abort {id}` leaves it; nobody is told"
             )),

@@ -51,15 +51,13 @@ fn order(gateway: &str) -> [u8; 8] {
 pub fn has(software: &Software, kind: Kind, version: &str, number: u64) -> bool {
     match kind {
         Kind::Application => software.number == number && software.version == version,
-        Kind::System => software.system == version && (software.system_number == number || software.system_number == 0),
+        Kind::System => {
+            software.system == version && (software.system_number == number || software.system_number == 0)
+        }
     }
 }
 
-fn outside(
-    release: &Release,
-    member: &Member,
-    blocked: &dyn Fn(&str) -> bool,
-) -> Result<(), Outside> {
+fn outside(release: &Release, member: &Member, blocked: &dyn Fn(&str) -> bool) -> Result<(), Outside> {
     let software = member.software.as_ref().ok_or(Outside::Silent)?;
     let variant = release.variant(software).ok_or(Outside::Unfit)?;
     let installed = match release.kind {

@@ -370,9 +370,10 @@ impl Fleet {
     /// True if the version is not to be offered to this gateway.
     pub fn is_blocked(&self, gateway: &str, kind: Kind, version: &str) -> bool {
         self.blocked_everywhere(kind, version)
-            || self.blocks.iter().any(|block| {
-                block.gateway == gateway && block.kind == kind && block.version == version
-            })
+            || self
+                .blocks
+                .iter()
+                .any(|block| block.gateway == gateway && block.kind == kind && block.version == version)
     }
 
     /// True if it is to be offered to nobody.

@@ -40,7 +40,9 @@ pub(super) fn apply(
     };
     match &change {
         Change::Erased { erasure } => return erasure::received(connection, gateway, erasure, now_micros),
-        Change::Update { update } => return rollouts::take(connection, gateway, &heard::of(update), now_micros),
+        Change::Update { update } => {
+            return rollouts::take(connection, gateway, &heard::of(update), now_micros);
+        }
         Change::Alert { alert } if heard::is_new(alert) => {
             return rollouts::alert(connection, gateway, now_micros);
         }

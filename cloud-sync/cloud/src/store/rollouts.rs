@@ -13,12 +13,14 @@ use std::collections::BTreeSet;
 
 const DOING: &str = "reading rollouts";
 const WRITING: &str = "writing what a rollout decides";
-const ROLLOUT: &str = "SELECT id, number, plan, state, reason, ring, ring_micros, judged_micros, created_by, created_micros,
+const ROLLOUT: &str =
+    "SELECT id, number, plan, state, reason, ring, ring_micros, judged_micros, created_by, created_micros,
     changed_micros FROM rollout";
 const ROW: &str = "SELECT rollout, gateway, ring, back, version, number, manifest, from_version, from_number,
     assigned_micros, told_micros, step, step_micros, reason, ended_micros, alerts FROM rollout_gateway";
 
-const SOFTWARE: &str = "SELECT gateway, version, number, slot, triple, hardware, system, system_number, state, floor, region,
+const SOFTWARE: &str =
+    "SELECT gateway, version, number, slot, triple, hardware, system, system_number, state, floor, region,
     asked_micros FROM gateway_software";
 
 fn number(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<u64> {
@@ -111,7 +113,13 @@ pub fn fleet(connection: &Connection, of: Option<&str>) -> Result<Fleet, StoreEr
         [],
         |row| {
             let (gateway, property) = (row.get(0)?, row.get(1)?);
-            Ok(Member { gateway, property, connected: row.get(2)?, seen_micros: row.get(3)?, ..Member::default() })
+            Ok(Member {
+                gateway,
+                property,
+                connected: row.get(2)?,
+                seen_micros: row.get(3)?,
+                ..Member::default()
+            })
         },
     )?;
     fleet.members = members.into_iter().map(|member| (member.gateway.clone(), member)).collect();
@@ -129,8 +137,10 @@ pub fn fleet(connection: &Connection, of: Option<&str>) -> Result<Fleet, StoreEr
         }
     }
     fleet.blocks = blocks(connection, None)?.into_iter().collect();
-    fleet.rollouts =
-        all(connection, ROLLOUT, [], rollout)?.into_iter().map(|rollout| (rollout.id.clone(), rollout)).collect();
+    fleet.rollouts = all(connection, ROLLOUT, [], rollout)?
+        .into_iter()
+        .map(|rollout| (rollout.id.clone(), rollout))
+        .collect();
     let rows = all(
         connection,
         &format!(
@@ -365,7 +375,12 @@ pub fn note_software(connection: &Connection, gateway: &str, s: &Software) -> Re
 ///
 /// # Errors
 /// SQLite's.
-pub(super) fn take(connection: &Connection, gateway: &str, told: &Heard, micros: i64) -> Result<(), StoreError> {
+pub(super) fn take(
+    connection: &Connection,
+    gateway: &str,
+    told: &Heard,
+    micros: i64,
+) -> Result<(), StoreError> {
     let row = connection
         .prepare_cached(&format!("{ROW} WHERE rollout = ?1 AND gateway = ?2"))
         .and_then(|mut statement| statement.query_row([&told.rollout, gateway], turn).optional())
@@ -392,7 +407,9 @@ pub(super) fn alert(connection: &Connection, gateway: &str, micros: i64) -> Resu
             "UPDATE rollout_gateway SET alerts = alerts + 1
              WHERE gateway = ?1 AND step = 'confirmed' AND ended_micros BETWEEN ?2 - ?3 AND ?2",
         )
-        .and_then(|mut statement| statement.execute(params![gateway, micros, crate::rollout::health::WATCHED]))
+        .and_then(|mut statement| {
+            statement.execute(params![gateway, micros, crate::rollout::health::WATCHED])
+        })
         .map(drop)
         .map_err(StoreError::sql("counting an alert"))
 }

@@ -3,6 +3,7 @@
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use engawa_line::agree::{self, Both};
+use engawa_line::fleet::{self, Fleet};
 use engawa_line::gateways::{ALARMS, Cloud, Gateway, Memory, TELEMETRY};
 use engawa_line::offline;
 use engawa_link::Line;
@@ -24,7 +25,10 @@ use std::time::{Duration, Instant};
   offline   a house back after an hour, a day, a week: time to its first alarm, and to having caught up
   load      gateways at once at one cloud: handshakes a second, memory for each at the cloud, and how soon
             all are back when it is killed and started (GATEWAYS; 10,000, or 2,000 where
-            it is to be quick)")]
+            it is to be quick)
+  rollout   a release to a fleet with windows in the zones of its properties, the cloud killed meanwhile: all have it,
+            each within its window; and one that fails on a tenth halts in its first ring, and all go back
+            (GATEWAYS; 500, or 100 where it is to be quick). Only where it is named")]
 struct Cli {
     /// What to measure; without it, everything.
     what: Vec<What>,
@@ -45,6 +49,7 @@ enum What {
     Worst,
     Offline,
     Load,
+    Rollout,
 }
 
 /// How long a gateway may take to connect.
@@ -84,6 +89,9 @@ fn main() -> anyhow::Result<()> {
             What::Alarms => alarms(folder.path(), &mut out, cli.quick),
             What::Worst => worst(folder.path(), &mut out),
             What::Offline => house_back(folder.path(), &mut out, cli.quick),
+            What::Rollout => {
+                rollout(folder.path(), &mut out, cli.gateways.unwrap_or(if cli.quick { 100 } else { 500 }))
+            }
             What::Load => {
                 let gateways = cli.gateways.unwrap_or(if cli.quick { 2_000 } else { 10_000 });
                 load(folder.path(), &mut out, gateways)
@@ -342,5 +350,42 @@ fn load(folder: &Path, out: &mut Out, count: usize) -> anyhow::Result<()> {
             let _ = stopped.await;
         }
     });
+    Ok(())
+}
+
+fn rollout(folder: &Path, out: &mut Out, count: usize) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    let mut cloud = Cloud::start(folder)?;
+    fleet::publish(cloud.dir(), &[("0.2.0", 20), ("0.3.0", 30), ("0.4.0", 40)])?;
+    // A day in 48 seconds; three rings of a day at most.
+    let fleet = Fleet::start(&runtime, &cloud, count, 1_800, 3)?;
+    let healthy = fleet.healthy(&mut cloud, folder)?;
+    out.tell(
+        &format!(
+            "rollout to {count} healthy gateways, the cloud killed and started meanwhile: {} updated, {} of them in their window, {} told more than their rings allowed; {:.0} s ({:.1} days of the fleet's clock); {} questions a second, p50 {:.1} ms, p99 {:.1} ms; cloud {} MiB",
+            healthy.updated, healthy.in_window, healthy.too_many, healthy.took.as_secs_f64(), healthy.days,
+            healthy.asked_a_second, healthy.p50_ms, healthy.p99_ms, cloud.resident_kib()? >> 10
+        ),
+        &json!({ "bench": "rollout", "gateways": count, "updated": healthy.updated, "in_window": healthy.in_window,
+            "too_many": healthy.too_many, "seconds": healthy.took.as_secs_f64(), "days": healthy.days,
+            "questions_a_second": healthy.asked_a_second, "p50_ms": healthy.p50_ms, "p99_ms": healthy.p99_ms }),
+    )?;
+    out.bound("every gateway is updated", healthy.updated == count);
+    out.bound("each within its window", healthy.in_window == healthy.updated);
+    out.bound("nobody told beyond the rings", healthy.too_many == 0);
+    let sick = fleet.sick(&cloud)?;
+    out.tell(
+        &format!(
+            "rollout that fails on {} of {count}: halted in ring {} after {:.1} s ({:.1} days), {} had their turn, {} confirmed, {} failed; told after the halt: {}; all {} back after {:.1} s\n{}",
+            sick.weak, sick.ring, sick.took.as_secs_f64(), sick.days, sick.turns, sick.confirmed, sick.failed, sick.told_late,
+            sick.confirmed, sick.back.as_secs_f64(), sick.shown
+        ),
+        &json!({ "bench": "rollout-halts", "gateways": count, "weak": sick.weak, "ring": sick.ring, "seconds": sick.took.as_secs_f64(),
+            "turns": sick.turns, "confirmed": sick.confirmed, "failed": sick.failed, "told_late": sick.told_late,
+            "back_s": sick.back.as_secs_f64() }),
+    )?;
+    out.bound("it halts in the first ring", sick.ring == 0);
+    out.bound("nobody is told after the halt", sick.told_late == 0);
+    fleet.stop(&runtime);
     Ok(())
 }

@@ -30,9 +30,8 @@ impl Shelf {
         {
             return Ok(Arc::clone(catalogue));
         }
-        let catalogue = Catalogue::read(&|name, most| read(&self.dir, name, most)).map_err(|Refused(why)| {
-            Refused(format!("the repository in {}: {why}", self.dir.display()))
-        })?;
+        let catalogue = Catalogue::read(&|name, most| read(&self.dir, name, most))
+            .map_err(|Refused(why)| Refused(format!("the repository in {}: {why}", self.dir.display())))?;
         let catalogue = Arc::new(catalogue);
         self.known = timestamp.map(|timestamp| (timestamp, Arc::clone(&catalogue)));
         Ok(catalogue)
