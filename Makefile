@@ -12,6 +12,9 @@ BENCH := $(BUILD) mosquitto python3-venv
 TEST := $(DEMO) faketime mosquitto mosquitto-clients libmodbus-dev mbpoll openssl python3-venv socat systemd postgresql nats-server swtpm iproute2
 # The line's bench with its peers; failover for `make soak`.
 SYNC := $(DEMO) postgresql mosquitto mosquitto-clients nats-server iproute2
+# A system image and the board in QEMU that tries it; U-Boot is built from Debian's source.
+IMAGE := qemu-system-arm qemu-user-static binfmt-support arch-test mmdebstrap rauc u-boot-tools device-tree-compiler kmod cpio \
+	squashfs-tools cryptsetup-bin mtools dosfstools fdisk zstd xz-utils openssl python3 gcc-aarch64-linux-gnu make bison flex bc libssl-dev patch xxd
 SOAK := patroni etcd-server python3-etcd python3-psycopg2
 ARM := $(BUILD) gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf g++-arm-linux-gnueabihf libc6-dev-armhf-cross qemu-user
 ARM_TARGETS := aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf
@@ -19,6 +22,7 @@ POWER := $(BUILD) qemu-system-x86 busybox-static dmsetup e2fsprogs cpio xz-utils
 UPDATE := $(ARM) rauc casync squashfs-tools time
 
 .PHONY: help demo test lint bench bench-guests bench-journal bench-sync soak arm reproducible power-guest bench-update setup-arm setup-power setup-update setup-demo setup-test setup-packages setup-bench setup-sync setup-soak purity install uninstall
+.PHONY: help demo test lint bench bench-guests bench-journal bench-sync soak setup-demo setup-test setup-packages setup-bench setup-sync setup-soak setup-image image image-test purity install uninstall
 
 help: ## What can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -129,6 +133,16 @@ reproducible: setup-arm ## The commit built twice, in two folders: are the progr
 power-guest: setup-power ## Power cuts behind every write of an update, on a real block device in a guest (CUTS=: so many instead, SEED=)
 	$(CARGO) build --locked -p engawa-supervisor -p engawa-update-power --bins
 	@bash tests/update-power/run.sh
+setup-image:
+	$(call packages,$(IMAGE))
+
+# The programs come from `make arm`, or from ENGAWA= and SUPERVISOR=.
+image: setup-image ## A bootable system image for ARM64 in target/image/VERSION (as root; VERSION=, NUMBER=, FLOOR=, KEYS=)
+	@bash firmware/image/build.sh
+
+image-test: setup-image ## Boots the image in QEMU, enrols, updates and breaks it (KILLS=2 power cuts; WHAT=boot,update,broken,kills,app)
+	$(CARGO) build --locked -p engawa-cloud --bin engawa-cloud
+	@python3 firmware/image/test/run.py
 
 purity: ## Pure code has no runtime, socket, file or clock
 	@bash tests/purity.sh

@@ -1,0 +1,182 @@
+"""A board in QEMU: its disk, its boot store, its console, sticks that are put in and taken out, and the plug that is pulled."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+
+class Late(Exception):
+    """Something did not happen in time; the text says what, and what the console said last."""
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def copy_sparse(source: pathlib.Path, target: pathlib.Path) -> None:
+    subprocess.run(["cp", "--sparse=always", "--reflink=auto", source, target], check=True)
+
+
+class Stick:
+    """A FAT stick as a file, named ENGAWA."""
+
+    def __init__(self, path: pathlib.Path, files: dict[str, bytes | pathlib.Path], mib: int = 16):
+        self.path = path
+        size = sum(len(f) if isinstance(f, bytes) else f.stat().st_size for f in files.values())
+        path.unlink(missing_ok=True)
+        with open(path, "wb") as file:
+            file.truncate(max(mib << 20, size + (8 << 20)))
+        subprocess.run(["mkfs.vfat", "-n", "ENGAWA", path], check=True, stdout=subprocess.DEVNULL)
+        for name, content in files.items():
+            data = content if isinstance(content, bytes) else None
+            source = "-" if data is not None else str(content)
+            subprocess.run(["mcopy", "-o", "-i", path, source, f"::{name}"], input=data, check=True)
+
+    def read(self, name: str) -> str | None:
+        done = subprocess.run(["mtype", "-i", self.path, f"::{name}"], capture_output=True)
+        return done.stdout.decode(errors="replace") if done.returncode == 0 else None
+
+
+class Board:
+    """One machine. Its disk and boot store are files in `folder`; what it says is in `folder/console`."""
+
+    def __init__(self, image: pathlib.Path, folder: pathlib.Path, disk_mib: int = 1536):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.image = folder, image
+        copy_sparse(image / "disk.img", folder / "disk.img")
+        shutil.copy(image / "boot-store.img", folder / "boot-store.img")
+        os.truncate(folder / "disk.img", disk_mib << 20)
+        self.console = folder / "console"
+        self.console.write_bytes(b"")
+        self.port = free_port()
+        self.qemu: subprocess.Popen | None = None
+        self.seen = 0
+        self.started = 0.0
+
+    # Power.
+    def power_on(self, stick: Stick | None = None) -> None:
+        assert self.qemu is None
+        (self.folder / "qmp").unlink(missing_ok=True)
+        command = [
+            "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57", "-accel", "tcg,thread=multi", "-smp", "2",
+            "-m", "512", "-display", "none", "-monitor", "none",
+            "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
+            "-bios", str(self.image / "u-boot.bin"), "-dtb", str(self.image / "board.dtb"),
+            "-device", "sdhci-pci", "-device", "sd-card,drive=boot",
+            "-drive", f"if=none,id=boot,format=raw,file={self.folder / 'boot-store.img'}",
+            # Writes are as durable as the guest asks for them: what it has not flushed may be lost with the machine.
+            "-drive", f"if=none,id=disk,format=raw,cache=writeback,file={self.folder / 'disk.img'}",
+            "-device", "virtio-blk-pci,drive=disk,romfile=",
+            "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:8480",
+            "-device", "virtio-net-pci,netdev=net,romfile=",
+            "-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb", "-device", "i6300esb",
+            "-watchdog-action", "reset",
+            "-qmp", f"unix:{self.folder / 'qmp'},server=on,wait=off",
+        ]
+        if stick:
+            command += ["-drive", f"if=none,id=stick0,format=raw,file={stick.path}",
+                        "-device", "usb-storage,id=stick,drive=stick0,bus=usb.0,removable=on"]
+        self.seen = self.console.stat().st_size
+        self.started = time.monotonic()
+        self.qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                     stderr=open(self.folder / "qemu.log", "ab"))
+
+    def pull_the_plug(self) -> None:
+        """SIGKILL: no flush, no orderly end of anything."""
+        if self.qemu:
+            self.qemu.kill()
+            self.qemu.wait()
+            self.qemu = None
+
+    def since_start(self) -> float:
+        return time.monotonic() - self.started
+
+    # What it says.
+    def text(self) -> str:
+        data = self.console.read_bytes()
+        return data[self.seen:].decode(errors="replace").replace("\r", "")
+
+    def forget(self) -> None:
+        """From here on only new lines of the console count."""
+        self.seen = self.console.stat().st_size
+
+    def wait(self, what: str, seconds: float) -> re.Match:
+        """Until the console says `what` (a pattern), at most so long."""
+        until = time.monotonic() + seconds
+        while True:
+            if found := re.search(what, self.text(), re.MULTILINE):
+                return found
+            if self.qemu and self.qemu.poll() is not None:
+                raise Late(f"QEMU ended: {(self.folder / 'qemu.log').read_text()[-800:]}")
+            if time.monotonic() > until:
+                raise Late(f"not within {seconds:.0f} s: {what}\n" + "\n".join(self.text().splitlines()[-25:]))
+            time.sleep(0.1)
+
+    def wait_healthy(self, seconds: float) -> float:
+        """Until the agent's health endpoint says 200; seconds since power on."""
+        until = time.monotonic() + seconds
+        last = "no answer"
+        while time.monotonic() < until:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=5) as answer:
+                    if answer.status == 200:
+                        return self.since_start()
+            except urllib.error.HTTPError as error:
+                last = f"{error.code} {error.read()[:200]!r}"
+            except OSError as error:
+                last = str(error)
+            if self.qemu and self.qemu.poll() is not None:
+                raise Late(f"QEMU ended: {(self.folder / 'qemu.log').read_text()[-800:]}")
+            time.sleep(0.2)
+        raise Late(f"not healthy within {seconds:.0f} s ({last})\n" + "\n".join(self.text().splitlines()[-40:]))
+
+    def get(self, path: str) -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            return answer.read()
+
+    # Its hand on the machine.
+    def qmp(self, *commands: dict) -> None:
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(20)
+            line.connect(str(self.folder / "qmp"))
+            stream = line.makefile("rw")
+            stream.readline()
+            for command in ({"execute": "qmp_capabilities"}, *commands):
+                stream.write(json.dumps(command) + "\n")
+                stream.flush()
+                while True:
+                    answer = json.loads(stream.readline())
+                    if "error" in answer:
+                        raise RuntimeError(f"{command}: {answer['error']}")
+                    if "return" in answer:
+                        break
+
+    def plug_in(self, stick: Stick) -> None:
+        self.qmp(
+            {"execute": "blockdev-add", "arguments": {
+                "node-name": "stick0", "driver": "raw", "file": {"driver": "file", "filename": str(stick.path)}}},
+            {"execute": "device_add", "arguments": {
+                "driver": "usb-storage", "id": "stick", "drive": "stick0", "bus": "usb.0", "removable": True}},
+        )
+
+    def take_out(self) -> None:
+        self.qmp({"execute": "device_del", "arguments": {"id": "stick"}})
+        until = time.monotonic() + 20
+        while True:
+            try:
+                self.qmp({"execute": "blockdev-del", "arguments": {"node-name": "stick0"}})
+                return
+            except RuntimeError as error:
+                if "not found" in str(error).lower() or "Failed to find" in str(error):
+                    return
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
