@@ -19,7 +19,7 @@ SOAK := patroni etcd-server python3-etcd python3-psycopg2
 ARM := $(BUILD) gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf g++-arm-linux-gnueabihf libc6-dev-armhf-cross qemu-user
 ARM_TARGETS := aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf
 POWER := $(BUILD) qemu-system-x86 busybox-static dmsetup e2fsprogs cpio xz-utils
-UPDATE := $(ARM) rauc casync squashfs-tools time
+UPDATE := $(ARM) rauc casync squashfs-tools dbus openssl python3 time zstd
 
 .PHONY: help demo test lint bench bench-guests bench-journal bench-sync soak arm reproducible power-guest bench-update setup-arm setup-power setup-update setup-demo setup-test setup-packages setup-bench setup-sync setup-soak purity install uninstall
 .PHONY: help demo test lint bench bench-guests bench-journal bench-sync soak setup-demo setup-test setup-packages setup-bench setup-sync setup-soak setup-image image image-test purity install uninstall
@@ -131,7 +131,7 @@ reproducible: setup-arm ## The commit built twice, in two folders: are the progr
 	@bash firmware/arm/reproducible.sh
 
 power-guest: setup-power ## Power cuts behind every write of an update, on a real block device in a guest (CUTS=: so many instead, SEED=)
-	$(CARGO) build --locked -p engawa-supervisor -p engawa-update-power --bins
+	$(CARGO) build --release --locked -p engawa-supervisor -p engawa-update-power --bins
 	@bash tests/update-power/run.sh
 setup-image:
 	$(call packages,$(IMAGE))
@@ -143,6 +143,10 @@ image: setup-image ## A bootable system image for ARM64 in target/image/VERSION 
 image-test: setup-image ## Boots the image in QEMU, enrols, updates and breaks it (KILLS=2 power cuts; WHAT=boot,update,broken,kills,app)
 	$(CARGO) build --locked -p engawa-cloud --bin engawa-cloud
 	@python3 firmware/image/test/run.py
+
+bench-update: setup-update ## What an update costs on the line, in seconds and memory, beside RAUC and casync: a whole release, and one changed line (OLD=, NEW=: builds that are there, JSON=1)
+	@$(CARGO) build --release --locked -q -p engawa-update-bench
+	@bash tests/update-bench/run.sh
 
 purity: ## Pure code has no runtime, socket, file or clock
 	@bash tests/purity.sh

@@ -5,14 +5,13 @@
 #
 # CUTS=n       so many cuts, spread over the record, instead of one behind every write
 # SEED=n       the seed of what is kept, lost and torn (1)
-# PROFILE=     how the programs are built: debug (the default) or release
+# TEETH=1      disks that lie about flushes instead: the checks have to find them
 #
 # All of it is kept below target/update-power.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$PWD/target/update-power
-profile=${PROFILE:-debug}
-programs=$PWD/target/$profile
+programs=$PWD/target/release
 mkdir -p "$work"
 
 # The kernel: the newest of this Debian release, unpacked and not installed.
