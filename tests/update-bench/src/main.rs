@@ -53,7 +53,10 @@ fn make(old: &str, new: &str, repository: &Path) -> Result<()> {
             store(repository, &format!("{folder}/{patch}"), bytes)?;
         }
         // Where The Update Framework's metadata would say it.
-        fs::write(repository.join(number.to_string()), format!("{path} {}", Digest::of(&made.manifest_bytes)))?;
+        fs::write(
+            repository.join(number.to_string()),
+            format!("{path} {}", Digest::of(&made.manifest_bytes)),
+        )?;
     }
     Ok(())
 }

@@ -7,7 +7,6 @@ use sd_notify::NotifyState;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::time::Duration;
 
 /// `program` is the file that was started, in its slot.
 pub(crate) fn run(program: &str) -> Result<()> {
@@ -29,10 +28,13 @@ pub(crate) fn run(program: &str) -> Result<()> {
             _ => None,
         };
         if let Some(done) = done {
-            fs::write(order.with_extension("done"), done.map_or_else(|why| why.to_string(), |()| "ok".to_owned()))?;
+            fs::write(
+                order.with_extension("done"),
+                done.map_or_else(|why| why.to_string(), |()| "ok".to_owned()),
+            )?;
             fs::remove_file(&order)?;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        crate::supervised::pause();
     }
 }
 

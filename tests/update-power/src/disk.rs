@@ -23,16 +23,28 @@ const MOST_LOG: usize = 1 << 30;
 
 /// Runs a program, whose failure is one of the campaign.
 pub(crate) fn tool(program: &str, arguments: &[&str]) -> Result<()> {
-    let output = Command::new(program).args(arguments).env("DM_DISABLE_UDEV", "1").output().context(program.to_owned())?;
+    let output = Command::new(program)
+        .args(arguments)
+        .env("DM_DISABLE_UDEV", "1")
+        .output()
+        .context(program.to_owned())?;
     if !output.status.success() {
-        bail!("{program} {}: {}{}", arguments.join(" "), output.status, String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "{program} {}: {}{}",
+            arguments.join(" "),
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(())
 }
 
 /// An empty file system, as a gateway has it.
 pub(crate) fn format() -> Result<()> {
-    tool("/tools/mke2fs", &["-q", "-t", "ext4", "-b", "4096", "-J", "size=4", "-E", "nodiscard,lazy_itable_init=0", DISK])
+    tool(
+        "/tools/mke2fs",
+        &["-q", "-t", "ext4", "-b", "4096", "-J", "size=4", "-E", "nodiscard,lazy_itable_init=0", DISK],
+    )
 }
 
 pub(crate) fn mount(device: &str) -> Result<()> {
@@ -41,7 +53,8 @@ pub(crate) fn mount(device: &str) -> Result<()> {
 }
 
 pub(crate) fn unmount() -> Result<()> {
-    rustix::mount::unmount(MOUNTED, UnmountFlags::empty()).context("the disk can't be unmounted: something uses it")
+    rustix::mount::unmount(MOUNTED, UnmountFlags::empty())
+        .context("the disk can't be unmounted: something uses it")
 }
 
 /// What the kernel has found wrong with a mounted file system.
@@ -54,7 +67,10 @@ pub(crate) fn errors(device: &str) -> Result<u64> {
 /// From now on every write of [`LOGGED`] is recorded.
 pub(crate) fn log() -> Result<()> {
     let sectors = size(DISK)? / 512;
-    tool("/tools/dmsetup", &["create", "--noudevsync", "logged", "--table", &format!("0 {sectors} log-writes {DISK} {LOG}")])
+    tool(
+        "/tools/dmsetup",
+        &["create", "--noudevsync", "logged", "--table", &format!("0 {sectors} log-writes {DISK} {LOG}")],
+    )
 }
 
 /// A word into the log, behind all that was forced to the disk until now.

@@ -33,7 +33,8 @@ pub(crate) struct Made {
 pub(crate) fn make(repository: &Path, last: u64) -> Result<Vec<Made>> {
     let mut all: Vec<Made> = Vec::new();
     for number in 1..=last {
-        let files = BTreeMap::from([("engawa".to_owned(), program(number)), ("data".to_owned(), data(number))]);
+        let files =
+            BTreeMap::from([("engawa".to_owned(), program(number)), ("data".to_owned(), data(number))]);
         let contents: Vec<Content<'_>> = files
             .iter()
             .map(|(name, bytes)| Content { name, mode: if name == "engawa" { 0o755 } else { 0o644 }, bytes })
@@ -81,7 +82,12 @@ fn program(number: u64) -> Vec<u8> {
     for line in 0..600_u64 {
         // One line in sixty is of this release alone.
         let salt = if line % 60 == number % 60 { number } else { 0 };
-        let _ = writeln!(text, "# {:016x}{:016x}", noise(line ^ (salt << 32)), noise(line ^ (salt << 32) ^ 0xa5a5));
+        let _ = writeln!(
+            text,
+            "# {:016x}{:016x}",
+            noise(line ^ (salt << 32)),
+            noise(line ^ (salt << 32) ^ 0xa5a5)
+        );
     }
     text.into_bytes()
 }

@@ -14,7 +14,7 @@ pub(crate) const STARTED: &str = "/tmp/started";
 /// Orders for the agents, by number.
 pub(crate) const ORDERS: &str = "/tmp/orders";
 /// The supervisor's socket.
-const SOCKET: &str = "/tmp/supervisor.sock";
+const SOCKET: &str = "/tmp/supervisor";
 /// What the supervisor has said.
 const SAID: &str = "/tmp/said";
 /// The slots.
@@ -38,7 +38,7 @@ impl Supervised {
         let _ = fs::remove_file(SOCKET);
         let said = File::create(SAID)?;
         let child = Command::new("/tools/engawa-supervisor")
-            .args([SLOTS, "--socket", SOCKET, "--", "/tmp/config"])
+            .args([SLOTS, "--run-dir", "/tmp", "--", "/tmp/config"])
             .stdin(Stdio::null())
             .stdout(said.try_clone()?)
             .stderr(said)
@@ -73,7 +73,9 @@ impl Supervised {
         let _ = fs::remove_file(&done);
         fs::write(order.with_extension("new"), what)?;
         fs::rename(order.with_extension("new"), &order)?;
-        self.wait("the agent to do as it was ordered", || done.exists() && fs::read(&done).is_ok_and(|text| !text.is_empty()))?;
+        self.wait("the agent to do as it was ordered", || {
+            done.exists() && fs::read(&done).is_ok_and(|text| !text.is_empty())
+        })?;
         let answer = fs::read_to_string(&done)?;
         if answer != "ok" { bail!("release {number}, ordered {what}: {answer}") } else { Ok(()) }
     }
@@ -88,7 +90,7 @@ impl Supervised {
             if begun.elapsed() > PATIENCE {
                 bail!("waited {} s for {what}: {}", PATIENCE.as_secs(), said());
             }
-            std::thread::sleep(Duration::from_millis(5));
+            pause();
         }
         Ok(())
     }
@@ -101,7 +103,7 @@ impl Supervised {
             if begun.elapsed() > PATIENCE {
                 bail!("the supervisor does not stop: {}", said());
             }
-            std::thread::sleep(Duration::from_millis(5));
+            pause();
         }
         Ok(())
     }
@@ -113,6 +115,31 @@ impl Drop for Supervised {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Before the condition that is waited for is looked at again.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a step of waiting for a condition, whose deadline the caller has"
+)]
+pub(crate) fn pause() {
+    std::thread::sleep(Duration::from_millis(5));
+}
+
+/// Ends whatever is left of a gateway that went wrong, and lets its disk go.
+pub(crate) fn clear() -> Result<()> {
+    for program in ["engawa-supervisor", "engawa-update-power agent"] {
+        // Its failure is that there is none.
+        let _ = crate::disk::tool("/bin/pkill", &["-KILL", "-f", program]);
+    }
+    let begun = Instant::now();
+    while let Err(why) = crate::disk::unmount() {
+        if begun.elapsed() > PATIENCE {
+            return Err(why);
+        }
+        pause();
+    }
+    Ok(())
 }
 
 /// The last that the supervisor has said.
