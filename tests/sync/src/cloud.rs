@@ -282,8 +282,8 @@ impl Cloud {
                     self.begin(now, stream, lane, What::Skip(rows, skip));
                 }
                 Out::Commands { after, max } => session.commands = Some((after, max)),
-                // Nobody watches here.
-                Out::Live(_) => {}
+                // Nobody watches here, and there is nothing to update.
+                Out::Live(_) | Out::Question { .. } => {}
                 Out::CommandsAcknowledged(mark) => self.disk.acknowledged(mark),
                 Out::End(end) => {
                     self.disconnect();
