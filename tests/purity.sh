@@ -24,6 +24,7 @@ sources=(
   firmware/slots/src/{digest,machine,request,table}.rs firmware/slots/src/{machine,table}
   cloud-sync/link/src/place.rs cloud-sync/link/src/tpm/wire.rs
   firmware/release/src/conditions.rs
+  edge-agent/agent/src/updates/{clock,trial,facts}.rs
 )
 
 fail=0

@@ -103,7 +103,7 @@ pub(crate) enum What {
         /// The key of its command: see `engawa-cloud commands`.
         tail: String,
     },
-    /// Have the gateway install a release (no gateway has an updater yet: each says so)
+    /// Have one gateway install a release; `engawa-cloud rollout` does it for a fleet, ring by ring
     #[command(after_help = "Example:\n  engawa-cloud send grand-1 update 1.4.0 --from 02:00 --to 04:30")]
     Update {
         /// Which, for example 1.4.0.
@@ -240,7 +240,7 @@ fn action(what: What) -> anyhow::Result<Action> {
         What::EndTail { tail } => Action::EndTail { tail: CommandKey::new(tail), by: None },
         What::Update { version, channel, from, to } => {
             let window = from.zip(to).map(|(from, to)| UpdateWindow { from, to });
-            Action::Update { version, channel, window, by: None }
+            Action::Update { version, channel, window, from: None, clock_is_right: false, by: None }
         }
         What::Json { action } => serde_json::from_str(&action)
             .context("the action is not one that this release knows; for example {\"do\":\"resync\"}")?,

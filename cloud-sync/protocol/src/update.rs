@@ -87,6 +87,9 @@ pub struct UpdateTold {
     /// Why the cloud can't say just now; empty: it can.
     #[prost(string, tag = "7")]
     pub fault: String,
+    /// The cloud's time, seconds since the Unix epoch: by it the gateway judges whether metadata has expired; 0: not said.
+    #[prost(int64, tag = "8")]
+    pub now_s: i64,
 }
 
 /// Edge: bytes of a file of the repository.

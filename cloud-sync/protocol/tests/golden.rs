@@ -216,6 +216,7 @@ fn second() -> Vec<(&'static str, Body)> {
         conditions: b"{}".to_vec(),
         ask_again_s: 3_600,
         fault: String::new(),
+        now_s: 0,
     };
     vec![
         ("hello", Body::Hello(hello)),

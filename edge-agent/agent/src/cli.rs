@@ -4,7 +4,7 @@
 use crate::config::{self, Loaded};
 use crate::{
     backup_cmd, broker_cmd, devices_cmd, diagnose_cmd, enroll, guest_cmd, listing, pms_cmd, profile_cmd,
-    reload_cmd, rules_cmd, run, settings_cmd, status, sync_cmd,
+    reload_cmd, rules_cmd, run, settings_cmd, status, sync_cmd, update_cmd,
 };
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
@@ -32,7 +32,8 @@ pub(crate) const NOT_RUNNING: u8 = 3;
   0  done
   1  failed; the reason is on standard error
   2  the command line or the configuration is wrong
-  3  the agent is not running (status, reload, devices forget, guest erase, pms resync, settings set)
+  3  the agent is not running (status, reload, devices forget, guest erase, pms resync, settings set,
+     update install)
 
 Examples:
   engawa check /etc/engawa/engawa.toml        what is wrong with a configuration, all at once
@@ -55,6 +56,7 @@ Examples:
   engawa sync reconcile                       a gateway that the cloud turns away since its disk was restored
   engawa settings set climate.eco-heating-c 18 --as ann
                                               a setting that the cloud may change, too
+  engawa update status                        which release runs, what is wanted, what it waits for
   engawa rooms --json | jq .points            every point of every room"
 )]
 struct Cli {
@@ -256,6 +258,11 @@ Example:
         #[command(subcommand)]
         command: settings_cmd::Command,
     },
+    /// What runs and what is wanted; check that updates are possible; install a release from a stick
+    Update {
+        #[command(subcommand)]
+        command: update_cmd::Command,
+    },
     /// Print the completions of a shell
     #[command(after_help = "For example: engawa completions bash > /etc/bash_completion.d/engawa")]
     Completions {
@@ -313,6 +320,7 @@ pub(crate) fn main() -> ExitCode {
             with(&file, |loaded| Ok(sync_cmd::status(loaded, form.json)?))
         }
         Command::Settings { command } => with(&command.file(), |loaded| settings_cmd::main(&command, loaded)),
+        Command::Update { command } => with(command.file(), |loaded| update_cmd::main(&command, loaded)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "engawa", &mut crate::answer::lock());
             DONE

@@ -15,6 +15,7 @@ pub(crate) mod privacy;
 mod profiles;
 pub(crate) mod rules;
 mod settings;
+mod update;
 mod wake;
 
 pub(crate) use cloud::CloudConfig;
@@ -39,6 +40,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+pub(crate) use update::UpdateConfig;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -100,6 +102,8 @@ pub(crate) struct Config {
     /// Settings that both ends may change, until one of them does.
     #[serde(default)]
     pub(crate) settings: BTreeMap<String, SettingValue>,
+    /// How the agent changes its own release; without it that is done by hand.
+    pub(crate) update: Option<UpdateConfig>,
 }
 
 /// Who and where the house is.
@@ -270,7 +274,14 @@ impl Config {
         let paths =
             [Some(&mut self.store.dir), self.store.key_file.as_mut(), self.store.vault_key_file.as_mut()]
                 .into_iter()
-                .chain([self.cloud.as_mut().map(|cloud| &mut cloud.identity_dir)]);
+                .chain([self.cloud.as_mut().map(|cloud| &mut cloud.identity_dir)])
+                .chain(
+                    self.update
+                        .as_mut()
+                        .map(|update| [Some(&mut update.dir), Some(&mut update.root)])
+                        .into_iter()
+                        .flatten(),
+                );
         for path in paths.flatten() {
             *path = base.join(&*path);
         }

@@ -5,6 +5,7 @@ mod door;
 mod effects;
 mod erasing;
 mod inbox;
+mod pace;
 pub(crate) mod retune;
 pub(crate) mod shortage;
 #[cfg(test)]
@@ -61,6 +62,8 @@ pub(crate) struct Shared {
     beat_s: AtomicI64,
     pressure: Mutex<Pressure>,
     stuck: AtomicBool,
+    /// How long commits take.
+    pub(crate) pace: pace::Pace,
     /// What somebody watches.
     pub(crate) tails: Tails,
     /// Told after each commit that wrote to the journal.
@@ -153,6 +156,7 @@ impl House {
             beat_s: AtomicI64::new(Timestamp::now().as_second()),
             pressure: Mutex::new(store.pressure()),
             stuck: AtomicBool::new(false),
+            pace: pace::Pace::default(),
             tails: Tails::default(),
             written: Arc::new(Notify::new()),
         });
@@ -352,8 +356,12 @@ impl House {
         let durability = durability(&batch, &effects);
         let store = &mut self.store;
         // The commit waits for the disk; other tasks of the runtime move to another thread meanwhile.
+        let began = std::time::Instant::now();
         let committed = tokio::task::block_in_place(|| store.commit(&property, &batch, now, durability));
         drop(property);
+        if !batch.is_empty() {
+            self.shared.pace.add(began.elapsed());
+        }
         match committed {
             Ok(()) => self.owed.done(),
             Err(error) if error.is_of_disk() => {

@@ -16,6 +16,7 @@ mod hosted;
 mod house;
 mod journal;
 mod line_args;
+mod listeners;
 mod listing;
 mod logging;
 mod outlets;
@@ -34,6 +35,8 @@ mod status;
 mod supervisor;
 mod sync_cmd;
 mod tails;
+mod update_cmd;
+mod updates;
 mod upkeep;
 mod words_args;
 

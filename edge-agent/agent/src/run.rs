@@ -5,6 +5,7 @@ use crate::desk::{self, CLOUD_LINK, Called, Desk};
 use crate::hosted;
 use crate::house::{Door, House, Shared, link_lost};
 use crate::journal::{Events, Journal};
+use crate::listeners::Listeners;
 use crate::logging::Logging;
 use crate::outlets::Outlets;
 use crate::publishing::Publishing;
@@ -12,6 +13,7 @@ use crate::recording::Recording;
 use crate::secrets;
 use crate::service;
 use crate::supervisor::Supervisor;
+use crate::updates::{self, Updates, Watch, Wishes};
 use crate::upkeep::bundle::Diagnosis;
 use crate::upkeep::reload::Reload;
 use crate::upkeep::{self, Caretaker};
@@ -24,7 +26,7 @@ use engawa_field::mqtt::sparkplug::{
 use engawa_field::mqtt::{
     self, BrokerConfig, EventStore, MQTT_LINK, MqttConfig, MqttDevice, MqttParts, User, house,
 };
-use engawa_link::{EdgeLink, Identity, IdentityError, LinkState, Tuning};
+use engawa_link::{EdgeLink, Identity, IdentityError, LinkState, Tuning, UpdateLine, UpdatePort};
 use engawa_model::{EpochReason, LinkId, ObservationSink, Property, PropertyId, Timestamp};
 use engawa_pms::link::link_id;
 use engawa_pms::reservation::StayKey;
@@ -65,13 +67,17 @@ pub(crate) fn run(loaded: &Loaded) -> anyhow::Result<()> {
 async fn serve(loaded: &Loaded, logging: Logging) -> anyhow::Result<()> {
     let (mut stop, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
+    // What a supervisor holds for us: taken before anything else could take its numbers.
+    let listeners = Arc::new(Listeners::take());
     let config = &loaded.config;
     std::fs::create_dir_all(&config.store.dir)
         .with_context(|| format!("making the folder {}", config.store.dir.display()))?;
     let key = DatabaseKey::load_or_create_for(&loaded.key_file(), &config.store.dir)?;
     let vault_key = VaultKey::load_or_create_for(&loaded.vault_key_file(), &config.store.dir)
         .context("the guest vault's key")?;
-    let mut store = Store::open_with(&config.store.dir, &key, &vault_key, config.journal.limits())?;
+    // On trial no step is taken that bars the way back to the release before.
+    let open = if updates::on_trial() { Store::open_on_trial } else { Store::open_with };
+    let mut store = open(&config.store.dir, &key, &vault_key, config.journal.limits())?;
     let mut property = store.load(loaded.property_spec())??;
     let (pms_links, pms_rooms) = config.pms_of_rooms();
     property.serve(pms_links, pms_rooms);
@@ -149,7 +155,7 @@ async fn serve(loaded: &Loaded, logging: Logging) -> anyhow::Result<()> {
     if let Some((outlet, hosted)) = hosted {
         parts.start_hosted(outlet, hosted);
     }
-    let tallies =
+    let tallies: Vec<Arc<Tally>> =
         buses.into_iter().map(|(outlet, bus, devices)| parts.start_bus(outlet, bus, devices)).collect();
     let home = loaded.home_assistant(links(loaded)).map(Arc::new);
     for (outlet, broker) in brokers {
@@ -161,9 +167,12 @@ async fn serve(loaded: &Loaded, logging: Logging) -> anyhow::Result<()> {
         let numbers = config.store.dir.join("sparkplug-bdseq");
         parts.start_sparkplug(sparkplug, mqtt, &config.property.id, &numbers);
     }
-    let cloud = config.cloud.clone().map(|cloud| parts.start_cloud(cloud));
-    let desk = parts.start_api(loaded, cloud, tallies, audit, logging.clone());
-    parts.start_caretaker(caretaker, desk, Reload::new(loaded, logging));
+    let rate = config.update.as_ref().map_or(0, |update| u64::from(update.rate_kib_s) << 10);
+    let (line, port) = config.cloud.as_ref().map(|_| engawa_link::updates(rate)).unzip();
+    let cloud = config.cloud.clone().map(|cloud| parts.start_cloud(cloud, port));
+    let wishes = parts.start_updates(loaded, line, tallies.clone());
+    let desk = parts.start_api(loaded, cloud, tallies, audit, logging.clone(), listeners);
+    parts.start_caretaker(caretaker, desk, Reload::new(loaded, logging), wishes);
     let shared = Arc::clone(&parts.shared);
     supervisor.keep(
         "watchdog",
@@ -260,7 +269,8 @@ fn links(loaded: &Loaded) -> Vec<LinkId> {
     pms.chain(buses).chain(brokers).chain(sparkplug).chain(cloud).map(LinkId::new).collect()
 }
 
-fn bus_link(bus: &str) -> String {
+/// The link of a bus.
+pub(crate) fn bus_link(bus: &str) -> String {
     format!("modbus-{bus}")
 }
 
@@ -455,11 +465,11 @@ impl Parts {
         self.supervisor.keep(&link, start, self.tell_lost(link.clone()));
     }
 
-    fn start_cloud(&self, config: CloudConfig) -> watch::Receiver<LinkState> {
+    fn start_cloud(&self, config: CloudConfig, updates: Option<UpdatePort>) -> watch::Receiver<LinkState> {
         let (state, seen) = watch::channel(LinkState::Down { reason: "not connected yet".to_owned() });
         let (journal, shared) = (Arc::clone(&self.journal), Arc::clone(&self.shared));
         let start = move |cancel: CancellationToken| {
-            let (config, state) = (config.clone(), state.clone());
+            let (config, state, updates) = (config.clone(), state.clone(), updates.clone());
             let (store, wake) = (Arc::clone(&journal), Arc::clone(&shared.written));
             async move {
                 let Some(identity) = cancel.run_until_cancelled(identity(&config, &state)).await else {
@@ -473,7 +483,7 @@ impl Parts {
                 }
                 let seed = rand::random();
                 let tuning = Tuning::default();
-                EdgeLink { cloud: config.line(), identity, store, wake, state, updates: None, tuning, seed }
+                EdgeLink { cloud: config.line(), identity, store, wake, state, updates, tuning, seed }
                     .run(cancel)
                     .await;
                 Ok(())
@@ -499,6 +509,7 @@ impl Parts {
         tallies: Vec<Arc<Tally>>,
         audit: AuditTrail,
         logging: Logging,
+        listeners: Arc<Listeners>,
     ) -> Arc<Desk> {
         let property = &loaded.config.property;
         let desk = Arc::new(Desk {
@@ -518,8 +529,9 @@ impl Parts {
         let served = Arc::clone(&desk);
         let start = move |cancel: CancellationToken| {
             let (config, desk) = (config.clone(), Arc::clone(&served));
+            let listener = listeners.api(config.listen);
             async move {
-                let (bound, serving) = engawa_api::serve(&config, desk, cancel).await?;
+                let (bound, serving) = engawa_api::serve_on(listener?, &config, desk, cancel).await?;
                 if let Some(address) = bound.tcp {
                     tracing::info!(%address, "the status page is served");
                 }
@@ -531,9 +543,23 @@ impl Parts {
         desk
     }
 
-    fn start_caretaker(&self, outlet: usize, desk: Arc<Desk>, reload: Reload) {
+    /// Starts what updates the agent itself, where the configuration has it; gives where commands to it go.
+    fn start_updates(&self, loaded: &Loaded, line: Option<UpdateLine>, tallies: Vec<Arc<Tally>>) -> Wishes {
+        let Some(config) = loaded.config.update.clone() else { return Wishes::default() };
+        let watch = Watch::new(Arc::clone(&self.shared), tallies, self.supervisor.clone());
+        let (updates, wishes) = Updates::new(loaded, config, self.door.clone(), watch, line);
+        let updates = Arc::new(updates);
+        let start = move |cancel| {
+            let updates = Arc::clone(&updates);
+            async move { updates.run(cancel).await }
+        };
+        self.supervisor.keep("updates", start, |_| std::future::ready(()));
+        wishes
+    }
+
+    fn start_caretaker(&self, outlet: usize, desk: Arc<Desk>, reload: Reload, wishes: Wishes) {
         let (door, shared) = (self.door.clone(), Arc::clone(&self.shared));
-        let caretaker = Caretaker { door, shared, desk, reload: Arc::new(reload) };
+        let caretaker = Caretaker { door, shared, desk, reload: Arc::new(reload), wishes };
         let start = move |cancel| caretaker.clone().run(outlet, cancel);
         self.supervisor.keep("upkeep", start, |_| std::future::ready(()));
     }

@@ -11,6 +11,7 @@ pub(crate) mod secrets;
 use crate::desk::Desk;
 use crate::house::{Door, Shared};
 use crate::outlets::OutletId;
+use crate::updates::{Wish, Wishes};
 use bundle::Diagnosis;
 use engawa_model::{
     Action, Command, CommandKey, CommandOutcome, CommandSource, Fact, Intent, Lane, Observation,
@@ -33,6 +34,8 @@ pub(crate) struct Caretaker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) desk: Arc<Desk>,
     pub(crate) reload: Arc<Reload>,
+    /// Where commands to install a release go.
+    pub(crate) wishes: Wishes,
 }
 
 impl Caretaker {
@@ -76,9 +79,14 @@ impl Caretaker {
                 self.shared.written.notify_one();
                 Ok(())
             }
-            Upkeep::Update { .. } => {
-                self.tell(key, refused("no updater on this box: a release is installed by hand".to_owned()))
-                    .await
+            Upkeep::Update { version, window, from, clock_is_right } => {
+                let from = from.map(Into::into);
+                let wish = Wish { key: key.clone(), version, window, from, clock_is_right };
+                // Who takes it tells its end.
+                match self.wishes.give(wish) {
+                    Ok(()) => Ok(()),
+                    Err(reason) => self.tell(key, refused(reason)).await,
+                }
             }
             Upkeep::EndTail { tail } => {
                 // One that has ended in the meantime has said so.

@@ -103,12 +103,29 @@ pub async fn serve(
     house: Arc<dyn House>,
     cancel: CancellationToken,
 ) -> Result<(Bound, BoxFuture<'static, ()>), ServeError> {
+    serve_on(None, config, house, cancel).await
+}
+
+/// As [`serve`], with a listener for the TCP door that is open already: whoever holds it keeps what comes while nobody serves.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_on(
+    open: Option<std::net::TcpListener>,
+    config: &ApiConfig,
+    house: Arc<dyn House>,
+    cancel: CancellationToken,
+) -> Result<(Bound, BoxFuture<'static, ()>), ServeError> {
     config.validate().map_err(ServeError::Config)?;
     let mut bound = Bound::default();
     let tcp = match config.listen {
         Some(listen) => {
             let failed = |source| ServeError::Tcp { listen, source };
-            let listener = TcpListener::bind(listen).await.map_err(failed)?;
+            let listener = match open {
+                Some(open) => open.set_nonblocking(true).and_then(|()| TcpListener::from_std(open)),
+                None => TcpListener::bind(listen).await,
+            };
+            let listener = listener.map_err(failed)?;
             bound.tcp = Some(listener.local_addr().map_err(failed)?);
             Some(listener)
         }

@@ -35,7 +35,7 @@ mod view;
 
 pub use client::{Client, ClientError};
 pub use config::{ApiConfig, ApiConfigError, DEFAULT_LISTEN, DEFAULT_SOCKET};
-pub use doors::{Bound, MAX_BODY, MAX_EVENT_STREAMS, REQUEST_TIMEOUT, ServeError, serve};
+pub use doors::{Bound, MAX_BODY, MAX_EVENT_STREAMS, REQUEST_TIMEOUT, ServeError, serve, serve_on};
 pub use front_desk::{Found, FrontDeskView, StayDesk};
 pub use guests::{Asker, Erase, Erased};
 pub use house::{Accepted, CommandError, CommandReport, Health, House, HouseError, LogPage, LogRow};

@@ -342,6 +342,12 @@ pub enum Action {
         /// When it may be installed; at any time where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         window: Option<crate::UpdateWindow>,
+        /// The folder of a repository on this gateway, such as a stick; the cloud's where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+        /// Whoever asks has seen that the gateway's clock is right: metadata's expiry is judged by it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        clock_is_right: bool,
         /// Who asks.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,

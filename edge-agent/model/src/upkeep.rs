@@ -106,6 +106,12 @@ pub enum Upkeep {
         /// When it may be switched to; at any quiet time where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         window: Option<UpdateWindow>,
+        /// The folder of a repository on this gateway; the cloud's where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+        /// The gateway's clock is right, says whoever asks.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        clock_is_right: bool,
     },
 }
 

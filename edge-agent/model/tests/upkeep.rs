@@ -79,11 +79,9 @@ fn what_is_senseless_is_refused_with_its_reason() {
         (cloud, tail("room/101", 4000), "expected 1 to 3600"),
         (cloud, Action::EndTail { tail: "none".into(), by: None }, "no tail `none` runs"),
         (cloud, Action::Reload { by: Some("a\nb".into()) }, "names who asks"),
-        (
-            cloud,
-            Action::Update { version: "1.4".into(), channel: "stable".into(), window: None, by: None },
-            "is not a version",
-        ),
+        (cloud, update("1.4"), "is not a version"),
+        (cloud, from_a_stick("/media/stick"), "only its own command line"),
+        (CommandSource::Local, from_a_stick("media"), "an absolute path"),
     ]
     .into_iter()
     .enumerate()
@@ -167,13 +165,25 @@ fn what_is_too_late_is_not_begun_after_a_restart() {
 }
 
 fn update(version: &str) -> Action {
-    Action::Update { version: version.into(), channel: "stable".into(), window: None, by: Some("ann".into()) }
+    Action::Update {
+        version: version.into(),
+        channel: "stable".into(),
+        window: None,
+        from: None,
+        clock_is_right: false,
+        by: Some("ann".into()),
+    }
+}
+
+fn from_a_stick(folder: &str) -> Action {
+    let Action::Update { version, channel, window, by, .. } = update("1.4.0") else { unreachable!() };
+    Action::Update { version, channel, window, from: Some(folder.into()), clock_is_right: true, by }
 }
 
 #[test]
 fn an_update_waits_for_its_time_over_restarts_and_ends_once() {
     let mut house = house();
-    let wanted = Upkeep::Update { version: "1.4.0".into(), window: None };
+    let wanted = Upkeep::Update { version: "1.4.0".into(), window: None, from: None, clock_is_right: false };
     let asked = ask(&mut house, "u", CommandSource::Cloud, update("1.4.0"));
     assert_eq!(tasks(&asked), [("u", &wanted)]);
     let other = ask(&mut house, "v", CommandSource::Cloud, update("1.5.0"));

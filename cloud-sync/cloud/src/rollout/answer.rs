@@ -200,7 +200,7 @@ impl From<Told> for UpdateTold {
             target: told.manifest,
             conditions: told.conditions,
             ask_again_s: told.ask_again_s,
-            fault: String::new(),
+            ..Self::default()
         }
     }
 }

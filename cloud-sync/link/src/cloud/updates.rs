@@ -5,7 +5,7 @@ use crate::{LinkError, stream};
 use engawa_protocol::frame::Body;
 use engawa_protocol::ports::{CloudStore, StoreFault};
 use engawa_protocol::update::{FetchPiece, Question, URGENCY, UpdateTold};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long the store may take for an answer: the gateway then hears that it is to ask again.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -23,7 +23,11 @@ pub(super) async fn answer(
     up.set_priority(URGENCY);
     let asking = async {
         match &question {
-            Question::Ask(ask) => store.update_told(gateway, ask).await.map(Body::UpdateTold),
+            Question::Ask(ask) => {
+                // Over this link the gateway believes the time, by which it judges whether signed metadata has expired.
+                let told = store.update_told(gateway, ask).await;
+                told.map(|told| Body::UpdateTold(UpdateTold { now_s: now_s(), ..told }))
+            }
             Question::Fetch(ask) => store.fetch(gateway, ask).await.map(Body::FetchPiece),
         }
     };
@@ -38,4 +42,10 @@ pub(super) async fn answer(
         }
     });
     stream::send(up, body).await
+}
+
+/// The cloud's time, seconds since the Unix epoch; 0 before it.
+fn now_s() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

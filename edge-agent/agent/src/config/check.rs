@@ -102,6 +102,7 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
     super::settings::check(config, doc, report);
     super::pms::check_guard(config, doc, report);
     super::journal::check(config, doc, report);
+    super::update::check(config, doc, report);
 }
 
 /// True where the device's bus is Modbus TCP.

@@ -23,6 +23,9 @@ pub(super) fn check(config: &Config, base: &Path, doc: &Doc, report: &mut Report
             all.push((here.key("key_file"), &tls.key_file));
         }
     }
+    if let Some(update) = &config.update {
+        all.push((root("update").key("root"), &update.root));
+    }
     if let Some(hosted) = &config.hosted {
         let here = root("hosted");
         all.extend(hosted.ca_file.as_deref().map(|file| (here.key("ca_file"), file)));

@@ -9,6 +9,8 @@ use crate::{Action, Change, Command, CommandOutcome, CommandSource, Intent, Time
 use jiff::SignedDuration;
 use jiff::civil::Time;
 
+/// The longest path of a repository's folder, bytes.
+const MOST_FOLDER: usize = 1024;
 /// Where releases come from.
 const CHANNELS: [&str; 3] = ["stable", "beta", "nightly"];
 
@@ -47,8 +49,11 @@ impl Property {
                 self.end_command(at, key, CommandOutcome::Done, out);
                 return Ok(());
             }
-            Action::Update { version, channel, window, .. } => {
+            Action::Update { version, channel, window, from, .. } => {
                 checked_release(version, channel, window.as_ref())?;
+                if let Some(folder) = from {
+                    checked_folder(command.source, folder)?;
+                }
             }
             _ => {}
         }
@@ -71,9 +76,10 @@ impl Property {
                 let until = at.checked_add(SignedDuration::from_secs(i64::from(*for_s))).unwrap_or(at);
                 Upkeep::Tail { of: of.clone(), until }
             }
-            Action::Update { version, window, .. } => {
-                Upkeep::Update { version: version.clone(), window: window.clone() }
-            }
+            Action::Update { .. } => match update_task(action) {
+                Some(task) => task,
+                None => return,
+            },
             _ => return,
         };
         out.intents.push(Intent::Upkeep { key: key.clone(), task });
@@ -153,9 +159,7 @@ impl Property {
         let task = |action: &Action| match action {
             Action::Reload { .. } => Some(Upkeep::Reload),
             Action::Diagnose { .. } => Some(Upkeep::Diagnose),
-            Action::Update { version, window, .. } => {
-                Some(Upkeep::Update { version: version.clone(), window: window.clone() })
-            }
+            Action::Update { .. } => update_task(action),
             _ => None,
         };
         open.filter_map(|record| {
@@ -164,6 +168,23 @@ impl Property {
         })
         .collect()
     }
+}
+
+fn update_task(action: &Action) -> Option<Upkeep> {
+    let Action::Update { version, window, from, clock_is_right, .. } = action else { return None };
+    let (version, window, from) = (version.clone(), window.clone(), from.clone());
+    Some(Upkeep::Update { version, window, from, clock_is_right: *clock_is_right })
+}
+
+/// A folder on this gateway is for whoever stands before it.
+fn checked_folder(source: CommandSource, folder: &str) -> Result<(), String> {
+    if source != CommandSource::Local {
+        return Err("`from` names a folder on the gateway: only its own command line can do that".to_owned());
+    }
+    if !folder.starts_with('/') || folder.len() > MOST_FOLDER || folder.chars().any(char::is_control) {
+        return Err(format!("`from`: expected an absolute path of at most {MOST_FOLDER} bytes"));
+    }
+    Ok(())
 }
 
 fn known_asker(by: &str) -> Result<(), String> {

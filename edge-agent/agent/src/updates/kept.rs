@@ -1,0 +1,203 @@
+//! What updates remember over a restart: what is wanted, how far it is, what was found bad.
+
+use super::files;
+use engawa_model::{Timestamp, UpdateStep};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The file beside the slots.
+const FILE: &str = "updates.json";
+/// Releases that were found bad and are remembered; the oldest is forgotten.
+pub(crate) const MOST_BAD: usize = 16;
+
+/// Who wants a release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub(crate) enum By {
+    /// The cloud, in a rollout.
+    Rollout {
+        /// Which.
+        id: String,
+    },
+    /// Whoever sent a command: the cloud's desk or the local one.
+    Command {
+        /// Its key.
+        key: String,
+    },
+    /// Somebody with a stick.
+    Stick {
+        /// The folder of the repository.
+        folder: PathBuf,
+        /// The command's key.
+        key: String,
+    },
+}
+
+/// A release that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Wanted {
+    /// Who wants it.
+    #[serde(flatten)]
+    pub(crate) by: By,
+    /// Which.
+    pub(crate) version: String,
+    /// Its release counter; 0 while it is not known.
+    #[serde(default)]
+    pub(crate) number: u64,
+    /// The target path of its manifest.
+    pub(crate) target: String,
+    /// When it may be switched to, JSON; empty: the usual conditions.
+    #[serde(default)]
+    pub(crate) conditions: String,
+}
+
+impl Wanted {
+    /// The rollout's id, where there is one.
+    pub(crate) fn rollout(&self) -> Option<&str> {
+        match &self.by {
+            By::Rollout { id } => Some(id),
+            By::Command { .. } | By::Stick { .. } => None,
+        }
+    }
+}
+
+/// A release that was found bad: the same rollout does not bring it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bad {
+    /// The rollout; empty where there was none.
+    pub(crate) rollout: String,
+    /// The version.
+    pub(crate) version: String,
+    /// Why.
+    pub(crate) reason: String,
+}
+
+/// How the last update ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Last {
+    /// Its rollout; empty where there was none.
+    pub(crate) rollout: String,
+    /// The version.
+    pub(crate) version: String,
+    /// How.
+    pub(crate) step: UpdateStep,
+    /// Why.
+    pub(crate) reason: String,
+}
+
+/// All that is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Kept {
+    /// What is wanted, until it has ended.
+    pub(crate) wanted: Option<Wanted>,
+    /// The step of it that was told last, so that each is told once.
+    pub(crate) told: Option<(UpdateStep, Option<String>)>,
+    /// What was found bad, the oldest first.
+    pub(crate) bad: Vec<Bad>,
+    /// How the last one ended.
+    pub(crate) last: Option<Last>,
+    /// The latest time that was confirmed.
+    pub(crate) time: Option<Timestamp>,
+}
+
+impl Kept {
+    /// Reads what is remembered in `dir`. What can't be read is as nothing, and said: it is a memory, no truth.
+    pub(crate) fn load(dir: &Path) -> Self {
+        let path = dir.join(FILE);
+        let read = files::read(&path).map_err(|error| error.to_string());
+        let parsed = read.and_then(|bytes| match bytes {
+            None => Ok(Self::default()),
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
+        });
+        parsed.unwrap_or_else(|error| {
+            tracing::warn!(file = %path.display(), %error, "what is remembered of updates can't be read: it begins anew");
+            Self::default()
+        })
+    }
+
+    /// Keeps it in `dir`, durably.
+    pub(crate) fn save(&self, dir: &Path) -> std::io::Result<()> {
+        let bytes = serde_json::to_vec_pretty(self)?;
+        files::replace(&dir.join(FILE), &bytes)
+    }
+
+    /// Why this rollout's release is not tried again, where it was found bad.
+    pub(crate) fn found_bad(&self, wanted: &Wanted) -> Option<&Bad> {
+        let rollout = wanted.rollout()?;
+        self.bad.iter().find(|bad| bad.rollout == rollout && bad.version == wanted.version)
+    }
+
+    /// An update is over.
+    pub(crate) fn ended(&mut self, last: Last) {
+        if matches!(last.step, UpdateStep::RolledBack | UpdateStep::Failed) && !last.rollout.is_empty() {
+            self.bad.retain(|bad| bad.rollout != last.rollout || bad.version != last.version);
+            if self.bad.len() >= MOST_BAD {
+                self.bad.remove(0);
+            }
+            let Last { rollout, version, reason, .. } = last.clone();
+            self.bad.push(Bad { rollout, version, reason });
+        }
+        (self.wanted, self.told, self.last) = (None, None, Some(last));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(rollout: &str, version: &str) -> Wanted {
+        Wanted {
+            by: By::Rollout { id: rollout.to_owned() },
+            version: version.to_owned(),
+            number: 7,
+            target: format!("engawa/t/{version}/manifest.json"),
+            conditions: String::new(),
+        }
+    }
+
+    fn back(rollout: &str, version: &str) -> Last {
+        Last {
+            rollout: rollout.to_owned(),
+            version: version.to_owned(),
+            step: UpdateStep::RolledBack,
+            reason: "why".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_outlives_a_restart_and_nonsense_is_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Kept::load(dir.path()), Kept::default());
+        let by = [
+            By::Rollout { id: "r1".into() },
+            By::Command { key: "k".into() },
+            By::Stick { folder: "/media/stick".into(), key: "k".into() },
+        ];
+        for by in by {
+            let mut kept = Kept { wanted: Some(Wanted { by, ..wanted("r1", "1.1.0") }), ..Kept::default() };
+            kept.told = Some((UpdateStep::Waiting, Some("night audit".to_owned())));
+            kept.save(dir.path()).unwrap();
+            assert_eq!(Kept::load(dir.path()), kept);
+        }
+        std::fs::write(dir.path().join(FILE), b"{\"wanted\":").unwrap();
+        assert_eq!(Kept::load(dir.path()), Kept::default());
+    }
+
+    #[test]
+    fn a_rollout_does_not_bring_what_it_was_found_bad_with() {
+        let mut kept = Kept::default();
+        kept.ended(back("r1", "1.1.0"));
+        assert_eq!(kept.found_bad(&wanted("r1", "1.1.0")).unwrap().reason, "why");
+        assert_eq!(kept.found_bad(&wanted("r2", "1.1.0")), None, "another rollout is another word");
+        let by_hand = Wanted { by: By::Command { key: "k".into() }, ..wanted("r1", "1.1.0") };
+        assert_eq!(kept.found_bad(&by_hand), None);
+        for n in 0..40 {
+            kept.ended(back(&format!("x{n}"), "1.2.0"));
+            kept.ended(back(&format!("x{n}"), "1.2.0"));
+        }
+        assert_eq!(kept.bad.len(), MOST_BAD);
+        kept.ended(Last { step: UpdateStep::Confirmed, ..back("good", "2.0.0") });
+        assert_eq!(kept.found_bad(&wanted("good", "2.0.0")), None);
+    }
+}

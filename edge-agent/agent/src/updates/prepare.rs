@@ -1,0 +1,199 @@
+//! A wanted release on its way into the spare slot. Blocks: not for the threads of the runtime.
+
+use super::kept::Wanted;
+use super::trust::{Trust, TrustError};
+use engawa_model::Timestamp;
+use engawa_release::{Digest, Kind};
+use engawa_slots::{AskError, Slot, Supervisor};
+use engawa_update::{FetchError, InstallError, Limits, Progress, Release, Source, install};
+use std::path::{Path, PathBuf};
+
+/// What a release of the agent is called.
+const NAME: &str = "engawa";
+
+/// Why there is nothing to switch to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// It may be there later: the line is down, somebody is at work in the slot.
+    Later(String),
+    /// It is not to be trusted, or not for this gateway.
+    Refused(String),
+    /// It could not be fetched or written, and won't be without somebody's help.
+    Failed(String),
+}
+
+impl From<TrustError> for Stop {
+    fn from(error: TrustError) -> Self {
+        match error {
+            error if error.is_passing() => Self::Later(in_words(&error)),
+            TrustError::Keep { .. } => Self::Failed(in_words(&error)),
+            error => Self::Refused(in_words(&error)),
+        }
+    }
+}
+
+impl From<FetchError> for Stop {
+    fn from(error: FetchError) -> Self {
+        if error.is_passing() { Self::Later(in_words(&error)) } else { Self::Refused(in_words(&error)) }
+    }
+}
+
+impl From<InstallError> for Stop {
+    fn from(error: InstallError) -> Self {
+        match error {
+            InstallError::Fetch(error) => error.into(),
+            error if error.is_passing() => Self::Later(in_words(&error)),
+            error => Self::Failed(in_words(&error)),
+        }
+    }
+}
+
+impl From<AskError> for Stop {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Refused(why) => Self::Failed(format!("the supervisor refuses: {why}")),
+            error => Self::Later(error.to_string()),
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn in_words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !words.ends_with(&more) {
+            words = format!("{words}: {more}");
+        }
+        cause = error.source();
+    }
+    words
+}
+
+/// What this gateway takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Fits {
+    /// What it runs on.
+    pub(crate) triple: String,
+    /// Which board it is.
+    pub(crate) hardware: String,
+    /// Nothing with a lower number.
+    pub(crate) floor: u64,
+}
+
+impl Fits {
+    /// Why a release is not for this gateway.
+    pub(crate) fn refusal(&self, release: &Release, wanted: &Wanted) -> Option<String> {
+        let manifest = &release.manifest;
+        if manifest.kind != Kind::Application || manifest.name != NAME {
+            return Some(format!(
+                "{} is a release of {} ({}): the agent installs its own alone",
+                release.path,
+                manifest.name,
+                manifest.kind.as_str()
+            ));
+        }
+        if manifest.version != wanted.version {
+            return Some(format!(
+                "{} is version {}, {} is wanted",
+                release.path, manifest.version, wanted.version
+            ));
+        }
+        if wanted.number != 0 && manifest.number != wanted.number {
+            let (is, wanted) = (manifest.number, wanted.number);
+            return Some(format!("its release counter is {is}, and {wanted} was announced"));
+        }
+        if manifest.number < self.floor {
+            return Some(format!(
+                "its release counter {} is below {}, which a confirmed release has set: older ones are never installed again",
+                manifest.number, self.floor
+            ));
+        }
+        if !manifest.is_for(&self.triple, &self.hardware) {
+            let board =
+                if self.hardware.is_empty() { "not named in [update] hardware" } else { &self.hardware };
+            return Some(format!(
+                "it is for {} on {}; this gateway is {} on {board}",
+                manifest.triple,
+                if manifest.hardware.is_empty() {
+                    "any board".to_owned()
+                } else {
+                    manifest.hardware.join(", ")
+                },
+                self.triple
+            ));
+        }
+        None
+    }
+}
+
+/// Where things are.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    /// The folder of the slots.
+    pub(crate) dir: PathBuf,
+    /// What releases are trusted by.
+    pub(crate) trust: Trust,
+    /// Bounds of an installation.
+    pub(crate) limits: Limits,
+}
+
+impl Places {
+    fn slot(&self, slot: Slot) -> PathBuf {
+        self.dir.join(slot.name())
+    }
+}
+
+/// A release that lies complete in the spare slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ready {
+    /// The SHA-256 of its manifest.
+    pub(crate) manifest: Digest,
+    /// Its release counter.
+    pub(crate) number: u64,
+    /// Bytes that came for it in this run.
+    pub(crate) fetched: u64,
+}
+
+/// The release that is wanted, verified by signed metadata of `now`, and for this gateway. Nothing is written but metadata.
+pub(crate) fn find(
+    places: &Places,
+    source: &mut dyn Source,
+    wanted: &Wanted,
+    fits: &Fits,
+    now: Timestamp,
+) -> Result<Release, Stop> {
+    let mut client = places.trust.refresh(source, now, true)?;
+    let (target, sha256) = places.trust.target(&mut client, source, &wanted.target, true)?;
+    let release = Release::fetch(source, &wanted.target, target.length, sha256)?;
+    match fits.refusal(&release, wanted) {
+        Some(why) => Err(Stop::Refused(why)),
+        None => Ok(release),
+    }
+}
+
+/// Makes the spare slot what `release` says. `watch` hears how far it is, and stops it by `false`.
+pub(crate) fn lay(
+    places: &Places,
+    source: &mut dyn Source,
+    release: &Release,
+    supervisor: &Supervisor,
+    running: Slot,
+    watch: &mut dyn FnMut(&Progress) -> bool,
+) -> Result<Ready, Stop> {
+    // From here on nothing in it is started, whatever happens.
+    let spare = supervisor.begin()?;
+    if spare == running {
+        return Err(Stop::Later(format!(
+            "the supervisor calls slot {spare} the spare one, from which this runs"
+        )));
+    }
+    let seed = places.slot(running);
+    let seeds: [&Path; 1] = [&seed];
+    let installed = install(source, release, &places.slot(spare), &seeds, places.limits, watch)?;
+    for why in &installed.refused {
+        tracing::warn!(%why, "a patch was of no use");
+    }
+    Ok(Ready { manifest: installed.manifest, number: release.manifest.number, fetched: installed.fetched })
+}

@@ -1,0 +1,318 @@
+//! The task: asks, fetches, waits, switches; in a new release, the trial.
+
+mod asking;
+mod going;
+mod trialling;
+
+use super::clock::{By as ClockBy, Clock, Now};
+use super::kept::{By, Kept, Wanted};
+use super::prepare::{Places, Ready, Stop};
+use super::trust::Trust;
+use super::{Updates, files, locked};
+use engawa_model::{
+    CommandKey, CommandOutcome, Fact, Observation, ObservationSink, Timestamp, UpdateNote, UpdateStep,
+    UpkeepEnd,
+};
+use engawa_release::conditions::Conditions;
+use engawa_slots::Status;
+use engawa_update::{FolderSource, Limits, Source};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// What the old release was like, for the new one.
+const BASELINE: &str = "baseline.json";
+/// systemd's sign that the clock was set from the network (systemd-timesyncd.service(8)).
+const CLOCK_IS_SET: &str = "/run/systemd/timesync/synchronized";
+/// How often a trial is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// So long before the supervisor's time is over a trial is ended here, where the reason is known.
+const BEFORE_IT: Duration = Duration::from_secs(5);
+/// After what may pass by itself it is tried again, at first and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(1800));
+/// The longest that conditions are not looked at again: the house changes meanwhile.
+const GLANCE: Duration = Duration::from_secs(60);
+/// How old the cloud's word may be at a switch.
+const FRESH: Duration = Duration::from_secs(30);
+/// How long the supervisor may take to stop this process after it was told to switch.
+const STOPPED_BY: Duration = Duration::from_secs(120);
+/// How often a supervisor that can't be reached is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// The shortest pause between two questions to the cloud that it can ask for.
+const SHORTEST_ASK: Duration = Duration::from_secs(5);
+
+/// What is known and under way.
+struct Run<'a> {
+    parts: &'a Updates,
+    places: Places,
+    started: Instant,
+    clock: Clock,
+    kept: Kept,
+    /// What runs, as the supervisor says; `None`: there is none.
+    running: Option<Status>,
+    /// What lies ready in the spare slot, of what is wanted.
+    ready: Option<Ready>,
+    /// When the cloud was asked last and has answered.
+    asked: Option<Instant>,
+    /// When it is asked again.
+    ask_at: Instant,
+    /// When what is wanted is gone on with.
+    go_on_at: Instant,
+    /// The pause after the next failure.
+    pause: Duration,
+    /// The clock was said to be off.
+    said_off: bool,
+    cancel: CancellationToken,
+}
+
+impl Updates {
+    /// Works until `cancel`.
+    pub(crate) async fn run(&self, cancel: CancellationToken) -> anyhow::Result<()> {
+        let mut wishes = self.wishes.lock().await;
+        let mut connected = self.connected.clone();
+        let mut run = Run::new(self, cancel.clone());
+        let Some(()) = cancel.run_until_cancelled(run.begin()).await.transpose()? else { return Ok(()) };
+        loop {
+            let next = run.ask_at.min(run.next());
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                wish = wishes.recv() => match wish {
+                    Some(wish) => run.wish(wish).await?,
+                    None => return Ok(()),
+                },
+                () = changed(&mut connected) => run.ask_at = run.ask_at.min(Instant::now()),
+                () = tokio::time::sleep_until(next.into()) => {}
+            }
+            let worked = async {
+                if run.ask_at <= Instant::now() {
+                    run.ask().await?;
+                }
+                if run.next() <= Instant::now() {
+                    run.go_on().await?;
+                }
+                anyhow::Ok(())
+            };
+            let Some(worked) = cancel.run_until_cancelled(worked).await else { return Ok(()) };
+            worked?;
+        }
+    }
+}
+
+/// Ready when there is a connection that was not there.
+async fn changed(connected: &mut Option<tokio::sync::watch::Receiver<bool>>) {
+    let Some(connected) = connected else { return std::future::pending().await };
+    loop {
+        if connected.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        if *connected.borrow_and_update() {
+            return;
+        }
+    }
+}
+
+impl<'a> Run<'a> {
+    fn new(parts: &'a Updates, cancel: CancellationToken) -> Self {
+        let config = &parts.config;
+        let kept = Kept::load(&config.dir);
+        let limits = Limits { reserve: u64::from(config.reserve_mib) << 20, ..Limits::default() };
+        let now = Instant::now();
+        Self {
+            places: Places { dir: config.dir.clone(), trust: Trust::new(&config.dir, &config.root), limits },
+            started: now,
+            clock: Clock::new(kept.time),
+            kept,
+            running: None,
+            ready: None,
+            asked: None,
+            ask_at: now,
+            go_on_at: now,
+            pause: AGAIN.0,
+            said_off: false,
+            parts,
+            cancel,
+        }
+    }
+
+    /// What is to be settled before anything is asked: who runs, the trial, how the last one ended.
+    async fn begin(&mut self) -> anyhow::Result<()> {
+        let Some(supervisor) = self.parts.supervisor.clone() else {
+            tracing::warn!(
+                "this agent was not started by engawa-supervisor: it tells the cloud what it runs, and releases are installed by \
+                 hand"
+            );
+            return Ok(());
+        };
+        let status = loop {
+            let asked = supervisor.clone();
+            match blocking(move || asked.status()).await? {
+                Ok(status) => break status,
+                Err(error) => {
+                    tracing::warn!(%error, "the supervisor does not say what runs; it is asked again");
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+            }
+        };
+        self.clock =
+            Clock::new(built(&self.places.dir.join(status.slot.name())).into_iter().chain(self.kept.time));
+        let on_trial = status.trial.is_some();
+        self.running = Some(status);
+        if on_trial {
+            self.trial().await?;
+        }
+        self.outcome().await
+    }
+
+    /// When what is wanted is gone on with.
+    fn next(&self) -> Instant {
+        let far = Instant::now() + Duration::from_secs(86_400);
+        if self.kept.wanted.is_some() && self.running.is_some() { self.go_on_at } else { far }
+    }
+
+    fn now(&mut self) -> Now {
+        let mono = self.started.elapsed();
+        if Path::new(CLOCK_IS_SET).exists() {
+            self.clock.confirm(ClockBy::System, Timestamp::now(), mono);
+        }
+        let now = self.clock.now(Timestamp::now(), mono);
+        match now.off {
+            Some(off) if !self.said_off => {
+                self.said_off = true;
+                tracing::warn!(seconds = off.as_secs(), "the system's clock is off, or was turned");
+            }
+            None => self.said_off = false,
+            Some(_) => {}
+        }
+        now
+    }
+
+    async fn end(
+        &self,
+        key: &CommandKey,
+        outcome: CommandOutcome,
+        note: Option<String>,
+    ) -> anyhow::Result<()> {
+        let end = UpkeepEnd { outcome, note, bundle: vec![] };
+        let fact = Fact::UpkeepDone { key: key.clone(), end };
+        Ok(self.parts.door.report_durable(Observation::new(Timestamp::now(), fact)).await?)
+    }
+
+    fn note_number(&mut self, number: u64) {
+        if let Some(wanted) = &mut self.kept.wanted {
+            wanted.number = number;
+        }
+    }
+
+    /// A step of what is wanted, told once.
+    async fn tell(&mut self, step: UpdateStep, reason: Option<String>) -> anyhow::Result<()> {
+        let Some(wanted) = self.kept.wanted.clone() else { return Ok(()) };
+        let told = Some((step, reason.clone()));
+        if self.kept.told == told {
+            return Ok(());
+        }
+        self.report(UpdateNote {
+            rollout: wanted.rollout().map(str::to_owned),
+            version: wanted.version,
+            number: wanted.number,
+            step,
+            reason,
+        })
+        .await?;
+        self.kept.told = told;
+        self.save()
+    }
+
+    async fn tell_of(
+        &mut self,
+        status: &Status,
+        step: UpdateStep,
+        reason: Option<String>,
+    ) -> anyhow::Result<()> {
+        let rollout =
+            status.trial.as_ref().map(|trial| trial.rollout.clone()).filter(|rollout| rollout != "-");
+        let (version, number) = (status.version.clone(), status.number);
+        self.report(UpdateNote { rollout, version, number, step, reason: reason.clone() }).await?;
+        self.kept.told = Some((step, reason));
+        self.save()
+    }
+
+    async fn report(&self, update: UpdateNote) -> anyhow::Result<()> {
+        let fact = Fact::Updated { update };
+        Ok(self.parts.door.report_durable(Observation::new(Timestamp::now(), fact)).await?)
+    }
+
+    /// What can't be kept is said, and ends nothing: the house goes on.
+    fn save(&self) -> anyhow::Result<()> {
+        if let Err(error) = tokio::task::block_in_place(|| self.kept.save(&self.places.dir)) {
+            tracing::error!(%error, "what updates remember can't be kept: after a restart they begin anew");
+        }
+        Ok(())
+    }
+}
+
+/// Says `false` when it is dropped.
+struct Stopper(Arc<AtomicBool>);
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+fn unsupervised() -> Stop {
+    Stop::Failed("there is no supervisor that could start another release".to_owned())
+}
+
+/// Nothing but what holds always: no audit, no call, no charge.
+fn unconditional() -> Conditions {
+    Conditions { audit_margin_min: 0, check_in: None, ..Conditions::default() }
+}
+
+fn with_source<T>(
+    line: Option<&std::sync::Mutex<engawa_link::UpdateLine>>,
+    wanted: &Wanted,
+    work: impl FnOnce(&mut dyn Source) -> Result<T, Stop>,
+) -> Result<T, Stop> {
+    match (&wanted.by, line) {
+        (By::Stick { folder, .. }, _) => {
+            let opened = FolderSource::open(folder);
+            let mut source = opened.map_err(|error| {
+                Stop::Refused(format!("the repository {} can't be opened: {error}", folder.display()))
+            })?;
+            work(&mut source)
+        }
+        (_, Some(line)) => work(&mut *locked(line)),
+        (_, None) => Err(Stop::Later("there is no cloud that a release could come from".to_owned())),
+    }
+}
+
+fn as_slot(digest: engawa_release::Digest) -> engawa_slots::Digest {
+    engawa_slots::Digest(*digest.as_bytes())
+}
+
+fn as_release(digest: engawa_slots::Digest) -> engawa_release::Digest {
+    engawa_release::Digest::from(digest.0)
+}
+
+/// When the release in a slot was built.
+fn built(slot: &Path) -> Option<Timestamp> {
+    let bytes = files::read(&slot.join(engawa_slots::MANIFEST)).ok().flatten()?;
+    let manifest = engawa_release::Manifest::read(&bytes).ok()?;
+    Timestamp::from_second(manifest.built).ok()
+}
+
+/// The version of the system image below (os-release(5)): images of ours have `IMAGE_ID=engawa`.
+fn system_version() -> Option<String> {
+    let text = std::fs::read_to_string(PathBuf::from("/etc/os-release")).ok()?;
+    let value = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+        Some(line.trim_matches(['"', '\'']).to_owned())
+    };
+    value("IMAGE_ID").filter(|id| id == "engawa").and_then(|_| value("IMAGE_VERSION"))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
+    Ok(tokio::task::spawn_blocking(work).await?)
+}

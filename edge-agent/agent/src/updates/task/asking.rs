@@ -1,0 +1,178 @@
+//! What is wanted: the cloud is asked, commands are heard.
+
+use super::super::clock::By as ClockBy;
+use super::super::kept::{By, Last, Wanted};
+use super::super::{TRIPLE, Wish, locked};
+use super::{AGAIN, Run, SHORTEST_ASK, blocking, system_version, unconditional};
+use engawa_model::{CommandOutcome, Timestamp, UpdateStep};
+use engawa_protocol::update::{UpdateAsk, UpdateTold};
+use engawa_release::conditions::{Conditions, Hours};
+use engawa_release::name;
+use engawa_update::SourceFault;
+use std::time::{Duration, Instant};
+
+impl Run<'_> {
+    /// Asks the cloud what is to run here.
+    pub(super) async fn ask(&mut self) -> anyhow::Result<()> {
+        let every = Duration::from_secs(u64::from(self.parts.config.ask_every_s));
+        // Neither the whole fleet at once, nor always at the same minute.
+        self.ask_at = Instant::now() + every.mul_f64(0.8 + rand::random::<f64>() * 0.4);
+        let Some(line) = self.parts.line.clone() else { return Ok(()) };
+        let ask = self.what_runs();
+        match blocking(move || locked(&line).told(ask)).await? {
+            Ok(told) => {
+                self.asked = Some(Instant::now());
+                if told.ask_again_s > 0 {
+                    let pause = Duration::from_secs(u64::from(told.ask_again_s)).max(SHORTEST_ASK);
+                    self.ask_at = self.ask_at.min(Instant::now() + pause);
+                }
+                self.told(told).await
+            }
+            Err(SourceFault::Away(why)) => {
+                tracing::debug!(%why, "the cloud can't be asked what is to run here");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the cloud can't be asked what is to run here");
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn what_runs(&self) -> UpdateAsk {
+        let last = self.kept.last.as_ref();
+        let text = |part: fn(&Last) -> &str| last.map_or_else(String::new, |last| part(last).to_owned());
+        let (version, number, slot, floor) = self.running.as_ref().map_or_else(
+            || (env!("CARGO_PKG_VERSION").to_owned(), 0, String::new(), 0),
+            |status| (status.version.clone(), status.number, status.slot.name().to_owned(), status.floor),
+        );
+        let state = match (&self.running, &self.kept.told, &self.kept.wanted) {
+            (None, ..) => "unsupervised",
+            (_, Some((step, _)), Some(_)) => step.word(),
+            _ => "idle",
+        };
+        UpdateAsk {
+            version,
+            number,
+            slot,
+            triple: TRIPLE.to_owned(),
+            hardware: self.parts.config.hardware.clone(),
+            system_version: system_version().unwrap_or_default(),
+            state: state.to_owned(),
+            floor,
+            last_rollout: text(|last| &last.rollout),
+            last_outcome: text(|last| last.step.word()),
+            last_reason: text(|last| &last.reason),
+            system_number: 0,
+        }
+    }
+
+    /// What the cloud wants.
+    pub(super) async fn told(&mut self, told: UpdateTold) -> anyhow::Result<()> {
+        if let Ok(at) = Timestamp::from_second(told.now_s)
+            && told.now_s > 0
+        {
+            if !self.clock.confirm(ClockBy::Cloud, at, self.started.elapsed()) {
+                tracing::warn!(%at, "the cloud says a time that is over: its clock is not believed");
+            } else if self.kept.time.is_none_or(|time| time < at) {
+                self.kept.time = Some(self.clock.floor());
+                self.save()?;
+            }
+        }
+        let Some(running) = &self.running else { return Ok(()) };
+        let nothing =
+            told.version.is_empty() || (told.version == running.version && told.number == running.number);
+        match (&self.kept.wanted, nothing) {
+            // Somebody here wants something: that comes first.
+            (Some(Wanted { by: By::Command { .. } | By::Stick { .. }, .. }), _) | (None, true) => Ok(()),
+            (Some(wanted), true) => {
+                tracing::info!(version = %wanted.version, "the cloud wants that release no longer");
+                (self.kept.wanted, self.kept.told, self.ready) = (None, None, None);
+                self.save()
+            }
+            (before, false) => {
+                let wanted = Wanted {
+                    by: By::Rollout { id: told.rollout },
+                    version: told.version,
+                    number: told.number,
+                    target: told.target,
+                    conditions: String::from_utf8_lossy(&told.conditions).into_owned(),
+                };
+                if before.as_ref() == Some(&wanted) {
+                    return Ok(());
+                }
+                if let Some(bad) = self.kept.found_bad(&wanted) {
+                    tracing::debug!(version = %bad.version, why = %bad.reason, "the cloud offers what was found bad here");
+                    return Ok(());
+                }
+                self.want(wanted).await
+            }
+        }
+    }
+
+    pub(super) async fn want(&mut self, wanted: Wanted) -> anyhow::Result<()> {
+        // Of the same release with other conditions what lies ready stays.
+        if self.kept.wanted.as_ref().is_none_or(|before| before.target != wanted.target) {
+            self.ready = None;
+        }
+        let again = self.kept.last.as_ref().is_some_and(|last| {
+            last.step == UpdateStep::Refused
+                && last.version == wanted.version
+                && Some(last.rollout.as_str()) == wanted.rollout()
+        });
+        (self.kept.wanted, self.kept.told) = (Some(wanted), None);
+        (self.go_on_at, self.pause) = (Instant::now(), AGAIN.0);
+        self.save()?;
+        // What was refused for the same reason before needs no second row.
+        if again { Ok(()) } else { self.tell(UpdateStep::Offered, None).await }
+    }
+
+    /// A command.
+    pub(super) async fn wish(&mut self, wish: Wish) -> anyhow::Result<()> {
+        let Wish { key, version, window, from, clock_is_right } = wish;
+        if matches!(&self.kept.wanted, Some(Wanted { by: By::Command { key: known } | By::Stick { key: known, .. }, .. })
+            if known == key.as_str())
+        {
+            return Ok(());
+        }
+        let refused = match &self.running {
+            None => Some(
+                "no updater on this box: the agent was not started by engawa-supervisor, a release is installed by hand"
+                    .to_owned(),
+            ),
+            Some(status) if status.version == version => {
+                let note = Some(format!("{version} runs already"));
+                return self.end(&key, CommandOutcome::Done, note).await;
+            }
+            Some(_) if from.is_none() && self.parts.line.is_none() => {
+                Some("there is no [cloud] that a release could come from: name a folder".to_owned())
+            }
+            Some(_) => None,
+        };
+        let window = window.map(|window| Hours::new(&window.from, &window.to)).transpose();
+        let target = name::target_path(&format!("engawa/{TRIPLE}/{version}/manifest.json"));
+        let refused = refused
+            .or_else(|| window.as_ref().err().map(ToString::to_string))
+            .or_else(|| target.err().map(|error| error.to_string()));
+        if let Some(reason) = refused {
+            return self.end(&key, CommandOutcome::Refused { reason }, None).await;
+        }
+        if clock_is_right {
+            self.clock.confirm(ClockBy::Person, Timestamp::now(), self.started.elapsed());
+        }
+        // The house's own conditions hold as well; check-in and audit are those of the house alone.
+        let conditions = window
+            .ok()
+            .flatten()
+            .map(|hours| Conditions { window: Some(hours), ..unconditional() })
+            .unwrap_or(unconditional());
+        let key = key.to_string();
+        let by = match from {
+            Some(folder) => By::Stick { folder, key },
+            None => By::Command { key },
+        };
+        let target = format!("engawa/{TRIPLE}/{version}/manifest.json");
+        let conditions = serde_json::to_string(&conditions)?;
+        self.want(Wanted { by, version, number: 0, target, conditions }).await
+    }
+}

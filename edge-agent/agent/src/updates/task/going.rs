@@ -1,0 +1,225 @@
+//! From what is wanted to the switch.
+
+use super::super::kept::{Last, Wanted};
+use super::super::prepare::{self, Fits, Ready, Stop};
+use super::super::{TRIPLE, facts, files};
+use super::{
+    AGAIN, BASELINE, FRESH, GLANCE, Run, STOPPED_BY, Stopper, as_release, as_slot, blocking, unsupervised,
+    with_source,
+};
+use engawa_model::{Timestamp, UpdateStep};
+use engawa_release::conditions::{Conditions, Verdict, may_switch};
+use engawa_slots::Status;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+impl Run<'_> {
+    /// A step further with what is wanted.
+    pub(super) async fn go_on(&mut self) -> anyhow::Result<()> {
+        let (Some(wanted), Some(running)) = (self.kept.wanted.clone(), self.running.clone()) else {
+            return Ok(());
+        };
+        if self.ready.is_none() {
+            match self.fetch(&wanted, &running).await? {
+                Ok(ready) => {
+                    tracing::info!(version = %wanted.version, bytes = ready.fetched, "a release lies ready in the spare slot");
+                    self.note_number(ready.number);
+                    self.ready = Some(ready);
+                    self.tell(UpdateStep::Ready, None).await?;
+                }
+                Err(stop) => return self.stopped(stop).await,
+            }
+        }
+        let Some(ready) = self.ready.clone() else { return Ok(()) };
+        self.pause = AGAIN.0;
+        match self.may_switch(&wanted)? {
+            Verdict::Yes => {}
+            Verdict::Wait { until, why } => {
+                let left = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+                self.go_on_at = Instant::now() + left.clamp(Duration::from_secs(1), GLANCE);
+                return self.tell(UpdateStep::Waiting, Some(why)).await;
+            }
+            Verdict::Never { why } => return self.over(UpdateStep::Refused, why).await,
+        }
+        // The release may have been revoked meanwhile, and the rollout halted.
+        if wanted.rollout().is_some() && self.asked.is_none_or(|at| at.elapsed() > FRESH) {
+            self.asked = None;
+            self.ask().await?;
+            if self.kept.wanted.as_ref() != Some(&wanted) {
+                return Ok(());
+            }
+            if self.asked.is_none() {
+                self.go_on_at = Instant::now() + GLANCE;
+                let why = "the cloud can't be asked whether the release is still wanted".to_owned();
+                return self.tell(UpdateStep::Waiting, Some(why)).await;
+            }
+        }
+        match self.look_again(&wanted, &running).await? {
+            Ok(manifest) if manifest == ready.manifest => self.switch(&wanted, &ready).await,
+            Ok(_) => {
+                // Another release of the same name: it is fetched.
+                self.ready = None;
+                self.go_on_at = Instant::now();
+                Ok(())
+            }
+            Err(stop) => self.stopped(stop).await,
+        }
+    }
+
+    /// Conditions of the house and of whoever wants the release, both.
+    pub(super) fn may_switch(&mut self, wanted: &Wanted) -> anyhow::Result<Verdict> {
+        let asked = match Conditions::parse(wanted.conditions.as_bytes()) {
+            Ok(asked) => asked,
+            Err(error) => return Ok(Verdict::Never { why: error.to_string() }),
+        };
+        let now = self.now().at;
+        let zone = self.parts.zone.clone();
+        let facts = self.parts.watch.shared.look(|property| facts::of(property, &zone, now));
+        let own = may_switch(&self.parts.config.conditions(), &facts, now);
+        Ok(match (own, may_switch(&asked, &facts, now)) {
+            (Verdict::Yes, Verdict::Yes) => Verdict::Yes,
+            (never @ Verdict::Never { .. }, _) | (_, never @ Verdict::Never { .. }) => never,
+            // Where both are against it, whichever is longer.
+            (Verdict::Wait { until, why }, Verdict::Wait { until: later, .. }) if until >= later => {
+                Verdict::Wait { until, why }
+            }
+            (_, wait @ Verdict::Wait { .. }) | (wait @ Verdict::Wait { .. }, _) => wait,
+        })
+    }
+
+    pub(super) fn fits(&self, running: &Status) -> Fits {
+        Fits { triple: TRIPLE.to_owned(), hardware: self.parts.config.hardware.clone(), floor: running.floor }
+    }
+
+    /// The time that metadata is judged by, or that there is none.
+    pub(super) fn confirmed(&mut self) -> Result<Timestamp, Stop> {
+        let now = self.now();
+        match now.confirmed {
+            Some(_) => Ok(now.at),
+            None => Err(Stop::Later(
+                "what time it is was not confirmed since the start, by the cloud or from the network: whether metadata has expired \
+                 can't be said"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    pub(super) async fn fetch(
+        &mut self,
+        wanted: &Wanted,
+        running: &Status,
+    ) -> anyhow::Result<Result<Ready, Stop>> {
+        let now = match self.confirmed() {
+            Ok(now) => now,
+            Err(stop) => return Ok(Err(stop)),
+        };
+        let Some(supervisor) = self.parts.supervisor.clone() else { return Ok(Err(unsupervised())) };
+        let (places, fits) = (self.places.clone(), self.fits(running));
+        let (line, to_find) = (self.parts.line.clone(), wanted.clone());
+        let found = blocking(move || {
+            with_source(line.as_deref(), &to_find, |source| {
+                prepare::find(&places, source, &to_find, &fits, now)
+            })
+        });
+        let release = match found.await? {
+            Ok(release) => release,
+            Err(stop) => return Ok(Err(stop)),
+        };
+        self.note_number(release.manifest.number);
+        if release.manifest.number == running.number && release.sha256() == as_release(running.manifest) {
+            return Ok(Err(Stop::Refused("it is what runs".to_owned())));
+        }
+        self.tell(UpdateStep::Downloading, None).await?;
+        let (places, line, to_lay) = (self.places.clone(), self.parts.line.clone(), wanted.clone());
+        let slot = running.slot;
+        let (going, cancel) = (Arc::new(AtomicBool::new(true)), self.cancel.clone());
+        let on = Arc::clone(&going);
+        // Whoever drops this (the agent stops) stops the thread at its next piece.
+        let _stop = Stopper(going);
+        let laid = blocking(move || {
+            let mut watch =
+                |_: &engawa_update::Progress| on.load(Ordering::Relaxed) && !cancel.is_cancelled();
+            with_source(line.as_deref(), &to_lay, |source| {
+                prepare::lay(&places, source, &release, &supervisor, slot, &mut watch)
+            })
+        });
+        laid.await
+    }
+
+    /// The manifest's digest by metadata of this moment.
+    pub(super) async fn look_again(
+        &mut self,
+        wanted: &Wanted,
+        running: &Status,
+    ) -> anyhow::Result<Result<engawa_release::Digest, Stop>> {
+        let now = match self.confirmed() {
+            Ok(now) => now,
+            Err(stop) => return Ok(Err(stop)),
+        };
+        let (places, fits, wanted) = (self.places.clone(), self.fits(running), wanted.clone());
+        let line = self.parts.line.clone();
+        blocking(move || {
+            with_source(line.as_deref(), &wanted, |source| {
+                prepare::find(&places, source, &wanted, &fits, now)
+            })
+            .map(|release| release.sha256())
+        })
+        .await
+    }
+
+    pub(super) async fn switch(&mut self, wanted: &Wanted, ready: &Ready) -> anyhow::Result<()> {
+        let Some(supervisor) = self.parts.supervisor.clone() else { return Ok(()) };
+        let state = serde_json::to_vec_pretty(&self.parts.watch.look())?;
+        let path = self.places.dir.join(BASELINE);
+        if let Err(error) = blocking(move || files::replace(&path, &state)).await? {
+            return self
+                .over(UpdateStep::Failed, format!("the state before the switch can't be kept: {error}"))
+                .await;
+        }
+        tracing::info!(version = %wanted.version, "the supervisor is asked to switch");
+        self.tell(UpdateStep::Switching, None).await?;
+        let rollout = wanted.rollout().unwrap_or("-").to_owned();
+        let (manifest, number, version) = (as_slot(ready.manifest), ready.number, wanted.version.clone());
+        match blocking(move || supervisor.try_release(manifest, number, &version, &rollout)).await? {
+            Ok(()) => {
+                tokio::time::sleep(STOPPED_BY).await;
+                self.over(UpdateStep::Failed, "the supervisor said yes, and has not switched".to_owned())
+                    .await
+            }
+            Err(error) => self.stopped(error.into()).await,
+        }
+    }
+
+    pub(super) async fn stopped(&mut self, stop: Stop) -> anyhow::Result<()> {
+        match stop {
+            Stop::Later(why) => {
+                self.go_on_at = Instant::now() + self.pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
+                tracing::info!(%why, "the update is gone on with later");
+                self.pause = (self.pause * 2).min(AGAIN.1);
+                Ok(())
+            }
+            Stop::Refused(why) => self.over(UpdateStep::Refused, why).await,
+            Stop::Failed(why) => self.over(UpdateStep::Failed, why).await,
+        }
+    }
+
+    /// It comes to nothing.
+    pub(super) async fn over(&mut self, step: UpdateStep, why: String) -> anyhow::Result<()> {
+        let Some(wanted) = self.kept.wanted.clone() else { return Ok(()) };
+        tracing::error!(version = %wanted.version, how = step.word(), %why, "the update comes to nothing");
+        let last = Last {
+            rollout: wanted.rollout().unwrap_or_default().to_owned(),
+            version: wanted.version.clone(),
+            step,
+            reason: why.clone(),
+        };
+        if self.kept.last.as_ref() != Some(&last) {
+            self.tell(step, Some(why.clone())).await?;
+        }
+        self.end_command(&wanted, step, Some(&why)).await?;
+        self.kept.ended(last);
+        self.ready = None;
+        self.save()
+    }
+}

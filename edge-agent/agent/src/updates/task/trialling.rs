@@ -1,0 +1,150 @@
+//! A new release on trial, and how the last trial ended.
+
+use super::super::files;
+use super::super::kept::{By, Last, Wanted};
+use super::super::trial::{self, Budget, State, Verdict};
+use super::{ASK_AGAIN, BASELINE, BEFORE_IT, LOOK, Run, STOPPED_BY, blocking};
+use crate::desk::CLOUD_LINK;
+use engawa_model::{CommandKey, CommandOutcome, UpdateNote, UpdateStep};
+use std::time::Duration;
+
+impl Run<'_> {
+    /// The trial of this release, to its end.
+    pub(super) async fn trial(&mut self) -> anyhow::Result<()> {
+        let (Some(supervisor), Some(status)) = (self.parts.supervisor.clone(), self.running.clone()) else {
+            return Ok(());
+        };
+        let left = status.trial.as_ref().map_or(0, |trial| trial.left);
+        let own = Duration::from_secs(u64::from(self.parts.config.trial_s));
+        let budget = Budget {
+            time: own.min(Duration::from_secs(left).saturating_sub(BEFORE_IT)),
+            memory_kib: self.parts.config.memory_mib.map(|mib| u64::from(mib) << 10),
+            cloud: CLOUD_LINK,
+        };
+        let before = self.baseline();
+        tracing::info!(version = %status.version, seconds = budget.time.as_secs(), "this release is on trial");
+        self.tell_of(&status, UpdateStep::Trial, None).await?;
+        let mut waiting = String::new();
+        loop {
+            let now = self.parts.watch.look();
+            let verdict = trial::judge(before.as_ref(), &now, self.started.elapsed(), &budget);
+            let told = match verdict {
+                Verdict::Wait(what) => {
+                    if what != waiting && self.started.elapsed() > Duration::from_secs(10) {
+                        tracing::info!(%what, "the trial goes on");
+                        waiting = what;
+                    }
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                }
+                Verdict::Healthy => {
+                    let asked = supervisor.clone();
+                    blocking(move || asked.healthy()).await?
+                }
+                Verdict::Unwell(why) => {
+                    tracing::error!(%why, "this release is unwell: the one before is started again");
+                    let asked = supervisor.clone();
+                    blocking(move || asked.unwell(&why)).await?
+                }
+            };
+            match told {
+                Ok(()) => {
+                    let asked = supervisor.clone();
+                    if let Ok(status) = blocking(move || asked.status()).await? {
+                        let over = status.trial.is_none();
+                        self.running = Some(status);
+                        if over {
+                            return Ok(());
+                        }
+                    }
+                    // It stops this process, and starts the release before.
+                    tokio::time::sleep(STOPPED_BY).await;
+                }
+                // Whoever can't be told in time ends the trial by itself.
+                Err(error) => {
+                    tracing::warn!(%error, "the supervisor could not be told how the trial went");
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    pub(super) fn baseline(&self) -> Option<State> {
+        let read = files::read(&self.places.dir.join(BASELINE));
+        let state = read.ok().flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if state.is_none() {
+            tracing::warn!(
+                "what the release before was like is not known: this one is judged by its budget alone"
+            );
+        }
+        state
+    }
+
+    /// How the last trial ended, told once: the supervisor keeps it until the row is durable.
+    pub(super) async fn outcome(&mut self) -> anyhow::Result<()> {
+        let Some(supervisor) = self.parts.supervisor.clone() else { return Ok(()) };
+        let asked = supervisor.clone();
+        let outcome = match blocking(move || asked.outcome()).await? {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => {
+                self.forget_unfinished();
+                return Ok(());
+            }
+            Err(error) => {
+                tracing::warn!(%error, "how the last update ended can't be asked");
+                return Ok(());
+            }
+        };
+        let step = match outcome.verdict {
+            engawa_slots::Verdict::Confirmed => UpdateStep::Confirmed,
+            engawa_slots::Verdict::RolledBack => UpdateStep::RolledBack,
+            engawa_slots::Verdict::Failed => UpdateStep::Failed,
+        };
+        let rollout = Some(outcome.rollout.clone()).filter(|rollout| rollout != "-");
+        let reason = Some(outcome.reason.clone()).filter(|reason| !reason.is_empty());
+        tracing::info!(version = %outcome.version, how = step.word(), reason = reason.as_deref().unwrap_or(""), "an update is over");
+        let note = UpdateNote {
+            rollout: rollout.clone(),
+            version: outcome.version.clone(),
+            number: outcome.number,
+            step,
+            reason: reason.clone(),
+        };
+        self.report(note).await?;
+        if let Some(wanted) = self.kept.wanted.clone().filter(|wanted| wanted.version == outcome.version) {
+            self.end_command(&wanted, step, reason.as_deref()).await?;
+        }
+        let (rollout, version) = (rollout.unwrap_or_default(), outcome.version);
+        self.kept.ended(Last { rollout, version, step, reason: reason.unwrap_or_default() });
+        self.save()?;
+        if let Ok(Err(error)) = blocking(move || supervisor.outcome_seen()).await {
+            tracing::warn!(%error, "the supervisor keeps how the update ended: the same is told again, and counted once");
+        }
+        Ok(())
+    }
+
+    /// The process ended between asking for the switch and the switch: it begins anew.
+    pub(super) fn forget_unfinished(&mut self) {
+        if matches!(self.kept.told, Some((UpdateStep::Switching | UpdateStep::Trial, _))) {
+            self.kept.told = None;
+        }
+    }
+
+    /// The command that wanted it is over, where it was one.
+    pub(super) async fn end_command(
+        &self,
+        wanted: &Wanted,
+        step: UpdateStep,
+        why: Option<&str>,
+    ) -> anyhow::Result<()> {
+        let (By::Command { key } | By::Stick { key, .. }) = &wanted.by else { return Ok(()) };
+        let outcome = match step {
+            UpdateStep::Confirmed => CommandOutcome::Done,
+            step => {
+                let how = if step == UpdateStep::RolledBack { "it was tried and is back: " } else { "" };
+                CommandOutcome::Refused { reason: format!("{how}{}", why.unwrap_or("no reason was told")) }
+            }
+        };
+        self.end(&CommandKey::new(key.clone()), outcome, None).await
+    }
+}
