@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Crates that are pure as a whole.
-crates=(engawa-model engawa-protocol engawa-diag engawa-rules engawa-tuf)
+crates=(engawa-model engawa-protocol engawa-diag engawa-rules engawa-tuf engawa-release)
 # Folders and files that are pure within crates that also hold shells.
 sources=(
   edge-agent/model/src edge-agent/diag/src edge-agent/rules/src cloud-sync/protocol/src
@@ -25,6 +25,7 @@ sources=(
   cloud-sync/link/src/place.rs cloud-sync/link/src/tpm/wire.rs
   firmware/release/src/conditions.rs
   edge-agent/agent/src/updates/{clock,trial,facts}.rs
+  firmware/release/src
 )
 
 fail=0

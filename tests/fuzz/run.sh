@@ -13,7 +13,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-targets=(profile sparkplug mqtt rtu tcp fias sync)
+targets=(profile sparkplug mqtt rtu tcp fias sync release)
 seconds=${FUZZ_SECONDS:-60} seed=${FUZZ_SEED:-20261125}
 work=target/fuzz
 programs=target/debug

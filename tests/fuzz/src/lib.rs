@@ -10,6 +10,7 @@
 //! - [`profile`]: the text of a profile; if it is good, its plan of requests, and its registers decoded and written.
 //! - [`sparkplug`]: payloads of hosts, and an edge node that is given commands, states and changes in any order.
 //! - [`fias`]: the PMS's bytes, frames and records.
+//! - [`release`]: manifests of releases, and what is planned and unpacked by them.
 //! - [`sync`]: frames of the sync into the machines of both ends, with time and the stores' answers.
 //!
 //! `run.sh` builds them for libFuzzer and plays each for a minute (`make test`) or as long as is asked (`make soak`). An
@@ -24,6 +25,7 @@ pub mod fias;
 pub mod modbus;
 pub mod mqtt;
 pub mod profile;
+pub mod release;
 pub mod rtu;
 pub mod sparkplug;
 pub mod sync;
@@ -33,7 +35,7 @@ pub mod tcp;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("rtu", rtu::run),
     ("tcp", tcp::run),
     ("mqtt", mqtt::run),
@@ -41,4 +43,5 @@ pub const TARGETS: [Target; 7] = [
     ("sparkplug", sparkplug::run),
     ("fias", fias::run),
     ("sync", sync::run),
+    ("release", release::run),
 ];

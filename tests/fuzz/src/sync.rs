@@ -14,6 +14,7 @@ use engawa_protocol::frame::{
 };
 use engawa_protocol::live::Live;
 use engawa_protocol::ports::{Gone, Ingested, Origin, Previous, Refusal, Row};
+use engawa_protocol::update::{FetchAsk, MOST_PIECE, Question, UpdateAsk};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -79,7 +80,7 @@ fn batch(script: &mut Unstructured<'_>) -> arbitrary::Result<Rows> {
 }
 
 fn any_body(script: &mut Unstructured<'_>) -> arbitrary::Result<Option<Body>> {
-    Ok(Some(match script.int_in_range(0..=14_u8)? {
+    Ok(Some(match script.int_in_range(0..=16_u8)? {
         0 => Body::Hello(Hello {
             versions: vec![script.int_in_range(1..=3)?, 1],
             epoch: 7,
@@ -113,6 +114,12 @@ fn any_body(script: &mut Unstructured<'_>) -> arbitrary::Result<Option<Body>> {
         11 => Body::Credit(Credit { limit: number(script)?, retry_after_ms: script.arbitrary()? }),
         12 => Body::Ping(Ping { number: script.arbitrary()? }),
         13 => Body::Skip(Skip { from: number(script)?, to: number(script)?, reason: "gone".into() }),
+        14 => Body::UpdateAsk(UpdateAsk { number: number(script)?, ..UpdateAsk::default() }),
+        15 => Body::FetchAsk(FetchAsk {
+            name: "metadata/1.root.json".into(),
+            offset: number(script)?,
+            most: script.arbitrary()?,
+        }),
         _ => {
             // Bytes as they come from a line.
             let count = script.int_in_range(0..=60_usize)?.min(script.len());
@@ -241,12 +248,15 @@ fn edge(script: &mut Unstructured<'_>) -> arbitrary::Result<()> {
 
 fn cloud(script: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let mut now = Duration::from_secs(1);
-    let mut machine = CloudMachine::new(cloud::Settings { live: true, ..cloud::Settings::default() }, now);
+    let mut machine =
+        CloudMachine::new(cloud::Settings { live: true, updates: true, ..cloud::Settings::default() }, now);
     let (mut asking, mut looking, mut over, mut streams) = (false, false, false, 1_u32);
     // Streams from which the next frame may be taken; what waits on each; what the store works at.
     let mut leave: BTreeMap<u32, bool> = BTreeMap::new();
     let mut waits: BTreeMap<u32, u64> = BTreeMap::new();
     let mut working: BTreeMap<u32, u64> = BTreeMap::new();
+    // The question about updates that waits for its answer.
+    let mut asked: Option<u32> = None;
     for step in 0..MOST_STEPS {
         if script.is_empty() {
             break;
@@ -292,6 +302,11 @@ fn cloud(script: &mut Unstructured<'_>) -> arbitrary::Result<()> {
                 machine.on_commands(now, script.arbitrary::<bool>()?.then_some(found.as_slice()));
             }
             6 => machine.on_commands_changed(now),
+            7 if asked.is_some() => {
+                let Some(stream) = asked.take() else { continue };
+                waits.insert(stream, 0);
+                machine.on_answered(stream);
+            }
             _ => {
                 // The beginning of a session is likely, else everything ends at once.
                 let first = step < 2 && script.ratio(7, 8)?;
@@ -335,6 +350,12 @@ fn cloud(script: &mut Unstructured<'_>) -> arbitrary::Result<()> {
                 cloud::Out::Skip { stream, skip, .. } => {
                     assert!((1..=skip.to).contains(&skip.from) && i64::try_from(skip.to).is_ok());
                     assert!(working.insert(stream, 0).is_none(), "two batches of a lane at once");
+                }
+                cloud::Out::Question { stream, question } => {
+                    assert!(asked.replace(stream).is_none(), "two questions at once");
+                    if let Question::Fetch(ask) = question {
+                        assert!(ask.most <= MOST_PIECE && ask.name.len() <= 512);
+                    }
                 }
                 cloud::Out::Commands { .. } => {
                     assert!(!looking, "two looks");

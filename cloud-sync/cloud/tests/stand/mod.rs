@@ -3,7 +3,7 @@
 
 use crate::common::{Ran, change_row, program, run};
 use crate::server::Server;
-use engawa_link::{ClaimCode, EdgeLink, Identity, Line, LinkState, Tuning, enroll};
+use engawa_link::{ClaimCode, EdgeLink, Identity, Line, LinkState, Tuning, UpdatePort, enroll};
 use engawa_model::{Change, Lane};
 use engawa_protocol::ports::{EdgeStore, Row, StoreFault};
 use rusqlite::Connection;
@@ -113,6 +113,15 @@ impl Link {
     }
 
     pub fn by(line: Line, identity: Identity, house: &Arc<House>) -> Self {
+        Self::with(line, identity, house, None)
+    }
+
+    /// With questions about updates.
+    pub fn updating(address: &str, identity: Identity, house: &Arc<House>, updates: UpdatePort) -> Self {
+        Self::with(address.into(), identity, house, Some(updates))
+    }
+
+    fn with(line: Line, identity: Identity, house: &Arc<House>, updates: Option<UpdatePort>) -> Self {
         let (sender, state) = watch::channel(LinkState::Down { reason: "not begun".into() });
         let cancel = CancellationToken::new();
         let link = EdgeLink {
@@ -121,7 +130,7 @@ impl Link {
             store: Arc::clone(house) as Arc<dyn EdgeStore>,
             wake: Arc::clone(&house.wake),
             state: sender,
-            updates: None,
+            updates,
             tuning: tuning(),
             seed: 5,
         };
