@@ -9,7 +9,7 @@ CARGO ?= cargo
 BUILD := build-essential pkg-config libssl-dev
 DEMO := $(BUILD) sqlite3
 BENCH := $(BUILD) mosquitto python3-venv
-TEST := $(DEMO) faketime mosquitto mosquitto-clients libmodbus-dev mbpoll openssl python3-venv socat systemd postgresql nats-server swtpm iproute2
+TEST := $(DEMO) faketime mosquitto mosquitto-clients libmodbus-dev mbpoll openssl python3-venv socat systemd postgresql nats-server swtpm iproute2 softhsm2
 # The line's bench with its peers; failover for `make soak`.
 SYNC := $(DEMO) postgresql mosquitto mosquitto-clients nats-server iproute2
 # A system image and the board in QEMU that tries it; U-Boot is built from Debian's source.
@@ -23,6 +23,7 @@ UPDATE := $(ARM) rauc casync squashfs-tools dbus openssl python3 time zstd
 
 .PHONY: help demo test lint bench bench-guests bench-journal bench-sync soak arm reproducible power-guest bench-update setup-arm setup-power setup-update setup-demo setup-test setup-packages setup-bench setup-sync setup-soak purity install uninstall
 .PHONY: help demo test lint bench bench-guests bench-journal bench-sync soak setup-demo setup-test setup-packages setup-bench setup-sync setup-soak setup-image image image-test purity install uninstall
+.PHONY: tuf-conformance
 
 help: ## What can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +43,7 @@ setup-demo:
 
 setup-test: setup-packages
 	@bash tests/e2e/tests/home_assistant/install.sh target/peers/home-assistant
+	@bash tests/tuf/peers/install.sh target/peers/python-tuf
 
 setup-packages:
 	$(call packages,$(TEST))
@@ -54,10 +56,10 @@ demo: setup-demo ## A hotel's day in two minutes, with the internet cut, and the
 	$(CARGO) build --release --locked --bins -p engawa -p engawa-cloud -p engawa-hotel -p engawa-stage
 	@target/release/engawa-demo $(if $(filter 1,$(KEEP)),--keep) $(DEMO_ARGS)
 
-# Home Assistant comes over the network while the processors compile. Programs and tests are built at once, so that
+# Home Assistant and python-tuf come over the network while the processors compile. Programs and tests are built at once, so that
 # nothing is compiled twice for its features.
 test: setup-packages purity ## Every test, twelve seconds of fuzzing a target, and the check that pure code stays pure
-	@bash tests/e2e/tests/home_assistant/install.sh target/peers/home-assistant & installing=$$!; \
+	@{ bash tests/e2e/tests/home_assistant/install.sh target/peers/home-assistant && bash tests/tuf/peers/install.sh target/peers/python-tuf; } & installing=$$!; \
 	trap 'kill $$installing 2>/dev/null' EXIT; \
 	$(CARGO) build --locked --workspace --bins --tests && wait $$installing
 	$(CARGO) test --workspace --locked --no-fail-fast
@@ -147,6 +149,11 @@ image-test: setup-image ## Boots the image in QEMU, enrols, updates and breaks i
 bench-update: setup-update ## What an update costs on the line, in seconds and memory, beside RAUC and casync: a whole release, and one changed line (OLD=, NEW=: builds that are there, JSON=1)
 	@$(CARGO) build --release --locked -q -p engawa-update-bench
 	@bash tests/update-bench/run.sh
+
+tuf-conformance: setup-packages ## The TUF community's conformance suite against the client (SUITE=folder with its run.sh)
+	@[ -x "$(SUITE)/run.sh" ] || { echo "name the suite's folder: make tuf-conformance SUITE=..."; exit 1; }
+	$(CARGO) build -q --locked -p engawa-tuf-peer
+	@"$(SUITE)/run.sh" target/debug/engawa-tuf-client
 
 purity: ## Pure code has no runtime, socket, file or clock
 	@bash tests/purity.sh

@@ -455,3 +455,33 @@ fn damaged_files_are_fetched_again_but_for_the_root() {
         Err(Fault::NoRoot)
     ));
 }
+
+/// Any byte of any file, changed: the update fails, or the change was none to what is signed (white space, another spelling,
+/// a signature more than is needed), and the same is trusted.
+#[test]
+fn no_changed_byte_brings_in_anything() {
+    let (repository, _) = served();
+    let honest = |files: &BTreeMap<String, Vec<u8>>| {
+        let mut device = Device::new(repository.first_root());
+        device.update(files).map(|client| client.targets().collect::<Vec<_>>())
+    };
+    let expected = honest(&repository.files).unwrap();
+    let mut refused = 0;
+    for file in ["timestamp.json", "2.snapshot.json", "2.targets.json"] {
+        let length = repository.files[file].len();
+        for at in (0..length).step_by(13) {
+            for change in [0x01_u8, 0x20, 0x80] {
+                let mut files = repository.files.clone();
+                files.get_mut(file).unwrap()[at] ^= change;
+                match honest(&files) {
+                    Ok(targets) => assert_eq!(targets, expected, "{file} at {at}"),
+                    Err(_) => refused += 1,
+                }
+            }
+            let mut files = repository.files.clone();
+            files.get_mut(file).unwrap().truncate(at);
+            assert!(honest(&files).is_err(), "{file} cut at {at}");
+        }
+    }
+    assert!(refused > 300, "{refused}");
+}
