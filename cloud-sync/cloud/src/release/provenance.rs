@@ -17,9 +17,9 @@ pub(crate) struct Source {
 }
 
 /// What kind of build it is: cargo, as the project's own makefile runs it.
-const BUILD_TYPE: &str = "https://engawa.example/build/cargo/v1";
+const BUILD_TYPE: &str = "urn:engawa:build:cargo:v1";
 /// A builder that has no name.
-const UNNAMED: &str = "https://engawa.example/builder/unnamed";
+const UNNAMED: &str = "urn:engawa:builder:unnamed";
 
 /// The statement on the files of a release. It is believed because it is signed as a target; it has no signature of its own.
 pub(crate) fn write(manifest: &Manifest, source: &Source, lock: Option<&str>) -> anyhow::Result<Vec<u8>> {
