@@ -2,18 +2,23 @@
 # Installs the agent: binary, systemd unit, completions, and a configuration where there is none.
 # DESTDIR: a folder that stands for the root (for packagers; then no user is made and no service is touched).
 # PREFIX: where the binary goes, /usr/local by default.  ENGAWA: the built binary.  --dry-run: says what it would do.
+# --supervised: the agent is started out of slots by engawa-supervisor (SUPERVISOR: the built binary), and can be updated.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 destdir=${DESTDIR:-}
 prefix=${PREFIX:-/usr/local}
 binary=${ENGAWA:-target/dist/engawa}
+supervisor=${SUPERVISOR:-target/tiny/engawa-supervisor}
 dry=0
-case "${1:-}" in
-  "") ;;
-  --dry-run) dry=1 ;;
-  *) echo "install: unknown option $1; there is only --dry-run" >&2; exit 2 ;;
-esac
+supervised=0
+for option in "$@"; do
+  case "$option" in
+    --dry-run) dry=1 ;;
+    --supervised) supervised=1 ;;
+    *) echo "install: unknown option $option; there are --dry-run and --supervised" >&2; exit 2 ;;
+  esac
+done
 
 say() { echo "install: $*"; }
 do_it() { if [ "$dry" = 1 ]; then echo "  would run: $*"; else "$@"; fi; }
@@ -28,6 +33,15 @@ if [ ! -x "$binary" ]; then
     do_it cargo build --profile dist --locked -p engawa
   else
     echo "install: there is no binary at $binary: build it with  cargo build --profile dist --locked -p engawa" >&2
+    exit 1
+  fi
+fi
+
+if [ "$supervised" = 1 ] && [ ! -x "$supervisor" ]; then
+  if command -v cargo >/dev/null && [ -z "${SUPERVISOR:-}" ]; then
+    do_it cargo build --profile tiny --locked -p engawa-supervisor
+  else
+    echo "install: there is no supervisor at $supervisor: build it with  cargo build --profile tiny --locked -p engawa-supervisor" >&2
     exit 1
   fi
 fi
@@ -48,11 +62,26 @@ place() { # mode, source, target
   do_it install -D -m "$1" "$2" "$destdir$3"
 }
 
-place 0755 "$binary" "$prefix/bin/engawa"
 unit=$(mktemp)
 trap 'rm -f "$unit"' EXIT
 sed "s#/usr/local/#$prefix/#g" deploy/systemd/engawa.service >"$unit"
 place 0644 "$unit" /etc/systemd/system/engawa.service
+dropin=/etc/systemd/system/engawa.service.d/supervised.conf
+if [ "$supervised" = 1 ]; then
+  place 0755 "$binary" "$prefix/lib/engawa/engawa"
+  place 0755 "$supervisor" "$prefix/lib/engawa/engawa-supervisor"
+  version=$("$binary" --version | awk '{print $2}')
+  sed "s#/usr/local/#$prefix/#g; s#@VERSION@#$version#" deploy/systemd/supervised.conf >"$unit"
+  place 0644 "$unit" "$dropin"
+  sed "s#/usr/local/#$prefix/#g" deploy/supervised/engawa >"$unit"
+  place 0755 "$unit" "$prefix/bin/engawa"
+else
+  if [ -e "$destdir$dropin" ]; then
+    echo "install: the agent is supervised here ($dropin): use --supervised, or remove that file first" >&2
+    exit 1
+  fi
+  place 0755 "$binary" "$prefix/bin/engawa"
+fi
 place 0644 deploy/README.md "$prefix/share/doc/engawa/README.md"
 for shell in bash zsh fish; do
   case $shell in

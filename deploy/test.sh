@@ -38,6 +38,28 @@ grep -q "^ExecStart=/opt/engawa/bin/engawa " "$root/etc/systemd/system/engawa.se
 DESTDIR=$root PREFIX=/opt/engawa bash deploy/uninstall.sh >/dev/null
 DESTDIR=$root PREFIX=/usr/local ENGAWA=$binary bash deploy/install.sh >/dev/null
 
+# Supervised: the first slot is laid once, and the command line is that of the slot.
+supervisor=$(dirname "$binary")/engawa-supervisor
+supervised() { DESTDIR=$root PREFIX=/usr/local ENGAWA=$binary SUPERVISOR=$supervisor bash deploy/install.sh "$@" >"$root/log" 2>&1; }
+supervised --supervised || { cat "$root/log"; fail "the supervised installation"; }
+dropin=$root/etc/systemd/system/engawa.service.d/supervised.conf
+grep -q "@" "$dropin" && fail "the version in the drop-in"
+first=$(sed -nE 's#^ExecStartPre=/usr/local/lib/engawa/engawa-supervisor (.*)#\1#p' "$dropin")
+for round in first second; do
+  # shellcheck disable=SC2086 # words of a command line
+  "$root/usr/local/lib/engawa/engawa-supervisor" ${first//\/usr\/local\//$root/usr/local/} --dir "$root/slots" >/dev/null \
+    || fail "the $round time that the first slot is laid"
+done
+sed -i "s#/usr/local/#$root/usr/local/#" "$root/usr/local/bin/engawa"
+[ "$(ENGAWA_SLOTS=$root/slots "$root/usr/local/bin/engawa" --version)" = "$("$binary" --version)" ] || fail "the command line of the slot"
+[ "$(ENGAWA_SLOTS=/nowhere "$root/usr/local/bin/engawa" --version)" = "$("$binary" --version)" ] || fail "the command line without slots"
+if supervised; then fail "a plain installation over a supervised one"; fi
+cat deploy/systemd/engawa.service "$dropin" >"$root/engawa.service"
+exposure=$(systemd-analyze security --offline=true --threshold=20 --no-pager "$root/engawa.service" 2>&1) \
+  || { echo "$exposure" | tail -3; fail "the supervised unit is more exposed than 2.0"; }
+rm -rf "$dropin" "$root/slots" "$root/engawa.service"
+supervised || fail "a plain installation after that"
+
 mkdir -p "$root/var/lib/engawa"
 DESTDIR=$root PREFIX=/usr/local bash deploy/uninstall.sh >/dev/null
 left=$(find "$root" -type f ! -name log ! -name whole.toml)

@@ -30,6 +30,9 @@ if [ -z "$destdir" ] && [ -d /run/systemd/system ]; then
 fi
 for path in \
   /etc/systemd/system/engawa.service \
+  /etc/systemd/system/engawa.service.d/supervised.conf \
+  "$prefix/lib/engawa/engawa" \
+  "$prefix/lib/engawa/engawa-supervisor" \
   "$prefix/bin/engawa" \
   "$prefix/share/doc/engawa/README.md" \
   "$prefix/share/bash-completion/completions/engawa" \
@@ -40,13 +43,15 @@ for path in \
     rm -f "$destdir$path"
   fi
 done
-rmdir "$destdir$prefix/share/doc/engawa" 2>/dev/null || true
+for folder in "$prefix/share/doc/engawa" "$prefix/lib/engawa" /etc/systemd/system/engawa.service.d; do
+  rmdir "$destdir$folder" 2>/dev/null || true
+done
 if [ -z "$destdir" ] && [ -d /run/systemd/system ]; then
   systemctl daemon-reload
 fi
 if [ "$purge" = 1 ]; then
-  say "/etc/engawa and /var/lib/engawa"
-  rm -rf "$destdir/etc/engawa" "$destdir/var/lib/engawa"
+  say "/etc/engawa, /var/lib/engawa and /var/lib/engawa-app"
+  rm -rf "$destdir/etc/engawa" "$destdir/var/lib/engawa" "$destdir/var/lib/engawa-app"
   if [ -z "$destdir" ]; then
     userdel engawa 2>/dev/null || true
     groupdel engawa 2>/dev/null || true

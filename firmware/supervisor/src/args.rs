@@ -14,6 +14,7 @@ Usage:
   engawa-supervisor install --dir DIR [OPTIONS] FILES...
                                                 lay the first release: the program engawa and what belongs to it
   engawa-supervisor check DIR                   read all slots; which version would be started. Writes nothing
+  engawa-supervisor which DIR                   the program of the slot that is started, by the table alone
 
 Options of a run (times in seconds, 0.5 is possible):
   --run-dir DIR         where the sockets are put; else $RUNTIME_DIRECTORY, else DIR
@@ -29,6 +30,7 @@ Options of a run (times in seconds, 0.5 is possible):
 Options of an installation:
   --release VERSION     its version for people, where FILES have no manifest.json [0.0.0]
   --number N            its release counter [0]
+  --once                do nothing where a release is installed already
 
   --help, --version
 ";
@@ -41,6 +43,7 @@ pub(crate) enum Command {
     Run(Box<Options>),
     Install(Install),
     Check(PathBuf),
+    Which(PathBuf),
     /// Internal: what becomes the agent.
     HandOver(Vec<OsString>),
 }
@@ -62,6 +65,7 @@ pub(crate) struct Install {
     pub(crate) folder: PathBuf,
     pub(crate) version: String,
     pub(crate) number: u64,
+    pub(crate) once: bool,
     pub(crate) files: Vec<PathBuf>,
 }
 
@@ -74,9 +78,10 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, St
         Some("--help" | "-h" | "help") => Ok(Command::Help),
         Some("--version" | "-V") => Ok(Command::Version),
         Some("install") => parse_install(words),
-        Some("check") => match (words.next(), words.next()) {
-            (Some(folder), None) => Ok(Command::Check(folder.into())),
-            _ => Err("check needs one folder: engawa-supervisor check DIR".to_owned()),
+        Some(word @ ("check" | "which")) => match (words.next(), words.next()) {
+            (Some(folder), None) if word == "check" => Ok(Command::Check(folder.into())),
+            (Some(folder), None) => Ok(Command::Which(folder.into())),
+            _ => Err(format!("{word} needs one folder: engawa-supervisor {word} DIR")),
         },
         Some("hand-over") => Ok(Command::HandOver(words.collect())),
         _ => parse_run(first, words),
@@ -138,7 +143,7 @@ fn parse_run(first: OsString, words: impl Iterator<Item = OsString>) -> Result<C
 
 fn parse_install(mut words: impl Iterator<Item = OsString>) -> Result<Command, String> {
     let mut folder = None;
-    let (mut version, mut given, mut files) = ("0.0.0".to_owned(), 0, Vec::new());
+    let (mut version, mut given, mut once, mut files) = ("0.0.0".to_owned(), 0, false, Vec::new());
     while let Some(word) = words.next() {
         let Some(name) = word.to_str().filter(|word| word.starts_with('-')).map(str::to_owned) else {
             files.push(PathBuf::from(word));
@@ -149,6 +154,7 @@ fn parse_install(mut words: impl Iterator<Item = OsString>) -> Result<Command, S
             "--dir" => folder = Some(PathBuf::from(value()?)),
             "--release" => version = text(&name, &value()?)?,
             "--number" => given = number(&name, &value()?)?,
+            "--once" => once = true,
             _ => return Err(format!("{name} is no option of install")),
         }
     }
@@ -156,7 +162,7 @@ fn parse_install(mut words: impl Iterator<Item = OsString>) -> Result<Command, S
     if files.is_empty() {
         return Err("install needs the files of the release, the program engawa at least".to_owned());
     }
-    Ok(Command::Install(Install { folder, version, number: given, files }))
+    Ok(Command::Install(Install { folder, version, number: given, once, files }))
 }
 
 fn text(name: &str, value: &OsString) -> Result<String, String> {

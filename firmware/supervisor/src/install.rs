@@ -5,7 +5,7 @@ use engawa_slots::check::{Check, is_file_name};
 use engawa_slots::files::Folder;
 use engawa_slots::install::{Source, describe};
 use engawa_slots::store::Store;
-use engawa_slots::{Digest, MANIFEST, Slot};
+use engawa_slots::{Digest, MANIFEST, PROGRAM, Slot};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
@@ -46,9 +46,12 @@ struct Pack {
 }
 
 pub(crate) fn install(options: Install) -> Result<String, String> {
-    let Install { folder, version, number, files } = options;
+    let Install { folder, version, number, once, files } = options;
     if !engawa_slots::table::is_word(&version) {
         return Err(format!("--release {version:?} is no plain word of 64 characters at most"));
+    }
+    if once && let Ok(table) = Store::peek(&Folder::new(&folder)) {
+        return Ok(format!("installed already: {}\n", describe(&table)));
     }
     std::fs::create_dir_all(&folder).map_err(|fault| format!("{}: {fault}", folder.display()))?;
     let mut sources: Vec<Source<Box<dyn Read>>> = Vec::new();
@@ -150,6 +153,12 @@ pub(crate) fn check(folder: PathBuf) -> Result<String, String> {
         text.push_str(&format!("slot {slot} ({role}): {found}\n"));
     }
     if startable { Ok(text) } else { Err(format!("no version can be started\n{text}")) }
+}
+
+/// The program that is started, by the table alone: nothing is read but that.
+pub(crate) fn which(folder: &Path) -> Result<String, String> {
+    let table = Store::peek(&Folder::new(folder)).map_err(|fault| fault.to_string())?;
+    Ok(format!("{}\n", folder.join(table.wanted().name()).join(PROGRAM).display()))
 }
 
 struct Summing<'a>(&'a mut Sha256);

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(&options),
         Command::Install(options) => install::install(options).and_then(|text| write(&text)),
         Command::Check(folder) => install::check(folder).and_then(|text| write(&text)),
+        Command::Which(folder) => install::which(&folder).and_then(|text| write(&text)),
         Command::HandOver(words) => hand_over::hand_over(&words),
     };
     match done {
