@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Makes a system image for QEMU's ARM64 machine: `make image`. As root. The second run takes what the first has kept.
 # ENGAWA, SUPERVISOR   the ARM64 programs (default: what `make arm` builds)
-# VERSION, NUMBER      of the image; a box refuses numbers below the floor that a good image has set (FLOOR, default 0)
+# VERSION, NUMBER      of the image; APP_NUMBER of the application in it; a box refuses numbers below the floor that a good image has set (FLOOR, default 0)
 # GOOD_WITHIN_S        so long after the start an image on trial must have a healthy agent (default 300)
 # KEYS                 the folder with the signing keys (default: target/image/keys, made at the first run)
 # OUT                  where the image goes (default: target/image/VERSION)
-# OVERLAY, OVERLAY_INIT, BUNDLE_ONLY=1    the tests' images
+# OVERLAY, OVERLAY_INIT, DAMAGE, BUNDLE_ONLY=1    the tests' images
 # It leaves in OUT: disk.img, boot-store.img (the card with U-Boot's environment), u-boot.bin, board.dtb (with the key that U-Boot believes),
 # system.raucb (the signed bundle of the same), manifest.json (packages and the SHA-256 of each part).
 set -euo pipefail
@@ -14,7 +14,10 @@ cd "$here/../.."
 # shellcheck source=SCRIPTDIR/lib.sh
 . "$here/lib.sh"
 cache=$(realpath -m "${CACHE:-target/image}")
-export VERSION=${VERSION:-$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)}
+# The application in it is the workspace's release, whatever the image is called; boxes that have one keep theirs.
+APP_VERSION=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+export APP_VERSION APP_NUMBER=${APP_NUMBER:-0}
+export VERSION=${VERSION:-$APP_VERSION}
 export NUMBER=${NUMBER:-1} FLOOR=${FLOOR:-0} GOOD_WITHIN_S=${GOOD_WITHIN_S:-300}
 export ENGAWA=${ENGAWA:-target/out/arm64/engawa}
 export SUPERVISOR=${SUPERVISOR:-target/out/arm64/engawa-supervisor}
@@ -61,6 +64,9 @@ qemu-system-aarch64 -M virt,dumpdtb="$work/board.dtb" -bios "$boot/u-boot.bin" -
 for seed in rng-seed kaslr-seed; do fdtput -d "$work/board.dtb" /chosen $seed 2>/dev/null || true; done
 (cd "$work" && dtc -q -I dtb -O dtb -p 8192 -o board.pad board.dtb && mv board.pad board.dtb &&
   "$boot/mkimage" -q -f kernel.its -k "$keys" -K board.dtb -r boot.img >/dev/null) || fail "the kernel image could not be signed"
+
+# For the tests: a kernel image with a byte that nobody has signed.
+if [ "${DAMAGE:-}" = kernel ]; then printf 'X' | dd of="$work/boot.img" bs=1 seek=5000000 conv=notrunc status=none; fi
 
 say "bundle"
 mkdir "$work/bundle"

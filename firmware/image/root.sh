@@ -49,6 +49,8 @@ ID="$VERSION-$NUMBER"
 VERSION="$VERSION"
 NUMBER=$NUMBER
 FLOOR=$FLOOR
+APP_VERSION="$APP_VERSION"
+APP_NUMBER=$APP_NUMBER
 GOOD_WITHIN_S=$GOOD_WITHIN_S
 C
 printf 'd /var/lib/private 0700 root root -\n' >"$root/usr/lib/tmpfiles.d/engawa-private.conf"
@@ -67,7 +69,7 @@ want engawa-data.service local-fs.target
 for unit in getty@.service serial-getty@.service console-getty.service getty.target apt-daily.timer \
   apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer e2scrub_reap.service \
   systemd-firstboot.service systemd-repart.service systemd-networkd-wait-online.service ldconfig.service \
-  systemd-machine-id-commit.service systemd-update-done.service; do
+  systemd-machine-id-commit.service systemd-remount-fs.service systemd-update-done.service; do
   ln -sfn /dev/null "$root/etc/systemd/system/$unit"
 done
 rm -rf "$root/etc/systemd/system/getty.target.wants" "$root/etc/systemd/system/multi-user.target.wants/e2scrub_reap.service"

@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+"""`make image-test`: the real image on a board in QEMU, with the cloud's real program on this machine.
+
+WHAT    which parts, of boot,update,refused,broken,kills (all by default; boot is always made)
+KILLS   how often the plug is pulled in the middle of an installation (2; the long form is 50)
+SEED    of the moments at which that happens (1)
+CLOUD   the cloud's program (target/debug/engawa-cloud)
+"""
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import variants  # noqa: E402
+from board import Board, Late, Stick, free_port  # noqa: E402
+
+CACHE = pathlib.Path(os.environ.get("CACHE", variants.ROOT / "target/image")).resolve()
+CLOUD = pathlib.Path(os.environ.get("CLOUD", variants.ROOT / "target/debug/engawa-cloud")).resolve()
+ALL = ["boot", "update", "refused", "broken", "kills"]
+# Under TCG on two busy cores a start takes a minute; whoever has more of either waits less.
+START = float(os.environ.get("START", "400"))
+INSTALL = 400.0
+CONFIG = """# Written by the image's tests.
+[property]
+id = "grand"
+name = "Grand Hotel"
+zone = "Europe/Berlin"
+currency = "EUR"
+rooms = ["101", "102"]
+
+[store]
+dir = "/var/lib/engawa"
+
+[api]
+listen = "0.0.0.0:8480"
+allow_remote = true
+socket = "/run/engawa/engawa.sock"
+
+[cloud]
+address = "10.0.2.2:{port}"
+identity_dir = "/var/lib/engawa/identity"
+"""
+times: list[tuple[str, float]] = []
+
+
+def told(what: str, seconds: float) -> None:
+    times.append((what, seconds))
+    print(f"   {what}: {seconds:.1f} s", flush=True)
+
+
+def check(that: bool, what: str) -> None:
+    if not that:
+        raise Late(what)
+    print(f"   {what}", flush=True)
+
+
+class Cloud:
+    """The cloud's real program, for a gateway that reaches this machine as 10.0.2.2."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.folder, self.port = folder, free_port()
+        self.command("init", "--name", "10.0.2.2")
+        self.log = open(folder.parent / "cloud.log", "ab")
+        self.server = subprocess.Popen(
+            [CLOUD, "serve", "--dir", folder, "--listen", f"127.0.0.1:{self.port}"],
+            stdout=subprocess.PIPE, stderr=self.log, text=True)
+        assert self.server.stdout
+        line = self.server.stdout.readline()
+        if "listening" not in line:
+            raise Late(f"the cloud does not serve: see {folder.parent / 'cloud.log'}")
+
+    def command(self, verb: str, *words: str) -> str:
+        done = subprocess.run([CLOUD, verb, "--dir", self.folder, *words], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Late(f"engawa-cloud {verb}: {done.stderr}")
+        return done.stdout
+
+    def gateway(self) -> dict:
+        return json.loads(self.command("gateways", "--json").splitlines()[0])
+
+    def wait_connected(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self.gateway()["connected"]:
+            if time.monotonic() > until:
+                raise Late(f"the gateway has not connected: {self.gateway()}")
+            time.sleep(0.5)
+
+    def stop(self) -> None:
+        self.server.terminate()
+        self.server.wait(20)
+
+
+def boot(board: Board, cloud: Cloud, folder: pathlib.Path) -> None:
+    """A box as it comes: a stick with configuration and claim code, power, nothing else."""
+    print("== first start, enrolment by a stick", flush=True)
+    code = cloud.command("claim", "--property", "grand", "--gateway", "grand-1").strip()
+    stick = Stick(folder / "stick.img", {
+        "engawa.toml": CONFIG.format(port=cloud.port).encode(), "claim-code": (code + "\n").encode()})
+    board.power_on(stick)
+    told("from power to the health endpoint, first start (data partition made)", board.wait_healthy(START))
+    board.wait(r"setup: done", 180)
+    cloud.wait_connected(60)
+    told("from power to connected over QUIC", board.since_start())
+    board.wait(r"system image 1\.0\.0 is good, slot A", 60)
+    board.take_out()
+    result = stick.read("result.txt") or ""
+    check("enrolled as `grand-1`" in result, "the stick's result.txt says what was joined")
+    check(stick.read("claim-code") is None, "the claim code on the stick is marked as used")
+    check(cloud.gateway()["rows"] > 0, "rows of the journal have come")
+    check("ttyAMA0 login" not in board.text(), "nobody is asked to log in at the console")
+
+
+def install(board: Board, folder: pathlib.Path, bundle: pathlib.Path, name: str) -> Stick:
+    stick = Stick(folder / "update.img", {name: bundle})
+    board.forget()
+    board.plug_in(stick)
+    return stick
+
+
+def update(board: Board, cloud: Cloud, folder: pathlib.Path) -> None:
+    """A good image from a stick into the other slot."""
+    print("== a system update", flush=True)
+    bundle = variants.make("good", CACHE) / "system.raucb"
+    begun = time.monotonic()
+    install(board, folder, bundle, "2.raucb")
+    board.wait(r"is installed: the machine starts anew", INSTALL)
+    told("bundle installed (checked, written, flushed)", time.monotonic() - begun)
+    board.wait(r"slot B, tries left: 2", 120)
+    down = time.monotonic()
+    board.wait(r"system image 2\.0\.0 is good, slot B", START)
+    told("from the boot loader to the new image being good", time.monotonic() - down)
+    told("whole system update", time.monotonic() - begun)
+    cloud.wait_connected(90)
+    board.take_out()
+    check(cloud.gateway()["connected"], "the same gateway is connected again: its identity and data have stayed")
+
+
+def refused(board: Board, folder: pathlib.Path) -> None:
+    """What must not be installed."""
+    print("== bundles that are refused", flush=True)
+    good = variants.make("good", CACHE) / "system.raucb"
+    first = variants.make("first", CACHE) / "system.raucb"
+    variants.foreign(good, CACHE / "keys", folder / "foreign.raucb")
+    variants.damaged(good, folder / "damaged.raucb")
+    for name, bundle, why in [
+        ("foreign.raucb", folder / "foreign.raucb", "signed by a stranger"),
+        ("damaged.raucb", folder / "damaged.raucb", "a byte changed on its way"),
+        ("older.raucb", first, "older than the floor that the installed image has set"),
+    ]:
+        stick = install(board, folder, bundle, name)
+        board.wait(r"setup: NOT everything was done", INSTALL)
+        board.take_out()
+        said = [line for line in (stick.read("result.txt") or "").splitlines() if "refused" in line]
+        check(bool(said), f"{why}: {said[0] if said else stick.read('result.txt')}")
+    board.get("/healthz")
+
+
+def falls_back(board: Board, folder: pathlib.Path, name: str, signs: list[str]) -> None:
+    bundle = variants.make(name, CACHE) / "system.raucb"
+    install(board, folder, bundle, f"{name}.raucb")
+    board.wait(r"is installed: the machine starts anew", INSTALL)
+    begun = time.monotonic()
+    slot = board.wait(r"engawa: slot ([AB]), tries left", 120)[1]
+    other = "B" if slot == "A" else "A"
+    for sign in signs:
+        board.wait(sign.replace("SLOT", slot).replace("OTHER", other), START)
+    board.wait(rf"system image 2\.0\.0 is good, slot {other}", START)
+    told(f"{name}: from its first start to the old image being healthy again", time.monotonic() - begun)
+    tries = board.text().count(f"engawa: slot {slot}, tries left")
+    print(f"   starts of the broken image: {tries}", flush=True)
+    board.take_out()
+
+
+def broken(board: Board, folder: pathlib.Path) -> None:
+    """Images that do not come up, each in its way."""
+    print("== broken images come back by themselves", flush=True)
+    falls_back(board, folder, "kernel", [r"engawa: slot SLOT does not start"])
+    falls_back(board, folder, "no-init", [r"Kernel panic"] * 3 + [r"slot OTHER, tries left"])
+    falls_back(board, folder, "panics", [r"sysrq triggered crash", r"slot OTHER, tries left"])
+    falls_back(board, folder, "unhealthy", [r"the agent is not healthy after \d+ s: slot SLOT is left"])
+
+
+def kills(board: Board, folder: pathlib.Path, count: int, seed: int) -> None:
+    """The plug is pulled in the middle of installations; afterwards a complete image starts, every time."""
+    print(f"== power cuts in the middle of an installation: {count}, seed {seed}", flush=True)
+    chance = random.Random(seed)
+    bundle = variants.make("good", CACHE) / "system.raucb"
+    whole = next((t for what, t in times if what.startswith("bundle installed")), 60.0)
+    outcomes: dict[str, int] = {}
+    for number in range(1, count + 1):
+        install(board, folder, bundle, "2.raucb")
+        board.wait(r"setup: installing", 120)
+        # From the first write to the new slot's first start.
+        wait = chance.uniform(0.0, whole * 1.1)
+        until = time.monotonic() + wait
+        while time.monotonic() < until and not (board.qemu and board.qemu.poll() is not None):
+            time.sleep(0.02)
+        installed = "is installed" in board.text()
+        board.pull_the_plug()
+        board.forget()
+        board.power_on()
+        after = board.wait_healthy(START)
+        good = board.wait(r"system image (\S+) is good, slot ([AB])", 90)
+        outcome = f"cut {'after' if installed else 'before'} the end"
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+        print(f"   {number}: cut {wait:.1f} s into it ({outcome}); image {good[1]} in slot {good[2]} healthy after "
+              f"{after:.1f} s", flush=True)
+    check(sum(outcomes.values()) == count, f"every start was a complete, verified image: {outcomes}")
+
+
+def main() -> None:
+    if sys.argv[1:]:
+        sys.exit(__doc__)
+    what = os.environ.get("WHAT", ",".join(ALL)).split(",")
+    if unknown := set(what) - set(ALL):
+        sys.exit(f"unknown in WHAT: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
+    image = variants.make("first", CACHE)
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="engawa-image-test-"))
+    cloud = Cloud(folder / "cloud")
+    board = Board(image, folder / "board")
+    failed = True
+    try:
+        boot(board, cloud, folder)
+        if {"update", "refused", "broken", "kills"} & set(what):
+            update(board, cloud, folder)
+        if "refused" in what:
+            refused(board, folder)
+        if "broken" in what:
+            broken(board, folder)
+        if "kills" in what:
+            kills(board, folder, int(os.environ.get("KILLS", "2")), int(os.environ.get("SEED", "1")))
+        failed = False
+    except Late as late:
+        print(f"FAILED: {late}\nconsole, disk and logs are in {folder}", file=sys.stderr)
+    finally:
+        board.pull_the_plug()
+        cloud.stop()
+    if failed:
+        sys.exit(1)
+    shutil.rmtree(folder)
+    print("\nseconds  what")
+    for what_, seconds in times:
+        print(f"{seconds:7.1f}  {what_}")
+
+
+if __name__ == "__main__":
+    main()
