@@ -14,7 +14,8 @@ pub(crate) fn run(program: &str) -> Result<()> {
     let number = number_of(slot)?;
     let order = Path::new(ORDERS).join(number.to_string());
     let mut started = fs::OpenOptions::new().create(true).append(true).open(STARTED)?;
-    writeln!(started, "{number} {}", slot.display())?;
+    // In one piece: it is read meanwhile.
+    started.write_all(format!("{number} {}\n", slot.display()).as_bytes())?;
     if read(&order) == "crash" {
         std::process::abort();
     }

@@ -10,6 +10,7 @@ use engawa_update_power::cut::{Disk, LIES, Pending};
 use engawa_update_power::log::{self, Entry};
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Instant;
 
@@ -116,33 +117,33 @@ fn record(releases: &[Made]) -> Result<(Vec<u8>, Vec<u8>)> {
     let base = disk::read(disk::DISK)?;
     disk::log()?;
     disk::mount(disk::LOGGED)?;
-    let mut box_ = Supervised::start()?;
-    ensure!(box_.started(0)?.0 == 1, "the first release is not started");
+    let mut gateway = Supervised::start()?;
+    ensure!(gateway.started(0)?.0 == 1, "the first release is not started");
 
     // Confirmed.
-    update(&mut box_, &releases[1], &[1, 2], 1)?;
-    box_.order(2, "healthy")?;
+    update(&mut gateway, &releases[1], &[1, 2], 1)?;
+    gateway.order(2, "healthy")?;
     disk::mark(&Allowed::mark(&[2], 2))?;
     // Found unwell by itself.
     let seen = Supervised::starts();
-    update(&mut box_, &releases[2], &[2, 3], 2)?;
-    box_.order(3, "unwell")?;
-    back_to(&mut box_, 2, seen + 1)?;
+    update(&mut gateway, &releases[2], &[2, 3], 2)?;
+    Supervised::tell(3, "unwell")?;
+    back_to(&mut gateway, 2, seen + 1)?;
     // Ends in each of its tries.
     let seen = Supervised::starts();
-    fs::write(Path::new(supervised::ORDERS).join("4"), "crash")?;
-    update(&mut box_, &releases[3], &[2, 4], 2)?;
-    back_to(&mut box_, 2, seen + 1)?;
+    Supervised::tell(4, "crash")?;
+    update(&mut gateway, &releases[3], &[2, 4], 2)?;
+    back_to(&mut gateway, 2, seen + 1)?;
     // Confirmed, in the slot of the first one again.
-    update(&mut box_, &releases[4], &[2, 5], 2)?;
-    box_.order(5, "healthy")?;
+    update(&mut gateway, &releases[4], &[2, 5], 2)?;
+    gateway.order(5, "healthy")?;
     disk::mark(&Allowed::mark(&[5], 5))?;
     // Below the floor: refused.
-    let spare = box_.socket.begin()?;
+    let spare = gateway.socket.begin()?;
     write_slot(&releases[1], &spare.to_string())?;
-    let refused = box_.socket.try_release(slots_digest(&releases[1])?, 2, &releases[1].version, "back");
+    let refused = gateway.socket.try_release(slots_digest(&releases[1])?, 2, &releases[1].version, "back");
     ensure!(refused.is_err(), "a release below the floor is tried");
-    box_.stop()?;
+    gateway.stop()?;
     disk::mark("end")?;
     disk::unmount()?;
     Ok((base, disk::logged()?))
@@ -195,6 +196,7 @@ fn lay_first(release: &Made) -> Result<()> {
     fs::write(&files[0], &release.manifest_bytes)?;
     for (name, bytes) in &release.files {
         fs::write(from.join(name), bytes)?;
+        fs::set_permissions(from.join(name), fs::Permissions::from_mode(release::mode(name)))?;
         files.push(from.join(name));
     }
     supervised::install(&files.iter().map(std::path::PathBuf::as_path).collect::<Vec<_>>())
@@ -248,7 +250,8 @@ fn update_once_more(gateway: &mut Supervised, last: &Made, running: u64) -> Resu
 
 /// Every byte of a slot is what was released, whatever the supervisor thinks.
 fn complete(release: &Made, slot: &Path) -> Result<()> {
-    let manifest = fs::read(slot.join(engawa_slots::MANIFEST))?;
+    let manifest = slot.join(engawa_slots::MANIFEST);
+    let manifest = fs::read(&manifest).with_context(|| manifest.display().to_string())?;
     ensure!(Digest::of(&manifest) == release.manifest, "{}: the manifest is another one", slot.display());
     for (name, bytes) in &release.files {
         let found = fs::read(slot.join(name)).with_context(|| name.clone())?;

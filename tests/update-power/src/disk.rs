@@ -60,7 +60,8 @@ pub(crate) fn unmount() -> Result<()> {
 /// What the kernel has found wrong with a mounted file system.
 pub(crate) fn errors(device: &str) -> Result<u64> {
     let name = Path::new(device).file_name().context("a device without a name")?;
-    let count = fs::read_to_string(Path::new("/sys/fs/ext4").join(name).join("errors_count"))?;
+    let file = Path::new("/sys/fs/ext4").join(name).join("errors_count");
+    let count = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     Ok(count.trim().parse()?)
 }
 

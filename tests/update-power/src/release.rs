@@ -35,10 +35,8 @@ pub(crate) fn make(repository: &Path, last: u64) -> Result<Vec<Made>> {
     for number in 1..=last {
         let files =
             BTreeMap::from([("engawa".to_owned(), program(number)), ("data".to_owned(), data(number))]);
-        let contents: Vec<Content<'_>> = files
-            .iter()
-            .map(|(name, bytes)| Content { name, mode: if name == "engawa" { 0o755 } else { 0o644 }, bytes })
-            .collect();
+        let contents: Vec<Content<'_>> =
+            files.iter().map(|(name, bytes)| Content { name, mode: mode(name), bytes }).collect();
         let former: Vec<Former<'_>> = all
             .last()
             .map(|old| old.files.iter().map(|(name, bytes)| Former { name, bytes }).collect())
@@ -66,6 +64,11 @@ pub(crate) fn make(repository: &Path, last: u64) -> Result<Vec<Made>> {
         all.push(Made { number, version, manifest, manifest_bytes: made.manifest_bytes, path, files });
     }
     Ok(all)
+}
+
+/// The permissions of a release's file.
+pub(crate) fn mode(name: &str) -> u32 {
+    if name == "engawa" { 0o755 } else { 0o644 }
 }
 
 fn store(repository: &Path, path: &str, bytes: &[u8]) -> Result<()> {

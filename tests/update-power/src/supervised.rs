@@ -66,13 +66,18 @@ impl Supervised {
         fs::read_to_string(STARTED).unwrap_or_default().lines().count()
     }
 
-    /// Orders the agent of a release something, and waits until it has asked its supervisor for it.
-    pub(crate) fn order(&mut self, number: u64, what: &str) -> Result<()> {
+    /// Orders the agent of a release something.
+    pub(crate) fn tell(number: u64, what: &str) -> Result<()> {
         let order = Path::new(ORDERS).join(number.to_string());
-        let done = order.with_extension("done");
-        let _ = fs::remove_file(&done);
+        let _ = fs::remove_file(order.with_extension("done"));
         fs::write(order.with_extension("new"), what)?;
-        fs::rename(order.with_extension("new"), &order)?;
+        Ok(fs::rename(order.with_extension("new"), &order)?)
+    }
+
+    /// Orders it something that it lives on after, and waits until its supervisor has done it.
+    pub(crate) fn order(&mut self, number: u64, what: &str) -> Result<()> {
+        Self::tell(number, what)?;
+        let done = Path::new(ORDERS).join(number.to_string()).with_extension("done");
         self.wait("the agent to do as it was ordered", || {
             done.exists() && fs::read(&done).is_ok_and(|text| !text.is_empty())
         })?;
