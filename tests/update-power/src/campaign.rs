@@ -20,7 +20,7 @@ const LAST: u64 = 6;
 /// Every so manieth cut is followed by another update, to its end.
 const UPDATED: usize = 20;
 /// Cuts on a disk that lies, when the teeth are tried.
-const TEETH: usize = 400;
+const TEETH: usize = 200;
 
 /// What may be started from a moment on, and below what nothing may.
 #[derive(Clone, Debug, PartialEq, Eq)]
