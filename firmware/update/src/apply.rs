@@ -173,7 +173,7 @@ impl Work<'_> {
             ends[index] = if follows { ends[index + 1] } else { own };
         }
         let (mut at, mut buffer) = (0, Vec::new());
-        for (lack, end) in lacks.iter().zip(ends) {
+        for (index, (lack, end)) in lacks.iter().zip(ends).enumerate() {
             let chunk = lack.chunk;
             if at != chunk.at {
                 buffer.clear();
@@ -184,7 +184,7 @@ impl Work<'_> {
             let packed = usize::try_from(chunk.packed).unwrap_or(usize::MAX);
             let bytes = loop {
                 if let Err(error) = self.fetch_upto(&name, (at, end, total), packed, &mut buffer) {
-                    self.keep_interrupted(&chunk, &buffer)?;
+                    self.keep_interrupted(&lacks[index..], &buffer)?;
                     return Err(error);
                 }
                 match unpack::chunk(&chunk, &buffer[..packed]) {
@@ -202,16 +202,30 @@ impl Work<'_> {
             };
             buffer.drain(..packed);
             at += chunk.packed;
-            for spot in &lack.spots {
-                let Some((to, left)) = parts.get_mut(&spot.file) else { continue };
-                to.write_all_at(&bytes, spot.at).map_err(|error| self.io("writing a chunk", error))?;
-                *left -= 1;
-                let is_last = *left == 0;
-                self.written(chunk.size)?;
-                self.sync_some(to, bytes.len())?;
-                if is_last {
-                    self.finish(spot.file, to)?;
-                }
+            if let Err(error) = self.place(lack, &bytes, parts) {
+                self.keep_interrupted(&lacks[index + 1..], &buffer)?;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a chunk to where it belongs.
+    fn place(
+        &mut self,
+        lack: &Lack,
+        bytes: &[u8],
+        parts: &mut BTreeMap<usize, (File, usize)>,
+    ) -> Result<(), InstallError> {
+        for spot in &lack.spots {
+            let Some((to, left)) = parts.get_mut(&spot.file) else { continue };
+            to.write_all_at(bytes, spot.at).map_err(|error| self.io("writing a chunk", error))?;
+            *left -= 1;
+            let is_last = *left == 0;
+            self.sync_some(to, bytes.len())?;
+            self.written(lack.chunk.size)?;
+            if is_last {
+                self.finish(spot.file, to)?;
             }
         }
         Ok(())
@@ -235,17 +249,23 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What had come of a chunk when its fetching was interrupted: so a line that breaks often gets on too.
-    fn keep_interrupted(&self, chunk: &Chunk, buffer: &[u8]) -> Result<(), InstallError> {
-        let some = &buffer[..buffer.len().min(usize::try_from(chunk.packed).unwrap_or(usize::MAX))];
-        if some.is_empty() {
-            return Ok(());
+    /// What had come of these chunks when their fetching was interrupted: so a line that breaks often gets on too. The buffer
+    /// begins with the first of them.
+    fn keep_interrupted(&self, lacks: &[Lack], mut buffer: &[u8]) -> Result<(), InstallError> {
+        for Lack { chunk, .. } in lacks {
+            if buffer.is_empty() {
+                break;
+            }
+            let length = buffer.len().min(usize::try_from(chunk.packed).unwrap_or(usize::MAX));
+            let (some, rest) = buffer.split_at(length);
+            let kept = self.slot.write(&spool(chunk.sha256)).and_then(|file| {
+                file.set_len(0)?;
+                file.write_all_at(some, 0)
+            });
+            kept.map_err(|error| self.io("keeping what was fetched of a chunk", error))?;
+            buffer = rest;
         }
-        let kept = self.slot.write(&spool(chunk.sha256)).and_then(|file| {
-            file.set_len(0)?;
-            file.write_all_at(some, 0)
-        });
-        kept.map_err(|error| self.io("keeping what was fetched of a chunk", error))
+        Ok(())
     }
 
     fn take_interrupted(&self, chunk: &Chunk, buffer: &mut Vec<u8>) -> Result<bool, InstallError> {

@@ -92,7 +92,7 @@ proptest! {
         seed in any::<u64>(),
         edits in prop::collection::vec(
             (any::<usize>(), prop::collection::vec(any::<u8>(), 0..3_000), 0_usize..20_000), 0..5),
-        cuts in prop::collection::vec((0_u64..150_000, any::<bool>()), 0..6),
+        cuts in prop::collection::vec((0_u64..150_000, 0_u8..3), 0..6),
         piece in 1_000_usize..100_000,
         with_patches in any::<bool>(),
         fresh in any::<bool>(),
@@ -103,10 +103,18 @@ proptest! {
         let stand = Stand::new(&files, &[("engawa", &old)], with_patches);
         let most = plan(&stand.release.manifest, &Held::default(), 0).bytes;
         let (mut given, mut lost, mut first) = (0, 0, None);
-        for (left, kills) in cuts.into_iter().chain([(u64::MAX, false)]) {
-            let mut source = Breaking { inner: stand.source(), piece, left, given: 0, kills };
+        for (left, how) in cuts.into_iter().chain([(u64::MAX, 0)]) {
+            let broken = if how == 2 { u64::MAX } else { left };
+            let mut source = Breaking { inner: stand.source(), piece, left: broken, given: 0, kills: how == 1 };
             let limits = Limits { piece, ..limits() };
-            let ended = catch_unwind(AssertUnwindSafe(|| run(&stand, &mut source, limits)));
+            let mut told = 0;
+            let mut watch = |_: &Progress| {
+                told += 1;
+                how != 2 || told < left / 10_000
+            };
+            let ended = catch_unwind(AssertUnwindSafe(|| {
+                install(&mut source, &stand.release, &stand.slot(), &[&stand.old()], limits, &mut watch)
+            }));
             given += source.given;
             match ended {
                 Ok(Ok(installed)) => {
