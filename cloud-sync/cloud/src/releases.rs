@@ -42,21 +42,57 @@ impl Repository {
     /// # Errors
     /// It can't be read just now; who asked is told to ask again.
     pub async fn fetch(&self, ask: &FetchAsk) -> Result<FetchPiece, StoreFault> {
-        self.pace(ask.most).await?;
-        let fault = |error: tokio::sync::AcquireError| StoreFault::new("waiting for a turn", error);
-        let _turn = self.reads.acquire().await.map_err(fault)?;
-        let (dir, ask) = (self.dir.clone(), ask.clone());
-        let read = tokio::task::spawn_blocking(move || read(&dir, &ask)).await;
-        read.map_err(|error| StoreFault::new("reading a file of the releases", error))?
+        let name = ask.name.clone();
+        let Some(total) = self.blocking(move |repository| repository.size(&name)).await? else {
+            return Ok(FetchPiece { missing: true, ..FetchPiece::default() });
+        };
+        // What comes is paid for, not what was asked for: metadata is short.
+        let most = u64::from(ask.most).min(total.saturating_sub(ask.offset));
+        self.pace(most).await?;
+        let ask = ask.clone();
+        // Asked for as 32 bits.
+        let most = usize::try_from(most).unwrap_or_default();
+        let piece = self.blocking(move |repository| repository.piece(&ask.name, ask.offset, most)).await?;
+        Ok(match piece {
+            Some(piece) => {
+                FetchPiece { total: piece.total, bytes: piece.bytes.into(), ..FetchPiece::default() }
+            }
+            None => FetchPiece { missing: true, ..FetchPiece::default() },
+        })
+    }
+
+    /// Asks the repository off the async threads; `None` where it is not there, or has no such file.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&FolderSource) -> Result<Option<T>, SourceFault> + Send + 'static,
+    ) -> Result<Option<T>, StoreFault> {
+        let turn = self.reads.acquire().await;
+        let _turn = turn.map_err(|error| StoreFault::new("waiting for a turn", error))?;
+        let dir = self.dir.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let repository = match FolderSource::open(&dir) {
+                Ok(repository) => repository,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => {
+                    return Err(StoreFault::new(format!("opening the releases in {}", dir.display()), error));
+                }
+            };
+            match ask(&repository) {
+                // No repository has a file of such a name.
+                Err(SourceFault::Name(_)) => Ok(None),
+                answer => answer.map_err(|error| StoreFault::new("reading a file of the releases", error)),
+            }
+        });
+        asked.await.map_err(|error| StoreFault::new("reading a file of the releases", error))?
     }
 
     /// Waits until so many bytes may go.
-    async fn pace(&self, bytes: u32) -> Result<(), StoreFault> {
+    async fn pace(&self, bytes: u64) -> Result<(), StoreFault> {
         let Some(pace) = &self.pace else { return Ok(()) };
         let wait = {
             let mut bucket = pace.lock().unwrap_or_else(PoisonError::into_inner);
             let now = self.began.elapsed();
-            let taken = bucket.take(f64::from(bytes), now);
+            let taken = bucket.take(bytes as f64, now);
             if taken.wait > MOST_WAIT {
                 bucket.give_back(taken, now);
             }
@@ -68,26 +104,6 @@ impl Repository {
         }
         tokio::time::sleep(wait).await;
         Ok(())
-    }
-}
-
-fn read(dir: &Path, ask: &FetchAsk) -> Result<FetchPiece, StoreFault> {
-    let missing = || FetchPiece { missing: true, ..FetchPiece::default() };
-    let repository = match FolderSource::open(dir) {
-        Ok(repository) => repository,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(missing()),
-        Err(error) => {
-            return Err(StoreFault::new(format!("opening the releases in {}", dir.display()), error));
-        }
-    };
-    let most = usize::try_from(ask.most).unwrap_or(usize::MAX);
-    match repository.piece(&ask.name, ask.offset, most) {
-        Ok(Some(piece)) => {
-            Ok(FetchPiece { total: piece.total, bytes: piece.bytes.into(), ..FetchPiece::default() })
-        }
-        // No repository has a file of such a name.
-        Ok(None) | Err(SourceFault::Name(_)) => Ok(missing()),
-        Err(error) => Err(StoreFault::new("reading a file of the releases", error)),
     }
 }
 

@@ -1,5 +1,5 @@
 //! Releases over the link: by QUIC and TCP, no faster than allowed, behind everything else; and clouds that know no updates.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs, reason = "tests")]
 
 mod ends;
 
@@ -11,6 +11,7 @@ use engawa_release::{Digest, Source, SourceFault};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -189,4 +190,41 @@ async fn a_cloud_that_knows_no_updates_is_not_asked() {
     assert!(cloud.asks.lock().unwrap().is_empty());
     assert!(matches!(*link.state.borrow(), LinkState::Up { .. }));
     link.cancel.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alarms_are_not_held_up_by_a_release_that_fills_the_line() {
+    for over_tcp in [false, true] {
+        let (cloud, address) = cloud(Some(64 << 20)).await;
+        let relay = Relay::open(address).unwrap();
+        relay.set(|weather| {
+            weather.udp_blocked = over_tcp;
+            weather.bits_per_second = Some(4_000_000);
+            weather.delay = Duration::from_millis(10);
+        });
+        let (link, asker, journal) = gateway(&cloud, relay.address(), 0).await;
+        open(&asker, true).await;
+        let fetching = tokio::spawn(fetch(asker));
+        // Until the pieces have found their size.
+        until("the release fills the line", || cloud.pieces.load(Ordering::SeqCst) >= 10).await;
+        let mut waits = vec![];
+        for n in 1..=25 {
+            let raised = Instant::now();
+            journal.write(1, 1);
+            // Its answer comes the way that the release takes.
+            until("an alarm's answer", || journal.told.lock().unwrap().get(&1) == Some(&n)).await;
+            waits.push(raised.elapsed());
+        }
+        waits.sort_unstable();
+        let carrier = if over_tcp { "TCP" } else { "QUIC" };
+        let (half, longest) = (waits[waits.len() / 2], waits[waits.len() - 1]);
+        println!(
+            "alarms beside a release over {carrier} at 4 Mbit/s: answers after {half:?}, the longest {longest:?}"
+        );
+        assert!(!fetching.is_finished());
+        assert!(half < Duration::from_millis(400), "{carrier}: {waits:?}");
+        link.cancel.cancel();
+        // It ends with the link.
+        assert!(fetching.await.unwrap().1.is_err());
+    }
 }

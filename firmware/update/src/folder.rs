@@ -180,3 +180,63 @@ pub(crate) fn forget(file: &File) {
     // Advice: whoever can't take it reads from memory.
     let _ = fs::fadvise(file, 0, None, fs::Advice::DontNeed);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    /// Both ways to open: by the system, and part by part where the system can't.
+    #[test]
+    fn nothing_leads_out_of_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = dir.path().join("inside");
+        std::fs::create_dir_all(inside.join("sub")).unwrap();
+        std::fs::write(inside.join("sub/file"), "good").unwrap();
+        std::fs::write(dir.path().join("secret"), "secret").unwrap();
+        std::os::unix::fs::symlink("../secret", inside.join("link")).unwrap();
+        std::os::unix::fs::symlink("..", inside.join("up")).unwrap();
+        std::os::unix::fs::symlink("sub/file", inside.join("within")).unwrap();
+        let folder = Folder::open(&inside).unwrap();
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        for walks in [false, true] {
+            let open = |name: &str| {
+                if walks {
+                    folder.walk(name, flags, Mode::empty())
+                } else {
+                    folder.beneath(name, flags, Mode::empty())
+                }
+            };
+            let mut text = String::new();
+            File::from(open("sub/file").unwrap()).read_to_string(&mut text).unwrap();
+            assert_eq!(text, "good");
+            let absolute = dir.path().join("secret");
+            for name in
+                ["../secret", "sub/../../secret", "link", "up/secret", "within", absolute.to_str().unwrap()]
+            {
+                assert!(open(name).is_err(), "{name} (walks: {walks})");
+            }
+            assert_eq!(open("sub/absent").unwrap_err(), Errno::NOENT);
+        }
+        assert!(folder.read("sub").is_err(), "a folder is no file");
+        assert!(folder.read("absent").unwrap().is_none());
+        assert!(folder.is_regular("sub/file").unwrap() && !folder.is_regular("link").unwrap());
+    }
+
+    #[test]
+    fn what_is_removed_is_what_is_here() {
+        let dir = tempfile::tempdir().unwrap();
+        let (slot, other) = (dir.path().join("slot"), dir.path().join("other"));
+        std::fs::create_dir_all(slot.join("folder/deep")).unwrap();
+        std::fs::create_dir(&other).unwrap();
+        std::fs::write(other.join("kept"), "x").unwrap();
+        std::os::unix::fs::symlink(&other, slot.join("link")).unwrap();
+        std::os::unix::fs::symlink(&other, slot.join("folder/deep/link")).unwrap();
+        let folder = Folder::open(&slot).unwrap();
+        for name in ["folder", "link", "absent"] {
+            folder.remove(name).unwrap();
+        }
+        assert!(folder.names().unwrap().is_empty());
+        assert!(other.join("kept").exists());
+    }
+}

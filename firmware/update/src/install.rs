@@ -100,7 +100,13 @@ pub fn install(
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             return Err(told("making the slot", error));
         }
-        Ok(()) | Err(_) => {}
+        Err(_) => {}
+        // The folder itself is to survive a power cut too.
+        Ok(()) => {
+            let parent = slot.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let parent = Folder::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync());
+            parent.map_err(|error| told("forcing the new slot to the disk", error))?;
+        }
     }
     let folder = Folder::open(slot).map_err(|error| told("opening the slot", error))?;
     if !folder.lock().map_err(|error| told("locking the slot", error))? {

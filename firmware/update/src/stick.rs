@@ -20,6 +20,18 @@ impl FolderSource {
         Folder::open(path).map(Self)
     }
 
+    /// How long a file is, bytes; `None` where there is no such file.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    pub fn size(&self, name: &str) -> Result<Option<u64>, SourceFault> {
+        name::in_repository(name)?;
+        let size = || -> io::Result<Option<u64>> {
+            self.0.read(name)?.map(|file| Ok(file.metadata()?.len())).transpose()
+        };
+        size().map_err(|error| SourceFault::Broken { name: name.to_owned(), reason: error.to_string() })
+    }
+
     /// Bytes of a file, as [`Source::read`].
     ///
     /// # Errors

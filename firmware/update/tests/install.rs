@@ -82,7 +82,7 @@ fn edit(bytes: &[u8], edits: &[(usize, Vec<u8>, usize)]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     /// Any old and new file; the source breaks off after any bytes, or whoever installs is killed there. What comes out is the
     /// new file, and no verified byte is fetched twice.

@@ -112,6 +112,8 @@ pub struct Cloud {
     pub releases: Mutex<Option<BTreeMap<String, Vec<u8>>>>,
     /// What gateways have told of themselves.
     pub asks: Mutex<Vec<UpdateAsk>>,
+    /// Pieces of releases that were asked for.
+    pub pieces: AtomicUsize,
     /// Answers about releases wait for this.
     pub stuck: watch::Sender<bool>,
 }
@@ -129,6 +131,7 @@ impl Cloud {
             watched: AtomicUsize::new(0),
             releases: Mutex::default(),
             asks: Mutex::default(),
+            pieces: AtomicUsize::new(0),
             stuck: watch::Sender::new(false),
         })
     }
@@ -312,6 +315,7 @@ impl CloudStore for Cloud {
         _gateway: &'a str,
         ask: &'a FetchAsk,
     ) -> Later<'a, Result<FetchPiece, StoreFault>> {
+        self.pieces.fetch_add(1, Ordering::SeqCst);
         let mut stuck = self.stuck.subscribe();
         Box::pin(async move {
             let _ = stuck.wait_for(|stuck| !stuck).await;
