@@ -24,6 +24,7 @@ UPDATE := $(ARM) rauc casync squashfs-tools dbus openssl python3 time zstd
 .PHONY: help demo test lint bench bench-guests bench-journal bench-sync soak arm reproducible power-guest bench-update setup-arm setup-power setup-update setup-demo setup-test setup-packages setup-bench setup-sync setup-soak purity install uninstall
 .PHONY: help demo test lint bench bench-guests bench-journal bench-sync soak setup-demo setup-test setup-packages setup-bench setup-sync setup-soak setup-image image image-test purity install uninstall
 .PHONY: tuf-conformance
+.PHONY: help demo test lint bench bench-guests bench-journal bench-sync bench-rollout soak arm reproducible power-guest bench-update setup-arm setup-power setup-update setup-demo setup-test setup-packages setup-bench setup-sync setup-soak purity install uninstall
 
 help: ## What can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,6 +107,10 @@ bench-sync: setup-sync ## The line to the cloud: alarms over a full one, the wor
 	  ulimit -n $$(ulimit -Hn) && MALLOC_MMAP_THRESHOLD_=131072 target/release/engawa-line-bench $(WHAT) $(if $(filter 1,$(QUICK)),--quick) $(if $(filter 1,$(JSON)),--json); fi
 	@if [ "$(or $(WHAT),backlog)" = backlog ]; then \
 	  ROWS=$${ROWS:-$(if $(filter 1,$(QUICK)),100000,1000000)} $(CARGO) bench -q --locked -p engawa-cloud --bench backlog; fi
+
+bench-rollout: ## A release to 500 gateways over real links: windows, rings, the cloud killed meanwhile; and one that fails on a tenth (GATEWAYS=, QUICK=1, JSON=1)
+	@$(CARGO) build --release --locked -q --bins -p engawa-cloud -p engawa-line
+	@ulimit -n $$(ulimit -Hn) && target/release/engawa-line-bench rollout $(if $(filter 1,$(QUICK)),--quick) $(if $(filter 1,$(JSON)),--json)
 
 soak: setup-test setup-soak ## Fuzzing (FUZZ_SECONDS, 600 a target), random PMS days (DAYS, 100000), histories of the sync (HISTORIES, 10000), bad lines and disks (LINE_SEEDS, 10), power cuts (CUTS, 1000), days with kills (SEEDS, 20), a database that fails over and one that is restored; mutants last (MUTANTS=0: none)
 	$(CARGO) build --locked --workspace --bins

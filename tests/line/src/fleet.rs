@@ -41,8 +41,6 @@ const ZONES: [&str; 8] = [
 ];
 /// How often a box looks what is next.
 const TURN: Duration = Duration::from_millis(40);
-/// How often it asks the cloud.
-const ASKS: Duration = Duration::from_secs(2);
 /// Questions under way at once, of all boxes: each has a thread.
 const QUESTIONS: usize = 64;
 /// How long a rollout may take.
@@ -143,6 +141,8 @@ struct Box_ {
     line: Arc<UpdateLine>,
     clock: Arc<Clock>,
     seen: Arc<Seen>,
+    asks: Duration,
+    tenth: usize,
     questions: Arc<Semaphore>,
     random: StdRng,
     version: String,
@@ -173,7 +173,7 @@ impl Box_ {
     }
 
     fn is_weak(&self, version: &str) -> bool {
-        self.n.is_multiple_of(10) && self.seen.weak.load(Ordering::Relaxed) && version == "0.4.0"
+        self.n % 10 == self.tenth && self.seen.weak.load(Ordering::Relaxed) && version == "0.4.0"
     }
 
     async fn ask(&mut self, state: &str) -> Option<engawa_protocol::update::UpdateTold> {
@@ -206,13 +206,14 @@ impl Box_ {
         }
     }
 
-    fn soon(&mut self, most_ms: u64) -> Instant {
-        Instant::now() + Duration::from_millis(self.random.random_range(most_ms / 4..most_ms))
+    /// At some time before half of the time between two questions has passed.
+    fn soon(&mut self) -> Instant {
+        Instant::now() + self.asks.mul_f64(self.random.random_range(0.1..0.5))
     }
 
     async fn run(mut self) {
         let mut job: Option<Job> = None;
-        let mut ask_at = self.soon(ASKS.as_millis() as u64);
+        let mut ask_at = self.soon();
         let mut turn = tokio::time::interval(TURN);
         turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -223,7 +224,7 @@ impl Box_ {
                 if let Some(told) = self.ask(state).await {
                     self.wanted(told, &mut job);
                 }
-                ask_at = Instant::now() + ASKS;
+                ask_at = Instant::now() + self.asks;
             }
             if let Some(at) = job.take() {
                 job = self.works(at);
@@ -244,7 +245,7 @@ impl Box_ {
         let (rollout, version, number) = (told.rollout, told.version, told.number);
         let from = (self.version.clone(), self.number);
         let fresh =
-            Job { rollout, version, number, conditions, step: "downloading", until: self.soon(1_000), from };
+            Job { rollout, version, number, conditions, step: "downloading", until: self.soon(), from };
         self.row(&fresh, "offered", "");
         self.row(&fresh, "downloading", "");
         *job = Some(fresh);
@@ -271,7 +272,7 @@ impl Box_ {
                         self.row(&job, "trial", "");
                         (self.version, self.number) = (job.version.clone(), job.number);
                         job.step = "trial";
-                        job.until = self.soon(1_000);
+                        job.until = self.soon();
                     }
                     Verdict::Wait { why, .. } if job.step == "ready" => {
                         self.row(&job, "waiting", &why);
@@ -300,10 +301,29 @@ impl Box_ {
     }
 }
 
+/// How a fleet is played.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Boxes.
+    pub count: usize,
+    /// How much faster their clocks run.
+    pub factor: u32,
+    /// How often each asks the cloud.
+    pub asks: Duration,
+    /// What each ring has of the fleet, the rings before included, percent.
+    pub rings: Vec<usize>,
+    /// How long rings soak, seconds of ours.
+    pub soak_s: u32,
+    /// Of every ten boxes the one of this number is weak.
+    pub weak: usize,
+}
+
+/// How often a rollout is looked at by the command line.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// Boxes at a cloud.
 pub struct Fleet {
-    count: usize,
-    soak_s: u32,
+    options: Options,
     clock: Arc<Clock>,
     seen: Arc<Seen>,
     gateways: Vec<Gateway>,
@@ -357,18 +377,12 @@ pub struct Sick {
 }
 
 impl Fleet {
-    /// Starts `count` boxes on a clock that is so many times faster, and waits until the cloud knows what runs on each. Rings
-    /// soak for so many of our seconds.
+    /// Starts the boxes, and waits until the cloud knows what runs on each.
     ///
     /// # Errors
     /// The cloud does not take them.
-    pub fn start(
-        runtime: &Runtime,
-        cloud: &Cloud,
-        count: usize,
-        factor: u32,
-        soak_s: u32,
-    ) -> anyhow::Result<Self> {
+    pub fn start(runtime: &Runtime, cloud: &Cloud, options: Options) -> anyhow::Result<Self> {
+        let (count, factor) = (options.count, options.factor);
         let identities = cloud.enrol("box", count)?;
         let clock = Arc::new(Clock { begun: Instant::now(), at: "2026-11-02T12:00:00Z".parse()?, factor });
         let (seen, questions) = (Arc::new(Seen::default()), Arc::new(Semaphore::new(QUESTIONS)));
@@ -390,6 +404,8 @@ impl Fleet {
                 line: Arc::new(line),
                 clock: Arc::clone(&clock),
                 seen: Arc::clone(&seen),
+                asks: options.asks,
+                tenth: options.weak,
                 questions: Arc::clone(&questions),
                 random: StdRng::seed_from_u64(n as u64),
                 version: "0.2.0".to_owned(),
@@ -398,8 +414,8 @@ impl Fleet {
             };
             boxes.push(tokio::spawn(one.run()));
         }
-        let fleet = Self { count, soak_s, clock, seen, gateways, boxes };
-        wait::until("the cloud to know what runs on each box", LONGEST, || {
+        let fleet = Self { options, clock, seen, gateways, boxes };
+        look_until("the cloud to know what runs on each box", || {
             let runs = words(cloud, &["fleet", "--json"])?;
             let known = runs.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
             let known: u64 = known
@@ -412,9 +428,12 @@ impl Fleet {
     }
 
     fn create(&self, cloud: &Cloud, version: &str) -> anyhow::Result<String> {
-        let soak = format!("soak={}s", self.soak_s);
-        let rings =
-            [format!("canary:10%,{soak},fail=1/1%"), format!("early:30%,{soak}"), format!("all:all,{soak}")];
+        let soak = self.options.soak_s;
+        let ring = |(n, share): (usize, &usize)| {
+            let strict = if n == 0 { ",fail=1/1%" } else { "" };
+            format!("ring-{n}:{share}%,soak={soak}s{strict}")
+        };
+        let rings: Vec<String> = self.options.rings.iter().enumerate().map(ring).collect();
         let window = format!("{:02}:00-{:02}:00", WINDOW.0, WINDOW.1);
         let mut arguments =
             vec!["create", version, "--window", &window, "--start", "--json", "--as", "bench"];
@@ -434,10 +453,10 @@ impl Fleet {
         locked(&self.seen.asked).clear();
         let id = self.create(cloud, "0.3.0")?;
         let (mut killed, mut too_many) = (false, 0);
-        wait::until("the rollout to end", LONGEST, || {
+        look_until("the rollout to end", || {
             let shown = show(cloud, &id)?;
             too_many = too_many.max(self.over(&shown));
-            if !killed && sum(&shown, "confirmed") * 3 >= self.count {
+            if !killed && sum(&shown, "confirmed") * 3 >= self.options.count {
                 cloud.start_again(folder)?;
                 killed = true;
             }
@@ -472,12 +491,10 @@ impl Fleet {
 
     /// How many have had their turn beyond what the rings up to the open one allow.
     fn over(&self, shown: &Value) -> usize {
-        let share = match shown["ring"].as_u64() {
-            Some(0) => 10,
-            Some(1) => 30,
-            _ => 100,
-        };
-        (sum(shown, "gateways") - sum(shown, "queued")).saturating_sub((self.count * share).div_ceil(100))
+        let open = shown["ring"].as_u64().and_then(|ring| usize::try_from(ring).ok()).unwrap_or(usize::MAX);
+        let share = self.options.rings.get(open).copied().unwrap_or(100);
+        (sum(shown, "gateways") - sum(shown, "queued"))
+            .saturating_sub((self.options.count * share).div_ceil(100))
     }
 
     /// A release that fails on every tenth box, and the way back for those that have it.
@@ -488,7 +505,7 @@ impl Fleet {
         self.seen.weak.store(true, Ordering::Relaxed);
         let began = Instant::now();
         let id = self.create(cloud, "0.4.0")?;
-        let shown = wait::until("the rollout to halt", LONGEST, || {
+        let shown = look_until("the rollout to halt", || {
             let shown = show(cloud, &id)?;
             match shown["state"].as_str() {
                 Some("halted") => Ok(Some(shown)),
@@ -499,7 +516,7 @@ impl Fleet {
         let (took, halted) = (began.elapsed(), Instant::now());
         let text = words(cloud, &["show", &id])?;
         // Every box asks at least twice.
-        wait::pause(ASKS * 2 + Duration::from_secs(1));
+        wait::pause(self.options.asks * 2 + Duration::from_secs(1));
         let late = |told: &&(usize, String, Instant)| {
             told.1 == "0.4.0" && told.2 > halted + Duration::from_millis(200)
         };
@@ -513,11 +530,11 @@ impl Fleet {
         })?;
         let back = going.elapsed();
         // Each says so itself when it asks next.
-        wait::until("none to run it any more", LONGEST, || {
+        look_until("none to run it any more", || {
             Ok((!words(cloud, &["fleet", "--json"])?.contains("0.4.0")).then_some(()))
         })?;
         Ok(Sick {
-            weak: self.count.div_ceil(10),
+            weak: self.options.count.div_ceil(10),
             ring: shown["ring"].as_u64().unwrap_or(u64::MAX),
             took,
             days: self.clock.days(took),
@@ -542,6 +559,17 @@ impl Fleet {
             }
         });
     }
+}
+
+/// Waits as [`wait::until`], with room for the machine between two looks: each is a process.
+fn look_until<T>(what: &str, mut look: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+    wait::until(what, LONGEST, || {
+        let found = look()?;
+        if found.is_none() {
+            wait::pause(LOOK);
+        }
+        Ok(found)
+    })
 }
 
 fn words(cloud: &Cloud, arguments: &[&str]) -> anyhow::Result<String> {

@@ -358,7 +358,9 @@ fn rollout(folder: &Path, out: &mut Out, count: usize) -> anyhow::Result<()> {
     let mut cloud = Cloud::start(folder)?;
     fleet::publish(cloud.dir(), &[("0.2.0", 20), ("0.3.0", 30), ("0.4.0", 40)])?;
     // A day in 48 seconds; three rings of a day at most.
-    let fleet = Fleet::start(&runtime, &cloud, count, 1_800, 3)?;
+    let asks = Duration::from_secs(2);
+    let options = fleet::Options { count, factor: 1_800, asks, rings: vec![10, 30, 100], soak_s: 3, weak: 0 };
+    let fleet = Fleet::start(&runtime, &cloud, options)?;
     let healthy = fleet.healthy(&mut cloud, folder)?;
     out.tell(
         &format!(
