@@ -42,6 +42,16 @@ listen = "0.0.0.0:8480"
 allow_remote = true
 socket = "/run/engawa/engawa.sock"
 
+[climate]
+comfort_c = 22.0
+eco_heating_c = 18.0
+eco_cooling_c = 26.0
+season = "heating"
+guest_hold_s = 7200
+
+[privacy]
+retention_days = 30
+
 [cloud]
 address = "10.0.2.2:{port}"
 identity_dir = "/var/lib/engawa/identity"
@@ -84,11 +94,12 @@ class Cloud:
     def gateway(self) -> dict:
         return json.loads(self.command("gateways", "--json").splitlines()[0])
 
-    def wait_connected(self, seconds: float) -> None:
+    def wait_for(self, what: str, seconds: float) -> None:
+        """Until the gateway's `what` is neither false nor 0."""
         until = time.monotonic() + seconds
-        while not self.gateway()["connected"]:
+        while not self.gateway()[what]:
             if time.monotonic() > until:
-                raise Late(f"the gateway has not connected: {self.gateway()}")
+                raise Late(f"the gateway's `{what}` has not come: {self.gateway()}")
             time.sleep(0.5)
 
     def stop(self) -> None:
@@ -103,16 +114,21 @@ def boot(board: Board, cloud: Cloud, folder: pathlib.Path) -> None:
     stick = Stick(folder / "stick.img", {
         "engawa.toml": CONFIG.format(port=cloud.port).encode(), "claim-code": (code + "\n").encode()})
     board.power_on(stick)
+    said = board.wait(r"setup: (the configuration is taken|engawa.toml has faults.*)", START)[1]
+    if "taken" not in said:
+        board.wait(r"NOT everything", 60)
+        raise Late(stick.read("result.txt") or said)
     told("from power to the health endpoint, first start (data partition made)", board.wait_healthy(START))
     board.wait(r"setup: done", 180)
-    cloud.wait_connected(60)
+    cloud.wait_for("connected", 90)
     told("from power to connected over QUIC", board.since_start())
     board.wait(r"system image 1\.0\.0 is good, slot A", 60)
     board.take_out()
     result = stick.read("result.txt") or ""
     check("enrolled as `grand-1`" in result, "the stick's result.txt says what was joined")
     check(stick.read("claim-code") is None, "the claim code on the stick is marked as used")
-    check(cloud.gateway()["rows"] > 0, "rows of the journal have come")
+    cloud.wait_for("rows", 90)
+    print("   rows of the journal have come", flush=True)
     check("ttyAMA0 login" not in board.text(), "nobody is asked to log in at the console")
 
 
@@ -136,7 +152,7 @@ def update(board: Board, cloud: Cloud, folder: pathlib.Path) -> None:
     board.wait(r"system image 2\.0\.0 is good, slot B", START)
     told("from the boot loader to the new image being good", time.monotonic() - down)
     told("whole system update", time.monotonic() - begun)
-    cloud.wait_connected(90)
+    cloud.wait_for("connected", 90)
     board.take_out()
     check(cloud.gateway()["connected"], "the same gateway is connected again: its identity and data have stayed")
 
