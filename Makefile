@@ -113,6 +113,7 @@ bench-rollout: ## A release to 500 gateways over real links: windows, rings, the
 	@ulimit -n $$(ulimit -Hn) && target/release/engawa-line-bench rollout $(if $(filter 1,$(QUICK)),--quick) $(if $(filter 1,$(JSON)),--json)
 
 soak: setup-test setup-soak ## Fuzzing (FUZZ_SECONDS, 600 a target), random PMS days (DAYS, 100000), histories of the sync (HISTORIES, 10000), bad lines and disks (LINE_SEEDS, 10), power cuts (CUTS, 1000), days with kills (SEEDS, 20), a database that fails over and one that is restored; mutants last (MUTANTS=0: none)
+soak: setup-test setup-soak ## Fuzzing (FUZZ_SECONDS, 600 a target), random PMS days (DAYS, 100000), histories of the sync (HISTORIES, 10000), bad lines and disks (LINE_SEEDS, 10), power cuts (CUTS, 1000), a supervisor that is killed (KILLS, 300), days with kills (SEEDS, 20), a database that fails over and one that is restored; mutants last (MUTANTS=0: none)
 	$(CARGO) build --locked --workspace --bins
 	@CARGO=$(CARGO) FUZZ_KEEP=1 FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$${FUZZ_SEED:-$$RANDOM} bash tests/fuzz/run.sh
 	$(CARGO) test -q --locked -p engawa-cloud --test disaster -- --ignored --nocapture
@@ -121,6 +122,7 @@ soak: setup-test setup-soak ## Fuzzing (FUZZ_SECONDS, 600 a target), random PMS 
 	@HISTORIES=$$(( $${HISTORIES:-10000} * 10 )) $(CARGO) test --release --locked -p engawa-model --test settings_converge
 	LINE_SEEDS=$${LINE_SEEDS:-10} $(CARGO) test --locked -p engawa-line --test campaign -- --nocapture
 	@CUTS=$${CUTS:-1000} SEED=$${SEED:-1} $(CARGO) test --release --locked -p engawa-power --test cuts -- --nocapture
+	@KILLS=$${KILLS:-300} SEED=$${SEED:-1} $(CARGO) test -q --locked -p engawa-supervisor --test real kills -- --nocapture
 	RULES_CASES=$${RULES_CASES:-20000} $(CARGO) test -q --locked -p engawa-model --test rules
 	@for seed in $$(seq 1 $${SEEDS:-20}); do echo "== seed $$seed"; \
 	  SEED=$$seed $(CARGO) test -q --locked -p engawa-stage --test kills || exit 1; \

@@ -11,7 +11,7 @@ mod tests;
 use crate::Digest;
 use crate::request::{Answer, Request};
 use crate::store::Keep;
-use crate::table::{Release, Slot, Table, reason_of};
+use crate::table::{Release, Slot, Table};
 use std::fmt;
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ pub enum Event {
     Begun,
     /// A check is over.
     Checked(Slot, Result<Release, String>),
-    /// The process could not be made.
+    /// The process could not be made, or could not become the agent and has ended.
     NotStarted(String),
     /// The agent's process has ended.
     Exited(Exit),
@@ -280,9 +280,7 @@ impl<K: Keep> Machine<K> {
                 self.choose(now);
             }
             Event::Checked(slot, result) => self.checked(now, slot, result),
-            Event::NotStarted(why) => {
-                self.ended(now, &format!("it can't be started: {}", reason_of(&why)), None)
-            }
+            Event::NotStarted(why) => self.not_started(now, &why),
             Event::Exited(exit) => self.exited(now, exit),
             Event::Ready | Event::Heartbeat => self.alive(now, matches!(event, Event::Ready)),
             Event::Memory(mib) => self.weigh(now, mib),

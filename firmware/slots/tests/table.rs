@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use engawa_slots::check::{Check, CheckFault};
-use engawa_slots::files::Folder;
+use engawa_slots::files::{Files, Folder, Look};
 use engawa_slots::install::{InstallFault, Source, install};
 use engawa_slots::request::{Request, answer_line, parse_answer};
 use engawa_slots::store::{COPIES, Keep as _, Store, StoreFault};
@@ -11,6 +11,8 @@ use engawa_slots::table::{
 };
 use engawa_slots::{Digest, Slot, Table, Verdict};
 use proptest::prelude::*;
+use std::cell::{Cell, RefCell};
+use std::io;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
@@ -206,6 +208,69 @@ fn a_real_folder_is_laid_checked_and_kept() {
     std::fs::rename(&path, folder.path().join("elsewhere")).unwrap();
     symlink("../elsewhere", &path).unwrap();
     assert!(matches!(check(), Err(CheckFault::Unreadable { .. })), "a link leads out of the slot");
+}
+
+/// A real folder, one file of which can't be written; what was written, in order.
+struct Faulty {
+    folder: Folder,
+    broken: Cell<&'static str>,
+    written: RefCell<Vec<String>>,
+}
+
+impl Files for &Faulty {
+    type Reader = std::fs::File;
+
+    fn open(&self, name: &str) -> io::Result<Self::Reader> {
+        self.folder.open(name)
+    }
+
+    fn look(&self, file: &Self::Reader) -> io::Result<Look> {
+        self.folder.look(file)
+    }
+
+    fn write(&self, name: &str, at: u64, bytes: &[u8], mode: u32) -> io::Result<()> {
+        if name == self.broken.get() {
+            return Err(io::Error::other("a worn cell"));
+        }
+        self.written.borrow_mut().push(name.to_owned());
+        self.folder.write(name, at, bytes, mode)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.folder.remove(name)
+    }
+
+    fn make_folder(&self, name: &str) -> io::Result<()> {
+        self.folder.make_folder(name)
+    }
+
+    fn sync(&self, name: &str) -> io::Result<()> {
+        self.folder.sync(name)
+    }
+}
+
+#[test]
+fn a_copy_that_can_not_be_written_never_costs_the_other_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = vec![7; 100];
+    lay(folder.path(), &program, &manifest(&program, "")).unwrap();
+    let faulty = Faulty {
+        folder: Folder::new(folder.path()),
+        broken: Cell::new(COPIES[1]),
+        written: RefCell::default(),
+    };
+    // table.1 is not there yet, and can't be made: the table is read all the same, and the fault is told.
+    let (mut store, mut table, complaint) = Store::open(&faulty).unwrap();
+    assert_eq!(complaint.unwrap().to_string(), "table.1: a worn cell");
+    let before = Store::peek(&faulty.folder).unwrap();
+    // The copy that is none is written first: while it can't be, the whole one is left alone.
+    assert_eq!(store.keep(&mut table).unwrap_err(), "the slot table can't be written: table.1: a worn cell");
+    assert!(faulty.written.borrow().is_empty());
+    assert_eq!(Store::peek(&faulty.folder).unwrap(), before);
+    faulty.broken.set("");
+    store.keep(&mut table).unwrap();
+    assert_eq!(*faulty.written.borrow(), [COPIES[1], COPIES[0]]);
+    assert_eq!(Store::peek(&faulty.folder).unwrap(), table);
 }
 
 #[test]

@@ -64,7 +64,8 @@ impl Control {
 
     /// What is asked.
     pub(crate) fn take(&mut self) -> Vec<Asked> {
-        while let Ok((stream, _)) = self.listener.accept() {
+        for _ in 0..2 * MOST {
+            let Ok((stream, _)) = self.listener.accept() else { break };
             self.admit(stream);
         }
         let mut asked = Vec::new();

@@ -20,5 +20,9 @@ pub(crate) fn hand_over(words: &[OsString]) -> Result<(), String> {
     let own = getpid().as_raw_nonzero().to_string();
     let fault =
         Command::new(program).args(arguments).env("LISTEN_PID", &own).env("WATCHDOG_PID", &own).exec();
+    if let Some(number) = fault.raw_os_error() {
+        // Still the same process: the supervisor takes it for the agent's last word.
+        crate::dog::tell(&[sd_notify::NotifyState::Errno(number.cast_unsigned())]);
+    }
     Err(format!("{} can't be started: {fault}", program.display()))
 }

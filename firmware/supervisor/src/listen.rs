@@ -40,6 +40,15 @@ impl Address {
     }
 }
 
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
 /// Sockets and their names.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -51,7 +60,11 @@ pub(crate) struct Held {
 pub(crate) fn hold(wanted: &[(String, Address)]) -> Result<Held, String> {
     let mut sockets = Vec::with_capacity(wanted.len());
     for (name, address) in wanted {
-        sockets.push(address.open().map_err(|fault| format!("--listen {name}: {address:?}: {fault}"))?);
+        sockets.push(
+            address
+                .open()
+                .map_err(|fault| format!("--listen {name}: {address} can't be listened on: {fault}"))?,
+        );
     }
     let names: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
     Ok(Held { sockets, names: names.join(":") })

@@ -17,6 +17,8 @@ pub(crate) enum Word {
     Ready,
     Heartbeat,
     Status(String),
+    /// The program could not be executed, with this error number; `hand_over.rs` says so.
+    Failed(i32),
 }
 
 /// The socket that agents write to.
@@ -70,6 +72,7 @@ fn read(text: &str) -> Vec<Word> {
     let word = |line: &str| match line.split_once('=')? {
         ("READY", "1") => Some(Word::Ready),
         ("WATCHDOG", "1") => Some(Word::Heartbeat),
+        ("ERRNO", number) => number.parse().ok().map(Word::Failed),
         ("STATUS", text) => Some(Word::Status(text.chars().filter(|letter| !letter.is_control()).collect())),
         _ => None,
     };

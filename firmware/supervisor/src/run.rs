@@ -23,6 +23,8 @@ const TURN: Duration = Duration::from_secs(1);
 const READING: Duration = Duration::from_millis(20);
 /// Bytes of a slot that are read at once.
 const PIECE: usize = 32 << 10;
+/// How many messages of an agent are heard in a turn; one that tells more waits, as the kernel keeps few for it.
+const MESSAGES: usize = 32;
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -40,6 +42,8 @@ struct Loop {
     since: Instant,
     looked: Instant,
     ready: bool,
+    /// Why the agent's program could not be executed.
+    failure: Option<String>,
     over: bool,
 }
 
@@ -82,6 +86,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         since: Instant::now(),
         looked: Instant::now(),
         ready: false,
+        failure: None,
         over: false,
     };
     turning.handle(Event::Begun);
@@ -108,7 +113,8 @@ impl Loop {
             tell(&[NotifyState::Stopping]);
             self.handle(Event::Stop);
         }
-        while let Some(words) = self.notify.next(self.agent.as_ref().map(Agent::pid)) {
+        for _ in 0..MESSAGES {
+            let Some(words) = self.notify.next(self.agent.as_ref().map(Agent::pid)) else { break };
             words.into_iter().for_each(|word| self.heard(word));
         }
         for asked in self.control.take() {
@@ -117,7 +123,8 @@ impl Loop {
         }
         if let Some(exit) = self.agent.as_mut().and_then(Agent::ended) {
             self.agent = None;
-            self.handle(Event::Exited(exit));
+            let ended = self.failure.take().map_or(Event::Exited(exit), Event::NotStarted);
+            self.handle(ended);
         }
         self.read_on();
         if self.looked.elapsed() >= LOOK {
@@ -136,7 +143,6 @@ impl Loop {
     fn wait(&self, signals: &Signals) -> Result<(), String> {
         let due = self.machine.due().map_or(TURN, |due| due.saturating_sub(self.since.elapsed()).min(TURN));
         let due = if self.check.is_some() || self.over { Duration::ZERO } else { due };
-        // Rounded up, or the last millisecond is spent in turns that find nothing due.
         let due = Timespec { tv_sec: due.as_secs().cast_signed(), tv_nsec: due.subsec_nanos().into() };
         let sources =
             signals.sources().into_iter().chain([self.notify.source()]).chain(self.control.sources());
@@ -157,6 +163,9 @@ impl Loop {
                 }
             }
             Word::Heartbeat => self.handle(Event::Heartbeat),
+            // Of an agent that runs it would mean something else.
+            Word::Failed(_) if self.machine.is_ready() => {}
+            Word::Failed(errno) => self.failure = Some(std::io::Error::from_raw_os_error(errno).to_string()),
             Word::Status(text) => tell(&[NotifyState::Status(&text)]),
         }
     }
@@ -221,6 +230,12 @@ impl Loop {
             Action::Leave => self.over = true,
         }
     }
+}
+
+/// The service manager's, the first where there are several.
+fn given_run_dir() -> Option<PathBuf> {
+    let given = std::env::var("RUNTIME_DIRECTORY").ok()?;
+    given.split(':').next().filter(|folder| !folder.is_empty()).map(PathBuf::from)
 }
 
 fn absolute(path: &std::path::Path) -> Result<PathBuf, String> {

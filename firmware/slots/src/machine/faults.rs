@@ -66,7 +66,7 @@ impl<K: Keep> Machine<K> {
 
     pub(super) fn exited(&mut self, now: Duration, exit: Exit) {
         match &self.phase {
-            Phase::Running(_) => self.ended(now, &exit.to_string(), Some(exit)),
+            Phase::Running(_) => self.ended(now, exit),
             Phase::Stopping { then, .. } => match then {
                 Then::Start => self.choose(now),
                 Then::Rest => self.rest(now),
@@ -79,8 +79,25 @@ impl<K: Keep> Machine<K> {
         }
     }
 
+    /// What can't be executed now can't be later: on trial there is no second try.
+    pub(super) fn not_started(&mut self, now: Duration, why: &str) {
+        let reason = format!("it can't be started: {why}");
+        match &self.phase {
+            Phase::Running(run) if self.on_trial(run.slot) => {
+                self.undo(&reason);
+                self.choose(now);
+            }
+            Phase::Running(_) => {
+                self.withdraw("the agent has ended");
+                self.say(format!("the agent has ended: {reason}"));
+                self.rest(now);
+            }
+            _ => self.exited(now, Exit::Code(1)),
+        }
+    }
+
     /// It ended, and nobody had asked it to.
-    pub(super) fn ended(&mut self, now: Duration, how: &str, exit: Option<Exit>) {
+    fn ended(&mut self, now: Duration, exit: Exit) {
         let Phase::Running(run) = &self.phase else { return };
         let (slot, since) = (run.slot, run.since);
         self.withdraw("the agent has ended");
@@ -90,25 +107,18 @@ impl<K: Keep> Machine<K> {
         let tries = self.limits.tries;
         match self.table.trial.as_mut().filter(|trial| trial.slot == slot) {
             Some(trial) if trial.tries >= tries => {
-                let times = trial.tries;
-                let reason = match exit {
-                    Some(Exit::Signal(signal)) => {
-                        format!("it was killed {times} times in its trial: signal {signal}")
-                    }
-                    Some(Exit::Code(code)) => {
-                        format!("it ended {times} times in its trial: exit code {code}")
-                    }
-                    None => how.to_owned(),
-                };
-                self.undo(&reason);
+                let times =
+                    if trial.tries == 1 { "once".to_owned() } else { format!("{} times", trial.tries) };
+                let how = if matches!(exit, Exit::Signal(_)) { "was killed" } else { "ended" };
+                self.undo(&format!("it {how} {times} in its trial: {exit}"));
                 self.choose(now);
                 return;
             }
             // Kept with the next try's count.
-            Some(trial) => trial.last = crate::table::reason_of(how),
+            Some(trial) => trial.last = exit.to_string(),
             None => {}
         }
-        self.say(format!("the agent has ended: {how}"));
+        self.say(format!("the agent has ended: {exit}"));
         self.rest(now);
     }
 

@@ -415,6 +415,23 @@ fn a_watchdog_is_fed_while_the_agent_lives_or_is_helped_and_not_for_ever() {
 }
 
 #[test]
+fn what_can_not_be_executed_has_one_try_and_a_confirmed_version_rests() {
+    let mut stand = Stand::on_trial(Limits::default());
+    stand.running = None;
+    stand.tell(Event::NotStarted("Exec format error".to_owned()));
+    stand.is_back("it can't be started: Exec format error");
+    assert_eq!(stand.running, Some(Slot::A));
+    stand.running = None;
+    stand.tell(Event::NotStarted("too many processes".to_owned()));
+    stand.pass(1);
+    assert_eq!(stand.running, Some(Slot::A));
+    stand.tell(Event::Stop);
+    stand.running = None;
+    stand.tell(Event::NotStarted("no memory".to_owned()));
+    assert!(stand.left);
+}
+
+#[test]
 fn the_supervisor_leaves_when_the_agent_has_left() {
     let mut stand = Stand::new(Limits::default());
     stand.tell(Event::Stop);

@@ -42,7 +42,7 @@ impl Search {
     /// Whether this image was new; an error where the box does not start from it.
     fn holds(&mut self, image: &Image, expect: &Expect) -> Result<bool, String> {
         let mut hasher = DefaultHasher::new();
-        (image, &expect.startable, expect.floor).hash(&mut hasher);
+        (image, expect).hash(&mut hasher);
         if !self.known.insert(hasher.finish()) {
             return Ok(false);
         }

@@ -11,7 +11,7 @@ fn one_that_crashes_is_undone_after_three_tries() {
 
 #[test]
 fn one_that_ends_by_itself_even_if_it_means_well_is_undone() {
-    assert_eq!(Stand::new(&["--tries", "1"]).undone("exit 0"), "it ended 1 times in its trial: exit code 0");
+    assert_eq!(Stand::new(&["--tries", "1"]).undone("exit 0"), "it ended once in its trial: exit code 0");
 }
 
 #[test]
@@ -51,9 +51,16 @@ fn one_that_never_makes_up_its_mind_is_undone() {
 }
 
 #[test]
+fn one_that_can_not_be_executed_is_undone_at_once() {
+    let mut stand = Stand::new(&[]);
+    assert_eq!(stand.undone("no-program"), "it can't be started: No such file or directory (os error 2)");
+    assert_eq!(stand.log().matches("number 2, slot").count(), 1);
+}
+
+#[test]
 fn what_an_agent_leaves_behind_ends_with_it() {
     let mut stand = Stand::new(&["--tries", "1"]);
-    assert_eq!(stand.undone("forks"), "it was killed 1 times in its trial: signal 6");
+    assert_eq!(stand.undone("forks"), "it was killed once in its trial: signal 6");
     let forked = std::fs::read_to_string(stand.place().join("forked")).unwrap();
     let pid = forked.trim().parse().unwrap();
     stand.wait("without the forked process", |_| !lives(pid));

@@ -19,6 +19,10 @@ const PLACE: &str = "STAND_IN_PLACE";
 
 /// The program of a slot that behaves like this. It becomes this process's program, as an agent is started by its name alone.
 pub(crate) fn script(behaviour: &str, place: &Path) -> String {
+    if behaviour == "no-program" {
+        // As a program for another C library lacks its loader.
+        return "#!/no/such/loader\n".to_owned();
+    }
     let own = std::env::current_exe().unwrap();
     format!(
         "#!/bin/sh\n{BEHAVIOUR}='{behaviour}' {PLACE}='{}' exec {} --exact stand_in::plays --nocapture\n",
