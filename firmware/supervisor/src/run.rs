@@ -57,11 +57,10 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     if let Some(complaint) = complaint {
         say(&format!("the slot table can't be written: {complaint}"));
     }
-    let run_dir =
-        match options.run_dir.clone().or_else(|| std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from)) {
-            Some(folder) => absolute(&folder)?,
-            None => folder.clone(),
-        };
+    let run_dir = match options.run_dir.clone().or_else(given_run_dir) {
+        Some(folder) => absolute(&folder)?,
+        None => folder.clone(),
+    };
     let (notify, control) = (run_dir.join("supervisor-notify"), run_dir.join("supervisor"));
     let at = |path: &PathBuf, fault| format!("{}: {fault}", path.display());
     let launch = Launch {
@@ -113,15 +112,14 @@ impl Loop {
             tell(&[NotifyState::Stopping]);
             self.handle(Event::Stop);
         }
-        for _ in 0..MESSAGES {
-            let Some(words) = self.notify.next(self.agent.as_ref().map(Agent::pid)) else { break };
-            words.into_iter().for_each(|word| self.heard(word));
-        }
+        self.listen();
         for asked in self.control.take() {
             let agent = self.agent.as_ref().is_some_and(|agent| agent.pid() == asked.pid);
             self.handle(Event::Asked { ticket: asked.ticket, agent, request: asked.request });
         }
         if let Some(exit) = self.agent.as_mut().and_then(Agent::ended) {
+            // What it said last may have come between the two looks.
+            self.listen();
             self.agent = None;
             let ended = self.failure.take().map_or(Event::Exited(exit), Event::NotStarted);
             self.handle(ended);
@@ -151,6 +149,13 @@ impl Loop {
         match rustix::event::poll(&mut waiting, Some(&due)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(fault) => Err(format!("nothing can be waited for: {fault}")),
+        }
+    }
+
+    fn listen(&mut self) {
+        for _ in 0..MESSAGES {
+            let Some(words) = self.notify.next(self.agent.as_ref().map(Agent::pid)) else { break };
+            words.into_iter().for_each(|word| self.heard(word));
         }
     }
 

@@ -257,7 +257,8 @@ pub(crate) fn survives(image: &Image, expect: &Expect) -> Result<(), String> {
         let life = Life::begin(&files)?;
         let (number, table) = (life.number()?, life.table());
         let undone = table.outcome.as_ref().is_some_and(|outcome| outcome.verdict == Verdict::RolledBack);
-        if !expect.startable.contains(&number) && !(undone && expect.back == Some(number)) {
+        let back = undone && expect.back == Some(number);
+        if !back && !expect.startable.contains(&number) {
             return Err(format!("release {number} was started, where it should have been {expect:?}"));
         }
         if number < expect.floor {
