@@ -24,7 +24,6 @@ sources=(
   firmware/slots/src/{digest,machine,request,table}.rs firmware/slots/src/{machine,table}
   cloud-sync/cloud/src/rollout/{acts,answer,catalogue,health,heard,machine,plan,report,rings,state}.rs
   cloud-sync/link/src/place.rs cloud-sync/link/src/tpm/wire.rs
-  firmware/release/src/conditions.rs
   edge-agent/agent/src/updates/{clock,trial,facts}.rs
   firmware/release/src
 )

@@ -1,0 +1,118 @@
+//! The attacks of the TUF specification (1.0.33, 1.5.2) against a whole box: whoever holds the cloud serves what was not signed, is
+//! old, does not end, or does not fit together. Each is refused by its name, and no byte of it ends in a slot that is started.
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+mod stand;
+
+use stand::{Box, Kind, Shop, triple};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The newest metadata of a role.
+fn newest(repository: &Path, role: &str) -> PathBuf {
+    let of = |path: &PathBuf| {
+        let name = path.file_name()?.to_str()?;
+        name.strip_suffix(&format!(".{role}.json"))?.parse::<u64>().ok()
+    };
+    let all = fs::read_dir(repository.join("metadata")).unwrap().map(|entry| entry.unwrap().path());
+    all.filter(|path| of(path).is_some()).max_by_key(of).unwrap()
+}
+
+/// The file of a target of a version.
+fn target(repository: &Path, version: &str, name: &str) -> PathBuf {
+    let folder = repository.join("targets/engawa").join(triple()).join(version);
+    let all = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    all.into_iter().find(|path| path.to_str().unwrap().ends_with(&format!(".{name}"))).unwrap()
+}
+
+fn spoil(file: &Path) {
+    let mut bytes = fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(file, bytes).unwrap();
+}
+
+/// The version is refused for this reason, and what runs is what ran.
+fn refused(gateway: &mut Box, attack: &str, version: &str, why: &[&str]) {
+    let (done, said) = gateway.send(version);
+    assert!(!done, "{attack}: {said}");
+    assert!(why.iter().any(|why| said.contains(why)), "{attack}: expected one of {why:?} in: {said}");
+    let table = gateway.table();
+    assert_eq!(table["slots"]["a"]["version"], "1.0.0", "{attack}: {table}");
+    assert_eq!((&table["slots"]["active"], &table["slots"]["b"]), (&"a".into(), &().into()), "{attack}");
+    assert!(gateway.is_up("pms"), "{attack}: the house goes on");
+    println!("{attack}: {}", said.trim());
+}
+
+#[test]
+#[allow(clippy::print_stdout, reason = "what each is told by")]
+fn what_is_not_to_be_trusted_is_never_started() {
+    let mut gateway = Box::open();
+    let repository = gateway.shop.repository();
+    let before = gateway.shop.copy("before");
+    gateway.shop.release("1.1.0", Kind::Good);
+    let good = gateway.shop.copy("good");
+
+    // Arbitrary software: bytes that nobody has signed, at each place.
+    for (what, file) in [
+        ("metadata of targets", newest(&repository, "targets")),
+        ("the snapshot", newest(&repository, "snapshot")),
+        ("the manifest", target(&repository, "1.1.0", "manifest.json")),
+        ("the pack", target(&repository, "1.1.0", "pack")),
+    ] {
+        spoil(&file);
+        let why = ["not trusted", "not TUF metadata", "not what was signed", "is not what"];
+        refused(&mut gateway, &format!("arbitrary software ({what})"), "1.1.0", &why);
+        gateway.shop.put_back(&good);
+    }
+
+    // Another shop's release, signed well by keys that are not trusted here.
+    let stranger = tempfile::tempdir().unwrap();
+    let shop = Shop::open(stranger.path());
+    // As many releases as it takes to have newer metadata of each role.
+    for version in ["8.0.0", "8.1.0", "9.0.0"] {
+        shop.release(version, Kind::Panics);
+    }
+    gateway.shop.put_back(&shop.repository());
+    refused(&mut gateway, "wrong key", "9.0.0", &["valid signatures"]);
+    gateway.shop.put_back(&good);
+
+    // Endless data.
+    let timestamp = repository.join("metadata/timestamp.json");
+    let mut endless = fs::read(&timestamp).unwrap();
+    endless.resize(64 << 20, b' ');
+    fs::write(&timestamp, endless).unwrap();
+    refused(&mut gateway, "endless data", "1.1.0", &["endless data"]);
+    gateway.shop.put_back(&good);
+
+    // Rollback: metadata of before the release that the box has seen. Mix and match: the old snapshot under the new name.
+    refused(&mut gateway, "what is not there", "1.9.0", &["no signed metadata names"]);
+    gateway.shop.put_back(&before);
+    refused(&mut gateway, "rollback", "1.1.0", &["not trusted (rollback)"]);
+    gateway.shop.put_back(&good);
+    fs::copy(newest(&before, "targets"), newest(&repository, "targets")).unwrap();
+    fs::copy(newest(&before, "snapshot"), newest(&repository, "snapshot")).unwrap();
+    refused(&mut gateway, "mix and match", "1.1.0", &["not trusted (", "no signed metadata names"]);
+    gateway.shop.put_back(&good);
+
+    // Revoked.
+    gateway.shop.done(&["revoke", "1.1.0", "--draft", "revoked"]);
+    gateway.shop.done(&["sign", "revoked", "--key", "releases.key"]);
+    gateway.shop.done(&["publish", "revoked"]);
+    refused(&mut gateway, "revoked", "1.1.0", &["no signed metadata names"]);
+
+    // Below the floor that a confirmed release has set, and for another board.
+    gateway.shop.release_as("1.2.0", Kind::Panics, &["--hardware", "another-board"]);
+    refused(&mut gateway, "another board", "1.2.0", &["it is for"]);
+
+    // Freeze: nobody renews the repository, and the cloud's own time says that its metadata is over.
+    fs::remove_dir_all(gateway.shop.folder.join("cloud/release-keys")).unwrap();
+    gateway.serve(&["faketime", "-f", "+9d"]);
+    refused(&mut gateway, "freeze", "1.2.0", &["not trusted (indefinite freeze)"]);
+    assert!(
+        gateway
+            .steps()
+            .iter()
+            .all(|(_, step, _)| step == "offered" || step == "refused" || step == "downloading")
+    );
+}

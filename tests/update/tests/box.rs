@@ -1,0 +1,87 @@
+//! Releases on a whole box: good ones stay, bad ones come back by themselves with their reason, and what is not to be trusted is
+//! never started. Real cloud, supervisor and agent; the releases' programs are the agent, or a script in its place.
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "tests")]
+
+mod stand;
+
+use stand::{Box, Kind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a deployment to a healthy gateway may take, from the rollout's start to its confirmation.
+const DEPLOYMENT: Duration = Duration::from_secs(60);
+/// How long the house may stand still at a switch. A program with debug checks on a machine that compiles beside it has more time
+/// than the two seconds of a hotel's.
+const STOPPED: Duration = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 2 });
+
+#[test]
+fn a_good_release_is_rolled_out_and_one_that_panics_comes_back() {
+    let mut gateway = Box::open();
+    gateway.shop.release("1.1.0", Kind::Good);
+    let over = AtomicBool::new(false);
+    let began = Instant::now();
+    let id = gateway.roll_out("1.1.0");
+    let (took, (stopped, cut)) = std::thread::scope(|scope| {
+        let page = gateway.page();
+        let over = &over;
+        let asking = scope.spawn(move || stand::longest_wait(page, over));
+        gateway.ended("1.1.0", "confirmed");
+        let took = began.elapsed();
+        over.store(true, Ordering::Relaxed);
+        (took, asking.join().unwrap())
+    });
+    println!(
+        "deployed in {took:.1?}; the house stood still for {stopped:.2?}, {cut} requests were cut and asked again"
+    );
+    assert!(took < DEPLOYMENT, "{took:?}");
+    assert!(stopped < STOPPED, "{stopped:?}");
+    assert_eq!(gateway.runs(), "1.1.0");
+    let steps: Vec<String> =
+        gateway.steps().into_iter().filter(|(of, ..)| of == "1.1.0").map(|(_, step, _)| step).collect();
+    assert_eq!(steps, ["offered", "downloading", "ready", "switching", "trial", "confirmed"], "each once");
+    assert!(gateway.is_up("pms"));
+    let shown = gateway.cloud(&["rollout", "show", &id]);
+    assert!(shown.status.success(), "{shown:?}");
+
+    // The next one ends right after its start: the supervisor knows.
+    gateway.shop.release("1.2.0", Kind::Panics);
+    gateway.roll_out("1.2.0");
+    let reason = gateway.ended("1.2.0", "rolled_back");
+    assert!(reason.contains("101"), "{reason}");
+    assert_eq!(gateway.runs(), "1.1.0");
+    gateway.until("the PMS's link", |it| it.is_up("pms").then_some(()));
+    assert_eq!(gateway.table()["bad"][0]["version"], "1.2.0", "this rollout does not bring it again");
+}
+
+#[test]
+fn a_release_that_loses_the_pms_or_eats_memory_comes_back_with_its_reason() {
+    let mut gateway = Box::open();
+    gateway.shop.release("1.1.0", Kind::LosesThePms);
+    let (done, said) = gateway.send("1.1.0");
+    assert!(
+        !done && said.contains("it was tried and is back") && said.contains("the link pms was up before"),
+        "{said}"
+    );
+    let reason = gateway.ended("1.1.0", "rolled_back");
+    assert!(reason.contains("the link pms was up before and is not"), "{reason}");
+    assert_eq!(gateway.runs(), "1.0.0");
+    gateway.until("the PMS's link", |it| it.is_up("pms").then_some(()));
+
+    gateway.shop.release("1.2.0", Kind::EatsMemory);
+    let (done, said) = gateway.send("1.2.0");
+    assert!(!done && said.contains("memory"), "{said}");
+    let reason = gateway.ended("1.2.0", "rolled_back");
+    assert!(reason.contains("MB of memory") || reason.contains("MiB of memory"), "{reason}");
+    assert_eq!(gateway.runs(), "1.0.0");
+}
+
+#[test]
+fn a_release_that_never_gets_ready_comes_back() {
+    let mut gateway = Box::open();
+    gateway.shop.release("1.1.0", Kind::Mute);
+    gateway.roll_out("1.1.0");
+    let reason = gateway.ended("1.1.0", "rolled_back");
+    assert!(reason.contains("15 s"), "{reason}");
+    assert_eq!(gateway.runs(), "1.0.0");
+    gateway.until("the PMS's link", |it| it.is_up("pms").then_some(()));
+}
