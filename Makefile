@@ -21,10 +21,9 @@ ARM_TARGETS := aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf
 POWER := $(BUILD) qemu-system-x86 busybox-static dmsetup e2fsprogs cpio xz-utils
 UPDATE := $(ARM) rauc casync squashfs-tools dbus openssl python3 time zstd
 
-.PHONY: help demo test lint bench bench-guests bench-journal bench-sync soak arm reproducible power-guest bench-update setup-arm setup-power setup-update setup-demo setup-test setup-packages setup-bench setup-sync setup-soak purity install uninstall
-.PHONY: help demo test lint bench bench-guests bench-journal bench-sync soak setup-demo setup-test setup-packages setup-bench setup-sync setup-soak setup-image image image-test purity install uninstall
-.PHONY: tuf-conformance
-.PHONY: help demo test lint bench bench-guests bench-journal bench-sync bench-rollout soak arm reproducible power-guest bench-update setup-arm setup-power setup-update setup-demo setup-test setup-packages setup-bench setup-sync setup-soak purity install uninstall
+.PHONY: help demo test lint bench bench-guests bench-journal bench-sync soak arm reproducible power-guest bench- \
+	update setup-arm setup-power setup-update setup-demo setup-test setup-packages setup-bench setup-sync \
+	setup-soak purity install uninstall setup-image image image-test tuf-conformance bench-rollout
 
 help: ## What can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -112,7 +111,6 @@ bench-rollout: ## A release to 500 gateways over real links: windows, rings, the
 	@$(CARGO) build --release --locked -q --bins -p engawa-cloud -p engawa-line
 	@ulimit -n $$(ulimit -Hn) && target/release/engawa-line-bench rollout $(if $(filter 1,$(QUICK)),--quick) $(if $(filter 1,$(JSON)),--json)
 
-soak: setup-test setup-soak ## Fuzzing (FUZZ_SECONDS, 600 a target), random PMS days (DAYS, 100000), histories of the sync (HISTORIES, 10000), bad lines and disks (LINE_SEEDS, 10), power cuts (CUTS, 1000), days with kills (SEEDS, 20), a database that fails over and one that is restored; mutants last (MUTANTS=0: none)
 soak: setup-test setup-soak ## Fuzzing (FUZZ_SECONDS, 600 a target), random PMS days (DAYS, 100000), histories of the sync (HISTORIES, 10000), bad lines and disks (LINE_SEEDS, 10), power cuts (CUTS, 1000), a supervisor that is killed (KILLS, 300), days with kills (SEEDS, 20), a database that fails over and one that is restored; mutants last (MUTANTS=0: none)
 	$(CARGO) build --locked --workspace --bins
 	@CARGO=$(CARGO) FUZZ_KEEP=1 FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$${FUZZ_SEED:-$$RANDOM} bash tests/fuzz/run.sh
@@ -142,6 +140,7 @@ reproducible: setup-arm ## The commit built twice, in two folders: are the progr
 power-guest: setup-power ## Power cuts behind every write of an update, on a real block device in a guest (CUTS=: so many instead, SEED=)
 	$(CARGO) build --release --locked -p engawa-supervisor -p engawa-update-power --bins
 	@bash tests/update-power/run.sh
+
 setup-image:
 	$(call packages,$(IMAGE))
 
