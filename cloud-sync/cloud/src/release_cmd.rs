@@ -382,8 +382,10 @@ pub(crate) fn release(home: &Home, act: ReleaseAct) -> anyhow::Result<()> {
             let folder = releases.folder(home);
             let client = folder.trusted(root.as_deref(), now)?;
             let count = listing::verify(&folder, &client)?;
-            let root = client.root().version;
-            say(&format!("root version {root}, {count} files, all as they were signed"))
+            for (what, version, expires) in listing::expiries(&client) {
+                say(&format!("{what:<9} version {version:>5}, good until {expires}"))?;
+            }
+            say(&format!("{count} files, all as they were signed"))
         }
     }
 }
@@ -415,8 +417,9 @@ fn sign(draft: &Draft, names: &[String], passphrase: &Passphrase) -> anyhow::Res
     let phrase = keys::passphrase(passphrase.passphrase_file.as_deref())?;
     let phrase = phrase.as_deref().map(String::as_str);
     let keys = names.iter().map(|name| keys::signer(name, phrase)).collect::<anyhow::Result<Vec<_>>>()?;
+    signing::changes(draft)?.iter().try_for_each(|line| say(&plain(line)))?;
     signing::sign(draft, &keys)?;
-    show(draft, false)
+    state(draft)
 }
 
 fn show(draft: &Draft, json: bool) -> anyhow::Result<()> {
@@ -427,7 +430,11 @@ fn show(draft: &Draft, json: bool) -> anyhow::Result<()> {
     for line in signing::changes(draft)? {
         say(&plain(&line))?;
     }
-    for progress in progress {
+    state(draft)
+}
+
+fn state(draft: &Draft) -> anyhow::Result<()> {
+    for progress in signing::progress(draft)? {
         let state = if progress.done() { "enough" } else { "more are needed" };
         say(&format!(
             "{} is signed by {} of {} of {}: {state}",

@@ -209,6 +209,10 @@ fn a_release_goes_from_the_keys_to_the_gateway_and_is_revoked() {
     let words = ["create", &again, "--draft", "other", "--triple", TRIPLE, "--version", "1.1.0"];
     house.refused(&words, "what is released is not changed");
     house.refused(&[&words[..7], &["1.1.1", "--number", "2"]].concat(), "numbers only grow");
+    // A system image for one board, in the same draft.
+    let image = ["create", &again, "--draft", "other", "--kind", "system", "--hardware", "qemu-virt"];
+    let made = house.done(&[&image[..], &["--triple", TRIPLE, "--version", "7.0.0"]].concat());
+    assert!(made.contains("+ system/qemu-virt/7.0.0/manifest.json"), "{made}");
     // Revoked: gone for everybody.
     house.refused(&["revoke", "9.9.9", "--draft", "revocation"], "no release 9.9.9");
     let shown = house.done(&["revoke", "1.1.0", "--draft", "revocation"]);
@@ -519,6 +523,50 @@ fn a_publication_that_is_cut_short_is_whole_and_is_mended() {
     }
 }
 
+#[test]
+fn what_can_t_be_done_says_why() {
+    let house = House::new();
+    for (words, why) in [
+        (&["publish", "nothing"][..], "is no draft"),
+        (&["list"], "there is no repository in"),
+        (&["root", "next"], "there is no repository in"),
+        (&["keygen", "pkcs11:token=a;object=b?module-path=/none.so"], "--public"),
+        (&["keygen", "pkcs11:token=a;object=b?module-path=/none.so", "--public", "b.pub"], "/none.so"),
+        (&["keygen", "a.key", "--passphrase-file", "none"], "none"),
+        (&["init", "first", "--root", "none.pub", "--targets", "none.pub"], "reading none.pub"),
+        (&["sign", "first", "--key", "none.key"], "none.key"),
+    ] {
+        house.refused(words, why);
+    }
+    house.done(&["keygen", "root.key"]);
+    fs::write(house.path("bad.pub"), "{\"keytype\":\"dsa\",\"scheme\":\"dsa\"}").unwrap();
+    let init = ["init", "first", "--targets", "root.key.pub", "--root"];
+    house.refused(&[&init[..], &["bad.pub"]].concat(), "`dsa`");
+    house.refused(&[&init[..], &["root.key.pub", "--root-threshold", "2"]].concat(), "2 must sign");
+    assert!(!house.path("first").exists(), "what was refused leaves nothing behind");
+    house.done(&[&init[..], &["root.key.pub"]].concat());
+    house.refused(&[&init[..], &["root.key.pub"]].concat(), "has a draft already");
+    house.done(&["sign", "first", "--key", "root.key"]);
+    // Not on the cloud's machine.
+    house.refused(&["publish", "first", "--dir", "elsewhere"], "cannot be used multiple times");
+    fs::rename(house.path("cloud/release-keys"), house.path("elsewhere")).unwrap();
+    house.refused(&["publish", "first"], "has no key that may sign");
+    fs::rename(house.path("elsewhere"), house.path("cloud/release-keys")).unwrap();
+    house.done(&["publish", "first"]);
+    let files = house.path("files");
+    fs::create_dir(&files).unwrap();
+    let create = ["create", "files", "--draft", "next", "--triple", TRIPLE, "--version", "1.0.0"];
+    house.refused(&create, "has no files");
+    fs::write(files.join("engawa"), "x").unwrap();
+    house.refused(&[&create[..], &["--lock", "none.lock"]].concat(), "none.lock");
+    house.refused(&[&create[..7], &["one"]].concat(), "no semantic version");
+    fs::create_dir(files.join("folder")).unwrap();
+    house.refused(&create, "flat list");
+    fs::remove_dir(files.join("folder")).unwrap();
+    fs::write(files.join("Engawa"), "x").unwrap();
+    house.refused(&create, "Engawa");
+}
+
 /// A server whose clock is days ahead renews the timestamp; what it signs then, gateways of that time take.
 #[test]
 fn the_server_renews_the_timestamp() {
@@ -532,12 +580,16 @@ fn the_server_renews_the_timestamp() {
         serde_json::from_slice::<Value>(&bytes).unwrap()["signed"]["version"].as_u64().unwrap()
     };
     let before = version();
-    let cloud = program().get_program().to_owned();
-    let mut server = std::process::Command::new("faketime")
-        .args(["-f", "+5d"])
-        .arg(cloud)
+    // Not by the program `faketime`, which leaves something in /dev/shm when it is killed.
+    let folders = ["x86_64-linux-gnu/faketime", "aarch64-linux-gnu/faketime", "faketime"];
+    let libraries = folders.map(|folder| format!("/usr/lib/{folder}/libfaketimeMT.so.1"));
+    let library = libraries.iter().find(|path| Path::new(path).exists());
+    let library = library.expect("libfaketime: `make setup-test` installs it (package faketime)");
+    let mut server = program()
         .args(["serve", "--listen", "127.0.0.1:0", "--dir"])
         .arg(house.path("cloud"))
+        .env("LD_PRELOAD", library)
+        .env("FAKETIME", "+5d")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -6,7 +6,7 @@
 
 use crate::error::Fault;
 use crate::limits::Limits;
-use crate::metadata::{MetaFile, Root, Snapshot, Timestamp};
+use crate::metadata::{MetaFile, Root, Snapshot, Targets, Timestamp};
 use crate::search::{Edge, Search};
 use crate::target::{Target, check_path};
 use crate::trusted::Trusted;
@@ -175,6 +175,12 @@ impl Client {
         self.trusted.timestamp.as_ref()
     }
 
+    /// The targets at the top that are trusted. None before [`Step::Done`].
+    #[must_use]
+    pub fn targets_metadata(&self) -> Option<&Targets> {
+        self.trusted.targets.as_deref().filter(|_| self.refreshed)
+    }
+
     /// The snapshot that is trusted.
     #[must_use]
     pub fn snapshot(&self) -> Option<&Snapshot> {
@@ -331,7 +337,7 @@ impl Client {
         Ok(())
     }
 
-    fn judge(&self, edge: &Edge, bytes: &[u8], file: &str) -> Result<Arc<crate::metadata::Targets>, Fault> {
+    fn judge(&self, edge: &Edge, bytes: &[u8], file: &str) -> Result<Arc<Targets>, Fault> {
         let delegations =
             edge.delegations().ok_or_else(|| Fault::NotInSnapshot { role: edge.role.name.clone() })?;
         self.trusted.delegated(bytes, file, delegations, &edge.role).map(Arc::new)

@@ -9,6 +9,7 @@ use pkcs8::der::Decode;
 use pkcs8::der::asn1::OctetStringRef;
 use pkcs8::der::zeroize::Zeroizing;
 use pkcs8::pkcs5::pbes2;
+use pkcs8::pkcs5::scrypt::Params;
 use pkcs8::{
     AlgorithmIdentifierRef, EncryptedPrivateKeyInfo, LineEnding, ObjectIdentifier, PrivateKeyInfo,
     SecretDocument,
@@ -22,6 +23,11 @@ pub(crate) const PASSPHRASE: &str = "ENGAWA_RELEASE_PASSPHRASE";
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const PLAIN_LABEL: &str = "PRIVATE KEY";
 const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
+/// How hard a passphrase is to guess: 16 MiB and five passes, which OpenSSL bears without being told to.
+fn scrypt() -> anyhow::Result<Params> {
+    Params::new(14, 8, 5, 32).map_err(|error| anyhow::anyhow!("the key can't be encrypted: {error}"))
+}
+
 /// The shortest passphrase, characters.
 const SHORTEST: usize = 12;
 
@@ -68,9 +74,8 @@ pub(crate) fn generate(path: &Path, passphrase: Option<&str>) -> anyhow::Result<
             let (mut salt, mut iv) = ([0_u8; 16], [0_u8; 16]);
             random.fill(&mut salt).map_err(no_chance)?;
             random.fill(&mut iv).map_err(no_chance)?;
-            let parameters =
-                pbes2::Parameters::scrypt_aes256cbc(pkcs8::pkcs5::scrypt::Params::recommended(), &salt, &iv)
-                    .map_err(|error| anyhow::anyhow!("the key can't be encrypted: {error}"))?;
+            let parameters = pbes2::Parameters::scrypt_aes256cbc(scrypt()?, &salt, &iv)
+                .map_err(|error| anyhow::anyhow!("the key can't be encrypted: {error}"))?;
             (ENCRYPTED_LABEL, info.encrypt_with_params(parameters, passphrase).map_err(wrong)?)
         }
     };

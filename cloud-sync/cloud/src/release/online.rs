@@ -4,7 +4,7 @@
 use crate::release::folder::{Folder, known};
 use crate::release::keys;
 use anyhow::{Context, bail};
-use engawa_tuf::metadata::{MetaFile, Metadata, Root, Snapshot, Timestamp};
+use engawa_tuf::metadata::{MetaFile, Metadata, Root, Snapshot, Targets, Timestamp};
 use engawa_tuf::{Document, Ed25519Signer, PublicKey, Signer};
 use jiff::{SignedDuration, Timestamp as Instant};
 use std::collections::BTreeMap;
@@ -95,10 +95,12 @@ impl Online {
         Ok(document.to_bytes()?)
     }
 
-    /// Removes keys that `root` names no more.
-    pub(crate) fn forget(&self, root: &Root) -> anyhow::Result<()> {
+    /// Removes keys that one of the `former` roots names and `root`, which is current, does not. Those that no root names yet
+    /// may be meant for the next one.
+    pub(crate) fn forget(&self, former: &[Root], root: &Root) -> anyhow::Result<()> {
         for (path, signer) in &self.keys {
-            if !root.keys.contains_key(signer.key().id()) {
+            let id = signer.key().id();
+            if former.iter().any(|former| former.keys.contains_key(id)) && !root.keys.contains_key(id) {
                 for path in [path.clone(), keys::public_path(path)] {
                     std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
                 }
@@ -169,6 +171,34 @@ pub(crate) fn sign(
     })
 }
 
+/// How many versions of snapshots and targets stay, so that whoever reads just now finds those that were current.
+const KEPT: usize = 16;
+/// So long before the root or the releases expire it is told, days.
+const NOTICE_DAYS: i64 = 45;
+
+/// Removes snapshots and targets' metadata that nobody reads any more.
+pub(crate) fn prune(folder: &Folder) -> anyhow::Result<()> {
+    for role in [Snapshot::KIND, Targets::KIND] {
+        let versions = folder.versions(role)?;
+        for version in versions.iter().take(versions.len().saturating_sub(KEPT)) {
+            let path = folder.metadata(&format!("{version}.{role}.json"));
+            std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells of what people have to sign again.
+fn notice(folder: &Folder, root: &Root, now: Instant) -> anyhow::Result<()> {
+    let targets = folder.targets()?.map(|known| known.metadata.expires);
+    for (what, expires) in [("root", Some(root.expires)), ("targets", targets)] {
+        if let Some(expires) = expires.filter(|expires| *expires < now + days(NOTICE_DAYS)) {
+            tracing::warn!(what, %expires, "the releases' metadata expires: sign it anew (engawa-cloud release root, create or revoke), or gateways take no release any more");
+        }
+    }
+    Ok(())
+}
+
 /// Renews timestamp and snapshot where half of their time is over. True: something was written.
 pub(crate) fn renew(folder: &Folder, online: &Online, now: Instant) -> anyhow::Result<bool> {
     let due = |expires: Instant, life: i64| expires < now + days(life) / 2;
@@ -185,6 +215,8 @@ pub(crate) fn renew(folder: &Folder, online: &Online, now: Instant) -> anyhow::R
         folder.put(name, bytes)?;
     }
     folder.put("timestamp.json", &signed.timestamp)?;
+    prune(folder)?;
+    notice(folder, &root.metadata, now)?;
     let renewed = known::<Timestamp>(signed.timestamp, "timestamp.json")?;
     tracing::info!(version = renewed.metadata.version, expires = %renewed.metadata.expires, "the releases' timestamp is renewed");
     Ok(true)

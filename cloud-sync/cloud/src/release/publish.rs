@@ -3,9 +3,9 @@
 
 use crate::release::draft::{Draft, copy};
 use crate::release::folder::{Folder, Known};
-use crate::release::online::{Online, meta, sign};
+use crate::release::online::{Online, meta, prune, sign};
 use anyhow::{Context, bail};
-use engawa_tuf::metadata::{Root, Targets};
+use engawa_tuf::metadata::{Metadata, Root, Targets};
 use engawa_tuf::{Authority, Client};
 use jiff::Timestamp as Instant;
 use std::collections::BTreeMap;
@@ -42,6 +42,8 @@ pub(crate) fn publish(
         ),
     };
     if next_root.is_none() && targets.is_none() {
+        // What was left to do where the last time was cut short.
+        tidy(repository, online, root)?;
         let version = repository.targets()?.map_or(0, |known| known.metadata.version);
         return Ok(Published { root: root.version, targets: version, files: 0, changed: false });
     }
@@ -87,14 +89,22 @@ pub(crate) fn publish(
     if let Some(name) = root_name.as_deref().filter(|_| !root_first) {
         put(name)?;
     }
-    if next_root.is_some() {
-        online.forget(root)?;
-    }
+    tidy(repository, online, root)?;
     let targets = client
         .snapshot()
         .and_then(|snapshot| snapshot.meta.get("targets.json"))
         .map_or(0, |meta| meta.version);
     Ok(Published { root: root.version, targets, files, changed: true })
+}
+
+/// Removes what nobody needs any more.
+fn tidy(repository: &Folder, online: &Online, root: &Root) -> anyhow::Result<()> {
+    let mut former = Vec::new();
+    for version in repository.versions(Root::KIND)? {
+        former.extend(repository.read::<Root>(&format!("{version}.root.json"))?.map(|known| known.metadata));
+    }
+    online.forget(&former, root)?;
+    prune(repository)
 }
 
 /// The draft's root, if it is the next one.
