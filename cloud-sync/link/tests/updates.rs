@@ -195,7 +195,7 @@ async fn a_cloud_that_knows_no_updates_is_not_asked() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn alarms_are_not_held_up_by_a_release_that_fills_the_line() {
     for over_tcp in [false, true] {
-        let (cloud, address) = cloud(Some(64 << 20)).await;
+        let (cloud, address) = cloud(Some(8 << 20)).await;
         let relay = Relay::open(address).unwrap();
         relay.set(|weather| {
             weather.udp_blocked = over_tcp;
