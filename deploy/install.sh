@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 destdir=${DESTDIR:-}
 prefix=${PREFIX:-/usr/local}
 binary=${ENGAWA:-target/dist/engawa}
-supervisor=${SUPERVISOR:-target/tiny/engawa-supervisor}
+supervisor=${SUPERVISOR:-target/supervisor/engawa-supervisor}
 dry=0
 supervised=0
 for option in "$@"; do
@@ -39,9 +39,9 @@ fi
 
 if [ "$supervised" = 1 ] && [ ! -x "$supervisor" ]; then
   if command -v cargo >/dev/null && [ -z "${SUPERVISOR:-}" ]; then
-    do_it cargo build --profile tiny --locked -p engawa-supervisor
+    do_it cargo build --profile supervisor --locked -p engawa-supervisor
   else
-    echo "install: there is no supervisor at $supervisor: build it with  cargo build --profile tiny --locked -p engawa-supervisor" >&2
+    echo "install: there is no supervisor at $supervisor: build it with  cargo build --profile supervisor --locked -p engawa-supervisor" >&2
     exit 1
   fi
 fi
