@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a system image for QEMU's ARM64 machine: `make image`. As root. The second run takes what the first has kept.
 # ENGAWA, SUPERVISOR   the ARM64 programs (default: what `make arm` builds)
-# VERSION, NUMBER      of the image; APP_NUMBER of the application in it; a box refuses numbers below the floor that a good image has set (FLOOR, default 0)
+# VERSION, NUMBER      of the image; a box refuses numbers below the floor that a good image has set (FLOOR, default 0)
 # GOOD_WITHIN_S        so long after the start an image on trial must have a healthy agent (default 300)
 # KEYS                 the folder with the signing keys (default: target/image/keys, made at the first run)
 # OUT                  where the image goes (default: target/image/VERSION)
@@ -16,7 +16,7 @@ cd "$here/../.."
 cache=$(realpath -m "${CACHE:-target/image}")
 # The application in it is the workspace's release, whatever the image is called; boxes that have one keep theirs.
 APP_VERSION=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
-export APP_VERSION APP_NUMBER=${APP_NUMBER:-0}
+export APP_VERSION
 export VERSION=${VERSION:-$APP_VERSION}
 export NUMBER=${NUMBER:-1} FLOOR=${FLOOR:-0} GOOD_WITHIN_S=${GOOD_WITHIN_S:-300}
 export ENGAWA=${ENGAWA:-target/out/arm64/engawa}
@@ -93,9 +93,9 @@ rm -f "$out/system.raucb"
   --mksquashfs-args="-comp zstd -Xcompression-level 1 -no-progress -quiet" bundle bundle "$out/system.raucb" >/dev/null 2>rauc.log) ||
   { cat "$work/rauc.log" >&2; fail "rauc made no bundle"; }
 
-part_root=$((256 * 2048)) part_boot=$((64 * 2048)) # sectors
+part_root=$((256 * 2048)) part_boot=$((32 * 2048)) # sectors
 [ "$(stat -c %s "$work/root.img")" -le $((part_root * 512)) ] || fail "the root file system does not fit into its 256 MiB"
-[ "$(stat -c %s "$work/boot.img")" -le $((part_boot * 512)) ] || fail "the kernel image does not fit into its 64 MiB"
+[ "$(stat -c %s "$work/boot.img")" -le $((part_boot * 512)) ] || fail "the kernel image does not fit into its 32 MiB"
 if [ "${BUNDLE_ONLY:-0}" != 1 ]; then
   say "disk"
   disk=$work/disk.img
@@ -112,7 +112,7 @@ if [ "${BUNDLE_ONLY:-0}" != 1 ]; then
   } >"$work/table"
   sfdisk -q "$disk" <"$work/table"
   dd if="$work/boot.img" of="$disk" bs=1M seek=1 conv=notrunc,sparse status=none
-  dd if="$work/root.img" of="$disk" bs=1M seek=65 conv=notrunc,sparse status=none
+  dd if="$work/root.img" of="$disk" bs=1M seek=33 conv=notrunc,sparse status=none
   printf 'BOOT_ORDER=A\nBOOT_A_LEFT=3\nBOOT_B_LEFT=0\n' >"$work/env"
   mkenvimage -r -s 0x4000 -o "$work/env.img" "$work/env"
   truncate -s 4M "$work/boot-store.img"

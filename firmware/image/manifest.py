@@ -43,7 +43,7 @@ def main() -> None:
         name, path = part.split("=", 1)
         parts[name] = {"sha256": sha256(path), "bytes": pathlib.Path(path).stat().st_size}
     programs = {
-        "engawa": sha256(root / "usr/lib/engawa/factory/engawa"),
+        "engawa": sha256(root / "usr/lib/engawa/engawa"),
         "engawa-supervisor": sha256(root / "usr/lib/engawa/engawa-supervisor"),
     }
     print(json.dumps({

@@ -36,21 +36,22 @@ add_user engawa 990
 
 cp -r --no-preserve=ownership root/. "$root/"
 install -D -m 0644 "$keys/ca.pem" "$root/etc/rauc/ca.pem"
-mkdir -p "$root/data" "$root/etc/engawa" "$root/usr/lib/engawa/factory"
-install -m 0755 "$ENGAWA" "$root/usr/lib/engawa/factory/engawa"
+mkdir -p "$root/data" "$root/etc/engawa"
+install -m 0755 "$ENGAWA" "$root/usr/lib/engawa/engawa"
 install -m 0755 "$SUPERVISOR" "$root/usr/lib/engawa/engawa-supervisor"
-# The unit of any machine, its hardening with it, made the image's: the supervisor starts the agent, from slots of its own.
+# The unit of any machine, its hardening with it, and the drop-in with which the supervisor starts the agent.
 sed -f unit.sed ../../deploy/systemd/engawa.service >"$root/usr/lib/systemd/system/engawa.service"
-grep -q '^ExecStart=/usr/lib/engawa/engawa-supervisor ' "$root/usr/lib/systemd/system/engawa.service" ||
-  fail "deploy/systemd/engawa.service has changed: unit.sed does not fit it any more"
+mkdir "$root/usr/lib/systemd/system/engawa.service.d"
+sed -f unit.sed -e "s#@VERSION@#$APP_VERSION#" ../../deploy/systemd/supervised.conf >"$root/usr/lib/systemd/system/engawa.service.d/supervised.conf"
+sed -f unit.sed ../../deploy/supervised/engawa >"$root/usr/bin/engawa"
+chmod 0755 "$root/usr/bin/engawa"
+if grep -rn /usr/local "$root/usr/bin/engawa" "$root/usr/lib/systemd/system/"engawa.service*; then fail "unit.sed does not fit deploy/systemd any more"; fi
 cat >"$root/usr/lib/engawa/image.conf" <<C
 # What this system image is; read by the scripts beside it.
 ID="$VERSION-$NUMBER"
 VERSION="$VERSION"
 NUMBER=$NUMBER
 FLOOR=$FLOOR
-APP_VERSION="$APP_VERSION"
-APP_NUMBER=$APP_NUMBER
 GOOD_WITHIN_S=$GOOD_WITHIN_S
 C
 printf 'd /var/lib/private 0700 root root -\n' >"$root/usr/lib/tmpfiles.d/engawa-private.conf"
@@ -61,7 +62,7 @@ want() { # unit, target
   mkdir -p "$root/etc/systemd/system/$2.wants"
   ln -sfn "/usr/lib/systemd/system/$1" "$root/etc/systemd/system/$2.wants/$1"
 }
-for unit in engawa.service engawa-good.service engawa-app.service engawa-network.service systemd-networkd.service \
+for unit in engawa.service engawa-good.service engawa-network.service systemd-networkd.service \
   systemd-resolved.service rauc.service; do want "$unit" multi-user.target; done
 for unit in engawa-partition.service systemd-timesyncd.service; do want "$unit" sysinit.target; done
 want engawa-data.service local-fs.target

@@ -116,18 +116,18 @@ def boot(board: Board, cloud: Cloud, folder: pathlib.Path) -> None:
     board.power_on(stick)
     said = board.wait(r"setup: (the configuration is taken|engawa.toml has faults.*)", START)[1]
     if "taken" not in said:
-        board.wait(r"NOT everything", 60)
+        board.wait(r"NOT everything", START)
         raise Late(stick.read("result.txt") or said)
     told("from power to the health endpoint, first start (data partition made)", board.wait_healthy(START))
-    board.wait(r"setup: done", 180)
-    cloud.wait_for("connected", 90)
+    board.wait(r"setup: done", START)
+    cloud.wait_for("connected", START)
     told("from power to connected over QUIC", board.since_start())
-    board.wait(r"system image 1\.0\.0 is good, slot A", 60)
+    board.wait(r"system image 1\.0\.0 is good, slot A", START)
     board.take_out()
     result = stick.read("result.txt") or ""
     check("enrolled as `grand-1`" in result, "the stick's result.txt says what was joined")
     check(stick.read("claim-code") is None, "the claim code on the stick is marked as used")
-    cloud.wait_for("rows", 90)
+    cloud.wait_for("rows", START)
     print("   rows of the journal have come", flush=True)
     check("ttyAMA0 login" not in board.text(), "nobody is asked to log in at the console")
 
@@ -147,12 +147,12 @@ def update(board: Board, cloud: Cloud, folder: pathlib.Path) -> None:
     install(board, folder, bundle, "2.raucb")
     board.wait(r"is installed: the machine starts anew", INSTALL)
     told("bundle installed (checked, written, flushed)", time.monotonic() - begun)
-    board.wait(r"slot B, tries left: 2", 120)
+    board.wait(r"slot B, tries left: 2", START)
     down = time.monotonic()
     board.wait(r"system image 2\.0\.0 is good, slot B", START)
     told("from the boot loader to the new image being good", time.monotonic() - down)
     told("whole system update", time.monotonic() - begun)
-    cloud.wait_for("connected", 90)
+    cloud.wait_for("connected", START)
     board.take_out()
     check(cloud.gateway()["connected"], "the same gateway is connected again: its identity and data have stayed")
 
@@ -211,7 +211,7 @@ def kills(board: Board, folder: pathlib.Path, count: int, seed: int) -> None:
     outcomes: dict[str, int] = {}
     for number in range(1, count + 1):
         install(board, folder, bundle, "2.raucb")
-        board.wait(r"setup: installing", 120)
+        board.wait(r"setup: installing", START)
         # From the first write to the new slot's first start.
         wait = chance.uniform(0.0, whole * 1.1)
         until = time.monotonic() + wait
@@ -222,7 +222,7 @@ def kills(board: Board, folder: pathlib.Path, count: int, seed: int) -> None:
         board.forget()
         board.power_on()
         after = board.wait_healthy(START)
-        good = board.wait(r"system image (\S+) is good, slot ([AB])", 90)
+        good = board.wait(r"system image (\S+) is good, slot ([AB])", START)
         outcome = f"cut {'after' if installed else 'before'} the end"
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
         print(f"   {number}: cut {wait:.1f} s into it ({outcome}); image {good[1]} in slot {good[2]} healthy after "

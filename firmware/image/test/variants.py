@@ -9,7 +9,7 @@ IMAGE = HERE.parent
 ROOT = IMAGE.parent.parent
 
 # name: what build.sh is told, and files that are laid over the root file system.
-UNHEALTHY = "[Service]\nExecStart=\nExecStart=/bin/false\n"
+UNHEALTHY = "[Service]\nExecStartPre=\nExecStart=\nExecStart=/bin/false\n"
 PANICS = """[Unit]
 Description=A fault on purpose: the kernel panics when the system is up
 After=multi-user.target
@@ -29,7 +29,7 @@ VARIANTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         "etc/systemd/system/graphical.target.wants/panics.service": PANICS,
     }),
     "unhealthy": ({"VERSION": "2.4.0", "NUMBER": "3", "GOOD_WITHIN_S": "75"}, {
-        "etc/systemd/system/engawa.service.d/fault.conf": UNHEALTHY,
+        "etc/systemd/system/engawa.service.d/zz-fault.conf": UNHEALTHY,
     }),
 }
 
@@ -39,7 +39,7 @@ def stamp(environment: dict[str, str], files: dict[str, str]) -> str:
     digest = hashlib.sha256(repr((sorted(environment.items()), sorted(files.items()))).encode())
     programs = [pathlib.Path(environment["ENGAWA"]), pathlib.Path(environment["SUPERVISOR"])]
     sources = [p for p in IMAGE.rglob("*") if p.is_file() and HERE not in p.parents and p.suffix != ".md"]
-    for path in [*sorted(sources), ROOT / "deploy/systemd/engawa.service", *programs]:
+    for path in [*sorted(sources), *sorted((ROOT / "deploy/systemd").iterdir()), *programs]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
