@@ -122,6 +122,8 @@ impl<K: Keep> Machine<K> {
         if switches {
             self.say(format!("version {version} is tried"));
             self.crashes = 0;
+            // Its time counts from its own first start, however long ago the last trial was.
+            self.trial_since = None;
             self.halt(now, running, self.limits.stop, Then::Start);
         }
     }

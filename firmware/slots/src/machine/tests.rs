@@ -170,6 +170,13 @@ fn a_version_that_is_healthy_stays_and_raises_the_floor() {
     stand.live(1000);
     assert_eq!(stand.running, Some(Slot::B));
     assert_eq!(stand.ask(Request::Healthy), Err("no trial runs".to_owned()));
+    // The next one in the same life of the supervisor has as much time.
+    stand.bring(3, 1);
+    stand.tell(Event::Ready);
+    stand.live(599);
+    assert_eq!(stand.running, Some(Slot::A));
+    stand.ask(Request::Healthy).unwrap();
+    assert_eq!(stand.ask(Request::Outcome).unwrap(), "confirmed 3 3.0.0 r9 ");
 }
 
 #[test]
