@@ -388,7 +388,7 @@ impl<K: Keep> Machine<K> {
     fn start(&mut self, now: Duration, slot: Slot) {
         if let Some(trial) = self.table.trial.as_mut().filter(|trial| trial.slot == slot) {
             // Counted before it is started: a version that takes the box down with it has had its try.
-            trial.tries += 1;
+            trial.tries = trial.tries.saturating_add(1);
             if let Err(why) = self.keep.keep(&mut self.table) {
                 self.undo(&format!("its try can't be counted: {why}"));
                 self.choose(now);
@@ -416,6 +416,11 @@ impl<K: Keep> Machine<K> {
             Phase::Running(run) => {
                 let slot = run.slot;
                 self.withdraw("the supervisor is being stopped");
+                if let Some(trial) = self.table.trial.as_mut().filter(|trial| trial.slot == slot) {
+                    // It counts as a try all the same: a version could have the box restarted again and again.
+                    "the supervisor was stopped".clone_into(&mut trial.last);
+                    self.remember();
+                }
                 self.halt(now, slot, self.limits.stop, Then::Leave);
             }
             Phase::Stopping { then, .. } => *then = Then::Leave,

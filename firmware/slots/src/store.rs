@@ -114,7 +114,7 @@ impl<F: Files> Store<F> {
 
 impl<F: Files> Keep for Store<F> {
     fn keep(&mut self, table: &mut Table) -> Result<(), String> {
-        table.sequence += 1;
+        table.sequence = table.sequence.saturating_add(1);
         let page = table.page().ok_or_else(|| StoreFault::TooLong.to_string())?;
         for index in [self.doubtful, 1 - self.doubtful] {
             let name = COPIES[index];

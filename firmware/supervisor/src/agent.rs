@@ -105,6 +105,6 @@ impl Agent {
         let file = std::fs::File::open(format!("/proc/{}/statm", self.pid.as_raw_nonzero())).ok()?;
         file.take(256).read_to_string(&mut text).ok()?;
         let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
-        Some((pages * rustix::param::page_size() as u64) >> 20)
+        Some(pages.saturating_mul(rustix::param::page_size() as u64) >> 20)
     }
 }

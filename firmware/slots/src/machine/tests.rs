@@ -422,6 +422,20 @@ fn a_watchdog_is_fed_while_the_agent_lives_or_is_helped_and_not_for_ever() {
 }
 
 #[test]
+fn a_box_that_is_restarted_three_times_in_a_trial_goes_back_and_says_so() {
+    let mut table = Stand::on_trial(Limits::default()).machine.table().clone();
+    for _ in 0..3 {
+        let mut next = Machine::new(Memory::default(), table, Limits::default());
+        next.handle(Duration::ZERO, Event::Begun);
+        next.handle(Duration::ZERO, Event::Checked(Slot::B, Ok(release(2, 1))));
+        next.handle(Duration::ZERO, Event::Stop);
+        table = next.keeper().kept.last().unwrap().clone();
+    }
+    let reason = table.outcome.unwrap().reason;
+    assert_eq!(reason, "it was started 3 times in its trial and never confirmed: the supervisor was stopped");
+}
+
+#[test]
 fn what_can_not_be_executed_has_one_try_and_a_confirmed_version_rests() {
     let mut stand = Stand::on_trial(Limits::default());
     stand.running = None;
