@@ -15,6 +15,7 @@ use crate::release::signing;
 use anyhow::{Context, bail};
 use clap::{Subcommand, ValueEnum, ValueHint};
 use engawa_release::manifest::Kind;
+use engawa_release::pack::LEVEL;
 use jiff::Timestamp as Instant;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -174,6 +175,9 @@ pub(crate) enum ReleaseAct {
         /// From how many releases before it patches are made.
         #[arg(long, default_value_t = PATCHES_FROM)]
         patches_from: usize,
+        /// How hard it is compressed: zstd's level; a lower one is quicker to make, and longer on every gateway's line.
+        #[arg(long, default_value_t = LEVEL, value_parser = clap::value_parser!(i32).range(1..=19))]
+        level: i32,
         /// The Cargo.lock that it was built with, for the SBOM.
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         lock: Option<PathBuf>,
@@ -325,6 +329,7 @@ pub(crate) fn release(home: &Home, act: ReleaseAct) -> anyhow::Result<()> {
             hardware,
             built,
             patches_from,
+            level,
             lock,
             packages,
             commit,
@@ -349,6 +354,7 @@ pub(crate) fn release(home: &Home, act: ReleaseAct) -> anyhow::Result<()> {
                 hardware,
                 built,
                 patches_from,
+                level,
                 lock,
                 source,
             };

@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use zstd::bulk::Compressor;
 use zstd::stream::write::Encoder;
 
-/// How hard chunks and patches are compressed: once here, for every gateway.
-const LEVEL: i32 = 19;
+/// How hard chunks and patches are compressed where nothing else is asked: once here, for every gateway.
+pub const LEVEL: i32 = 19;
 /// The largest window that a patch is written with: 2^this bytes, zstd's bound on machines of 32 bits.
 const MOST_WINDOW: u32 = 30;
 
@@ -89,12 +89,25 @@ pub enum PackError {
 /// # Errors
 /// Names, modes or sizes that a manifest can't have.
 pub fn pack(draft: Draft, contents: &[Content<'_>], former: &[Former<'_>]) -> Result<Made, PackError> {
+    pack_at(LEVEL, draft, contents, former)
+}
+
+/// As [`pack`], compressed as hard as `level` of zstd's says: a lower one is quicker, and longer on the line.
+///
+/// # Errors
+/// As [`pack`].
+pub fn pack_at(
+    level: i32,
+    draft: Draft,
+    contents: &[Content<'_>],
+    former: &[Former<'_>],
+) -> Result<Made, PackError> {
     let unpacked = contents.iter().fold(0_u64, |sum, content| sum.saturating_add(content.bytes.len() as u64));
     let measures = Cut::for_size(unpacked);
     let (mut pack, mut places) = (Vec::new(), BTreeMap::new());
     let mut files = Vec::with_capacity(contents.len());
     for content in contents {
-        let chunks = lay(content.bytes, measures, &mut pack, &mut places);
+        let chunks = lay(level, content.bytes, measures, &mut pack, &mut places);
         let chunks =
             chunks.map_err(|source| PackError::Compress { name: content.name.to_owned(), source })?;
         files.push(File {
@@ -115,7 +128,7 @@ pub fn pack(draft: Draft, contents: &[Content<'_>], former: &[Former<'_>]) -> Re
             continue;
         }
         let failed = |source| PackError::Compress { name: old.name.to_owned(), source };
-        let bytes = patch_from(old.bytes, content.bytes).map_err(failed)?;
+        let bytes = patch_from(level, old.bytes, content.bytes).map_err(failed)?;
         if bytes.len() as u64 >= lacking(file, old.bytes, measures).map_err(failed)? {
             continue;
         }
@@ -150,12 +163,13 @@ pub fn pack(draft: Draft, contents: &[Content<'_>], former: &[Former<'_>]) -> Re
 
 /// Lays a file's chunks into the pack, those that are not there yet.
 fn lay(
+    level: i32,
     bytes: &[u8],
     measures: Cut,
     pack: &mut Vec<u8>,
     places: &mut BTreeMap<Digest, Chunk>,
 ) -> io::Result<Vec<Chunk>> {
-    let mut compressor = Compressor::new(LEVEL)?;
+    let mut compressor = Compressor::new(level)?;
     let mut chunks = Vec::new();
     cut(bytes, measures, |_, sha256, piece| {
         if let Some(known) = places.get(&sha256) {
@@ -184,10 +198,10 @@ fn lacking(file: &File, old: &[u8], measures: Cut) -> io::Result<u64> {
 }
 
 /// What `zstd --patch-from` writes: a frame whose window spans both files, with the old one as its prefix.
-fn patch_from(old: &[u8], new: &[u8]) -> io::Result<Vec<u8>> {
+fn patch_from(level: i32, old: &[u8], new: &[u8]) -> io::Result<Vec<u8>> {
     let span = (old.len() as u64).saturating_add(new.len() as u64).max(1);
     let window = span.next_power_of_two().trailing_zeros().clamp(10, MOST_WINDOW);
-    let mut encoder = Encoder::with_ref_prefix(Vec::new(), LEVEL, old)?;
+    let mut encoder = Encoder::with_ref_prefix(Vec::new(), level, old)?;
     encoder.window_log(window)?;
     encoder.long_distance_matching(true)?;
     encoder.set_pledged_src_size(Some(new.len() as u64))?;

@@ -47,7 +47,7 @@ fn a_good_release_is_rolled_out_and_one_that_panics_comes_back() {
     gateway.shop.release("1.2.0", Kind::Panics);
     gateway.roll_out("1.2.0");
     let reason = gateway.ended("1.2.0", "rolled_back");
-    assert!(reason.contains("101"), "{reason}");
+    assert!(reason.contains("101"), "{reason}\n{}", gateway.log());
     assert_eq!(gateway.runs(), "1.1.0");
     gateway.until("the PMS's link", |it| it.is_up("pms").then_some(()));
     assert_eq!(gateway.table()["bad"][0]["version"], "1.2.0", "this rollout does not bring it again");

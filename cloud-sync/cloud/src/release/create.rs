@@ -7,7 +7,7 @@ use crate::release::{provenance, sbom};
 use anyhow::{Context, bail};
 use engawa_release::manifest::{Kind, Manifest};
 use engawa_release::name;
-use engawa_release::pack::{Content, Draft as Packed, Former, pack};
+use engawa_release::pack::{Content, Draft as Packed, Former, pack_at};
 use engawa_release::unpack;
 use engawa_tuf::metadata::Targets;
 use jiff::Timestamp as Instant;
@@ -45,6 +45,8 @@ pub(crate) struct Wanted {
     pub(crate) built: i64,
     /// From how many releases before it patches are made.
     pub(crate) patches_from: usize,
+    /// How hard it is compressed, zstd's level.
+    pub(crate) level: i32,
     /// The `Cargo.lock` that it was built with, and the packages that it is.
     pub(crate) lock: Option<(PathBuf, Vec<String>)>,
     /// Where it comes from.
@@ -94,7 +96,7 @@ pub(crate) fn create(
         hardware: wanted.hardware.clone(),
         built: wanted.built,
     };
-    let made = pack(packed, &contents, &old)?;
+    let made = pack_at(wanted.level, packed, &contents, &old)?;
     let path = format!("{}/{}", made.manifest.folder()?, name::MANIFEST);
     if targets.targets.contains_key(&path) {
         bail!(

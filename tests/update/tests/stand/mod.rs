@@ -139,6 +139,9 @@ impl Shop {
             version,
             "--number",
             &number,
+            // Made quickly: nobody waits for its bytes.
+            "--level",
+            "1",
         ];
         self.done(&[&words, more].concat());
         self.done(&["sign", &draft, "--key", "releases.key"]);
@@ -317,12 +320,13 @@ impl Box {
             Ok(look(self))
         });
         waited.unwrap_or_else(|error| {
-            let log = self.supervisor.output().unwrap_or_default();
-            let lines: Vec<&str> = log.lines().collect();
             panic!(
-                "{error}\nsteps: {:?}\nthe box said last:\n{}",
+                "{error}
+steps: {:?}
+the box said last:
+{}",
                 self.steps(),
-                lines[lines.len().saturating_sub(40)..].join("\n")
+                self.log()
             )
         })
     }
@@ -375,6 +379,13 @@ impl Box {
             Some((part("version"), part("step"), part("reason")))
         };
         rows.iter().filter_map(read).collect()
+    }
+
+    /// What the box has said last.
+    pub(crate) fn log(&self) -> String {
+        let log = self.supervisor.output().unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
     }
 
     /// The reason of a version's last step, once that is `step`.
