@@ -9,7 +9,7 @@ CARGO ?= cargo
 BUILD := build-essential pkg-config libssl-dev
 DEMO := $(BUILD) sqlite3
 BENCH := $(BUILD) mosquitto python3-venv
-TEST := $(DEMO) faketime mosquitto mosquitto-clients libmodbus-dev mbpoll openssl python3-venv socat systemd postgresql nats-server swtpm iproute2 softhsm2
+TEST := $(DEMO) shellcheck faketime mosquitto mosquitto-clients libmodbus-dev mbpoll openssl python3-venv socat systemd postgresql nats-server swtpm iproute2 softhsm2
 # The line's bench with its peers; failover for `make soak`.
 SYNC := $(DEMO) postgresql mosquitto mosquitto-clients nats-server iproute2
 # A system image and the board in QEMU that tries it; U-Boot is built from Debian's source.
@@ -64,6 +64,7 @@ test: setup-packages purity ## Every test, twelve seconds of fuzzing a target, a
 	$(CARGO) build --locked --workspace --bins --tests && wait $$installing
 	$(CARGO) test --workspace --locked --no-fail-fast
 	@bash deploy/test.sh target/debug/engawa
+	@bash firmware/image/test/scripts.sh
 	@CARGO=$(CARGO) FUZZ_SECONDS=$${FUZZ_SECONDS:-12} bash tests/fuzz/run.sh
 
 lint: purity ## Format, clippy, and (where cargo-deny is installed) licences and advisories
@@ -148,7 +149,7 @@ setup-image:
 image: setup-image ## A bootable system image for ARM64 in target/image/VERSION (as root; VERSION=, NUMBER=, FLOOR=, KEYS=)
 	@bash firmware/image/build.sh
 
-image-test: setup-image ## Boots the image in QEMU, enrols, updates and breaks it (KILLS=2 power cuts; WHAT=boot,update,broken,kills,app)
+image-test: setup-image ## Boots the image in QEMU, enrols, updates and breaks it (KILLS=2 power cuts; WHAT=update,refused,broken,kills)
 	$(CARGO) build --locked -p engawa-cloud --bin engawa-cloud
 	@python3 firmware/image/test/run.py
 

@@ -54,7 +54,8 @@ NUMBER=$NUMBER
 FLOOR=$FLOOR
 GOOD_WITHIN_S=$GOOD_WITHIN_S
 C
-printf 'd /var/lib/private 0700 root root -\n' >"$root/usr/lib/tmpfiles.d/engawa-private.conf"
+# By this the agent tells the cloud which image it runs on (os-release(5)).
+printf 'IMAGE_ID=engawa\nIMAGE_VERSION=%s\n' "$VERSION" >>"$root/usr/lib/os-release"
 [ -z "${OVERLAY:-}" ] || cp -r --no-preserve=ownership "$OVERLAY/." "$root/"
 
 # Enabled and masked as files, so that nothing of the guest has to run for it.

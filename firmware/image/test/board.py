@@ -133,6 +133,8 @@ class Board:
                 last = f"{error.code} {error.read()[:200]!r}"
             except OSError as error:
                 last = str(error)
+            if "Failed to start engawa.service" in self.text():
+                raise Late("engawa.service does not start; its journal is on the data partition")
             if self.qemu and self.qemu.poll() is not None:
                 raise Late(f"QEMU ended: {(self.folder / 'qemu.log').read_text()[-800:]}")
             time.sleep(0.2)
