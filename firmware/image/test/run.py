@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`make image-test`: the real image on a board in QEMU, with the cloud's real program on this machine.
 
-WHAT    which parts, of boot,update,refused,broken,kills (all by default; boot is always made)
+WHAT    which parts, of same,boot,update,refused,broken,kills (all by default); update and what comes behind it begin with boot
 KILLS   how often the plug is pulled in the middle of an installation (2; the long form is 50)
 SEED    of the moments at which that happens (1)
 CLOUD   the cloud's program (target/debug/engawa-cloud)
@@ -16,13 +16,14 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import variants  # noqa: E402
 from board import Board, Late, Stick, free_port  # noqa: E402
 
 CACHE = pathlib.Path(os.environ.get("CACHE", variants.ROOT / "target/image")).resolve()
 CLOUD = pathlib.Path(os.environ.get("CLOUD", variants.ROOT / "target/debug/engawa-cloud")).resolve()
-ALL = ["boot", "update", "refused", "broken", "kills"]
+ALL = ["same", "boot", "update", "refused", "broken", "kills"]
 # Under TCG on two busy cores a start takes a minute; whoever has more of either waits less.
 START = float(os.environ.get("START", "400"))
 INSTALL = 400.0
@@ -132,6 +133,14 @@ def boot(board: Board, cloud: Cloud, folder: pathlib.Path) -> None:
     check("ttyAMA0 login" not in board.text(), "nobody is asked to log in at the console")
 
 
+def same() -> None:
+    """The same inputs give the same bytes: every part in the manifest."""
+    print("== the same image twice", flush=True)
+    one, two = ((variants.make("first", CACHE, again) / "manifest.json").read_text() for again in (False, True))
+    check(one == two, "two builds of an image have the same manifest: root file system, initramfs, kernel, boot loader")
+    shutil.rmtree(CACHE / "tested/first-again")
+
+
 def install(board: Board, folder: pathlib.Path, bundle: pathlib.Path, name: str) -> Stick:
     stick = Stick(folder / "update.img", {name: bundle})
     board.forget()
@@ -237,6 +246,13 @@ def main() -> None:
     if unknown := set(what) - set(ALL):
         sys.exit(f"unknown in WHAT: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
     image = variants.make("first", CACHE)
+    if "same" in what:
+        try:
+            same()
+        except Late as late:
+            sys.exit(f"FAILED: {late}")
+    if what == ["same"]:
+        return
     folder = pathlib.Path(tempfile.mkdtemp(prefix="engawa-image-test-"))
     cloud = Cloud(folder / "cloud")
     board = Board(image, folder / "board")

@@ -44,10 +44,11 @@ def stamp(environment: dict[str, str], files: dict[str, str]) -> str:
     return digest.hexdigest()
 
 
-def make(name: str, cache: pathlib.Path) -> pathlib.Path:
-    """The folder of the image `name`, built where that has not been done. All but the first are bundles alone."""
+def make(name: str, cache: pathlib.Path, again: bool = False) -> pathlib.Path:
+    """The folder of the image `name`, built where that has not been done. All but the first are bundles alone.
+    `again`: built once more beside it, whatever is there."""
     wishes, files = VARIANTS[name]
-    folder = cache / "tested" / name
+    folder = cache / "tested" / (f"{name}-again" if again else name)
     environment = {
         "ENGAWA": os.environ.get("ENGAWA", str(ROOT / "target/out/arm64/engawa")),
         "SUPERVISOR": os.environ.get("SUPERVISOR", str(ROOT / "target/out/arm64/engawa-supervisor")),
@@ -64,7 +65,7 @@ def make(name: str, cache: pathlib.Path) -> pathlib.Path:
         environment["OVERLAY_INIT"] = str(folder / "init")
     made_of = stamp(environment, files)
     mark = folder / "made-of"
-    if mark.exists() and mark.read_text() == made_of:
+    if not again and mark.exists() and mark.read_text() == made_of:
         return folder
     overlay = folder / "overlay"
     for path, text in files.items():
@@ -72,7 +73,7 @@ def make(name: str, cache: pathlib.Path) -> pathlib.Path:
         (overlay / path).write_text(text)
     if files:
         environment["OVERLAY"] = str(overlay)
-    print(f"-- building the image {name!r}", flush=True)
+    print(f"-- building the image {name!r}{' again' if again else ''}", flush=True)
     done = subprocess.run([IMAGE / "build.sh"], env={**os.environ, **environment}, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"the image {name!r} was not built:\n{done.stderr}")
