@@ -4,16 +4,19 @@
 //! folder. The folder is opened for each piece, so that it may come, go or be exchanged while the cloud serves. Bounds: bytes a
 //! second for all gateways together (who asks waits), reads at once ([`READS`]); one piece a gateway is the protocol's.
 
-use engawa_protocol::bucket::Bucket;
+mod pace;
+
 use engawa_protocol::ports::StoreFault;
 use engawa_protocol::update::{FetchAsk, FetchPiece};
 use engawa_release::SourceFault;
 use engawa_update::FolderSource;
+use pace::Pace;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// Pieces that are read from the disk at once; further ones wait.
 const READS: usize = 16;
@@ -25,15 +28,14 @@ pub struct Repository {
     dir: PathBuf,
     reads: Semaphore,
     /// `None`: no limit.
-    pace: Option<Mutex<Bucket>>,
+    pace: Option<Mutex<Pace>>,
     began: Instant,
 }
 
 impl Repository {
     /// The repository in `dir`, which need not be there yet, with so many bytes a second for all gateways (0: no limit).
     pub fn new(dir: &Path, bytes_per_s: u64) -> Self {
-        let rate = bytes_per_s as f64;
-        let pace = (bytes_per_s > 0).then(|| Mutex::new(Bucket::new(rate, rate, Duration::ZERO)));
+        let pace = (bytes_per_s > 0).then(|| Mutex::new(Pace::new(bytes_per_s)));
         Self { dir: dir.to_owned(), reads: Semaphore::new(READS), pace, began: Instant::now() }
     }
 
@@ -90,18 +92,13 @@ impl Repository {
     async fn pace(&self, bytes: u64) -> Result<(), StoreFault> {
         let Some(pace) = &self.pace else { return Ok(()) };
         let wait = {
-            let mut bucket = pace.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = self.began.elapsed();
-            let taken = bucket.take(bytes as f64, now);
-            if taken.wait > MOST_WAIT {
-                bucket.give_back(taken, now);
-            }
-            taken.wait
+            let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+            pace.promise(bytes, self.began.elapsed(), MOST_WAIT)
         };
-        if wait > MOST_WAIT {
+        let Some(wait) = wait else {
             let context = "too many gateways fetch releases at once for --releases-kib-s".to_owned();
             return Err(StoreFault { context, source: None });
-        }
+        };
         tokio::time::sleep(wait).await;
         Ok(())
     }
@@ -168,7 +165,7 @@ mod tests {
     async fn all_gateways_together_get_no_more_than_the_rate() {
         let dir = tempfile::tempdir().unwrap();
         let repository = Repository::new(dir.path(), 1_000);
-        let began = tokio::time::Instant::now();
+        let began = Instant::now();
         for _ in 0..5 {
             repository.pace(1_000).await.unwrap();
         }
