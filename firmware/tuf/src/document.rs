@@ -22,6 +22,22 @@ pub struct Signature {
 /// Signatures of a document.
 pub type Signatures = Vec<Signature>;
 
+/// How many values a text in JSON has, at the most: one at its begin, and one behind each `[`, `{`, `:` and `,` outside of
+/// strings.
+fn values(bytes: &[u8]) -> usize {
+    let (mut count, mut in_string, mut escaped) = (1, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' | b':' | b',' if !in_string => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
 /// What is signed, as it came, and the signatures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Document {
@@ -49,6 +65,11 @@ impl Document {
     pub fn parse(bytes: &[u8], file: &str, most: usize, limits: &Limits) -> Result<Self, Fault> {
         if bytes.len() > most {
             return Err(Fault::TooLong { file: file.to_owned(), most: most as u64 });
+        }
+        let is = values(bytes);
+        if is > limits.values {
+            let (what, most) = ("values", limits.values);
+            return Err(Fault::TooMany { file: file.to_owned(), what, is, most });
         }
         let document: Self = serde_json::from_slice(bytes)
             .map_err(|error| Fault::Malformed { file: file.to_owned(), reason: error.to_string() })?;

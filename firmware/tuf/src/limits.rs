@@ -19,6 +19,8 @@ pub struct Limits {
     pub signatures: usize,
     /// How many keys a document may list.
     pub keys: usize,
+    /// How many values of JSON a document may have: each costs some hundred bytes of memory, whoever has signed it or not.
+    pub values: usize,
 }
 
 impl Default for Limits {
@@ -32,6 +34,7 @@ impl Default for Limits {
             delegations: 32,
             signatures: 256,
             keys: 1024,
+            values: 200_000,
         }
     }
 }

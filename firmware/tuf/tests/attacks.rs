@@ -214,6 +214,14 @@ fn endless_data_is_read_to_a_bound() {
     repository.files.get_mut("3.snapshot.json").unwrap().extend_from_slice(&[b' '; 10_000]);
     let fault = refused(&mut device, &repository);
     assert!(matches!(fault, Fault::TooLong { .. }), "{fault}");
+    // As long as may be, and nothing but values, each of which would cost memory before anybody looks at signatures.
+    let (mut repository, mut device) = served();
+    let many = format!("{{\"signatures\":[],\"signed\":{{\"x\":[0{}]}}}}", ",0".repeat(7_000));
+    device.limits.values = 5_000;
+    repository.files.insert("timestamp.json".to_owned(), many.into_bytes());
+    let fault = refused(&mut device, &repository);
+    assert!(matches!(fault, Fault::TooMany { what: "values", most: 5_000, .. }), "{fault}");
+    assert_eq!(fault.attack(), Some(Attack::EndlessData));
     // A target without end is left at the first byte too many.
     let found = served().1.update(&served().0.files).unwrap().target(PATH).unwrap();
     let mut check = found.check();
