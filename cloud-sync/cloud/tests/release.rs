@@ -226,6 +226,38 @@ fn a_release_goes_from_the_keys_to_the_gateway_and_is_revoked() {
     house.refused(&["publish", "other"], "make the draft again");
 }
 
+/// The reference implementation, which `make test` installs, finds and checks the same.
+#[test]
+fn python_tuf_reads_the_repository() {
+    let python =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("peers/python-tuf/venv/bin/python");
+    if !python.exists() {
+        eprintln!("skipped: no python-tuf; `make setup-test` installs it");
+        return;
+    }
+    let house = House::with_repository();
+    house.release("1.0.0", &software(1), &[]);
+    let read = || {
+        std::process::Command::new(&python)
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/tuf/peers/read.py"))
+            .args([house.repository(), house.path("state")])
+            .args([manifest("1.0.0"), format!("engawa/{TRIPLE}/1.0.0/pack")])
+            .output()
+            .unwrap()
+    };
+    let ran = read();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(String::from_utf8(ran.stdout).unwrap().lines().count(), 2);
+    house.done(&["root", "next", "--rotate-online"]);
+    house.done(&["sign", "next", "--key", "root.key"]);
+    house.done(&["publish", "next"]);
+    assert!(read().status.success());
+    house.done(&["revoke", "1.0.0", "--draft", "gone"]);
+    house.done(&["sign", "gone", "--key", "releases.key"]);
+    house.done(&["publish", "gone"]);
+    assert!(String::from_utf8(read().stderr).unwrap().contains("no target"));
+}
+
 #[test]
 fn a_file_that_was_changed_is_found() {
     let house = House::with_repository();
