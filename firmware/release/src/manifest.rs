@@ -89,8 +89,22 @@ pub struct Pack {
     pub size: u64,
 }
 
-/// What makes a file of a former release into one of this: a zstd frame with the old file as its prefix, as
-/// `zstd --patch-from` writes it.
+/// How a patch is to be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// A zstd frame with the old file as its prefix, as `zstd --patch-from` writes it. For files whose parts move.
+    #[default]
+    Zstd,
+    /// A zstd frame with what bsdiff writes: differences to the old file, byte by byte, and what is new. For programs, all of
+    /// whose addresses change by little.
+    Bsdiff,
+    /// Of a newer release: not to be used.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What makes a file of a former release into one of this.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Patch {
     /// The name of the file of this release that it makes.
@@ -103,6 +117,9 @@ pub struct Patch {
     pub size: u64,
     /// The length of the patch, bytes.
     pub packed: u64,
+    /// How it is to be read.
+    #[serde(default)]
+    pub form: Form,
 }
 
 /// What is in a release.

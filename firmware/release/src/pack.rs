@@ -1,7 +1,8 @@
 //! Making a release out of files: the pack, the patches, the manifest. The same files give the same bytes.
 
 use crate::cut::{Cut, cut};
-use crate::manifest::{Chunk, FORMAT, File, Kind, Manifest, ManifestError, Pack, Patch};
+use crate::manifest::{Chunk, FORMAT, File, Form, Kind, Manifest, ManifestError, Pack, Patch};
+use crate::unpack::DIFF_WINDOW;
 use crate::{Digest, name};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -12,6 +13,8 @@ use zstd::stream::write::Encoder;
 pub const LEVEL: i32 = 19;
 /// The largest window that a patch is written with: 2^this bytes, zstd's bound on machines of 32 bits.
 const MOST_WINDOW: u32 = 30;
+/// The largest file that bsdiff is tried on, bytes: it takes 16 times as much memory here.
+const MOST_DIFF: usize = 64 << 20;
 
 /// What a release says of itself.
 #[derive(Clone, Debug)]
@@ -128,7 +131,7 @@ pub fn pack_at(
             continue;
         }
         let failed = |source| PackError::Compress { name: old.name.to_owned(), source };
-        let bytes = patch_from(level, old.bytes, content.bytes).map_err(failed)?;
+        let (form, bytes) = shortest(level, old.bytes, content.bytes).map_err(failed)?;
         if bytes.len() as u64 >= lacking(file, old.bytes, measures).map_err(failed)? {
             continue;
         }
@@ -138,6 +141,7 @@ pub fn pack_at(
             sha256: Digest::of(&bytes),
             size: old.bytes.len() as u64,
             packed: bytes.len() as u64,
+            form,
         });
         patches.insert(key, bytes);
     }
@@ -195,6 +199,26 @@ fn lacking(file: &File, old: &[u8], measures: Cut) -> io::Result<u64> {
         Ok(())
     })?;
     Ok(file.chunks.iter().filter(|chunk| held.insert(chunk.sha256)).map(|chunk| chunk.packed).sum())
+}
+
+/// The shorter of both kinds of patch.
+fn shortest(level: i32, old: &[u8], new: &[u8]) -> io::Result<(Form, Vec<u8>)> {
+    let moved = patch_from(level, old, new)?;
+    if old.len().max(new.len()) > MOST_DIFF {
+        return Ok((Form::Zstd, moved));
+    }
+    let changed = diff(level, old, new)?;
+    Ok(if changed.len() < moved.len() { (Form::Bsdiff, changed) } else { (Form::Zstd, moved) })
+}
+
+/// What bsdiff writes, compressed.
+fn diff(level: i32, old: &[u8], new: &[u8]) -> io::Result<Vec<u8>> {
+    let mut plain = Vec::new();
+    bsdiff::diff(old, new, &mut plain)?;
+    let mut encoder = Encoder::new(Vec::new(), level)?;
+    encoder.window_log(DIFF_WINDOW)?;
+    encoder.write_all(&plain)?;
+    encoder.finish()
 }
 
 /// What `zstd --patch-from` writes: a frame whose window spans both files, with the old one as its prefix.

@@ -1,6 +1,6 @@
 //! What is to be fetched: for each file the way with the fewest bytes on the line.
 
-use crate::manifest::{File, Manifest};
+use crate::manifest::{File, Form, Manifest};
 use crate::unpack::patch_memory;
 use crate::{Chunk, Digest};
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,6 +100,7 @@ fn best_patch(manifest: &Manifest, file: &File, held: &Held, most_memory: u64) -
         patch.file == file.name
             && held.files.contains(&patch.from)
             && !held.barred.contains(number)
+            && patch.form != Form::Unknown
             && patch_memory(patch, file.size) <= most_memory
     });
     let rest = usable.map(|(number, patch)| {

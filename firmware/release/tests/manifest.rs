@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 use engawa_release::cut::cut;
-use engawa_release::manifest::Kind;
+use engawa_release::manifest::{Form, Kind, Patch};
 use engawa_release::pack::{Content, Draft, Former, Made, pack};
 use engawa_release::unpack;
 use engawa_release::{Digest, Held, Manifest, Way, plan};
@@ -244,5 +244,77 @@ proptest! {
                 prop_assert!(there, "{} lacks a chunk", file.name);
             }
         }
+    }
+}
+
+/// What `zstd --patch-from` writes.
+fn patch_from(old: &[u8], new: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::stream::write::Encoder::with_ref_prefix(Vec::new(), 19, old).unwrap();
+    encoder.window_log(20).unwrap();
+    std::io::Write::write_all(&mut encoder, new).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn either_kind_of_patch_gives_the_new_file_or_nothing() {
+    let old = noise(256 << 10, 11);
+    // A program whose addresses have all changed.
+    let mut new = old.clone();
+    new.iter_mut().step_by(40).for_each(|byte| *byte = byte.wrapping_add(16));
+    let made = made(&[("engawa", &new)], &[("engawa", &old)]);
+    let (differences, by_differences) = (&made.manifest.patches[0], &made.patches[0].1);
+    assert_eq!(differences.form, Form::Bsdiff, "it is much the shorter one");
+    assert!(by_differences.len() * 8 < made.pack.len(), "{} of {}", by_differences.len(), made.pack.len());
+    let by_prefix = patch_from(&old, &new);
+    let prefix = Patch { form: Form::Zstd, packed: by_prefix.len() as u64, ..differences.clone() };
+    for (patch, bytes) in [(differences, by_differences), (&prefix, &by_prefix)] {
+        let form = patch.form;
+        let apply = |bytes: &[u8]| {
+            let mut out = vec![];
+            let file = &made.manifest.files[0];
+            unpack::patch(patch, &old, bytes, (file.size, file.sha256), &mut out).map(|()| out)
+        };
+        assert!(apply(bytes).unwrap() == new, "{form:?}");
+        for at in (0..bytes.len()).step_by(bytes.len() / 40) {
+            let mut spoilt = bytes.clone();
+            spoilt[at] ^= 4;
+            // A bit that means nothing is no harm.
+            assert!(apply(&spoilt).map_or(true, |out| out == new), "{form:?}: a bit at {at}");
+            assert!(apply(&bytes[..at]).is_err(), "{form:?}: the first {at} bytes");
+        }
+    }
+    // Of a newer release: there are the chunks.
+    let mut value: Value = serde_json::from_slice(&made.manifest_bytes).unwrap();
+    value["patches"][0]["form"] = json!("of_the_future");
+    let newer = Manifest::read(value.to_string().as_bytes()).unwrap();
+    let held = Held { files: BTreeSet::from([differences.from]), ..Held::default() };
+    assert!(matches!(plan(&made.manifest, &held, u64::MAX).ways[0], Way::Patch(0)));
+    assert!(matches!(plan(&newer, &held, u64::MAX).ways[0], Way::Chunks));
+}
+
+#[test]
+fn differences_that_can_t_be_are_no_file() {
+    let old = noise(1_000, 12);
+    let made = made(&[("engawa", &[&old[..], b"x"].concat())], &[("engawa", &old)]);
+    let file = &made.manifest.files[0];
+    let patch = Patch { form: Form::Bsdiff, ..made.manifest.patches[0].clone() };
+    let head = |numbers: [u64; 3]| numbers.map(u64::to_le_bytes).concat();
+    let minus = 1 << 63;
+    for (plain, what) in [
+        (head([u64::MAX, 0, 0]), "fewer than no bytes that differ"),
+        (head([0, minus | 5, 0]), "fewer than no new bytes"),
+        (head([minus - 1, 0, 0]), "more than there are"),
+        ([head([9, 0, 0]), vec![0; 5]].concat(), "cut off in the differences"),
+        ([head([0, 9, 0]), vec![0; 5]].concat(), "cut off in what is new"),
+        (head([1, 0, 0])[..20].to_vec(), "cut off in the numbers"),
+        ([head([0, 0, minus | 7]), head([1_001, 0, 0]), vec![0; 1_001]].concat(), "before the old file"),
+        ([head([0, 0, minus - 1]), head([1_001, 0, 0]), vec![0; 1_001]].concat(), "beyond the old file"),
+        ([head([0, 2_000, 0]), vec![0; 2_000]].concat(), "longer than the file"),
+        (vec![], "nothing"),
+    ] {
+        let packed = zstd::bulk::compress(&plain, 3).unwrap();
+        let mut out = vec![];
+        let ended = unpack::patch(&patch, &old, packed.as_slice(), (file.size, file.sha256), &mut out);
+        assert!(ended.is_err() && out.len() as u64 <= file.size, "{what}");
     }
 }
