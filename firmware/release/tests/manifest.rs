@@ -250,7 +250,7 @@ proptest! {
 /// What `zstd --patch-from` writes.
 fn patch_from(old: &[u8], new: &[u8]) -> Vec<u8> {
     let mut encoder = zstd::stream::write::Encoder::with_ref_prefix(Vec::new(), 19, old).unwrap();
-    encoder.window_log(20).unwrap();
+    encoder.window_log(19).unwrap();
     std::io::Write::write_all(&mut encoder, new).unwrap();
     encoder.finish().unwrap()
 }
