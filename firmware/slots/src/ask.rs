@@ -179,9 +179,14 @@ impl Supervisor {
         let mut stream = UnixStream::connect(&self.path)?;
         stream.set_write_timeout(Some(SOON))?;
         stream.set_read_timeout(Some(patience))?;
-        stream.write_all(format!("{}\n", request.replace(['\n', '\r'], " ")).as_bytes())?;
+        let sent = stream.write_all(format!("{}\n", request.replace(['\n', '\r'], " ")).as_bytes());
         let mut line = String::new();
         BufReader::new(stream.take(LINE_MOST as u64)).read_line(&mut line)?;
+        // Who is turned away is answered before it has asked.
+        if line.is_empty() {
+            sent?;
+            return Err(std::io::Error::other("it has hung up without an answer"));
+        }
         Ok(line.trim_end_matches('\n').to_owned())
     }
 }

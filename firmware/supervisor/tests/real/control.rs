@@ -10,7 +10,8 @@ use std::process::Command;
 fn answer(stand: &Stand, line: &[u8]) -> String {
     let mut stream = UnixStream::connect(stand.supervisor().path()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(line).unwrap();
+    // Who is turned away is answered before it has asked.
+    let _ = stream.write_all(line);
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer).unwrap();
     answer
