@@ -124,7 +124,7 @@ pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
     }
     for (key, value, range) in [
         ("ask_every_s", update.ask_every_s, 5..=86_400),
-        ("trial_s", update.trial_s, 20..=3_600),
+        ("trial_s", update.trial_s, 10..=3_600),
         ("reserve_mib", update.reserve_mib, 0..=1 << 20),
         ("memory_mib", update.memory_mib.unwrap_or(64), 16..=1 << 20),
         ("rate_kib_s", update.rate_kib_s, 0..=1 << 20),

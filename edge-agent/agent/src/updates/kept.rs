@@ -52,6 +52,14 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// The key of the command, where it was one.
+    pub(crate) fn command(&self) -> Option<&str> {
+        match &self.by {
+            By::Command { key } | By::Stick { key, .. } => Some(key),
+            By::Rollout { .. } => None,
+        }
+    }
+
     /// The rollout's id, where there is one.
     pub(crate) fn rollout(&self) -> Option<&str> {
         match &self.by {
@@ -83,6 +91,9 @@ pub(crate) struct Last {
     pub(crate) step: UpdateStep,
     /// Why.
     pub(crate) reason: String,
+    /// The command that wanted it, where it was one: it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) command: Option<String>,
 }
 
 /// All that is remembered.
@@ -162,6 +173,7 @@ mod tests {
             version: version.to_owned(),
             step: UpdateStep::RolledBack,
             reason: "why".to_owned(),
+            command: None,
         }
     }
 

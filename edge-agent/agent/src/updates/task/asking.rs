@@ -69,6 +69,7 @@ impl Run<'_> {
 
     /// What the cloud wants.
     pub(super) async fn told(&mut self, told: UpdateTold) -> anyhow::Result<()> {
+        let was_confirmed = self.now().confirmed.is_some();
         if let Ok(at) = Timestamp::from_second(told.now_s)
             && told.now_s > 0
         {
@@ -78,6 +79,10 @@ impl Run<'_> {
                 self.kept.time = Some(self.clock.floor());
                 self.save()?;
             }
+        }
+        if self.ready.is_none() && !was_confirmed {
+            // What waited for the time is gone on with.
+            self.go_on_at = self.go_on_at.min(Instant::now());
         }
         let Some(running) = &self.running else { return Ok(()) };
         let nothing =
@@ -130,9 +135,10 @@ impl Run<'_> {
     /// A command.
     pub(super) async fn wish(&mut self, wish: Wish) -> anyhow::Result<()> {
         let Wish { key, version, window, from, clock_is_right } = wish;
-        if matches!(&self.kept.wanted, Some(Wanted { by: By::Command { key: known } | By::Stick { key: known, .. }, .. })
-            if known == key.as_str())
-        {
+        // Told again after a restart: it is under way, or over.
+        let known = self.kept.wanted.as_ref().and_then(Wanted::command);
+        let over = self.kept.last.as_ref().and_then(|last| last.command.as_deref());
+        if [known, over].contains(&Some(key.as_str())) {
             return Ok(());
         }
         let refused = match &self.running {

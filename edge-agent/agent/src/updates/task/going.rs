@@ -213,6 +213,7 @@ impl Run<'_> {
             version: wanted.version.clone(),
             step,
             reason: why.clone(),
+            command: wanted.command().map(str::to_owned),
         };
         if self.kept.last.as_ref() != Some(&last) {
             self.tell(step, Some(why.clone())).await?;

@@ -6,6 +6,7 @@ use super::super::trial::{self, Budget, State, Verdict};
 use super::{ASK_AGAIN, BASELINE, BEFORE_IT, LOOK, Run, STOPPED_BY, blocking};
 use crate::desk::CLOUD_LINK;
 use engawa_model::{CommandKey, CommandOutcome, UpdateNote, UpdateStep};
+use engawa_slots::AskError;
 use std::time::Duration;
 
 impl Run<'_> {
@@ -27,43 +28,33 @@ impl Run<'_> {
         let mut waiting = String::new();
         loop {
             let now = self.parts.watch.look();
-            let verdict = trial::judge(before.as_ref(), &now, self.started.elapsed(), &budget);
-            let told = match verdict {
+            match trial::judge(before.as_ref(), &now, self.started.elapsed(), &budget) {
                 Verdict::Wait(what) => {
                     if what != waiting && self.started.elapsed() > Duration::from_secs(10) {
                         tracing::info!(%what, "the trial goes on");
                         waiting = what;
                     }
                     tokio::time::sleep(LOOK).await;
-                    continue;
                 }
                 Verdict::Healthy => {
                     let asked = supervisor.clone();
-                    blocking(move || asked.healthy()).await?
+                    let told = blocking(move || asked.healthy().and_then(|()| asked.status())).await?;
+                    match told {
+                        Ok(status) => {
+                            self.running = Some(status);
+                            return Ok(());
+                        }
+                        Err(error) => not_told(&error).await,
+                    }
                 }
                 Verdict::Unwell(why) => {
                     tracing::error!(%why, "this release is unwell: the one before is started again");
                     let asked = supervisor.clone();
-                    blocking(move || asked.unwell(&why)).await?
-                }
-            };
-            match told {
-                Ok(()) => {
-                    let asked = supervisor.clone();
-                    if let Ok(status) = blocking(move || asked.status()).await? {
-                        let over = status.trial.is_none();
-                        self.running = Some(status);
-                        if over {
-                            return Ok(());
-                        }
+                    match blocking(move || asked.unwell(&why)).await? {
+                        // It stops this process; what is said of it is for the release before.
+                        Ok(()) => tokio::time::sleep(STOPPED_BY).await,
+                        Err(error) => not_told(&error).await,
                     }
-                    // It stops this process, and starts the release before.
-                    tokio::time::sleep(STOPPED_BY).await;
-                }
-                // Whoever can't be told in time ends the trial by itself.
-                Err(error) => {
-                    tracing::warn!(%error, "the supervisor could not be told how the trial went");
-                    tokio::time::sleep(ASK_AGAIN).await;
                 }
             }
         }
@@ -115,7 +106,8 @@ impl Run<'_> {
             self.end_command(&wanted, step, reason.as_deref()).await?;
         }
         let (rollout, version) = (rollout.unwrap_or_default(), outcome.version);
-        self.kept.ended(Last { rollout, version, step, reason: reason.unwrap_or_default() });
+        let command = self.kept.wanted.as_ref().and_then(|wanted| wanted.command().map(str::to_owned));
+        self.kept.ended(Last { rollout, version, step, reason: reason.unwrap_or_default(), command });
         self.save()?;
         if let Ok(Err(error)) = blocking(move || supervisor.outcome_seen()).await {
             tracing::warn!(%error, "the supervisor keeps how the update ended: the same is told again, and counted once");
@@ -147,4 +139,10 @@ impl Run<'_> {
         };
         self.end(&CommandKey::new(key.clone()), outcome, None).await
     }
+}
+
+/// Whoever can't be told in time ends the trial by itself.
+async fn not_told(error: &AskError) {
+    tracing::warn!(%error, "the supervisor could not be told how the trial went");
+    tokio::time::sleep(ASK_AGAIN).await;
 }

@@ -244,7 +244,7 @@ impl Box {
              [pms]\naddress = '{}' # pms\n[mqtt]\nlisten = '127.0.0.1:0'\n\
              [api]\nlisten = '{page}'\nsocket = '{at}/engawa.sock'\n\
              [cloud]\naddress = '{}'\nidentity_dir = '{at}/identity'\n\
-             [update]\ndir = '{at}/slots'\nroot = '{at}/cloud/releases/metadata/1.root.json'\nask_every_s = 5\ntrial_s = 20\n\
+             [update]\ndir = '{at}/slots'\nroot = '{at}/cloud/releases/metadata/1.root.json'\nask_every_s = 5\ntrial_s = 12\n\
              check_in = 'any'\naudit_margin_min = 0\nreserve_mib = 1\nrate_kib_s = 0\n",
             pms.at, this.cloud_at
         );
@@ -271,7 +271,7 @@ impl Box {
             &"--listen",
             &listen,
             &"--start",
-            &"15",
+            &"10",
             &"--trial",
             &"60",
             &"--tries",
@@ -395,6 +395,13 @@ the box said last:
             let (_, is, reason) = steps.iter().rev().find(|(of, ..)| of == version)?;
             (is == step).then(|| reason.clone())
         })
+    }
+
+    /// `engawa …` on this box: whether it has done it, and what it says.
+    pub(crate) fn engawa(&self, words: &[&str]) -> (bool, String) {
+        let mut command = Command::new(process::program("engawa").unwrap());
+        let output = command.args(words).env("ENGAWA_CONFIG", self.config()).output().unwrap();
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
     }
 
     /// What `engawa update status --json` says of the slots.

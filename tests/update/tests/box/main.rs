@@ -2,6 +2,7 @@
 //! never started. Real cloud, supervisor and agent; the releases' programs are the agent, or a script in its place.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "tests")]
 
+mod attacks;
 mod stand;
 
 use stand::{Box, Kind};
@@ -76,12 +77,36 @@ fn a_release_that_loses_the_pms_or_eats_memory_comes_back_with_its_reason() {
 }
 
 #[test]
-fn a_release_that_never_gets_ready_comes_back() {
+fn a_release_that_never_gets_ready_comes_back_and_a_stick_brings_one_that_does() {
     let mut gateway = Box::open();
     gateway.shop.release("1.1.0", Kind::Mute);
     gateway.roll_out("1.1.0");
     let reason = gateway.ended("1.1.0", "rolled_back");
-    assert!(reason.contains("15 s"), "{reason}");
+    assert!(reason.contains("10 s"), "{reason}");
     assert_eq!(gateway.runs(), "1.0.0");
     gateway.until("the PMS's link", |it| it.is_up("pms").then_some(()));
+
+    // The cloud's repository stays as it is: the new release comes on a stick.
+    let before = gateway.shop.copy("before");
+    gateway.shop.release("1.2.0", Kind::Good);
+    let stick = gateway.shop.copy("stick");
+    gateway.shop.put_back(&before);
+    let (done, said) = gateway.engawa(&["update", "check", "--from", stick.to_str().unwrap()]);
+    assert!(done && said.contains("1.2.0, number 102") && !said.contains("MISSING"), "{said}");
+    let (done, said) =
+        gateway.engawa(&["update", "install", "--from", before.to_str().unwrap(), "--release", "1.2.0"]);
+    assert!(!done && said.contains("no signed metadata names"), "{said}");
+    let (done, said) = gateway.engawa(&["update", "install", "--from", stick.to_str().unwrap()]);
+    assert!(done && said.contains("1.2.0 runs, and is confirmed"), "{said}");
+    assert_eq!(gateway.runs(), "1.2.0");
+    let (_, said) = gateway.engawa(&["update", "status"]);
+    assert!(
+        said.contains("confirmed  1.2.0, number 102") && said.contains("last: 1.2.0 confirmed"),
+        "{said}"
+    );
+    let (_, said) = gateway.engawa(&["update", "history"]);
+    assert!(
+        said.lines().next().is_some_and(|line| line.contains("1.2.0") && line.contains("confirmed")),
+        "{said}"
+    );
 }
