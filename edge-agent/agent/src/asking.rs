@@ -23,8 +23,19 @@ pub(crate) fn asker() -> Option<String> {
 pub(crate) fn ask_and_wait(
     loaded: &Loaded,
     by: &str,
+    action: Value,
+    longest: Duration,
+) -> Result<CommandReport, Failure> {
+    ask_and_wait_through(loaded, by, action, longest, Duration::ZERO)
+}
+
+/// As [`ask_and_wait`], where the agent may be away for `restart` in between: it is started anew by what it was asked.
+pub(crate) fn ask_and_wait_through(
+    loaded: &Loaded,
+    by: &str,
     mut action: Value,
     longest: Duration,
+    restart: Duration,
 ) -> Result<CommandReport, Failure> {
     let socket = socket(loaded)?;
     let key = key(by);
@@ -37,10 +48,13 @@ pub(crate) fn ask_and_wait(
         client.post::<_, Accepted>("/api/commands", &action).await.map_err(failure)?;
         let path = format!("/api/commands/{}", Client::segment(&key));
         let deadline = tokio::time::Instant::now() + longest;
+        let mut heard = tokio::time::Instant::now();
         loop {
-            let report: CommandReport = client.get(&path).await.map_err(failure)?;
-            if report.outcome.is_some() {
-                return Ok(report);
+            match client.get::<CommandReport>(&path).await {
+                Ok(report) if report.outcome.is_some() => return Ok(report),
+                Ok(_) => heard = tokio::time::Instant::now(),
+                Err(_) if heard.elapsed() < restart => {}
+                Err(error) => return Err(failure(error)),
             }
             if tokio::time::Instant::now() >= deadline {
                 return Err(anyhow!(

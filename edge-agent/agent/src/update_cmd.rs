@@ -3,7 +3,7 @@
 //! Status, check and history read files, also while the agent is stopped. An installation goes through the agent, which checks what
 //! it is given as it checks what the cloud gives it.
 
-use crate::asking::{ask_and_wait, asker};
+use crate::asking::{ask_and_wait_through, asker};
 use crate::cli::{Failure, File, Form};
 use crate::config::{Loaded, UpdateConfig};
 use crate::listing;
@@ -23,6 +23,9 @@ use std::time::Duration;
 
 /// How long an installation may take until the command line gives up waiting; the agent goes on.
 const LONGEST: Duration = Duration::from_secs(3600);
+
+/// How long the agent may be away while releases are switched.
+const RESTART: Duration = Duration::from_secs(300);
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -305,7 +308,7 @@ fn install(loaded: &Loaded, from: &Path, release: Option<&str>, clock_is_right: 
     );
     let action = json!({ "do": "update", "version": version, "channel": "stable", "from": from,
         "clock_is_right": clock_is_right, "by": asker() });
-    let report = ask_and_wait(loaded, "update", action, LONGEST)?;
+    let report = ask_and_wait_through(loaded, "update", action, LONGEST, RESTART)?;
     let mut out = crate::answer::lock();
     match report.outcome {
         Some(CommandOutcome::Done) => {

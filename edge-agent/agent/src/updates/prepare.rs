@@ -111,17 +111,17 @@ impl Fits {
             ));
         }
         if !manifest.is_for(&self.triple, &self.hardware) {
-            let board =
-                if self.hardware.is_empty() { "not named in [update] hardware" } else { &self.hardware };
+            let boards = match manifest.hardware.as_slice() {
+                [] => "any board".to_owned(),
+                boards => boards.join(", "),
+            };
+            let board = match self.hardware.as_str() {
+                "" => "a board that [update] hardware does not name",
+                board => board,
+            };
             return Some(format!(
-                "it is for {} on {}; this gateway is {} on {board}",
-                manifest.triple,
-                if manifest.hardware.is_empty() {
-                    "any board".to_owned()
-                } else {
-                    manifest.hardware.join(", ")
-                },
-                self.triple
+                "it is for {} on {boards}; this gateway is {} on {board}",
+                manifest.triple, self.triple
             ));
         }
         None

@@ -8,12 +8,12 @@ use serde_json::Value;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 pub(crate) const LONGEST: Duration = Duration::from_secs(90);
@@ -244,11 +244,13 @@ impl Box {
              [pms]\naddress = '{}' # pms\n[mqtt]\nlisten = '127.0.0.1:0'\n\
              [api]\nlisten = '{page}'\nsocket = '{at}/engawa.sock'\n\
              [cloud]\naddress = '{}'\nidentity_dir = '{at}/identity'\n\
-             [update]\ndir = '{at}/slots'\nroot = '{at}/cloud/releases/metadata/1.root.json'\nask_every_s = 5\ntrial_s = 12\n\
+             [update]\ndir = '{at}/slots'\nroot = '{at}/root.json'\nask_every_s = 5\ntrial_s = 12\n\
              check_in = 'any'\naudit_margin_min = 0\nreserve_mib = 1\nrate_kib_s = 0\n",
             pms.at, this.cloud_at
         );
         fs::write(this.config(), config).unwrap();
+        // It comes with the gateway.
+        fs::copy(this.shop.repository().join("metadata/1.root.json"), folder.join("root.json")).unwrap();
         process::run(&engawa, arguments([&"enroll", &code.trim(), &this.config()])).unwrap();
         let supervisor = process::program("engawa-supervisor").unwrap();
         let slots = folder.join("slots");
@@ -462,6 +464,14 @@ fn http(page: SocketAddr, path: &str, longest: Duration) -> std::io::Result<Stri
     if answer.starts_with("HTTP/1.1 200") { Ok(answer) } else { Err(std::io::Error::other(answer)) }
 }
 
+/// A port that is free for TCP and UDP: below those that the system gives to connections, so that it stays so.
 fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    loop {
+        let at = SocketAddr::from(([127, 0, 0, 1], first + NEXT.fetch_add(1, Ordering::Relaxed)));
+        if TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok() {
+            return at;
+        }
+    }
 }
