@@ -1,6 +1,6 @@
 //! Rollouts on both engines: the same histories of chance, with everything that can be asked compared after each step; and the
 //! command line.
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs, reason = "tests")]
 
 mod common;
 mod server;
@@ -264,7 +264,7 @@ async fn both_engines_decide_alike() {
             let id = format!("r-{}", number / 10 - 2);
             both.acts(|fleet| Ok(acts::create(fleet, plan(version, number), who())?.1)).await.unwrap();
             both.acts(|fleet| Ok(acts::start(fleet, &id, who())?)).await.unwrap();
-            for turn in 0..60 {
+            for turn in 0..30 {
                 turns += 1;
                 let gateway = both.gateway();
                 let roll: u32 = both.random.random_range(0..100);
@@ -315,7 +315,7 @@ async fn both_engines_decide_alike() {
                     47..49 => both.later += 1,
                     49 => drop(both.acts(|fleet| Ok(acts::pause(fleet, &id, who())?)).await),
                     50..53 => drop(both.acts(|fleet| Ok(acts::resume(fleet, &id, who())?)).await),
-                    53 if turn > 30 => drop(both.acts(|fleet| Ok(acts::back(fleet, &id, who())?)).await),
+                    53 if turn > 15 => drop(both.acts(|fleet| Ok(acts::back(fleet, &id, who())?)).await),
                     54 => drop(both.acts(|fleet| Ok(acts::retry(fleet, &id, &gateway, who())?)).await),
                     55 => {
                         let on = both.random.random_bool(0.5);
