@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`make image-test`: the real image on a board in QEMU, with the cloud's real program on this machine.
 
-WHAT    which parts, of same,boot,update,refused,broken,kills (all by default); update and what comes behind it begin with boot
+WHAT    which parts, of same,boot,app,update,refused,broken,kills (all by default); all but same begin with boot
 KILLS   how often the plug is pulled in the middle of an installation (2; the long form is 50)
 SEED    of the moments at which that happens (1)
 CLOUD   the cloud's program (target/debug/engawa-cloud)
@@ -18,12 +18,13 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import application  # noqa: E402
 import variants  # noqa: E402
 from board import Board, Late, Stick, free_port  # noqa: E402
 
 CACHE = pathlib.Path(os.environ.get("CACHE", variants.ROOT / "target/image")).resolve()
 CLOUD = pathlib.Path(os.environ.get("CLOUD", variants.ROOT / "target/debug/engawa-cloud")).resolve()
-ALL = ["same", "boot", "update", "refused", "broken", "kills"]
+ALL = ["same", "boot", "app", "update", "refused", "broken", "kills"]
 # Under TCG on two busy cores a start takes a minute; whoever has more of either waits less.
 START = float(os.environ.get("START", "400"))
 INSTALL = 400.0
@@ -56,6 +57,22 @@ retention_days = 30
 [cloud]
 address = "10.0.2.2:{port}"
 identity_dir = "/var/lib/engawa/identity"
+"""
+# With releases of the application: the shop's root on the stick, and a PMS whose loss is noticed.
+UPDATES = """
+[pms]
+address = "10.0.2.2:{pms}" # pms
+
+[update]
+dir = "/var/lib/engawa-app"
+root = "root.json"
+hardware = "virt"
+rate_kib_s = 0
+ask_every_s = 5
+trial_s = 120
+check_in = "any"
+audit_margin_min = 0
+reserve_mib = 16
 """
 times: list[tuple[str, float]] = []
 
@@ -108,19 +125,24 @@ class Cloud:
         self.server.wait(20)
 
 
-def boot(board: Board, cloud: Cloud, folder: pathlib.Path) -> None:
+def boot(board: Board, cloud: Cloud, folder: pathlib.Path, shop: application.Shop | None) -> None:
     """A box as it comes: a stick with configuration and claim code, power, nothing else."""
     print("== first start, enrolment by a stick", flush=True)
     code = cloud.command("claim", "--property", "grand", "--gateway", "grand-1").strip()
-    stick = Stick(folder / "stick.img", {
-        "engawa.toml": CONFIG.format(port=cloud.port).encode(), "claim-code": (code + "\n").encode()})
+    config = CONFIG.format(port=cloud.port)
+    files = {"claim-code": (code + "\n").encode()}
+    if shop:
+        config += UPDATES.format(pms=application.Pms().port)
+        files["root.json"] = shop.root()
+    stick = Stick(folder / "stick.img", {"engawa.toml": config.encode(), **files})
     board.power_on(stick)
     said = board.wait(r"setup: (the configuration is taken|engawa.toml has faults.*)", START)[1]
     if "taken" not in said:
-        board.wait(r"NOT everything", START)
+        board.wait(r"the stick can be taken out", START)
         raise Late(stick.read("result.txt") or said)
     told("from power to the health endpoint, first start (data partition made)", board.wait_healthy(START))
     board.wait(r"setup: done", START)
+    board.wait(r"the stick can be taken out", START)
     cloud.wait_for("connected", START)
     told("from power to connected over QUIC", board.since_start())
     board.wait(r"system image 1\.0\.0 is good, slot A", START)
@@ -139,6 +161,38 @@ def same() -> None:
     one, two = ((variants.make("first", CACHE, again) / "manifest.json").read_text() for again in (False, True))
     check(one == two, "two builds of an image have the same manifest: root file system, initramfs, kernel, boot loader")
     shutil.rmtree(CACHE / "tested/first-again")
+
+
+def app(board: Board, shop: application.Shop) -> None:
+    """Releases of the application, rolled out by the cloud: a good one stays, the others come back with their reason."""
+    print("== updates of the application, in the same image", flush=True)
+
+    def ended(version: str, wanted: str, seconds: float) -> str:
+        until = time.monotonic() + seconds
+        while True:
+            steps = shop.steps(version)
+            if steps and steps[-1][0] == wanted:
+                return steps[-1][1]
+            if time.monotonic() > until:
+                raise Late(f"{version} is not {wanted} within {seconds:.0f} s: {steps}")
+            time.sleep(0.5)
+
+    until = time.monotonic() + START
+    while not any(link["id"] == "pms" and link["up"] for link in json.loads(board.get("/api/status"))["links"]):
+        if time.monotonic() > until:
+            raise Late("the link to the PMS does not come up")
+        time.sleep(0.5)
+    plan = [("0.2.0", "good", "confirmed", ""), ("0.3.0", "panics", "rolled_back", "101"),
+            ("0.4.0", "loses-the-pms", "rolled_back", "link pms"), ("0.5.0", "eats-memory", "rolled_back", "memory")]
+    for number, (version, kind, end, sign) in enumerate(plan, start=2):
+        shop.release(version, number, kind)
+        begun = time.monotonic()
+        shop.roll_out(version)
+        reason = ended(version, end, START * 2)
+        told(f"application {kind}: rolled out until {end}", time.monotonic() - begun)
+        check(sign in reason, f"its reason: {reason or 'none is needed'}")
+        board.wait_healthy(START)
+    check(board.text().count("Starting kernel") <= 1, "the machine was not started anew for any of them")
 
 
 def install(board: Board, folder: pathlib.Path, bundle: pathlib.Path, name: str) -> Stick:
@@ -180,6 +234,7 @@ def refused(board: Board, folder: pathlib.Path) -> None:
     ]:
         stick = install(board, folder, bundle, name)
         board.wait(r"setup: NOT everything was done", INSTALL)
+        board.wait(r"the stick can be taken out", START)
         board.take_out()
         said = [line for line in (stick.read("result.txt") or "").splitlines() if "refused" in line]
         check(bool(said), f"{why}: {said[0] if said else stick.read('result.txt')}")
@@ -191,7 +246,7 @@ def falls_back(board: Board, folder: pathlib.Path, name: str, signs: list[str]) 
     install(board, folder, bundle, f"{name}.raucb")
     board.wait(r"is installed: the machine starts anew", INSTALL)
     begun = time.monotonic()
-    slot = board.wait(r"engawa: slot ([AB]), tries left", 120)[1]
+    slot = board.wait(r"engawa: slot ([AB]), tries left", START)[1]
     other = "B" if slot == "A" else "A"
     for sign in signs:
         board.wait(sign.replace("SLOT", slot).replace("OTHER", other), START)
@@ -255,16 +310,20 @@ def main() -> None:
         return
     folder = pathlib.Path(tempfile.mkdtemp(prefix="engawa-image-test-"))
     cloud = Cloud(folder / "cloud")
+    agent = pathlib.Path(os.environ.get("ENGAWA", variants.ROOT / "target/out/arm64/engawa"))
+    shop = application.Shop(CLOUD, folder / "shop", folder / "cloud", agent) if "app" in what else None
     board = Board(image, folder / "board")
     failed = True
     try:
-        boot(board, cloud, folder)
+        boot(board, cloud, folder, shop)
+        if shop:
+            app(board, shop)
         if {"update", "refused", "broken", "kills"} & set(what):
             update(board, cloud, folder)
-        if "refused" in what:
-            refused(board, folder)
         if "broken" in what:
             broken(board, folder)
+        if "refused" in what:
+            refused(board, folder)
         if "kills" in what:
             kills(board, folder, int(os.environ.get("KILLS", "2")), int(os.environ.get("SEED", "1")))
         failed = False
