@@ -104,7 +104,8 @@ class Cloud:
             raise Late(f"the cloud does not serve: see {folder.parent / 'cloud.log'}")
 
     def command(self, verb: str, *words: str) -> str:
-        done = subprocess.run([CLOUD, verb, "--dir", self.folder, *words], capture_output=True, text=True)
+        done = subprocess.run([CLOUD, verb, *words], capture_output=True, text=True,
+                              env={**os.environ, "ENGAWA_CLOUD_DIR": str(self.folder)})
         if done.returncode != 0:
             raise Late(f"engawa-cloud {verb}: {done.stderr}")
         return done.stdout
@@ -163,7 +164,7 @@ def same() -> None:
     shutil.rmtree(CACHE / "tested/first-again")
 
 
-def app(board: Board, shop: application.Shop) -> None:
+def app(board: Board, cloud: Cloud, shop: application.Shop) -> None:
     """Releases of the application, rolled out by the cloud: a good one stays, the others come back with their reason."""
     print("== updates of the application, in the same image", flush=True)
 
@@ -181,6 +182,11 @@ def app(board: Board, shop: application.Shop) -> None:
     while not any(link["id"] == "pms" and link["up"] for link in json.loads(board.get("/api/status"))["links"]):
         if time.monotonic() > until:
             raise Late("the link to the PMS does not come up")
+        time.sleep(0.5)
+    # A gateway takes part once it has asked for the first time, which it does when it is connected.
+    while "0.1.0" not in cloud.command("rollout", "fleet", "--gateways", "--json"):
+        if time.monotonic() > until:
+            raise Late("the gateway has not asked for updates")
         time.sleep(0.5)
     plan = [("0.2.0", "good", "confirmed", ""), ("0.3.0", "panics", "rolled_back", "101"),
             ("0.4.0", "loses-the-pms", "rolled_back", "link pms"), ("0.5.0", "eats-memory", "rolled_back", "memory")]
@@ -317,7 +323,7 @@ def main() -> None:
     try:
         boot(board, cloud, folder, shop)
         if shop:
-            app(board, shop)
+            app(board, cloud, shop)
         if {"update", "refused", "broken", "kills"} & set(what):
             update(board, cloud, folder)
         if "broken" in what:
