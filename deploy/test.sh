@@ -19,7 +19,7 @@ grep -q complete "$root/usr/local/share/bash-completion/completions/engawa" || f
 "$root/usr/local/bin/engawa" check "$root/etc/engawa/engawa.toml" >/dev/null || fail "the example configuration"
 
 # What is commented out in the example must be right too.
-sed -E 's/^# (\[|[a-z_]+ = )/\1/; /^profiles = /d; s#^(ca|cert|key|password|auth_key|secret)_file.*##; s#^(username|topics|file) .*##; s#"mqtts://10.0.0.9"#"mqtt://10.0.0.9"#' \
+sed -E 's/^# (\[|[a-z_]+ = )/\1/; /^profiles = /d; s#^(ca|cert|key|password|auth_key|secret)_file.*##; s#^(username|topics|file) .*##; s#^root = .*#root = "etc/engawa/engawa.toml"#; s#"mqtts://10.0.0.9"#"mqtt://10.0.0.9"#' \
   "$root/etc/engawa/engawa.toml" >"$root/whole.toml"
 "$root/usr/local/bin/engawa" check "$root/whole.toml" >/dev/null || fail "the example configuration with everything in it"
 # And what is there in place of something else, each by itself: several PMS, and each hosted system.
