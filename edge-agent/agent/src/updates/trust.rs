@@ -130,7 +130,7 @@ impl Trust {
     fn go_on(&self, client: &mut Client, source: &mut dyn Source, keep: bool) -> Result<(), TrustError> {
         drive(
             client,
-            |name, most| Ok(fetch(source, &format!("{METADATA_FOLDER}/{name}"), most).map_err(too_long)?),
+            |name, most| fetch(source, &format!("{METADATA_FOLDER}/{name}"), most).map_err(too_long),
             |file, bytes| match keep {
                 true => files::replace(&self.folder.join(file), bytes)
                     .map_err(|source| TrustError::Keep { path: self.folder.clone(), source }),

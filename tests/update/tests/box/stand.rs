@@ -72,9 +72,9 @@ impl Kind {
                 "sed \"s/^address = .* # pms/address = '127.0.0.1:1'/\" \"$2\" > \"$2.other.toml\"\n\
                  exec \"$(dirname \"$0\")/agent\" run \"$2.other.toml\"",
             ),
-            Self::EatsMemory => {
-                Some("hoard=$(head -c 400000000 /dev/zero | tr '\\0' a); sleep 600; echo $hoard")
-            }
+            Self::EatsMemory => Some(
+                "exec awk 'BEGIN { hoard = \"a\"; while (length(hoard) < 150000000) hoard = hoard hoard; system(\"sleep 600\") }'",
+            ),
         }
     }
 }
@@ -279,7 +279,7 @@ impl Box {
             &"--tries",
             &"2",
             &"--memory-mib",
-            &"300",
+            &"200",
             &"--",
             &this.config(),
         ]);
