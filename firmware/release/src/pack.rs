@@ -13,6 +13,8 @@ use zstd::stream::write::Encoder;
 pub const LEVEL: i32 = 19;
 /// The largest window that a patch is written with: 2^this bytes, zstd's bound on machines of 32 bits.
 const MOST_WINDOW: u32 = 30;
+/// bsdiff is slow: it is tried from this level on.
+const DIFF_FROM: i32 = 10;
 /// The largest file that bsdiff is tried on, bytes: it takes 16 times as much memory here.
 const MOST_DIFF: usize = 64 << 20;
 
@@ -95,7 +97,8 @@ pub fn pack(draft: Draft, contents: &[Content<'_>], former: &[Former<'_>]) -> Re
     pack_at(LEVEL, draft, contents, former)
 }
 
-/// As [`pack`], compressed as hard as `level` of zstd's says: a lower one is quicker, and longer on the line.
+/// As [`pack`], compressed as hard as `level` of zstd's says: a lower one is quicker, and longer on the line; below
+/// 10 there are no patches by bsdiff.
 ///
 /// # Errors
 /// As [`pack`].
@@ -204,7 +207,7 @@ fn lacking(file: &File, old: &[u8], measures: Cut) -> io::Result<u64> {
 /// The shorter of both kinds of patch.
 fn shortest(level: i32, old: &[u8], new: &[u8]) -> io::Result<(Form, Vec<u8>)> {
     let moved = patch_from(level, old, new)?;
-    if old.len().max(new.len()) > MOST_DIFF {
+    if level < DIFF_FROM || old.len().max(new.len()) > MOST_DIFF {
         return Ok((Form::Zstd, moved));
     }
     let changed = diff(level, old, new)?;
