@@ -58,12 +58,19 @@ class Board:
         self.console.write_bytes(b"")
         self.port = free_port()
         self.qemu: subprocess.Popen | None = None
+        self.stick: Stick | None = None
         self.seen = 0
         self.started = 0.0
 
     # Power.
     def power_on(self, stick: Stick | None = None) -> None:
         assert self.qemu is None
+        self.stick = stick
+        self.seen = self.console.stat().st_size
+        self.started = time.monotonic()
+        self.launch()
+
+    def launch(self) -> None:
         (self.folder / "qmp").unlink(missing_ok=True)
         command = [
             "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57", "-accel", "tcg,thread=multi", "-smp", "2",
@@ -78,14 +85,12 @@ class Board:
             "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:8480",
             "-device", "virtio-net-pci,netdev=net,romfile=",
             "-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb", "-device", "i6300esb",
-            "-watchdog-action", "reset",
+            "-watchdog-action", "reset", "-action", "reboot=shutdown",
             "-qmp", f"unix:{self.folder / 'qmp'},server=on,wait=off",
         ]
-        if stick:
-            command += ["-drive", f"if=none,id=stick0,format=raw,file={stick.path}",
+        if self.stick:
+            command += ["-drive", f"if=none,id=stick0,format=raw,file={self.stick.path}",
                         "-device", "usb-storage,id=stick,drive=stick0,bus=usb.0,removable=on"]
-        self.seen = self.console.stat().st_size
-        self.started = time.monotonic()
         self.qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                      stderr=open(self.folder / "qemu.log", "ab"))
 
@@ -95,6 +100,14 @@ class Board:
             self.qemu.kill()
             self.qemu.wait()
             self.qemu = None
+
+    def keep_on(self) -> None:
+        """A reset of the machine ends QEMU, and here it begins anew: what it has translated of one system would slow the start
+        of the next one down by a minute. Whatever else ends it is a fault."""
+        if self.qemu and self.qemu.poll() is not None:
+            if self.qemu.returncode != 0:
+                raise Late(f"QEMU ended: {(self.folder / 'qemu.log').read_text()[-800:]}")
+            self.launch()
 
     def since_start(self) -> float:
         return time.monotonic() - self.started
@@ -114,8 +127,7 @@ class Board:
         while True:
             if found := re.search(what, self.text(), re.MULTILINE):
                 return found
-            if self.qemu and self.qemu.poll() is not None:
-                raise Late(f"QEMU ended: {(self.folder / 'qemu.log').read_text()[-800:]}")
+            self.keep_on()
             if time.monotonic() > until:
                 raise Late(f"not within {seconds:.0f} s: {what}\n" + "\n".join(self.text().splitlines()[-25:]))
             time.sleep(0.1)
@@ -135,8 +147,7 @@ class Board:
                 last = str(error)
             if "Failed to start engawa.service" in self.text():
                 raise Late("engawa.service does not start; its journal is on the data partition")
-            if self.qemu and self.qemu.poll() is not None:
-                raise Late(f"QEMU ended: {(self.folder / 'qemu.log').read_text()[-800:]}")
+            self.keep_on()
             time.sleep(0.2)
         raise Late(f"not healthy within {seconds:.0f} s ({last})\n" + "\n".join(self.text().splitlines()[-40:]))
 
@@ -162,6 +173,7 @@ class Board:
                         break
 
     def plug_in(self, stick: Stick) -> None:
+        self.stick = stick
         self.qmp(
             {"execute": "blockdev-add", "arguments": {
                 "node-name": "stick0", "driver": "raw", "file": {"driver": "file", "filename": str(stick.path)}}},
@@ -170,6 +182,7 @@ class Board:
         )
 
     def take_out(self) -> None:
+        self.stick = None
         self.qmp({"execute": "device_del", "arguments": {"id": "stick"}})
         until = time.monotonic() + 20
         while True:
