@@ -3,6 +3,7 @@
 
 WHAT    which parts, of same,boot,update,broken,refused,kills (all by default) and app; all but same begin with boot. app rolls releases
         of the application out to the board: its agent and CLOUD must know [update] and `engawa-cloud release`
+BROKEN  which broken images (kernel,no-init,panics,unhealthy)
 KILLS   how often the plug is pulled in the middle of an installation (2; the long form is 50)
 SEED    of the moments at which that happens (1)
 CLOUD   the cloud's program (target/debug/engawa-cloud)
@@ -268,10 +269,14 @@ def falls_back(board: Board, folder: pathlib.Path, name: str, signs: list[str]) 
 def broken(board: Board, folder: pathlib.Path) -> None:
     """Images that do not come up, each in its way."""
     print("== broken images come back by themselves", flush=True)
-    falls_back(board, folder, "kernel", [r"engawa: slot SLOT does not start"])
-    falls_back(board, folder, "no-init", [r"Kernel panic"] * 3 + [r"slot OTHER, tries left"])
-    falls_back(board, folder, "panics", [r"sysrq triggered crash", r"slot OTHER, tries left"])
-    falls_back(board, folder, "unhealthy", [r"the agent is not healthy after \d+ s: slot SLOT is left"])
+    signs = {
+        "kernel": [r"engawa: slot SLOT does not start"],
+        "no-init": [r"Kernel panic", r"slot OTHER, tries left"],
+        "panics": [r"Kernel panic", r"slot OTHER, tries left"],
+        "unhealthy": [r"the agent is not healthy after \d+ s: slot SLOT is left"],
+    }
+    for name in os.environ.get("BROKEN", ",".join(signs)).split(","):
+        falls_back(board, folder, name, signs[name])
 
 
 def kills(board: Board, folder: pathlib.Path, count: int, seed: int) -> None:

@@ -11,10 +11,12 @@ ROOT = IMAGE.parent.parent
 # name: what build.sh is told, and files that are laid over the root file system.
 UNHEALTHY = "[Service]\nExecStartPre=\nExecStart=\nExecStart=/bin/false\n"
 PANICS = """[Unit]
-Description=A fault on purpose: the kernel panics when the system is up
-After=multi-user.target
+Description=A fault on purpose: the kernel panics when the system is nearly up
+After=basic.target
+Before=engawa-good.service
 
 [Service]
+Type=oneshot
 ExecStart=/bin/sh -c 'sleep 2; echo c >/proc/sysrq-trigger'
 """
 VARIANTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
@@ -26,7 +28,7 @@ VARIANTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "kernel": ({"VERSION": "2.2.0", "NUMBER": "3", "DAMAGE": "kernel"}, {}),
     "panics": ({"VERSION": "2.3.0", "NUMBER": "3"}, {
         "usr/lib/systemd/system/panics.service": PANICS,
-        "etc/systemd/system/graphical.target.wants/panics.service": PANICS,
+        "etc/systemd/system/multi-user.target.d/fault.conf": "[Unit]\nWants=panics.service\n",
     }),
     "unhealthy": ({"VERSION": "2.4.0", "NUMBER": "3", "GOOD_WITHIN_S": "75"}, {
         "etc/systemd/system/engawa.service.d/zz-fault.conf": UNHEALTHY,
