@@ -154,8 +154,8 @@ image-test: setup-image ## Boots the image in QEMU, enrols, updates and breaks i
 	@python3 firmware/image/test/run.py
 
 bench-update: setup-update ## What an update costs on the line, in seconds and memory, beside RAUC and casync: a whole release, and one changed line (OLD=, NEW=: builds that are there, JSON=1)
-	@$(CARGO) build --release --locked -q -p engawa-update-bench
-	@bash tests/update-bench/run.sh
+	@$(CARGO) build --release --locked -q -p engawa-update --example delta
+	@bash tests/bench/update.sh
 
 tuf-conformance: setup-packages ## The TUF community's conformance suite against the client (SUITE=folder with its run.sh)
 	@[ -x "$(SUITE)/run.sh" ] || { echo "name the suite's folder: make tuf-conformance SUITE=..."; exit 1; }

@@ -9,11 +9,12 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 target=${TARGET:-aarch64-unknown-linux-gnu}
 work=$PWD/target/update-bench
-bench=$PWD/target/release/engawa-update-bench
+delta=$PWD/target/release/examples/delta
 rm -rf "$work/run" && mkdir -p "$work/run"
 
 # The agent of this commit, and the same with one line changed, in a folder of their own.
 line='the house is open'
+what="from ${OLD:-} to ${NEW:-}"
 if [ -z "${OLD:-}" ] || [ -z "${NEW:-}" ]; then
   source=$work/source arch=$(. firmware/arm/env.sh "$target" && echo "$arch")
   mkdir -p "$source/target"
@@ -26,7 +27,7 @@ if [ -z "${OLD:-}" ] || [ -z "${NEW:-}" ]; then
   sed -i "s/\"$line\"/\"$line, and looked after\"/" "${changed:?the line that the bench changes is gone: choose another in $0}"
   (cd "$source" && bash firmware/arm/programs.sh "$target" engawa)
   cp "$source/target/out/$arch/engawa" "$work/new"
-  OLD=$work/old NEW=$work/new
+  OLD=$work/old NEW=$work/new what="one changed line of the agent, $target"
 fi
 if cmp -s "$OLD" "$NEW"; then echo "bench-update: the two builds are the same" >&2; exit 1; fi
 cd "$work/run"
@@ -41,18 +42,17 @@ row() { # tool, way, bytes of the whole release, bytes of the change, seconds, K
   rows+=("$1|$2|$3|$4|$5|$6")
 }
 
-# Engawa: the release at once, then the change by each of its two ways.
-"$bench" make "$OLD" "$NEW" repository
-measure "$bench" install repository 2 whole patch
-whole=$(cat said)
-cmp "$NEW" whole/engawa
-measure "$bench" install repository 1 first patch
-for way in chunks patch; do
-  measure "$bench" install repository 2 "by-$way" "$way" first
-  cmp "$NEW" "by-$way/engawa"
-  read -r seconds memory <took
-  row engawa "$way" "$whole" "$(cat said)" "$seconds" "$memory"
-done
+# Engawa: the release at once, and the change by each of its two ways.
+"$delta" "$OLD" "$NEW" --json >delta
+while read -r way whole change seconds kib; do
+  row engawa "$way" "$whole" "$change" "$seconds" "$kib"
+done < <(python3 - <<'P'
+import json
+for line in open("delta"):
+    way = json.loads(line)
+    if way["way"] != "whole": print(way["way"], way["full"], way["bytes"], way["seconds"], way["peak_kib"])
+P
+)
 
 # RAUC: a bundle whose only image is the agent, into a raw slot. Its memory is the service's, which does the work.
 openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -subj /CN=bench -days 2 2>/dev/null
@@ -89,6 +89,8 @@ C
 truncate -s $((full * 2)) slot-a slot-b
 rauc --cert=cert.pem --key=key.pem --mksquashfs-args='-comp zstd -Xcompression-level 19' bundle content bundle.raucb >log 2>&1
 cat >rauc.sh <<'R'
+# On a bus of its own, not the machine's.
+export DBUS_STARTER_BUS_TYPE=session
 rauc --conf=system.conf --override-boot-slot=A service >service.log 2>&1 &
 service=$!
 for _ in $(seq 100); do rauc --conf=system.conf status >/dev/null 2>&1 && break; sleep 0.1; done
@@ -98,7 +100,7 @@ ended=$(date +%s.%N)
 awk -v a="$begun" -v b="$ended" -v m="$(sed -n 's/VmHWM:[^0-9]*\([0-9]*\).*/\1/p' /proc/$service/status)" 'BEGIN { printf "%.2f %d\n", b - a, m }' >took
 kill $service
 R
-DBUS_STARTER_BUS_TYPE=session dbus-run-session -- bash rauc.sh
+dbus-run-session -- bash rauc.sh 2>bus || { cat bus >&2; exit 1; }
 cmp -n "$full" "$NEW" slot-b
 read -r seconds memory <took
 bundle=$(stat -c %s bundle.raucb)
@@ -152,7 +154,7 @@ row casync 'chunks over HTTP' "$whole" "$(sent)" "$seconds" "$memory"
 
 if [ "${JSON:-}" != 1 ]; then
   echo
-  echo "one changed line of the agent ($full bytes):"
+  echo "$what ($full bytes):"
   printf '%-8s %-22s %14s %14s %10s %8s %9s\n' tool way 'whole, bytes' 'change, bytes' 'of whole' seconds 'peak MiB'
 fi
 for row in "${rows[@]}"; do
