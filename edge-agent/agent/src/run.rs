@@ -77,7 +77,9 @@ async fn serve(loaded: &Loaded, logging: Logging) -> anyhow::Result<()> {
         .context("the guest vault's key")?;
     // On trial no step is taken that bars the way back to the release before.
     let open = if updates::on_trial() { Store::open_on_trial } else { Store::open_with };
+    let migrating = service::prolong_start();
     let mut store = open(&config.store.dir, &key, &vault_key, config.journal.limits())?;
+    drop(migrating);
     let mut property = store.load(loaded.property_spec())??;
     let (pms_links, pms_rooms) = config.pms_of_rooms();
     property.serve(pms_links, pms_rooms);

@@ -3,12 +3,17 @@
 use crate::house::Shared;
 use engawa_model::Timestamp;
 use sd_notify::NotifyState;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// A house that has not shown itself for this long must not be called alive.
 const SILENT: Duration = Duration::from_secs(20);
+
+/// A start goes on for so long from each time that this is said, microseconds.
+const MORE_USEC: u32 = 60_000_000;
+/// How often it is said.
+const AGAIN: Duration = Duration::from_secs(15);
 
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
@@ -19,6 +24,24 @@ fn tell(states: &[NotifyState<'_>]) {
 /// The agent is ready.
 pub(crate) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// Says that the start goes on, until what is returned is dropped: bringing a large database up to date takes longer than a
+/// start may. Whoever waits has a bound of its own.
+pub(crate) fn prolong_start() -> mpsc::Sender<()> {
+    let (goes_on, over) = mpsc::channel();
+    let told = std::thread::Builder::new().name("starting".to_owned()).spawn(move || {
+        loop {
+            tell(&[NotifyState::ExtendTimeoutUsec(MORE_USEC)]);
+            if over.recv_timeout(AGAIN) != Err(mpsc::RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    });
+    if let Err(error) = told {
+        tracing::warn!(%error, "the service manager can't be told that the start goes on");
+    }
+    goes_on
 }
 
 /// The agent stops.

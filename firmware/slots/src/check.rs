@@ -280,6 +280,13 @@ impl Listing {
     }
 }
 
+/// The floor that the manifest in a slot speaks of, if there is one that can be read.
+pub(crate) fn floor_of<F: Files>(files: &F, slot: Slot) -> Option<u64> {
+    let file = files.open(&format!("{slot}/{MANIFEST}")).ok()?;
+    let listing: Listing = serde_json::from_reader(BufReader::new(file.take(MANIFEST_MOST))).ok()?;
+    Some(listing.floor)
+}
+
 /// Whether a release may have a file of this name.
 pub fn is_file_name(name: &str) -> bool {
     let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');

@@ -1,7 +1,7 @@
 //! The first release of a box, laid by whoever installs it: slot a and the table. Repeatable until its table is there.
 
 use crate::Digest;
-use crate::check::{Check, CheckFault, is_file_name};
+use crate::check::{Check, CheckFault, floor_of, is_file_name};
 use crate::files::Files;
 use crate::store::{Store, StoreFault};
 use crate::table::{Slot, Table};
@@ -22,6 +22,16 @@ pub enum InstallFault {
     /// The files are not what the manifest says.
     #[error("what was laid can't be started: {0}")]
     Check(#[from] CheckFault),
+    /// What was there may not be gone behind.
+    #[error(
+        "number {number} is below {floor}, the floor of a release that lies here: install one that is not older"
+    )]
+    Floor {
+        /// Of what should have been laid.
+        number: u64,
+        /// Of what is there.
+        floor: u64,
+    },
     /// A name that no file of a release has.
     #[error(
         "{0:?} is no name of a release's file: small letters, digits, '.', '_' and '-', no dot first, 64 at most"
@@ -48,7 +58,8 @@ pub struct Source<R> {
 }
 
 /// Lays the files, [`MANIFEST`] among them, into slot a, checks them, and writes the first table. `manifest` is the
-/// SHA-256 of the manifest.
+/// SHA-256 of the manifest. `replaces`: a table that is damaged, or of another format, is replaced too; the highest floor of
+/// the manifests that can be read holds on. A table that the disk does not give is never replaced.
 ///
 /// # Errors
 /// [`InstallFault`]. After one, and after a power cut, it can be done again from the beginning.
@@ -56,28 +67,41 @@ pub fn install<F: Files, R: Read>(
     files: F,
     sources: Vec<Source<R>>,
     manifest: Digest,
+    replaces: bool,
 ) -> Result<Table, InstallFault> {
+    let (mut slot, mut floor) = (Slot::A, 0);
     match Store::peek(&files) {
         Ok(table) => return Err(InstallFault::There(describe(&table))),
-        // What nobody can read is replaced: the folder's owner has asked for it.
-        Err(StoreFault::Nothing | StoreFault::Damaged(..)) => {}
+        Err(StoreFault::Nothing | StoreFault::Unfinished(_)) => {}
+        Err(StoreFault::Damaged(..)) if replaces => {
+            let [a, b] = [Slot::A, Slot::B].map(|slot| floor_of(&files, slot).unwrap_or(0));
+            floor = a.max(b);
+            // The manifest with the higher floor stays: it is asked again where this is refused, or cut short.
+            if a > b {
+                slot = Slot::B;
+            }
+        }
         Err(fault) => return Err(fault.into()),
     }
-    for slot in [Slot::A, Slot::B] {
-        let folder = slot.name().to_owned();
+    for each in [Slot::A, Slot::B] {
+        let folder = each.name().to_owned();
         files.make_folder(&folder).map_err(|fault| InstallFault::Disk { name: folder, fault })?;
     }
     for source in sources {
         if !is_file_name(&source.name) {
             return Err(InstallFault::Name(source.name));
         }
-        let name = format!("{}/{}", Slot::A, source.name);
+        let name = format!("{slot}/{}", source.name);
         lay(&files, &name, source).map_err(|fault| InstallFault::Disk { name, fault })?;
     }
-    let release = Check::<F>::new(Slot::A, manifest, true).run(&files)?;
+    let release = Check::<F>::new(slot, manifest, true).run(&files)?;
+    if release.number < floor {
+        return Err(InstallFault::Floor { number: release.number, floor });
+    }
     // The folders have to be there before the table that speaks of them.
     files.sync("").map_err(|fault| InstallFault::Disk { name: "the folder".to_owned(), fault })?;
-    let table = Table::first(Slot::A, release);
+    let mut table = Table::first(slot, release);
+    table.floor = table.floor.max(floor);
     Store::create(&files, &table)?;
     Ok(table)
 }

@@ -88,6 +88,8 @@ pub enum Event {
     Exited(Exit),
     /// The agent says that it is ready.
     Ready,
+    /// The agent says that its start goes on for so long from now: its database is brought up to date.
+    Extended(Duration),
     /// The agent says that it is alive.
     Heartbeat,
     /// What the agent has resident, MiB.
@@ -158,6 +160,8 @@ enum Phase {
 struct Run {
     slot: Slot,
     since: Duration,
+    /// When it has to be ready.
+    start_by: Duration,
     beat: Option<Duration>,
     /// How often in a row it had too much memory.
     over: u8,
@@ -245,7 +249,7 @@ impl<K: Keep> Machine<K> {
             Phase::Stopping { kill_at, killed: false, .. } => Some(*kill_at),
             Phase::Running(run) => {
                 let alive = match run.beat {
-                    None => run.since + self.limits.start,
+                    None => run.start_by,
                     Some(beat) => beat + self.limits.heartbeat,
                 };
                 // Often enough that time without a tick is time in which the supervisor did not run.
@@ -282,6 +286,7 @@ impl<K: Keep> Machine<K> {
             Event::Checked(slot, result) => self.checked(now, slot, result),
             Event::NotStarted(why) => self.not_started(now, &why),
             Event::Exited(exit) => self.exited(now, exit),
+            Event::Extended(more) => self.extend(now, more),
             Event::Ready | Event::Heartbeat => self.alive(now, matches!(event, Event::Ready)),
             Event::Memory(mib) => self.weigh(now, mib),
             Event::Asked { ticket, agent, request } => self.asked(now, ticket, agent, request),
@@ -300,6 +305,7 @@ impl<K: Keep> Machine<K> {
             && self.seen > Duration::ZERO
         {
             run.since += gap;
+            run.start_by += gap;
             run.beat = run.beat.map(|beat| beat + gap);
             self.progress += gap;
             self.trial_since = self.trial_since.map(|since| since + gap);
@@ -398,7 +404,8 @@ impl<K: Keep> Machine<K> {
         } else {
             self.trial_since = None;
         }
-        self.phase = Phase::Running(Run { slot, since: now, beat: None, over: 0 });
+        self.phase =
+            Phase::Running(Run { slot, since: now, start_by: now + self.limits.start, beat: None, over: 0 });
         self.actions.push(Action::Start(slot));
     }
 
@@ -407,6 +414,16 @@ impl<K: Keep> Machine<K> {
         // A heartbeat before it is ready promises nothing.
         if ready || run.beat.is_some() {
             run.beat = Some(now);
+            self.progress = now;
+        }
+    }
+
+    /// A start that moves has as long as a trial; that of a trial ends with it all the same.
+    fn extend(&mut self, now: Duration, more: Duration) {
+        let Phase::Running(run) = &mut self.phase else { return };
+        let most = run.since + self.limits.trial;
+        if run.beat.is_none() && now < most {
+            run.start_by = run.start_by.max(now.saturating_add(more).min(most));
             self.progress = now;
         }
     }

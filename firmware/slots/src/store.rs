@@ -17,9 +17,13 @@ pub enum StoreFault {
         "no release was installed here: there is neither table.0 nor table.1; `engawa-supervisor install` lays the first one"
     )]
     Nothing,
+    /// The first installation was cut short: the only copy was not written to its end, and nothing was ever started by it.
+    #[error("the first installation was not over: table.0: {0}; `engawa-supervisor install` does it again")]
+    Unfinished(String),
     /// Neither copy can be used.
     #[error(
-        "neither copy of the slot table can be used: table.0: {0}; table.1: {1}; `engawa-supervisor install` lays a release anew"
+        "neither copy of the slot table can be used: table.0: {0}; table.1: {1}. A newer supervisor may have written them: then \
+         install that one. `engawa-supervisor install --replace-damaged` lays a release anew"
     )]
     Damaged(String, String),
     /// The disk can't be read or written.
@@ -89,6 +93,12 @@ impl<F: Files> Store<F> {
             (Ok(first), Err(_)) => Ok((first, Some(1))),
             (Err(_), Ok(second)) => Ok((second, Some(0))),
             (Err(Unread::Missing), Err(Unread::Missing)) => Err(StoreFault::Nothing),
+            (Err(Unread::Disk(fault)), Err(_)) => Err(StoreFault::Disk { name: COPIES[0], fault }),
+            (Err(_), Err(Unread::Disk(fault))) => Err(StoreFault::Disk { name: COPIES[1], fault }),
+            // The second copy is made by the first start, before anything else.
+            (Err(Unread::Damaged(torn @ (Damage::Length(_) | Damage::Checksum))), Err(Unread::Missing)) => {
+                Err(StoreFault::Unfinished(torn.to_string()))
+            }
             (Err(first), Err(second)) => Err(StoreFault::Damaged(first.to_string(), second.to_string())),
         }
     }

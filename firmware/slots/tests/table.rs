@@ -160,7 +160,7 @@ fn manifest(program: &[u8], more: &str) -> Vec<u8> {
 fn lay(folder: &Path, program: &[u8], manifest: &[u8]) -> Result<Table, InstallFault> {
     let source = |name: &str, mode, from| Source { name: name.to_owned(), mode, from };
     let sources = vec![source("engawa", 0o755, program), source("manifest.json", 0o644, manifest)];
-    install(Folder::new(folder), sources, Digest::of(manifest))
+    install(Folder::new(folder), sources, Digest::of(manifest), false)
 }
 
 #[test]
@@ -191,7 +191,30 @@ fn a_real_folder_is_laid_checked_and_kept() {
         std::fs::write(folder.path().join(copy), "rubbish").unwrap();
     }
     assert!(matches!(Store::open(files.clone()), Err(StoreFault::Damaged(..))));
-    lay(folder.path(), &program, &manifest).unwrap();
+    // Nobody has asked to have it replaced.
+    assert!(matches!(
+        lay(folder.path(), &program, &manifest),
+        Err(InstallFault::Store(StoreFault::Damaged(..)))
+    ));
+    let replace = |number: u64| {
+        let older = String::from_utf8(manifest.clone()).unwrap().replace("\"floor\":2", "\"floor\":0");
+        let text = older.replace("\"number\":4", &format!("\"number\":{number}")).into_bytes();
+        let source = |name: &str, mode, from| Source { name: name.to_owned(), mode, from };
+        let sources = vec![source("engawa", 0o755, &program[..]), source("manifest.json", 0o644, &text[..])];
+        install(files.clone(), sources, Digest::of(&text), true)
+    };
+    for _ in 0..2 {
+        assert!(matches!(replace(1), Err(InstallFault::Floor { number: 1, floor: 2 })));
+    }
+    let replaced = replace(2).unwrap();
+    assert_eq!((replaced.active, replaced.floor), (Slot::B, 2));
+    for copy in COPIES {
+        // What the disk does not give is nothing to be replaced.
+        let path = folder.path().join(copy);
+        let _ = std::fs::remove_file(&path);
+        std::fs::create_dir(&path).unwrap();
+    }
+    assert!(matches!(replace(5), Err(InstallFault::Store(StoreFault::Disk { .. }))));
 
     let path = folder.path().join("a/engawa");
     let spoilt = |bytes: &[u8]| {

@@ -31,6 +31,7 @@ Options of an installation:
   --release VERSION     its version for people, where FILES have no manifest.json [0.0.0]
   --number N            its release counter [0]
   --once                do nothing where a release is installed already
+  --replace-damaged     also where there is a slot table that can't be read: the floor of the releases that lie there stays
 
   --help, --version
 ";
@@ -66,6 +67,7 @@ pub(crate) struct Install {
     pub(crate) version: String,
     pub(crate) number: u64,
     pub(crate) once: bool,
+    pub(crate) replaces: bool,
     pub(crate) files: Vec<PathBuf>,
 }
 
@@ -143,7 +145,8 @@ fn parse_run(first: OsString, words: impl Iterator<Item = OsString>) -> Result<C
 
 fn parse_install(mut words: impl Iterator<Item = OsString>) -> Result<Command, String> {
     let mut folder = None;
-    let (mut version, mut given, mut once, mut files) = ("0.0.0".to_owned(), 0, false, Vec::new());
+    let (mut version, mut given, mut files) = ("0.0.0".to_owned(), 0, Vec::new());
+    let (mut once, mut replaces) = (false, false);
     while let Some(word) = words.next() {
         let Some(name) = word.to_str().filter(|word| word.starts_with('-')).map(str::to_owned) else {
             files.push(PathBuf::from(word));
@@ -155,6 +158,7 @@ fn parse_install(mut words: impl Iterator<Item = OsString>) -> Result<Command, S
             "--release" => version = text(&name, &value()?)?,
             "--number" => given = number(&name, &value()?)?,
             "--once" => once = true,
+            "--replace-damaged" => replaces = true,
             _ => return Err(format!("{name} is no option of install")),
         }
     }
@@ -162,7 +166,7 @@ fn parse_install(mut words: impl Iterator<Item = OsString>) -> Result<Command, S
     if files.is_empty() {
         return Err("install needs the files of the release, the program engawa at least".to_owned());
     }
-    Ok(Command::Install(Install { folder, version, number: given, once, files }))
+    Ok(Command::Install(Install { folder, version, number: given, once, replaces, files }))
 }
 
 fn text(name: &str, value: &OsString) -> Result<String, String> {

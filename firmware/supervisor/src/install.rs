@@ -46,7 +46,7 @@ struct Pack {
 }
 
 pub(crate) fn install(options: Install) -> Result<String, String> {
-    let Install { folder, version, number, once, files } = options;
+    let Install { folder, version, number, once, replaces, files } = options;
     if !engawa_slots::table::is_word(&version) {
         return Err(format!("--release {version:?} is no plain word of 64 characters at most"));
     }
@@ -86,7 +86,7 @@ pub(crate) fn install(options: Install) -> Result<String, String> {
             digest
         }
     };
-    let table = engawa_slots::install::install(Folder::new(&folder), sources, digest)
+    let table = engawa_slots::install::install(Folder::new(&folder), sources, digest, replaces)
         .map_err(|fault| fault.to_string())?;
     let (shown, about) = (folder.display(), describe(&table));
     Ok(format!(

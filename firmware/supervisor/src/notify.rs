@@ -16,6 +16,8 @@ const MOST: usize = 2048;
 pub(crate) enum Word {
     Ready,
     Heartbeat,
+    /// Its start goes on for so many microseconds from now.
+    Extended(u64),
     Status(String),
     /// The program could not be executed, with this error number; `hand_over.rs` says so.
     Failed(i32),
@@ -72,6 +74,7 @@ fn read(text: &str) -> Vec<Word> {
     let word = |line: &str| match line.split_once('=')? {
         ("READY", "1") => Some(Word::Ready),
         ("WATCHDOG", "1") => Some(Word::Heartbeat),
+        ("EXTEND_TIMEOUT_USEC", more) => more.parse().ok().map(Word::Extended),
         ("ERRNO", number) => number.parse().ok().map(Word::Failed),
         ("STATUS", text) => Some(Word::Status(text.chars().filter(|letter| !letter.is_control()).collect())),
         _ => None,

@@ -162,9 +162,16 @@ impl Loop {
     fn heard(&mut self, word: Word) {
         match word {
             Word::Ready => {
+                self.failure = None;
                 self.handle(Event::Ready);
                 if !std::mem::replace(&mut self.ready, true) {
                     tell(&[NotifyState::Ready]);
+                }
+            }
+            Word::Extended(more) => {
+                self.handle(Event::Extended(Duration::from_micros(more)));
+                if !self.ready {
+                    tell(&[NotifyState::ExtendTimeoutUsec(u32::try_from(more).unwrap_or(u32::MAX))]);
                 }
             }
             Word::Heartbeat => self.handle(Event::Heartbeat),

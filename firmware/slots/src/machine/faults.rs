@@ -15,18 +15,20 @@ impl<K: Keep> Machine<K> {
                 self.actions.push(Action::Kill);
             }
             Phase::Running(run) => {
-                let Run { slot, since, beat, .. } = run.clone();
-                self.look(now, slot, since, beat);
+                let run = run.clone();
+                self.look(now, &run);
             }
             _ => {}
         }
     }
 
-    fn look(&mut self, now: Duration, slot: Slot, since: Duration, beat: Option<Duration>) {
-        let Limits { start, heartbeat, trial, stop, stop_hung, .. } = self.limits;
+    fn look(&mut self, now: Duration, run: &Run) {
+        let Run { slot, since, start_by, beat, .. } = *run;
+        let Limits { heartbeat, trial, stop, stop_hung, .. } = self.limits;
         let (reason, patience) = match beat {
-            None if now.saturating_sub(since) >= start => {
-                (format!("it was not ready within {} s", start.as_secs_f32()), stop_hung)
+            None if now >= start_by => {
+                let given = start_by.saturating_sub(since);
+                (format!("it was not ready within {} s", given.as_secs_f32()), stop_hung)
             }
             Some(beat) if now.saturating_sub(beat) >= heartbeat => {
                 (format!("no heartbeat for {} s", heartbeat.as_secs_f32()), stop_hung)

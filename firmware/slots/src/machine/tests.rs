@@ -262,6 +262,32 @@ fn silence_slowness_hunger_and_its_own_word_bring_the_old_version_back() {
 }
 
 #[test]
+fn a_start_that_moves_has_the_time_of_the_trial_and_no_more() {
+    let mut moves = Stand::on_trial(Limits::default());
+    for _ in 0..39 {
+        moves.tell(Event::Extended(Duration::from_secs(60)));
+        moves.pass(15);
+    }
+    assert!(!moves.asked_to_end && moves.machine.feeds(moves.now));
+    moves.tell(Event::Ready);
+    moves.live(10);
+    moves.ask(Request::Healthy).unwrap();
+    moves.ended_with(Verdict::Confirmed, "");
+
+    let mut hangs = Stand::on_trial(Limits::default());
+    hangs.tell(Event::Extended(Duration::MAX));
+    hangs.pass(599);
+    assert!(!hangs.asked_to_end);
+    hangs.pass(1);
+    hangs.is_back("it was not ready within 600 s");
+    let mut stops_moving = Stand::on_trial(Limits::default());
+    stops_moving.pass(30);
+    stops_moving.tell(Event::Extended(Duration::from_secs(60)));
+    stops_moving.pass(60);
+    stops_moving.is_back("it was not ready within 90 s");
+}
+
+#[test]
 fn the_trial_goes_on_over_a_crash() {
     let mut stand = Stand::on_trial(Limits::default());
     stand.tell(Event::Ready);

@@ -164,7 +164,7 @@ pub(crate) fn lay_first(files: &Files) -> Result<(), String> {
     let digest = Digest::of(&manifest);
     let source = |name: &str, mode, bytes| Source { name: name.to_owned(), mode, from: Cursor::new(bytes) };
     let sources = vec![source("engawa", 0o755, program(1)), source("manifest.json", 0o644, manifest)];
-    install(files.clone(), sources, digest).map(drop).map_err(|fault| fault.to_string())
+    install(files.clone(), sources, digest, false).map(drop).map_err(|fault| fault.to_string())
 }
 
 /// Writes a release into a slot as the agent does: parts that are named when they are whole, the manifest last.
@@ -248,7 +248,7 @@ pub(crate) fn survives(image: &Image, expect: &Expect) -> Result<(), String> {
         if expect.startable.is_empty() {
             // The first installation was not over: it can be done again.
             match Store::peek(&files) {
-                Err(StoreFault::Nothing | StoreFault::Damaged(..)) => lay_first(&files)?,
+                Err(StoreFault::Nothing | StoreFault::Unfinished(_)) => lay_first(&files)?,
                 Err(fault) => return Err(fault.to_string()),
                 Ok(_) => {}
             }
