@@ -64,7 +64,7 @@ timeout "${TIMEOUT:-7200}" qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -m 
   -serial stdio -kernel "$work/kernel/boot/vmlinuz-$version" -initrd "$work/initramfs" \
   -append "console=ttyS0 quiet panic=-1 cuts=${CUTS:-0} seed=${SEED:-1} teeth=${TEETH:-0}" \
   -drive "file=$work/disk,format=raw,if=virtio,cache=unsafe" -drive "file=$work/log,format=raw,if=virtio,cache=unsafe" \
-  </dev/null | tr -d '\r' | tee "$work/console" | grep --line-buffered -E '^update-power|panic|rror' || true
+  </dev/null | tr -d '\r' | tee "$work/console" | grep -a --line-buffered -oE "(update-power:|Error:|Kernel panic).*" || true
 rm -f "$work/disk" "$work/log"
 echo "update-power: $(((SECONDS - begun) / 60)) min $(((SECONDS - begun) % 60)) s"
 grep -q '^update-power: all held' "$work/console" || {
