@@ -377,8 +377,8 @@ async fn one_replica_at_a_time_goes_on_with_rollouts() {
     let mut other = store.client().await.unwrap();
     let now = Now { micros: 1, serving_since: 0 };
     assert_eq!(postgres::rollouts::reconcile(&mut other, None, now).await.unwrap(), None);
-    // It was killed: its lock is gone with it.
-    drop(holding);
+    // Its lock is gone with its transaction.
+    holding.rollback().await.unwrap();
     assert_eq!(postgres::rollouts::reconcile(&mut other, None, now).await.unwrap(), Some(vec![]));
 }
 
