@@ -28,8 +28,8 @@ pub(crate) fn ready(status: &str) {
 
 /// Says that the start goes on, until what is returned is dropped: bringing a large database up to date takes longer than a
 /// start may. Whoever waits has a bound of its own.
-pub(crate) fn prolong_start() -> mpsc::Sender<()> {
-    let (goes_on, over) = mpsc::channel();
+pub(crate) fn prolong_start() -> mpsc::SyncSender<()> {
+    let (goes_on, over) = mpsc::sync_channel(1);
     let told = std::thread::Builder::new().name("starting".to_owned()).spawn(move || {
         loop {
             tell(&[NotifyState::ExtendTimeoutUsec(MORE_USEC)]);
