@@ -42,6 +42,9 @@ pub(crate) struct State {
     /// Failures of tasks since the start, with the last reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) failures: BTreeMap<String, (u64, String)>,
+    /// Tasks that do not run at this moment, with the reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) down: BTreeMap<String, String>,
 }
 
 /// How a link is.
@@ -116,6 +119,10 @@ fn hopeless(before: Option<&State>, now: &State, budget: &Budget) -> Option<Stri
 
 /// What may still come.
 fn missing(before: Option<&State>, now: &State, budget: &Budget) -> Option<String> {
+    let was_down = |name: &str| before.is_some_and(|before| before.down.contains_key(name));
+    if let Some((name, why)) = now.down.iter().find(|(name, _)| !was_down(name)) {
+        return Some(format!("its task {name} is down: {why}"));
+    }
     let before = before?;
     let quick = (before.commit_p99_ms * SLOWER).max(QUICK_MS);
     for (name, was) in before.links.iter().filter(|(_, was)| was.up) {
@@ -159,6 +166,7 @@ mod tests {
             commit_p99_ms: 12,
             memory_kib: 20 << 10,
             failures: BTreeMap::new(),
+            down: BTreeMap::new(),
         }
     }
 
@@ -230,6 +238,17 @@ mod tests {
         assert_eq!(why, "its task api has failed 4 times: it panicked: x");
         let verdict = judge(Some(&failing), &failing, LEAST, &BUDGET);
         assert_eq!(verdict, Verdict::Healthy, "it failed before, too");
+    }
+
+    #[test]
+    fn a_task_that_is_down_is_waited_for_unless_it_was_down_before() {
+        let down = with(|state| drop(state.down.insert("api".into(), "it panicked: x".into())));
+        assert_eq!(at(30, &down), Verdict::Wait("its task api is down: it panicked: x".to_owned()));
+        let Verdict::Unwell(why) = at(120, &down) else { panic!() };
+        assert!(why.starts_with("its task api is down: it panicked: x"), "{why}");
+        let alone = judge(None, &down, LEAST, &BUDGET);
+        assert!(matches!(alone, Verdict::Wait(_)), "also without a baseline");
+        assert_eq!(judge(Some(&down), &down, LEAST, &BUDGET), Verdict::Healthy, "it was down before, too");
     }
 
     #[test]

@@ -51,7 +51,10 @@ impl Watch {
             property.links().iter().map(link).collect()
         });
         let (commits, commit_p99_ms) = self.shared.pace.p99();
-        let failed = self.tasks.states().into_iter().filter(|(_, state)| state.failures > 0);
+        let tasks = self.tasks.states();
+        let down =
+            tasks.iter().filter_map(|(name, state)| Some((name.clone(), state.down.clone()?))).collect();
+        let failed = tasks.into_iter().filter(|(_, state)| state.failures > 0);
         let failures =
             failed.map(|(name, state)| (name, (state.failures, state.down.unwrap_or_default()))).collect();
         State {
@@ -61,6 +64,7 @@ impl Watch {
             commit_p99_ms,
             memory_kib: memory_kib().unwrap_or(0),
             failures,
+            down,
         }
     }
 }
