@@ -26,7 +26,8 @@ impl From<TrustError> for Stop {
     fn from(error: TrustError) -> Self {
         match error {
             error if error.is_passing() => Self::Later(in_words(&error)),
-            TrustError::Keep { .. } => Self::Failed(in_words(&error)),
+            // A disk that is full now need not be so later.
+            TrustError::Keep { .. } => Self::Later(in_words(&error)),
             error => Self::Refused(in_words(&error)),
         }
     }

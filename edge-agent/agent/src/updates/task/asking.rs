@@ -3,7 +3,7 @@
 use super::super::clock::By as ClockBy;
 use super::super::kept::{By, Last, Wanted};
 use super::super::{TRIPLE, Wish, locked};
-use super::{AGAIN, Run, SHORTEST_ASK, blocking, system_version, unconditional};
+use super::{AGAIN, GLANCE, Run, SHORTEST_ASK, blocking, system_version, unconditional};
 use engawa_model::{CommandOutcome, Timestamp, UpdateStep};
 use engawa_protocol::update::{UpdateAsk, UpdateTold};
 use engawa_release::conditions::{Conditions, Hours};
@@ -107,12 +107,33 @@ impl Run<'_> {
                     return Ok(());
                 }
                 if let Some(bad) = self.kept.found_bad(&wanted) {
-                    tracing::debug!(version = %bad.version, why = %bad.reason, "the cloud offers what was found bad here");
-                    return Ok(());
+                    let why = format!("it was found bad here in this rollout already: {}", bad.reason);
+                    return self.decline(wanted, why).await;
                 }
                 self.want(wanted).await
             }
         }
+    }
+
+    /// What is offered is not taken. What was wanted before is wanted no longer: the cloud's newest word counts. The reason is
+    /// told once; an offer that comes again is answered by what the question says of the last update.
+    async fn decline(&mut self, offered: Wanted, why: String) -> anyhow::Result<()> {
+        if self.started.elapsed() < GLANCE {
+            // The cloud has not heard yet how it ended here.
+            (self.kept.wanted, self.kept.told, self.ready) = (None, None, None);
+            return self.save();
+        }
+        let told = self.kept.last.as_ref().is_some_and(|last| {
+            last.step == UpdateStep::Refused
+                && last.version == offered.version
+                && Some(last.rollout.as_str()) == offered.rollout()
+                && last.reason == why
+        });
+        if told && self.kept.wanted.is_none() {
+            return Ok(());
+        }
+        (self.kept.wanted, self.kept.told, self.ready) = (Some(offered), None, None);
+        self.over(UpdateStep::Refused, why).await
     }
 
     pub(super) async fn want(&mut self, wanted: Wanted) -> anyhow::Result<()> {

@@ -20,6 +20,10 @@ impl Run<'_> {
         let (Some(wanted), Some(running)) = (self.kept.wanted.clone(), self.running.clone()) else {
             return Ok(());
         };
+        // What can't come true any more is not worth a byte of the line.
+        if let Verdict::Never { why } = self.may_switch(&wanted)? {
+            return self.over(UpdateStep::Refused, why).await;
+        }
         if self.ready.is_none() {
             match self.fetch(&wanted, &running).await? {
                 Ok(ready) => {
@@ -33,14 +37,8 @@ impl Run<'_> {
         }
         let Some(ready) = self.ready.clone() else { return Ok(()) };
         self.pause = AGAIN.0;
-        match self.may_switch(&wanted)? {
-            Verdict::Yes => {}
-            Verdict::Wait { until, why } => {
-                let left = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
-                self.go_on_at = Instant::now() + left.clamp(Duration::from_secs(1), GLANCE);
-                return self.tell(UpdateStep::Waiting, Some(why)).await;
-            }
-            Verdict::Never { why } => return self.over(UpdateStep::Refused, why).await,
+        if !self.is_a_good_moment(&wanted).await? {
+            return Ok(());
         }
         // The release may have been revoked meanwhile, and the rollout halted.
         if wanted.rollout().is_some() && self.asked.is_none_or(|at| at.elapsed() > FRESH) {
@@ -65,6 +63,20 @@ impl Run<'_> {
             }
             Err(stop) => self.stopped(stop).await,
         }
+    }
+
+    /// Whether it may be switched now; where not, that is told, and it is looked at again later.
+    async fn is_a_good_moment(&mut self, wanted: &Wanted) -> anyhow::Result<bool> {
+        match self.may_switch(wanted)? {
+            Verdict::Yes => return Ok(true),
+            Verdict::Wait { until, why } => {
+                let left = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+                self.go_on_at = Instant::now() + left.clamp(Duration::from_secs(1), GLANCE);
+                self.tell(UpdateStep::Waiting, Some(why)).await?;
+            }
+            Verdict::Never { why } => self.over(UpdateStep::Refused, why).await?,
+        }
+        Ok(false)
     }
 
     /// Conditions of the house and of whoever wants the release, both.
@@ -173,14 +185,25 @@ impl Run<'_> {
         let state = serde_json::to_vec_pretty(&self.parts.watch.look())?;
         let path = self.places.dir.join(BASELINE);
         if let Err(error) = blocking(move || files::replace(&path, &state)).await? {
-            return self
-                .over(UpdateStep::Failed, format!("the state before the switch can't be kept: {error}"))
-                .await;
+            // A disk that is full now need not be so later.
+            let why = format!("the state before the switch can't be kept: {error}");
+            return self.stopped(Stop::Later(why)).await;
+        }
+        let (manifest, number, version) = (as_slot(ready.manifest), ready.number, wanted.version.clone());
+        if wanted.command().is_some() {
+            // A person's word is newer than what an earlier trial has shown.
+            let asked = supervisor.clone();
+            if let Err(error) = blocking(move || asked.forget(manifest)).await? {
+                return self.stopped(error.into()).await;
+            }
+        }
+        // The line took its time since the house was judged: a night audit may have begun, a call may ring.
+        if !self.is_a_good_moment(wanted).await? {
+            return Ok(());
         }
         tracing::info!(version = %wanted.version, "the supervisor is asked to switch");
         self.tell(UpdateStep::Switching, None).await?;
         let rollout = wanted.rollout().unwrap_or("-").to_owned();
-        let (manifest, number, version) = (as_slot(ready.manifest), ready.number, wanted.version.clone());
         match blocking(move || supervisor.try_release(manifest, number, &version, &rollout)).await? {
             Ok(()) => {
                 tokio::time::sleep(STOPPED_BY).await;
