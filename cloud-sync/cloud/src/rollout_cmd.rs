@@ -27,7 +27,7 @@ pub(crate) enum RolloutAct {
         --ring: canary:10%, early:30%, all, an hour apart. Each gateway judges the conditions by itself, by its \
         property's clocks.\n\nExamples:\n  engawa-cloud rollout create 0.3.0 --window 02:00-05:00 --start\n  engawa-cloud \
         rollout create 0.3.0 --label pilot --ring first:label=canary,soak=1d --ring half:50%,soak=6h,in-flight=100,fail=3/2% \
-        --ring rest:all\n  engawa-cloud rollout create 2026.11 --system --hardware rpi-cm4"
+        --ring rest:all"
     )]
     Create(Box<NewRollout>),
     /// List rollouts, newest last: state, ring, how many have it

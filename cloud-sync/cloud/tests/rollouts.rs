@@ -61,6 +61,7 @@ fn plan(version: &str, number: u64) -> Plan {
         away_after_s: 86_400,
         trial_s: 7_200,
         proof: 0,
+        catalogue: 0,
     }
 }
 

@@ -11,7 +11,9 @@ use crate::rollout::health::WATCHED;
 use crate::rollout::heard::{self, Heard};
 use crate::rollout::machine::{self, Now};
 use crate::rollout::plan::Kind;
-use crate::rollout::state::{Block, Entry, Fleet, Member, Rollout, Row, Software, State, Step, Write};
+use crate::rollout::state::{
+    BY_GATEWAY, Block, Entry, Fleet, MOST_BLOCKS, Member, Rollout, Row, Software, State, Step, Write,
+};
 use crate::store::StoreError;
 use deadpool_postgres::{GenericClient, Object};
 use tokio_postgres::Row as Found;
@@ -273,6 +275,16 @@ pub async fn apply(client: &impl GenericClient, writes: &[Write]) -> Result<(), 
                             &clean(&b.by),
                             &b.at_micros,
                         ],
+                    )
+                    .await
+                    .map_err(StoreError::postgres(WRITING))?;
+                // Of what a gateway tells of itself the oldest goes.
+                client
+                    .execute(
+                        "DELETE FROM blocked_version WHERE gateway = $1 AND by = $2 AND (kind, version) IN
+                         (SELECT kind, version FROM blocked_version WHERE gateway = $1 AND by = $2
+                         ORDER BY at_micros DESC, version COLLATE \"C\" OFFSET $3)",
+                        &[&b.gateway, &BY_GATEWAY, &(MOST_BLOCKS as i64)],
                     )
                     .await
             }

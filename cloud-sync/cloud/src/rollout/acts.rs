@@ -1,6 +1,7 @@
 //! What people do with rollouts. Pure: each act is refused with the reason, or becomes rows and a line of the audit.
 
 use super::Refused;
+use super::machine;
 use super::plan::{Kind, Plan, good_word};
 use super::rings::{Outside, place};
 use super::state::{Block, Entry, Fleet, Rollout, Row, State, Step, Write};
@@ -205,11 +206,7 @@ pub fn abort(fleet: &Fleet, id: &str, by: By<'_>) -> Result<Vec<Write>, Refused>
         by.log(id, "", "aborted", ""),
     ];
     let open = fleet.rows_of(id).filter(|row| row.step.is_before() || row.step == Step::Away);
-    writes.extend(open.map(|row| {
-        let (step, reason) = (Step::Cancelled, "the rollout was aborted".to_owned());
-        let ended_micros = Some(by.micros);
-        Write::Row(Box::new(Row { step, reason, step_micros: by.micros, ended_micros, ..row.clone() }))
-    }));
+    writes.extend(open.map(|row| Write::Row(Box::new(row.cancelled("the rollout was aborted", by.micros)))));
     Ok(writes)
 }
 
@@ -222,9 +219,16 @@ pub fn back(fleet: &Fleet, id: &str, by: By<'_>) -> Result<Vec<Write>, Refused> 
     if matches!(rollout.state, State::Draft | State::RollingBack) {
         return Err(wrong_state(rollout, "back", "begun, and not going back yet"));
     }
-    let has = |row: &&Row| !row.back && (row.step == Step::Confirmed || row.step.is_trying());
-    if rollout.state == State::Aborted && fleet.rows_of(id).find(has).is_none() {
-        return Err(Refused(format!("nobody has {} of rollout {id} any more", rollout.plan.release.version)));
+    let has = |row: &&Row| {
+        let software = fleet.members.get(&row.gateway).and_then(|member| member.software.as_ref());
+        let given = row.step == Step::Confirmed || row.step.is_trying();
+        !row.back && given && machine::keeps(rollout, row, software)
+    };
+    if matches!(rollout.state, State::Done | State::Aborted) && fleet.rows_of(id).find(has).is_none() {
+        let version = &rollout.plan.release.version;
+        return Err(Refused(format!(
+            "nobody has {version} of rollout {id} any more: `engawa-cloud rollout block {version}` keeps it from being offered"
+        )));
     }
     let release = &rollout.plan.release;
     let mut writes = vec![

@@ -2,6 +2,7 @@
 
 use super::acts::short;
 use super::heard::{self, Heard};
+use super::machine::installed;
 use super::plan::Kind;
 use super::rings::has;
 use super::state::{Rollout, Row, Software, State, Step, Write};
@@ -10,6 +11,8 @@ use std::collections::BTreeSet;
 
 /// A gateway that was told comes again after so many seconds.
 const TOLD_AGAIN_S: u32 = 300;
+/// One that has refused: it has fetched to find that out.
+const REFUSED_AGAIN_S: u32 = 3_600;
 /// One whose turn may come at any time.
 const SOON_S: u32 = 60;
 /// One of whom nothing is wanted.
@@ -44,7 +47,7 @@ pub struct Asking {
 }
 
 /// True where this turn is told of.
-fn tells(rollout: &Rollout, row: &Row) -> bool {
+fn tells(rollout: &Rollout, row: &Row, micros: i64) -> bool {
     let open = match row.step {
         Step::Confirmed | Step::RolledBack | Step::Failed | Step::Cancelled | Step::Stays => false,
         Step::Away | Step::Refused => true,
@@ -56,7 +59,7 @@ fn tells(rollout: &Rollout, row: &Row) -> bool {
         State::Aborted => row.back,
         state => state.tells(),
     };
-    open && state
+    open && state && (row.back || !rollout.plan.is_over(micros))
 }
 
 /// What it is told, and what is to be written for it first: that it was told, and what it has shown by asking. `last` is what it
@@ -67,8 +70,8 @@ pub fn answer(software: &Software, last: Option<&Heard>, asking: &Asking, micros
     for (rollout, row) in &asking.turns {
         let mut row = row.clone();
         // Its journal says so too; what is heard twice counts once.
-        let shown = has(software, rollout.plan.release.kind, &row.version, row.number)
-            && software.state != Step::Trial.word();
+        let shown =
+            has(software, rollout.plan.release.kind, &row.version, row.number) && !software.on_trial();
         let confirmed = Heard {
             rollout: row.rollout.clone(),
             version: row.version.clone(),
@@ -88,11 +91,18 @@ pub fn answer(software: &Software, last: Option<&Heard>, asking: &Asking, micros
                 writes.extend(more);
             }
         }
+        let kind = rollout.plan.release.kind;
+        let open = !row.step.is_end() || matches!(row.step, Step::Away | Step::Refused);
+        if open && !software.on_trial() && row.is_passed(kind, software) {
+            row = row.cancelled("it has a newer one", micros);
+            writes.push(Write::Row(Box::new(row.clone())));
+        }
         turns.push((rollout, row));
     }
     let wanted = turns.iter().filter(|(rollout, row)| {
         let kind = rollout.plan.release.kind;
-        tells(rollout, row)
+        tells(rollout, row, micros)
+            && !row.is_passed(kind, software)
             && !has(software, kind, &row.version, row.number)
             && !(asking.blocked.contains(&(kind, row.version.clone())))
             && (kind == Kind::System || row.number >= software.floor)
@@ -107,19 +117,26 @@ pub fn answer(software: &Software, last: Option<&Heard>, asking: &Asking, micros
         number: row.number,
         manifest: row.manifest.clone(),
         conditions: conditions(rollout, row),
-        ask_again_s: TOLD_AGAIN_S,
+        ask_again_s: if row.step == Step::Refused { REFUSED_AGAIN_S } else { TOLD_AGAIN_S },
     };
     if row.told_micros.is_none() || matches!(row.step, Step::Assigned | Step::Away) {
-        let step = if matches!(row.step, Step::Assigned | Step::Away) { Step::Told } else { row.step };
-        let told_micros = row.told_micros.or(Some(micros));
-        let reason = String::new();
-        writes.push(Write::Row(Box::new(Row {
-            step,
-            told_micros,
-            step_micros: micros,
-            reason,
-            ..row.clone()
-        })));
+        let mut after = row.clone();
+        after.told_micros = row.told_micros.or(Some(micros));
+        after.step_micros = micros;
+        after.reason = String::new();
+        if matches!(row.step, Step::Assigned | Step::Away) {
+            after.step = Step::Told;
+        }
+        if row.step == Step::Away {
+            // It is back: its time begins anew, and what it has now is what it would go back to.
+            after.assigned_micros = micros;
+            let kind = rollout.plan.release.kind;
+            if !row.back && !software.on_trial() {
+                let (version, number) = installed(software, kind);
+                (after.from_version, after.from_number) = (version.to_owned(), number);
+            }
+        }
+        writes.push(Write::Row(Box::new(after)));
     }
     (told, writes)
 }

@@ -24,6 +24,7 @@ const MOST_ROLES: usize = 64;
 /// Releases, as one reading of the repository has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
+    version: u64,
     releases: Vec<(Kind, String, Variant)>,
     targets: BTreeSet<String>,
 }
@@ -35,6 +36,7 @@ struct Signed<T> {
 
 #[derive(Deserialize)]
 struct Versions {
+    version: u64,
     meta: BTreeMap<String, MetaFile>,
 }
 
@@ -82,6 +84,7 @@ impl Catalogue {
     /// There is none, or a file of it is absent or no metadata: which.
     pub fn read(read: &Read<'_>) -> Result<Self, Refused> {
         let timestamp: Versions = metadata(read, "metadata/timestamp.json")?;
+        let newest = timestamp.version;
         let version = timestamp.meta.get("snapshot.json").map(|file| file.version);
         let version = version.ok_or_else(|| Refused::because("metadata/timestamp.json names no snapshot"))?;
         let snapshot: Versions = metadata(read, &format!("metadata/{version}.snapshot.json"))?;
@@ -136,7 +139,7 @@ impl Catalogue {
             }
             releases.push((kind, custom.version, variant));
         }
-        Ok(Self { releases, targets })
+        Ok(Self { version: newest, releases, targets })
     }
 
     /// A release, with what it is for each kind of machine.
@@ -176,6 +179,17 @@ impl Catalogue {
             .map(|(_, _, variant)| variant)
     }
 
+    /// The version of its timestamp (TUF specification 1.0.33, 4.6): grows with whatever is published or revoked.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The same, of another version.
+    #[must_use]
+    pub fn at(self, version: u64) -> Self {
+        Self { version, ..self }
+    }
+
     /// True if there is a target of this path.
     pub fn has(&self, path: &str) -> bool {
         self.targets.contains(path)
@@ -184,7 +198,7 @@ impl Catalogue {
     /// One with these releases: for whoever has read them elsewhere.
     pub fn of(releases: Vec<(Kind, String, Variant)>) -> Self {
         let targets = releases.iter().map(|(_, _, variant)| variant.manifest.clone()).collect();
-        Self { releases, targets }
+        Self { version: 0, releases, targets }
     }
 }
 

@@ -8,10 +8,13 @@ use super::state::{Rollout, Row, Step};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// A gateway that was confirmed and is not connected for so long counts as lost.
+/// A gateway that was confirmed, goes away within [`WATCHED`] and is not connected for so long counts as lost.
 pub const LOST: i64 = 15 * 60 * SECOND;
-/// Alerts of the first hour after a gateway was confirmed are compared.
+/// The first hour after a gateway was confirmed: its alerts are compared, and that it goes away is held against the release.
+/// Later it is its line's.
 pub const WATCHED: i64 = 3_600 * SECOND;
+/// By so much clocks may differ, µs.
+const CLOCKS: i64 = 300 * SECOND;
 /// Gateways that must have ended before a ring is compared with the one before.
 pub const COMPARED_FROM: usize = 5;
 /// So many alerts more in an hour, on each gateway, than twice those of the ring before, are worse.
@@ -53,6 +56,9 @@ pub struct Tally {
     /// Failures that are new since somebody looked: these stop a rollout.
     #[serde(skip)]
     pub fresh: usize,
+    /// Of these, the lost ones.
+    #[serde(skip)]
+    pub fresh_lost: usize,
     /// Those that are waited for, and not in vain.
     #[serde(skip)]
     pub pending: usize,
@@ -108,17 +114,33 @@ impl Tally {
             return;
         };
         let ended = row.ended_micros.unwrap_or(row.step_micros);
+        if place.member.is_none() && (!row.step.is_end() || row.step == Step::Away) {
+            // It was revoked: nobody waits for it, and it says nothing of the release.
+            self.left += 1;
+            return;
+        }
         match row.step {
             Step::Confirmed => {
                 self.confirmed += 1;
                 self.alerts += u64::from(row.alerts);
                 // Far below 2^52 µs.
                 self.hours += (now.micros - ended).clamp(0, WATCHED) as f64 / WATCHED as f64;
-                let silent = now.micros - seen.max(ended).max(now.serving_since);
-                if !connected && silent > LOST {
+                let watched = ended.saturating_add(WATCHED);
+                if place.member.is_some() && is_lost(connected, seen.max(ended), now) && seen <= watched {
                     self.lost += 1;
-                    self.note(rollout, seen.max(ended), "not connected since it was updated");
+                    let fresh = self.fresh;
+                    self.note(
+                        rollout,
+                        seen.max(ended),
+                        "not connected since the hour in which it was updated",
+                    );
+                    self.fresh_lost += self.fresh - fresh;
                 }
+                self.last_end = self.last_end.max(ended);
+            }
+            // Its clock may be a little ahead.
+            Step::Refused if rollout.plan.is_over(ended.saturating_add(CLOCKS)) => {
+                self.left += 1;
                 self.last_end = self.last_end.max(ended);
             }
             Step::Refused | Step::RolledBack | Step::Failed => {
@@ -151,6 +173,13 @@ impl Tally {
         }
     }
 
+    /// Leaves out as many of the lost as there would be without the release: of `others` gateways that don't have it `gone`
+    /// went away too.
+    pub fn excuse(&mut self, (gone, others): (usize, usize)) {
+        let usual = (self.confirmed * gone).div_ceil(others.max(1));
+        self.fresh -= self.fresh_lost.min(usual);
+    }
+
     /// A failure of this moment.
     fn note(&mut self, rollout: &Rollout, at: i64, reason: &str) {
         *self.reasons.entry(reason.to_owned()).or_default() += 1;
@@ -164,6 +193,29 @@ impl Tally {
             self.forgiven += 1;
         }
     }
+}
+
+fn is_lost(connected: bool, seen: i64, now: Now) -> bool {
+    !connected && now.micros - seen.max(now.serving_since) > LOST
+}
+
+/// How many of the gateways that don't have the release have gone away since its first turn, and of how many that were there.
+pub fn usual(rings: &[Vec<(&str, Place<'_>)>], now: Now) -> (usize, usize) {
+    let places = || rings.iter().flatten().map(|(_, place)| place);
+    let first = places().filter_map(|place| place.row).map(|row| row.assigned_micros).min();
+    let first = first.unwrap_or(now.micros);
+    let without = |place: &&Place<'_>| {
+        place.row.is_none_or(|row| row.step.is_before() || matches!(row.step, Step::Away | Step::Refused))
+    };
+    let (mut gone, mut others) = (0, 0);
+    for member in places().filter(without).filter_map(|place| place.member) {
+        let seen = member.seen_micros.unwrap_or(0);
+        if member.connected || seen >= first {
+            others += 1;
+            gone += usize::from(is_lost(member.connected, seen, now));
+        }
+    }
+    (gone, others)
 }
 
 /// A gateway that has switched and should have been heard of.

@@ -2,7 +2,7 @@
 
 use super::acts::short;
 use super::plan::Kind;
-use super::state::{Block, Entry, Row, Step, Write};
+use super::state::{BY_GATEWAY, Block, Entry, Row, Step, Write};
 use engawa_model::{UpdateNote, UpdateStep};
 
 /// What a gateway tells.
@@ -49,11 +49,16 @@ pub fn heard(row: &Row, kind: Kind, heard: &Heard, micros: i64) -> Option<(Row, 
     if row.rollout != heard.rollout || other || row.version != heard.version {
         return None;
     }
-    // What has ended was seen to end: a row of before that comes late, or again, does not open it.
-    let closed = matches!(row.step, Step::Confirmed | Step::RolledBack | Step::Failed | Step::Stays);
-    // It has the version and can't go back from it: that it has it is nothing new.
-    let known = row.step == heard.step || (row.step == Step::Stays && heard.step == Step::Confirmed);
-    if known || (closed && !heard.step.is_end()) || (closed && heard.step == Step::Refused) {
+    // What has ended was seen to end: a row of before that comes late, or again, does not open it. What failed may be tried
+    // again and hold, and what held may go back; the other way round nothing is believed, so that no turn changes for ever.
+    let rank = |step| match step {
+        Step::Failed => 1,
+        Step::Confirmed => 2,
+        Step::RolledBack => 3,
+        Step::Stays => 4,
+        _ => 0,
+    };
+    if row.step == heard.step || (rank(row.step) > 0 && rank(heard.step) <= rank(row.step)) {
         return None;
     }
     let ended_micros = heard.step.is_end().then_some(micros);
@@ -92,7 +97,7 @@ pub fn blocks(gateway: &str, kind: Kind, heard: &Heard, micros: i64) -> Option<W
             } else {
                 format!("it went back: {}", heard.reason)
             },
-            by: "gateway".to_owned(),
+            by: BY_GATEWAY.to_owned(),
             at_micros: micros,
         })
     })

@@ -2,9 +2,9 @@
 
 use super::SECOND;
 use super::catalogue::Catalogue;
-use super::health::{Tally, judge, tally, unproven};
+use super::health::{Tally, judge, tally, unproven, usual};
 use super::plan::{Kind, Variant};
-use super::rings::{Place, place};
+use super::rings::{Place, has, place};
 use super::state::{Entry, Fleet, Rollout, Row, Software, State, Step, Write};
 use std::collections::BTreeSet;
 
@@ -46,6 +46,8 @@ pub enum Decision {
 
 /// What is decided now. `catalogue`: what the repository has; `None`: it can't be read, and nothing is concluded.
 pub fn step(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now: Now) -> Vec<Decision> {
+    // A copy of the repository that is older than the rollout knows nothing of it.
+    let catalogue = catalogue.filter(|known| known.version() >= rollout.plan.catalogue);
     match rollout.state {
         State::Running => forward(rollout, fleet, catalogue, now),
         State::RollingBack => backward(rollout, fleet, catalogue, now),
@@ -56,6 +58,7 @@ pub fn step(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now
 fn forward(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now: Now) -> Vec<Decision> {
     let plan = &rollout.plan;
     let release = &plan.release;
+    let over = plan.is_over(now.micros);
     if fleet.blocked_everywhere(release.kind, &release.version) {
         return vec![Decision::Halt(format!("version {} is blocked", release.version))];
     }
@@ -67,9 +70,11 @@ fn forward(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now:
         ))];
     }
     let mut decisions: Vec<Decision> =
-        fleet.rows_of(&rollout.id).filter_map(|row| gave_up(rollout, row, now)).collect();
+        fleet.rows_of(&rollout.id).filter_map(|row| gave_up(rollout, row, fleet, now)).collect();
     let placed = place(rollout, fleet);
-    let tallies: Vec<Tally> = placed.rings.iter().map(|places| tally(rollout, places, now)).collect();
+    let mut tallies: Vec<Tally> = placed.rings.iter().map(|places| tally(rollout, places, now)).collect();
+    let usual = usual(&placed.rings, now);
+    tallies.iter_mut().for_each(|tally| tally.excuse(usual));
 
     let mut ring =
         usize::try_from(rollout.ring).unwrap_or(usize::MAX).min(plan.rings.len().saturating_sub(1));
@@ -82,6 +87,18 @@ fn forward(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now:
         if tally.ended() > 0 {
             before = Some((of, tally));
         }
+    }
+    let end = || {
+        let confirmed: usize = tallies.iter().map(|tally| tally.confirmed).sum();
+        let all: usize = tallies.iter().map(|tally| tally.gateways).sum();
+        format!("{confirmed} of {all} gateways have it")
+    };
+    if over {
+        // Who has switched is waited for, and nobody else.
+        if tallies.iter().all(|tally| tally.trial == 0) {
+            decisions.push(Decision::Finish(State::Done, format!("its time is over: {}", end())));
+        }
+        return decisions;
     }
     // An empty ring is passed at once; any other soaks.
     let mut since = rollout.ring_micros;
@@ -100,9 +117,23 @@ fn forward(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now:
             }
         }
         if ring + 1 == plan.rings.len() {
-            let confirmed: usize = tallies.iter().map(|tally| tally.confirmed).sum();
-            let all: usize = tallies.iter().map(|tally| tally.gateways).sum();
-            decisions.push(Decision::Finish(State::Done, format!("{confirmed} of {all} gateways have it")));
+            let there = decisions.len();
+            let absent = |row: &mut Row| {
+                row.step = Step::Away;
+                row.reason = "not connected while it ran".to_owned();
+            };
+            for (number, places) in placed.rings.iter().enumerate() {
+                for (_, place) in places {
+                    decisions.extend(turn(rollout, number, place, now).map(|mut row| {
+                        absent(&mut row);
+                        Decision::Assign(Box::new(row))
+                    }));
+                }
+            }
+            let absent = decisions.len() - there;
+            let later =
+                if absent > 0 { format!(", {absent} get it when they are back") } else { String::new() };
+            decisions.push(Decision::Finish(State::Done, end() + &later));
             return decisions;
         }
         ring += 1;
@@ -113,10 +144,21 @@ fn forward(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now:
     decisions
 }
 
-/// A turn that has not begun in time.
-fn gave_up(rollout: &Rollout, row: &Row, now: Now) -> Option<Decision> {
-    let late = row.step.is_before() && now.is_past(row.assigned_micros, rollout.plan.away_after_s);
-    late.then(|| {
+/// A turn that has not begun in time, or whose time is over. Who has begun has more of it with each word: it may wait for a
+/// window that is days away, or have a slow line.
+fn gave_up(rollout: &Rollout, row: &Row, fleet: &Fleet, now: Now) -> Option<Decision> {
+    if !row.step.is_before() {
+        return None;
+    }
+    if !row.back && rollout.plan.is_over(now.micros) {
+        return Some(Decision::Change(Box::new(row.cancelled("its time is over", now.micros))));
+    }
+    let mut since = row.assigned_micros.max(row.step_micros);
+    if matches!(row.step, Step::Downloading | Step::Ready | Step::Waiting) {
+        let software = fleet.members.get(&row.gateway).and_then(|member| member.software.as_ref());
+        since = since.max(software.map_or(0, |software| software.asked_micros));
+    }
+    now.is_past(since, rollout.plan.away_after_s).then(|| {
         let reason =
             format!("{} for longer than {}", row.step.word(), super::plan::spoken(rollout.plan.away_after_s));
         Decision::Change(Box::new(Row { step: Step::Away, step_micros: now.micros, reason, ..row.clone() }))
@@ -147,43 +189,64 @@ fn assign(
         .collect();
     for (number, places) in rings.iter().enumerate().take(ring + 1) {
         for (gateway, place) in places {
-            let (Some(member), None) = (place.member, place.row) else { continue };
-            let Some(software) = member.software.as_ref() else { continue };
             if room == 0 {
                 return;
             }
-            if !member.connected || busy.contains(gateway) {
+            if busy.contains(gateway) || !place.member.is_some_and(|member| member.connected) {
                 continue;
             }
-            let Some(variant) = plan.release.variant(software) else { continue };
+            let Some(row) = turn(rollout, number, place, now) else { continue };
             room -= 1;
-            decisions.push(Decision::Assign(Box::new(Row {
-                rollout: rollout.id.clone(),
-                gateway: (*gateway).to_owned(),
-                ring: u32::try_from(number).unwrap_or(u32::MAX),
-                back: false,
-                version: plan.release.version.clone(),
-                number: variant.number,
-                manifest: variant.manifest.clone(),
-                from_version: from(rollout, software).0.to_owned(),
-                from_number: from(rollout, software).1,
-                assigned_micros: now.micros,
-                told_micros: None,
-                step: Step::Assigned,
-                step_micros: now.micros,
-                reason: String::new(),
-                ended_micros: None,
-                alerts: 0,
-            })));
+            decisions.push(Decision::Assign(Box::new(row)));
         }
     }
 }
 
-fn from<'a>(rollout: &Rollout, software: &'a Software) -> (&'a str, u64) {
-    match rollout.plan.release.kind {
-        Kind::Application => (&software.version, software.number),
-        Kind::System => (&software.system, software.system_number),
-    }
+/// The turn of a gateway that has had none.
+fn turn(rollout: &Rollout, ring: usize, place: &Place<'_>, now: Now) -> Option<Row> {
+    let (Some(member), None) = (place.member, place.row) else { return None };
+    let (software, release) = (member.software.as_ref()?, &rollout.plan.release);
+    let variant = release.variant(software)?;
+    let (from_version, from_number) = installed(software, release.kind);
+    Some(Row {
+        rollout: rollout.id.clone(),
+        gateway: member.gateway.clone(),
+        ring: u32::try_from(ring).unwrap_or(u32::MAX),
+        back: false,
+        version: release.version.clone(),
+        number: variant.number,
+        manifest: variant.manifest.clone(),
+        from_version: from_version.to_owned(),
+        from_number,
+        assigned_micros: now.micros,
+        told_micros: None,
+        step: Step::Assigned,
+        step_micros: now.micros,
+        reason: String::new(),
+        ended_micros: None,
+        alerts: 0,
+    })
+}
+
+/// What is installed of a layer.
+pub(super) fn installed(software: &Software, kind: Kind) -> (&str, u64) {
+    let version = match kind {
+        Kind::Application => &software.version,
+        Kind::System => &software.system,
+    };
+    (version, software.installed(kind))
+}
+
+/// True where a gateway that was given the version has it still, as far as is known. What it has told of its software may be
+/// older than its turn's end.
+pub(super) fn keeps(rollout: &Rollout, row: &Row, software: Option<&Software>) -> bool {
+    let kind = rollout.plan.release.kind;
+    row.step.is_trying()
+        || software.is_none_or(|software| {
+            has(software, kind, &row.version, row.number)
+                || software.on_trial()
+                || (software.asked_micros <= row.step_micros && !row.is_passed(kind, software))
+        })
 }
 
 /// Who has the version, or may have it, is to have again what was there before.
@@ -194,20 +257,15 @@ fn backward(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now
     for row in fleet.rows_of(&rollout.id) {
         let software = fleet.members.get(&row.gateway).and_then(|member| member.software.as_ref());
         let changed = match row.step {
-            _ if row.back => gave_up(rollout, row, now),
+            _ if row.back => gave_up(rollout, row, fleet, now),
+            Step::Confirmed if !keeps(rollout, row, software) => {
+                Some(Decision::Change(Box::new(row.cancelled("it has another version by now", now.micros))))
+            }
             Step::Confirmed | Step::Switching | Step::Trial => {
                 Some(turned(rollout, row, software, catalogue, now))
             }
             step if step.is_before() || matches!(step, Step::Away | Step::Refused) => {
-                let reason = "the rollout goes back".to_owned();
-                let (step, ended_micros) = (Step::Cancelled, Some(now.micros));
-                Some(Decision::Change(Box::new(Row {
-                    step,
-                    step_micros: now.micros,
-                    reason,
-                    ended_micros,
-                    ..row.clone()
-                })))
+                Some(Decision::Change(Box::new(row.cancelled("the rollout goes back", now.micros))))
             }
             _ => None,
         };
@@ -294,7 +352,7 @@ pub fn writes(rollout: &Rollout, decisions: Vec<Decision>, now: Now) -> Vec<Writ
                     row.from_version,
                     row.version
                 );
-                writes.push(entry(&row.gateway, "assigned", detail));
+                writes.push(entry(&row.gateway, row.step.word(), detail));
                 writes.push(Write::Row(row));
             }
             Decision::Change(row) => {

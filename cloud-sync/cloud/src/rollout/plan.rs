@@ -188,6 +188,9 @@ pub struct Plan {
     pub trial_s: u32,
     /// A ring ends well only where so many thousandths of it were confirmed (of the last one nothing is asked).
     pub proof: u32,
+    /// The version of the repository's timestamp when the plan was made: a copy that is older knows less than it.
+    #[serde(default)]
+    pub catalogue: u64,
 }
 
 /// The rings where none are named: 10 %, 30 %, all, an hour apart. In the first one failure is reason to look; a release that
@@ -286,12 +289,25 @@ pub fn good_word(text: &str) -> bool {
 }
 
 impl Plan {
+    /// True where the conditions say that it is too late (`not_after`): nobody begins any more.
+    pub fn is_over(&self, micros: i64) -> bool {
+        let end = self.conditions.get("not_after").and_then(serde_json::Value::as_str);
+        let end = end.and_then(|text| text.parse::<engawa_model::Timestamp>().ok());
+        end.is_some_and(|end| micros > end.as_microsecond())
+    }
+
     /// Sees that it makes sense.
     ///
     /// # Errors
     /// What does not, and what was expected.
     pub fn check(&self) -> Result<(), Refused> {
         let refuse = |why: String| Err(Refused(why));
+        if self.release.kind == Kind::System {
+            return refuse(format!(
+                "{} is a system image: gateways install releases of the application alone, an image is written by hand",
+                self.release.version
+            ));
+        }
         if self.release.variants.is_empty() {
             return refuse(format!("release {} has no manifest", self.release.version));
         }
@@ -410,10 +426,12 @@ mod tests {
             away_after_s: 86_400,
             trial_s: 600,
             proof: 500,
+            catalogue: 0,
         };
         plan.check().unwrap();
         type Spoil = fn(&mut Plan);
-        let spoils: [(Spoil, &str); 8] = [
+        let spoils: [(Spoil, &str); 9] = [
+            (|plan| plan.release.kind = Kind::System, "is a system image"),
             (|plan| plan.release.variants.clear(), "no manifest"),
             (|plan| plan.rings.clear(), "expected 1 to 16"),
             (|plan| plan.rings[1].name = "canary".into(), "a name of its own"),

@@ -60,11 +60,7 @@ pub fn has(software: &Software, kind: Kind, version: &str, number: u64) -> bool 
 fn outside(release: &Release, member: &Member, blocked: &dyn Fn(&str) -> bool) -> Result<(), Outside> {
     let software = member.software.as_ref().ok_or(Outside::Silent)?;
     let variant = release.variant(software).ok_or(Outside::Unfit)?;
-    let installed = match release.kind {
-        Kind::Application => software.number,
-        Kind::System => software.system_number,
-    };
-    let newer = installed >= variant.number;
+    let newer = software.installed(release.kind) >= variant.number;
     if newer || has(software, release.kind, &release.version, variant.number) {
         Err(Outside::HasIt)
     } else if release.kind == Kind::Application && variant.number < software.floor {

@@ -125,7 +125,7 @@ pub enum Step {
     RolledBack,
     /// It could not install it.
     Failed,
-    /// It has not begun in time, and is not waited for.
+    /// It has not begun in time, or was not there at all, and is not waited for: it is told when it is back.
     Away,
     /// Its turn was taken back before it had switched.
     Cancelled,
@@ -366,6 +366,47 @@ pub enum Write {
     Log(Entry),
 }
 
+impl Software {
+    /// The number of what is installed of a layer.
+    pub fn installed(&self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Application => self.number,
+            Kind::System => self.system_number,
+        }
+    }
+
+    /// True where what is installed has not proven itself yet.
+    pub fn on_trial(&self) -> bool {
+        self.state == Step::Trial.word()
+    }
+}
+
+impl Row {
+    /// True where the gateway has something newer than this turn is about: it is not taken down by an old turn, and from a
+    /// version that it has no more it does not go back.
+    pub fn is_passed(&self, kind: Kind, software: &Software) -> bool {
+        software.installed(kind) > if self.back { self.from_number } else { self.number }
+    }
+
+    /// Ended now, without an outcome.
+    pub fn cancelled(&self, reason: &str, micros: i64) -> Self {
+        let reason = reason.to_owned();
+        Self {
+            step: Step::Cancelled,
+            reason,
+            step_micros: micros,
+            ended_micros: Some(micros),
+            ..self.clone()
+        }
+    }
+}
+
+/// Blocks of a gateway that it has told of itself and that are kept: of more the oldest goes.
+pub const MOST_BLOCKS: usize = 16;
+
+/// Who blocks what a gateway went back from.
+pub const BY_GATEWAY: &str = "gateway";
+
 impl Fleet {
     /// True if the version is not to be offered to this gateway.
     pub fn is_blocked(&self, gateway: &str, kind: Kind, version: &str) -> bool {
@@ -410,6 +451,12 @@ impl Fleet {
                 };
                 if !self.blocks.iter().any(there) {
                     self.blocks.insert(block.clone());
+                }
+                let own = |old: &&Block| old.by == BY_GATEWAY && old.gateway == block.gateway;
+                let mut told: Vec<Block> = self.blocks.iter().filter(own).cloned().collect();
+                told.sort_by(|a, b| (b.at_micros, &a.version).cmp(&(a.at_micros, &b.version)));
+                for old in told.get(MOST_BLOCKS..).unwrap_or_default() {
+                    self.blocks.remove(old);
                 }
             }
             Write::Unblock { gateway, kind, version } => {

@@ -32,7 +32,7 @@ pub(crate) enum NotDuring {
 pub(crate) struct NewRollout {
     /// Which version, as it was published.
     version: String,
-    /// It is a version of the system image, not of the application.
+    /// Refused: gateways install releases of the application alone, a system image is written by hand.
     #[arg(long)]
     system: bool,
     /// Only gateways of this property; may be given several times. Without any of these: all gateways.
@@ -165,6 +165,7 @@ impl NewRollout {
             away_after_s: self.away_after,
             trial_s: self.trial,
             proof: self.proof.min(WHOLE),
+            catalogue: catalogue.version(),
         })
     }
 }

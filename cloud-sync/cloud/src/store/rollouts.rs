@@ -7,7 +7,9 @@ use crate::rollout::catalogue::Catalogue;
 use crate::rollout::heard::{self, Heard};
 use crate::rollout::machine::{self, Now};
 use crate::rollout::plan::Kind;
-use crate::rollout::state::{Block, Entry, Fleet, Member, Rollout, Row, Software, State, Step, Write};
+use crate::rollout::state::{
+    BY_GATEWAY, Block, Entry, Fleet, MOST_BLOCKS, Member, Rollout, Row, Software, State, Step, Write,
+};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeSet;
 
@@ -247,10 +249,19 @@ pub fn apply(connection: &Connection, writes: &[Write]) -> Result<(), StoreError
                     ])
                 },
             )?,
-            Write::Block(b) => run(
-                "INSERT INTO blocked_version VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
-                &|s| s.execute(params![b.gateway, b.kind.word(), b.version, b.why, b.by, b.at_micros]),
-            )?,
+            Write::Block(b) => {
+                run(
+                    "INSERT INTO blocked_version VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+                    &|s| s.execute(params![b.gateway, b.kind.word(), b.version, b.why, b.by, b.at_micros]),
+                )?;
+                // Of what a gateway tells of itself the oldest goes.
+                run(
+                    "DELETE FROM blocked_version WHERE gateway = ?1 AND by = ?2 AND (kind, version) IN
+                     (SELECT kind, version FROM blocked_version WHERE gateway = ?1 AND by = ?2
+                     ORDER BY at_micros DESC, version LIMIT -1 OFFSET ?3)",
+                    &|s| s.execute(params![b.gateway, BY_GATEWAY, MOST_BLOCKS as i64]),
+                )?;
+            }
             Write::Unblock { gateway, kind, version } => run(
                 "DELETE FROM blocked_version WHERE gateway = ?1 AND kind = ?2 AND version = ?3",
                 &|s| s.execute(params![gateway, kind.word(), version]),

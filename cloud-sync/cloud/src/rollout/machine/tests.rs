@@ -44,6 +44,7 @@ fn plan(rings: Vec<Ring>) -> Plan {
         away_after_s: 6 * 3_600,
         trial_s: 1_800,
         proof: 500,
+        catalogue: 0,
     }
 }
 
@@ -137,7 +138,9 @@ impl World {
         if killed {
             return;
         }
-        let assigns = decisions.iter().any(|decision| matches!(decision, Decision::Assign(_)));
+        let assigns = decisions
+            .iter()
+            .any(|decision| matches!(decision, Decision::Assign(row) if row.step != Step::Away));
         let writes = writes(&rollout, decisions, self.now);
         self.write(&writes);
         let after = self.rollout().clone();
@@ -424,7 +427,9 @@ fn a_box_that_is_lost_after_it_was_confirmed_counts_as_failed_but_for_a_cloud_th
     while world.count(Step::Confirmed) < 2 {
         world.minute(0.0);
     }
-    for member in world.fleet.members.values_mut() {
+    let given: Vec<String> = world.rows().iter().map(|row| row.gateway.clone()).collect();
+    for gateway in given {
+        let member = world.fleet.members.get_mut(&gateway).unwrap();
         (member.connected, member.seen_micros) = (false, Some(world.now.micros));
     }
     world.now.micros += 30 * MINUTE;
@@ -452,9 +457,11 @@ fn gateways_that_are_away_do_not_hold_a_ring_up_for_ever_nor_prove_anything() {
     }
     let waited = (world.now.micros - 1_000 * MINUTE) / MINUTE;
     assert!((6 * 60..6 * 60 + 60).contains(&waited), "{waited} minutes");
-    // Who is back gets it, also after the end.
     world.until_rest(48 * 60);
-    assert_eq!((world.state(), world.count(Step::Confirmed)), (State::Done, 34));
+    assert_eq!((world.state(), world.count(Step::Confirmed), world.count(Step::Away)), (State::Done, 34, 6));
+    // Who is back gets it, also after the end.
+    world.asks(&half[0], false);
+    assert_eq!(world.told.last(), Some(&(half[0].clone(), "0.3.0".to_owned())));
 
     // Of a ring of which most are away nothing is concluded.
     let mut world = World::new(7, 40, vec![ring("half", Who::Share(500)), ring("all", Who::Share(WHOLE))]);
@@ -612,4 +619,151 @@ fn a_failed_gateway_has_another_turn_when_somebody_says_so() {
     world.write(&retried);
     world.until_rest(24 * 60);
     assert_eq!(world.count(Step::Confirmed), 4);
+}
+
+fn done(seed: u64, gateways: usize, change: impl FnOnce(&mut World)) -> World {
+    let mut world = World::new(seed, gateways, vec![ring("all", Who::Share(WHOLE))]);
+    change(&mut world);
+    world.start();
+    world.until_rest(48 * 60);
+    assert_eq!(world.state(), State::Done);
+    world
+}
+
+fn newer(world: &mut World, gateway: &str) {
+    let software = world.fleet.members.get_mut(gateway).unwrap().software.as_mut().unwrap();
+    (software.version, software.number) = ("0.4.0".into(), 40);
+    software.asked_micros = world.now.micros;
+}
+
+#[test]
+fn an_old_turn_takes_no_gateway_down_from_a_newer_release() {
+    let mut world = done(15, 4, |world| world.fleet.members.get_mut("gw-0").unwrap().connected = false);
+    newer(&mut world, "gw-0");
+    world.asks("gw-0", false);
+    assert!(world.told.iter().all(|(gateway, _)| gateway != "gw-0"));
+    assert_eq!(world.fleet.row("r-1", "gw-0").unwrap().step, Step::Cancelled);
+}
+
+#[test]
+fn going_back_is_for_those_that_have_the_version() {
+    let mut world = done(16, 4, |_| ());
+    newer(&mut world, "gw-0");
+    let back = acts::back(&world.fleet, "r-1", world.by()).unwrap();
+    world.write(&back);
+    world.until_rest(48 * 60);
+    assert_eq!(world.fleet.row("r-1", "gw-0").unwrap().step, Step::Cancelled);
+    assert!(world.rollout().reason.contains("3 gateways went back"), "{}", world.rollout().reason);
+    let mut world = done(16, 2, |_| ());
+    newer(&mut world, "gw-0");
+    newer(&mut world, "gw-1");
+    let refused = acts::back(&world.fleet, "r-1", world.by()).unwrap_err().to_string();
+    assert!(refused.contains("nobody has 0.3.0") && refused.contains("rollout block 0.3.0"), "{refused}");
+}
+
+#[test]
+fn who_waits_for_its_window_is_not_away() {
+    let mut world = World::new(17, 10, vec![ring("all", Who::Share(WHOLE))]);
+    world.start();
+    world.tick(false);
+    for n in 0..10 {
+        let gateway = format!("gw-{n}");
+        world.asks(&gateway, false);
+        world.works(&gateway);
+    }
+    // One of them is switched off.
+    for _ in 0..(5 * 24 * 60) {
+        world.now.micros += MINUTE;
+        for n in 1..10 {
+            let member = world.fleet.members.get_mut(&format!("gw-{n}")).unwrap();
+            member.software.as_mut().unwrap().asked_micros = world.now.micros;
+        }
+        world.tick(false);
+    }
+    assert_eq!((world.state(), world.count(Step::Waiting), world.count(Step::Away)), (State::Running, 9, 1));
+    // It is back: its time begins anew.
+    world.asks("gw-0", false);
+    world.tick(false);
+    assert_eq!(world.fleet.row("r-1", "gw-0").unwrap().step, Step::Told);
+}
+
+#[test]
+fn a_line_that_is_down_and_a_gateway_that_is_revoked_are_no_failures() {
+    let mut rings = usual_rings();
+    rings[0].soak_s = 10 * 86_400;
+    let mut world = World::new(18, 200, rings);
+    world.start();
+    while world.count(Step::Confirmed) < 20 {
+        world.minute(0.0);
+    }
+    world.now.micros += 5 * 24 * 60 * MINUTE;
+    let given: Vec<String> = world.rows().iter().map(|row| row.gateway.clone()).collect();
+    let member = world.fleet.members.get_mut(&given[0]).unwrap();
+    (member.connected, member.seen_micros) = (false, Some(world.now.micros));
+    world.fleet.members.remove(&given[1]);
+    world.now.micros += 16 * MINUTE;
+    world.tick(false);
+    assert_eq!(world.state(), State::Running, "{}", world.rollout().reason);
+}
+
+#[test]
+fn when_its_time_is_over_nobody_begins_and_nobody_has_failed() {
+    let mut world = World::new(19, 20, usual_rings());
+    world.fleet.rollouts.get_mut("r-1").unwrap().plan.conditions =
+        serde_json::json!({ "not_after": "1970-01-02T00:00:00Z" });
+    world.start();
+    world.tick(false);
+    let gateway = world.rows()[0].gateway.clone();
+    world.asks(&gateway, false);
+    world.now.micros = 24 * 60 * MINUTE + MINUTE;
+    let row = world.fleet.row("r-1", &gateway).unwrap().clone();
+    let (rollout, version, number) = ("r-1".to_owned(), "0.3.0".to_owned(), NEW);
+    let over = Heard { rollout, version, number, step: Step::Refused, reason: "its time is over".into() };
+    let (_, writes) = heard::heard(&row, Kind::Application, &over, world.now.micros).unwrap();
+    world.write(&writes);
+    world.tick(false);
+    assert_eq!((world.state(), world.count(Step::Cancelled)), (State::Done, 1));
+    let told = world.told.len();
+    world.asks(&gateway, false);
+    assert_eq!(world.told.len(), told);
+}
+
+#[test]
+fn an_older_copy_of_the_repository_concludes_nothing() {
+    let mut world = World::new(20, 4, shares());
+    world.fleet.rollouts.get_mut("r-1").unwrap().plan.catalogue = 7;
+    world.start();
+    let without = Catalogue::of(vec![variant("0.2.0", 20)]);
+    let halts = |version| {
+        let known = without.clone().at(version);
+        matches!(&step(world.rollout(), &world.fleet, Some(&known), world.now)[..], [Decision::Halt(_)])
+    };
+    assert!(!halts(6) && halts(7));
+}
+
+#[test]
+fn a_turn_does_not_change_for_ever_and_blocks_are_bounded() {
+    let mut world = done(21, 2, |_| ());
+    let says = |step, version: &str| Heard {
+        rollout: "r-1".into(),
+        version: version.into(),
+        number: 0,
+        step,
+        reason: String::new(),
+    };
+    let mut changes = 0;
+    for step in [Step::RolledBack, Step::Confirmed].into_iter().cycle().take(20) {
+        let row = world.fleet.row("r-1", "gw-0").unwrap().clone();
+        if let Some((_, writes)) = heard::heard(&row, Kind::Application, &says(step, "0.3.0"), 1) {
+            changes += 1;
+            world.write(&writes);
+        }
+    }
+    assert_eq!(changes, 1);
+    for n in 0..100 {
+        let told = says(Step::RolledBack, &format!("1.0.{n}"));
+        world.fleet.apply(&heard::blocks("gw-1", Kind::Application, &told, n).unwrap());
+    }
+    let kept = world.fleet.blocks.iter().filter(|block| block.gateway == "gw-1");
+    assert_eq!(kept.count(), crate::rollout::state::MOST_BLOCKS);
 }
