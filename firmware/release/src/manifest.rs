@@ -29,6 +29,10 @@ pub const MOST_CHUNK: u64 = 1 << 20;
 pub const MOST_RATIO: u64 = 100;
 /// So many bytes may be unpacked whatever the ratio.
 pub const RATIO_FROM: u64 = 16 << 20;
+/// The longest version, bytes: the supervisor's table of slots has no more room.
+pub const MOST_VERSION: usize = 64;
+/// The file of an application that the supervisor starts.
+pub const PROGRAM: &str = "engawa";
 /// What a file may be allowed at most: nobody but its owner writes, and nothing runs as somebody else.
 pub const MOST_MODE: u32 = 0o755;
 
@@ -184,6 +188,12 @@ pub enum ManifestError {
         /// Why it is none.
         reason: String,
     },
+    /// The version is too long to be kept.
+    #[error("the version has {0} characters; at most {MOST_VERSION} can be kept in the table of slots")]
+    LongVersion(usize),
+    /// An application without the program that is started.
+    #[error("there is no executable file `{PROGRAM}` in it ({0}), which is what the supervisor starts")]
+    Program(&'static str),
     /// The number is below the floor that the release itself sets.
     #[error("number {number} is below the release's own floor {floor}")]
     Floor {
@@ -347,6 +357,9 @@ impl Manifest {
             let version = self.version.chars().take(80).collect();
             return Err(ManifestError::Version { version, reason: error.to_string() });
         }
+        if self.version.len() > MOST_VERSION {
+            return Err(ManifestError::LongVersion(self.version.len()));
+        }
         if self.number < self.floor {
             return Err(ManifestError::Floor { number: self.number, floor: self.floor });
         }
@@ -356,6 +369,14 @@ impl Manifest {
         self.hardware.iter().try_for_each(|hardware| name::segment(hardware))?;
         self.cut.check()?;
         self.check_files()?;
+        // What is started, by the same rule as the supervisor's: what it would refuse is neither published nor fetched.
+        match (self.kind, self.file(PROGRAM)) {
+            (Kind::Application, None) => return Err(ManifestError::Program("no such file")),
+            (Kind::Application, Some(file)) if file.mode & 0o100 == 0 => {
+                return Err(ManifestError::Program("its mode does not let it be executed: chmod +x"));
+            }
+            _ => {}
+        }
         self.check_patches()?;
         let unpacked = self.unpacked();
         if unpacked > MOST_UNPACKED

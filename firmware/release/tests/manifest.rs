@@ -77,7 +77,10 @@ fn what_can_t_be_is_refused_with_its_reason() {
     assert_eq!(good["patches"].as_array().unwrap().len(), 1);
     let table: &[(&str, Value, &str)] = &[
         ("/version", json!("newest"), "no semantic version"),
+        ("/version", json!(format!("1.0.0-{}", "a".repeat(59))), "at most 64"),
         ("/floor", json!(10), "below the release's own floor"),
+        ("/files/0/name", json!("agent"), "no executable file `engawa`"),
+        ("/files/0/mode", json!(0o644), "no executable file `engawa`"),
         ("/name", json!("../engawa"), "begins with a dot"),
         ("/triple", json!("a/b"), "can't be a name"),
         ("/hardware/0", json!(""), "it is empty"),
@@ -124,7 +127,7 @@ fn what_can_t_be_is_refused_with_its_reason() {
 #[test]
 fn a_release_that_unpacks_to_too_much_is_no_release() {
     // Chunk by chunk it would pass: many times the same megabyte of nothing.
-    let zero = made(&[("zero", &vec![0; 1 << 20])], &[]);
+    let zero = made(&[("engawa", &vec![0; 1 << 20])], &[]);
     let mut value: Value = serde_json::from_slice(&zero.manifest_bytes).unwrap();
     let chunks = value["files"][0]["chunks"].as_array().unwrap().clone();
     let times = 3_000;
@@ -137,6 +140,14 @@ fn a_release_that_unpacks_to_too_much_is_no_release() {
     value["files"][0]["size"] = json!((small as u64) << 20);
     let error = Manifest::read(value.to_string().as_bytes()).unwrap_err().to_string();
     assert!(error.contains("unpacks to"), "{error}");
+}
+
+/// What the supervisor judges by too.
+#[test]
+fn the_supervisors_bounds_are_no_narrower() {
+    use engawa_release::manifest::{MOST_FILES, MOST_VERSION};
+    assert_eq!(MOST_VERSION, engawa_slots::table::WORD_MOST);
+    const { assert!(engawa_slots::check::FILES_MOST >= MOST_FILES) };
 }
 
 #[test]
@@ -208,11 +219,11 @@ proptest! {
     ) {
         let contents: Vec<Vec<u8>> =
             lengths.iter().enumerate().map(|(n, length)| noise(*length, seed ^ (n as u64 / 2))).collect();
-        let names = ["a", "b", "c"];
+        let names = ["engawa", "b", "c"];
         let files: Vec<(&str, &[u8])> =
             contents.iter().enumerate().map(|(n, bytes)| (names[n], bytes.as_slice())).collect();
         let old = [&contents[0][..contents[0].len() / 2], b"old".as_slice()].concat();
-        let made = made(&files, &[("a", &old)]);
+        let made = made(&files, &[("engawa", &old)]);
         let manifest = &made.manifest;
         let all: Vec<_> = manifest.files.iter().flat_map(|file| &file.chunks).collect();
         let mut have = Held::default();
