@@ -130,12 +130,12 @@ impl Document {
         Ok(())
     }
 
-    /// As a file.
+    /// As a file: JSON without white space, for it goes over every gateway's line.
     ///
     /// # Errors
     /// None in practice: it was JSON before.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Fault> {
-        let mut bytes = serde_json::to_vec_pretty(self)
+        let mut bytes = serde_json::to_vec(self)
             .map_err(|error| Fault::Malformed { file: "document".to_owned(), reason: error.to_string() })?;
         bytes.push(b'\n');
         Ok(bytes)

@@ -138,6 +138,18 @@ pub enum Fault {
         /// What is offered.
         offered: u64,
     },
+    /// An older timestamp than the one that is known, which is still good: a copy that is behind, not an attack.
+    #[error(
+        "{file} is version {offered}, and version {trusted} is known, which is still good: this copy of the repository is behind"
+    )]
+    Behind {
+        /// Which file.
+        file: String,
+        /// What is known.
+        trusted: u64,
+        /// What is offered.
+        offered: u64,
+    },
     /// A role that the snapshot listed is gone from it.
     #[error("{file} does not list {what} any more, which it did before")]
     Vanished {
@@ -243,6 +255,7 @@ impl Fault {
             | Fault::SpecificationVersion { .. }
             | Fault::NoKnownHash { .. }
             | Fault::Missing { .. }
+            | Fault::Behind { .. }
             | Fault::SuccinctRoles { .. } => return None,
         })
     }

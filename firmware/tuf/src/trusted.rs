@@ -81,6 +81,10 @@ impl Trusted {
         let offered = self.read_timestamp(bytes, file)?;
         if let Some(known) = &self.timestamp {
             if offered.version < known.version {
+                if self.check_expiry(known, file).is_ok() {
+                    let (file, trusted, offered) = (file.to_owned(), known.version, offered.version);
+                    return Err(Fault::Behind { file, trusted, offered });
+                }
                 return Err(rollback(file, "timestamp.json", known.version, offered.version));
             }
             if offered.version == known.version {

@@ -130,8 +130,19 @@ fn rollback_of_each_file_is_seen() {
     repository.timestamp.version = 1;
     repository.publish_snapshot(SNAPSHOT, TIMESTAMP);
     let fault = refused(&mut device, &repository);
+    // A copy of the repository that is behind, as long as what is known is good.
+    assert!(matches!(&fault, Fault::Behind { trusted: 2, offered: 1, .. }), "{fault}");
+    assert_eq!(fault.attack(), None);
+    repository.timestamp.version = 3;
+    repository.timestamp.expires = now() + days(2);
+    repository.publish_snapshot(SNAPSHOT, TIMESTAMP);
+    device.update(&repository.files).unwrap();
+    repository.timestamp.version = 1;
+    repository.publish_snapshot(SNAPSHOT, TIMESTAMP);
+    device.at = now() + days(3);
+    let fault = refused(&mut device, &repository);
     assert!(
-        matches!(&fault, Fault::Rollback { what, trusted: 2, offered: 1, .. } if what == "timestamp.json"),
+        matches!(&fault, Fault::Rollback { what, trusted: 3, offered: 1, .. } if what == "timestamp.json"),
         "{fault}"
     );
     assert_eq!(fault.attack(), Some(Attack::Rollback));
@@ -357,7 +368,7 @@ fn a_fast_forward_is_recovered_from_by_rotation() {
     (repository.targets.version, repository.snapshot.version, repository.timestamp.version) = faithful;
     repository.next();
     let fault = refused(&mut device, &repository);
-    assert!(matches!(fault, Fault::Rollback { trusted: u64::MAX, .. }), "{fault}");
+    assert!(matches!(fault, Fault::Behind { trusted: u64::MAX, .. }), "{fault}");
     // New online keys: what was signed by the old ones says nothing any more.
     repository.root = repository.root.next(now() + days(30));
     for (role, old, new) in [("snapshot", SNAPSHOT, 30), ("timestamp", TIMESTAMP, 40)] {
