@@ -11,7 +11,6 @@ use engawa_protocol::update::{FetchAsk, FetchPiece};
 use engawa_release::SourceFault;
 use engawa_update::FolderSource;
 use pace::Pace;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +19,8 @@ use tokio::time::Instant;
 
 /// Pieces that are read from the disk at once; further ones wait.
 const READS: usize = 16;
+/// The file that every repository has. One without it is just being copied, or is not mounted: no answer to a gateway.
+const TIMESTAMP: &str = "metadata/timestamp.json";
 /// The most that one piece waits for its turn: who owes more is told to ask again.
 const MOST_WAIT: Duration = Duration::from_secs(30);
 
@@ -46,6 +47,10 @@ impl Repository {
     pub async fn fetch(&self, ask: &FetchAsk) -> Result<FetchPiece, StoreFault> {
         let name = ask.name.clone();
         let Some(total) = self.blocking(move |repository| repository.size(&name)).await? else {
+            if ask.name == TIMESTAMP {
+                let context = format!("{} has no {TIMESTAMP} just now", self.dir.display());
+                return Err(StoreFault { context, source: None });
+            }
             return Ok(FetchPiece { missing: true, ..FetchPiece::default() });
         };
         // What comes is paid for, not what was asked for: metadata is short.
@@ -63,7 +68,7 @@ impl Repository {
         })
     }
 
-    /// Asks the repository off the async threads; `None` where it is not there, or has no such file.
+    /// Asks the repository off the async threads; `None` where it has no such file.
     async fn blocking<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&FolderSource) -> Result<Option<T>, SourceFault> + Send + 'static,
@@ -74,7 +79,6 @@ impl Repository {
         let asked = tokio::task::spawn_blocking(move || {
             let repository = match FolderSource::open(&dir) {
                 Ok(repository) => repository,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => {
                     return Err(StoreFault::new(format!("opening the releases in {}", dir.display()), error));
                 }
@@ -144,9 +148,12 @@ mod tests {
     async fn pieces_of_the_repository_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let repository = Repository::new(&dir.path().join("releases"), 0);
-        let missing = repository.fetch(&ask("metadata/timestamp.json", 0, 10)).await.unwrap();
-        assert!(missing.missing, "there is none yet");
+        // Not there yet, not mounted, just being copied: asked for again, and no answer.
+        let again = async |name| repository.fetch(&ask(name, 0, 10)).await.unwrap_err().to_string();
+        assert!(again("metadata/2.root.json").await.contains("opening the releases"));
         std::fs::create_dir_all(dir.path().join("releases/metadata")).unwrap();
+        assert!(again("metadata/timestamp.json").await.contains("just now"));
+        assert!(repository.fetch(&ask("metadata/2.root.json", 0, 10)).await.unwrap().missing);
         std::fs::write(dir.path().join("releases/metadata/timestamp.json"), "0123456789").unwrap();
         std::fs::write(dir.path().join("secret"), "x").unwrap();
         std::os::unix::fs::symlink("../../secret", dir.path().join("releases/metadata/1.root.json")).unwrap();

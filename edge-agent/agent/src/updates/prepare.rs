@@ -16,6 +16,8 @@ const NAME: &str = "engawa";
 pub(crate) enum Stop {
     /// It may be there later: the line is down, somebody is at work in the slot.
     Later(String),
+    /// The source lacks what it should have. A replica of the cloud may have it later; a stick won't.
+    Lacking(String),
     /// It is not to be trusted, or not for this gateway.
     Refused(String),
     /// It could not be fetched or written, and won't be without somebody's help.
@@ -26,6 +28,7 @@ impl From<TrustError> for Stop {
     fn from(error: TrustError) -> Self {
         match error {
             error if error.is_passing() => Self::Later(in_words(&error)),
+            error if error.is_lacking() => Self::Lacking(in_words(&error)),
             // A disk that is full now need not be so later.
             TrustError::Keep { .. } => Self::Later(in_words(&error)),
             error => Self::Refused(in_words(&error)),
@@ -35,7 +38,11 @@ impl From<TrustError> for Stop {
 
 impl From<FetchError> for Stop {
     fn from(error: FetchError) -> Self {
-        if error.is_passing() { Self::Later(in_words(&error)) } else { Self::Refused(in_words(&error)) }
+        match error {
+            error if error.is_passing() => Self::Later(in_words(&error)),
+            FetchError::Absent(_) => Self::Lacking(in_words(&error)),
+            error => Self::Refused(in_words(&error)),
+        }
     }
 }
 

@@ -281,7 +281,11 @@ fn with_source<T>(
             let mut source = opened.map_err(|error| {
                 Stop::Refused(format!("the repository {} can't be opened: {error}", folder.display()))
             })?;
-            work(&mut source)
+            // Whoever holds it waits for an answer.
+            work(&mut source).map_err(|stop| match stop {
+                Stop::Lacking(why) => Stop::Refused(why),
+                stop => stop,
+            })
         }
         (_, Some(line)) => work(&mut *locked(line)),
         (_, None) => Err(Stop::Later("there is no cloud that a release could come from".to_owned())),

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 const FOLDER: &str = "metadata";
 /// The first that is trusted.
 const ROOT: &str = "root.json";
+/// What says which metadata is current.
+const TIMESTAMP: &str = "timestamp.json";
 /// Files of metadata that are read back: the roles at the top, and those delegated to.
 const MOST_FILES: usize = 64;
 
@@ -55,6 +57,15 @@ impl TrustError {
     /// Whether trying again later may help without anybody mending anything.
     pub(crate) fn is_passing(&self) -> bool {
         matches!(self, Self::Fetch(error) if error.is_passing())
+    }
+
+    /// Whether the source lacks what it should have, as a copy does that is behind or not done.
+    pub(crate) fn is_lacking(&self) -> bool {
+        matches!(
+            self,
+            Self::Fault { fault: Fault::Missing { .. } | Fault::Behind { .. } }
+                | Self::Fetch(FetchError::Absent(_))
+        )
     }
 }
 
@@ -107,7 +118,17 @@ impl Trust {
         keep: bool,
     ) -> Result<Client, TrustError> {
         let mut client = Client::open(self.files()?, now, Limits::default())?;
-        self.go_on(&mut client, source, keep)?;
+        match self.go_on(&mut client, source, keep, None) {
+            // An older copy: a stick of last week, a replica that lags. What is known is newer, and good.
+            Err(TrustError::Fault { fault: fault @ Fault::Behind { .. } }) => {
+                tracing::info!(%fault, "releases are taken from it by the metadata that is known");
+                let files = self.files()?;
+                let known = files.get(TIMESTAMP).cloned();
+                client = Client::open(files, now, Limits::default())?;
+                self.go_on(&mut client, source, keep, known.as_deref())?;
+            }
+            went => went?,
+        }
         Ok(client)
     }
 
@@ -120,17 +141,27 @@ impl Trust {
         keep: bool,
     ) -> Result<(Target, Digest), TrustError> {
         client.seek(path)?;
-        self.go_on(client, source, keep)?;
+        self.go_on(client, source, keep, None)?;
         let target = client.target(path).ok_or_else(|| Fault::NotATarget { path: path.to_owned() })?;
         let digest = target.sha256.as_ref().and_then(|hex| hex.parse().ok());
         let digest = digest.ok_or_else(|| Fault::NoKnownHash { file: path.to_owned() })?;
         Ok((target, digest))
     }
 
-    fn go_on(&self, client: &mut Client, source: &mut dyn Source, keep: bool) -> Result<(), TrustError> {
+    /// With a `timestamp`: by that one, whichever the source has.
+    fn go_on(
+        &self,
+        client: &mut Client,
+        source: &mut dyn Source,
+        keep: bool,
+        timestamp: Option<&[u8]>,
+    ) -> Result<(), TrustError> {
         drive(
             client,
-            |name, most| fetch(source, &format!("{METADATA_FOLDER}/{name}"), most).map_err(too_long),
+            |name, most| match timestamp {
+                Some(known) if name == TIMESTAMP => Ok(Some(known.to_vec())),
+                _ => fetch(source, &format!("{METADATA_FOLDER}/{name}"), most).map_err(too_long),
+            },
             |file, bytes| match keep {
                 true => files::replace(&self.folder.join(file), bytes)
                     .map_err(|source| TrustError::Keep { path: self.folder.clone(), source }),

@@ -85,11 +85,9 @@ fn what_is_not_to_be_trusted_is_never_started() {
     refused(&mut gateway, "endless data", "1.1.0", &["endless data"]);
     gateway.shop.put_back(&good);
 
-    // Rollback: metadata of before the release that the box has seen. Mix and match: the old snapshot under the new name.
+    // Mix and match: the old snapshot under the new name. (Rollback behind a newer timestamp takes the online keys, and is
+    // tried beside them; an older timestamp alone is a copy that is behind, and is asked again.)
     refused(&mut gateway, "what is not there", "1.9.0", &["no signed metadata names"]);
-    gateway.shop.put_back(&before);
-    refused(&mut gateway, "rollback", "1.1.0", &["not trusted (rollback)"]);
-    gateway.shop.put_back(&good);
     gateway.shop.release("1.3.0", Kind::Panics);
     let good = gateway.shop.copy("better");
     fs::copy(newest(&before, "targets"), newest(&repository, "targets")).unwrap();
@@ -98,7 +96,7 @@ fn what_is_not_to_be_trusted_is_never_started() {
 
     // Revoked.
     gateway.shop.done(&["revoke", "1.1.0", "--draft", "revoked"]);
-    gateway.shop.done(&["sign", "revoked", "--key", "releases.key"]);
+    gateway.shop.done(&["sign", "revoked", "--key", "releases.key", "--yes"]);
     gateway.shop.done(&["publish", "revoked"]);
     refused(&mut gateway, "revoked", "1.1.0", &["no signed metadata names"]);
 

@@ -216,7 +216,7 @@ impl Run<'_> {
 
     pub(super) async fn stopped(&mut self, stop: Stop) -> anyhow::Result<()> {
         match stop {
-            Stop::Later(why) => {
+            Stop::Later(why) | Stop::Lacking(why) => {
                 self.go_on_at = Instant::now() + self.pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
                 tracing::info!(%why, "the update is gone on with later");
                 self.pause = (self.pause * 2).min(AGAIN.1);
