@@ -2,6 +2,7 @@
 
 use crate::desk::Home;
 use crate::output::{plain, say};
+use crate::release::baseline::{Anchor, baseline};
 use crate::release::create::{self, PATCHES_FROM, Wanted};
 use crate::release::draft::{self, Draft};
 use crate::release::folder::Folder;
@@ -18,6 +19,7 @@ use engawa_release::manifest::Kind;
 use engawa_release::pack::LEVEL;
 use jiff::Timestamp as Instant;
 use serde_json::json;
+use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
 /// What a release updates.
@@ -201,6 +203,9 @@ pub(crate) enum ReleaseAct {
         /// The draft's folder.
         #[arg(value_hint = ValueHint::DirPath)]
         draft: PathBuf,
+        /// A root that you have, such as the gateways': what the draft says to be current is checked by it.
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        root: Option<PathBuf>,
         /// One JSON object a line, for scripts: the signatures.
         #[arg(long)]
         json: bool,
@@ -208,7 +213,8 @@ pub(crate) enum ReleaseAct {
     /// Sign a draft, offline: everything in it that the keys may sign
     #[command(
         after_help = "The draft is a folder; it travels from one who signs to the next, on a stick, with `metadata` \
-        alone where `targets` is large. What is signed is printed first.\n\nExample:\n  engawa-cloud release sign next --key r.key \
+        alone where `targets` is large. What is signed is printed first, and asked about. Only what is signed by one of \
+        the keys, or by the root that --root leads to, counts as known; all else is listed as new.\n\nExample:\n  engawa-cloud release sign next --key r.key \
         --passphrase-file /run/phrase"
     )]
     Sign {
@@ -218,6 +224,12 @@ pub(crate) enum ReleaseAct {
         /// A key's file, or a token's key by its `pkcs11:` URI; several may be given.
         #[arg(long = "key", required = true, value_name = "FILE-OR-URI")]
         keys: Vec<String>,
+        /// A root that you have, such as the gateways': what the draft says to be current is checked by it.
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        root: Option<PathBuf>,
+        /// Sign without asking.
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         passphrase: Passphrase,
     },
@@ -371,8 +383,13 @@ pub(crate) fn release(home: &Home, act: ReleaseAct) -> anyhow::Result<()> {
             ))?;
             show(&draft, false)
         }
-        ReleaseAct::Show { draft, json } => show(&Draft::new(&draft), json),
-        ReleaseAct::Sign { draft, keys, passphrase } => sign(&Draft::new(&draft), &keys, &passphrase),
+        ReleaseAct::Show { draft, root, json } => {
+            let anchor = root.as_deref().map_or(Anchor::Word, Anchor::Root);
+            show_by(&Draft::new(&draft), &anchor, json)
+        }
+        ReleaseAct::Sign { draft, keys, root, yes, passphrase } => {
+            sign(&Draft::new(&draft), &keys, root.as_deref(), yes, &passphrase)
+        }
         ReleaseAct::Publish { draft, releases } => publish_draft(home, &draft, &releases, now),
         ReleaseAct::Revoke { version, draft, triple, releases } => {
             let draft = Draft::new(&draft);
@@ -419,21 +436,47 @@ fn keygen(key: &str, public: Option<PathBuf>, passphrase: &Passphrase) -> anyhow
     say(made.id())
 }
 
-fn sign(draft: &Draft, names: &[String], passphrase: &Passphrase) -> anyhow::Result<()> {
+fn sign(
+    draft: &Draft,
+    names: &[String],
+    root: Option<&Path>,
+    yes: bool,
+    passphrase: &Passphrase,
+) -> anyhow::Result<()> {
     let phrase = keys::passphrase(passphrase.passphrase_file.as_deref())?;
     let phrase = phrase.as_deref().map(String::as_str);
     let keys = names.iter().map(|name| keys::signer(name, phrase)).collect::<anyhow::Result<Vec<_>>>()?;
-    signing::changes(draft)?.iter().try_for_each(|line| say(&plain(line)))?;
-    signing::sign(draft, &keys)?;
+    let anchor = root.map_or(Anchor::Keys(&keys), Anchor::Root);
+    let contents = signing::Contents::read(draft)?;
+    signing::changes(&contents, &baseline(draft, &anchor)?).iter().try_for_each(|line| say(&plain(line)))?;
+    if !yes && !agreed()? {
+        bail!("nothing was signed");
+    }
+    signing::sign(draft, contents, &keys)?;
     state(draft)
 }
 
+/// Asks at the terminal; where there is none nobody can agree.
+fn agreed() -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        bail!("this is what would be signed, and nobody can be asked: say --yes");
+    }
+    eprint!("Sign this? [y/N] ");
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).context("reading the answer")?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
 fn show(draft: &Draft, json: bool) -> anyhow::Result<()> {
+    show_by(draft, &Anchor::Word, json)
+}
+
+fn show_by(draft: &Draft, anchor: &Anchor<'_>, json: bool) -> anyhow::Result<()> {
     let progress = signing::progress(draft)?;
     if json {
         return progress.iter().try_for_each(|progress| say(&progress.json().to_string()));
     }
-    for line in signing::changes(draft)? {
+    for line in signing::changes(&signing::Contents::read(draft)?, &baseline(draft, anchor)?) {
         say(&plain(&line))?;
     }
     state(draft)

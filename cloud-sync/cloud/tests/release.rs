@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp as Instant};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant as Clock};
@@ -40,6 +41,9 @@ impl House {
         let mut command = program();
         command.arg("release").args(words).args(["--dir", "cloud"]).current_dir(self.folder.path());
         command.env_remove("ENGAWA_RELEASE_PASSPHRASE");
+        if words[0] == "sign" {
+            command.arg("--yes");
+        }
         let output = command.output().unwrap();
         Ran {
             status: output.status.code().unwrap(),
@@ -76,6 +80,7 @@ impl House {
         let files = self.path(&format!("files-{version}"));
         fs::create_dir_all(&files).unwrap();
         fs::write(files.join("engawa"), program).unwrap();
+        fs::set_permissions(files.join("engawa"), PermissionsExt::from_mode(0o755)).unwrap();
         let files = files.to_str().unwrap().to_owned();
         let words = ["create", &files, "--draft", draft, "--triple", TRIPLE, "--version", version];
         self.done(&[&words, more].concat())
@@ -277,6 +282,78 @@ fn a_file_that_was_changed_is_found() {
     fs::write(house.path(&format!("next/targets/engawa/{TRIPLE}/1.1.0/pack")), b"something else").unwrap();
     house.refused(&["publish", "next"], "is not what was signed");
     assert!(house.gateway().update(&house.repository()).unwrap().target(&manifest("1.1.0")).is_none());
+}
+
+/// Whoever has the cloud's machine writes the draft: his target, and that it has long been there.
+#[test]
+fn a_signer_is_shown_what_was_slipped_in() {
+    let house = House::with_repository();
+    house.release("1.0.0", &software(1), &[]);
+    house.create("next", "1.1.0", &software(2), &[]);
+    let evil = manifest("6.6.6");
+    let edit = |name: &str| {
+        let path = house.path(&format!("next/metadata/{name}"));
+        let mut value: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        value["signed"]["targets"][&evil] =
+            serde_json::json!({"length": 1, "hashes": {"sha256": "00".repeat(32)}});
+        fs::write(path, value.to_string()).unwrap();
+    };
+    let good = fs::read(house.path("next/metadata/current.targets.json")).unwrap();
+    edit("targets.json");
+    edit("current.targets.json");
+    assert!(!house.done(&["show", "next"]).contains(&evil));
+    let root = ["--root", "cloud/releases/metadata/1.root.json"];
+    house.refused(&[&["show", "next"][..], &root].concat(), "valid signatures");
+    house.refused(&[&["sign", "next", "--key", "releases.key"][..], &root].concat(), "valid signatures");
+    let shown = house.done(&["sign", "next", "--key", "releases.key"]);
+    assert!(shown.contains(&format!("+ {evil}")) && shown.contains("everything is listed as new"), "{shown}");
+    // With what is current as it is, the difference alone.
+    fs::write(house.path("next/metadata/current.targets.json"), good).unwrap();
+    for more in [&root[..], &[]] {
+        let shown = house.done(&[&["sign", "next", "--key", "releases.key"], more].concat());
+        assert!(shown.contains(&format!("+ {evil}")), "{shown}");
+        assert!(!shown.contains(&manifest("1.0.0")), "{shown}");
+    }
+    // Nobody is there to be asked.
+    let ran = program()
+        .args(["release", "sign", "next", "--key", "releases.key"])
+        .current_dir(house.folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(!ran.status.success() && String::from_utf8_lossy(&ran.stderr).contains("say --yes"), "{ran:?}");
+}
+
+#[test]
+fn numbers_and_floors_only_grow() {
+    let house = House::with_repository();
+    house.release("1.0.0", &software(1), &[]);
+    house.release("1.2.0", &software(2), &["--number", "10", "--floor", "10"]);
+    house.done(&["revoke", "1.2.0", "--draft", "gone"]);
+    house.done(&["sign", "gone", "--key", "releases.key"]);
+    house.done(&["publish", "gone"]);
+    let made = |version: &str, more: &[&str]| house.create("next", version, &software(3), more);
+    assert!(made("1.2.1", &[]).contains("number 11, floor 10"));
+    // In the same draft, and for one board alone.
+    assert!(made("1.3.0", &["--hardware", "box1"]).contains("number 12, floor 10"));
+    let files = house.path("files-1.3.0").to_str().unwrap().to_owned();
+    let words = ["create", &files, "--draft", "next", "--triple", TRIPLE, "--version", "1.4.0"];
+    house.refused(&[&words[..], &["--floor", "9"]].concat(), "floors only grow");
+    house.refused(&[&words[..], &["--number", "5"]].concat(), "numbers only grow");
+}
+
+#[test]
+fn a_file_that_lies_there_already_is_read_before_it_is_published() {
+    let house = House::with_repository();
+    house.create("next", "1.0.0", &software(1), &[]);
+    house.done(&["sign", "next", "--key", "releases.key"]);
+    let pack = fs::read(house.path(&format!("next/targets/engawa/{TRIPLE}/1.0.0/pack"))).unwrap();
+    let hash = data_encoding::HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, &pack).as_ref());
+    let place = house.repository().join(format!("targets/engawa/{TRIPLE}/1.0.0/{hash}.pack"));
+    fs::create_dir_all(place.parent().unwrap()).unwrap();
+    fs::write(&place, vec![0; pack.len()]).unwrap();
+    house.done(&["publish", "next"]);
+    assert_eq!(fs::read(&place).unwrap(), pack);
 }
 
 #[test]
@@ -593,11 +670,18 @@ fn what_can_t_be_done_says_why() {
     let create = ["create", "files", "--draft", "next", "--triple", TRIPLE, "--version", "1.0.0"];
     house.refused(&create, "has no files");
     fs::write(files.join("engawa"), "x").unwrap();
+    // What every gateway would refuse.
+    house.refused(&create, "no executable file `engawa`");
+    fs::set_permissions(files.join("engawa"), PermissionsExt::from_mode(0o755)).unwrap();
     house.refused(&[&create[..], &["--lock", "none.lock"]].concat(), "none.lock");
     house.refused(&[&create[..7], &["one"]].concat(), "no semantic version");
     fs::create_dir(files.join("folder")).unwrap();
     house.refused(&create, "flat list");
     fs::remove_dir(files.join("folder")).unwrap();
+    let long = format!("1.0.0-{}", "a".repeat(60));
+    house.refused(&[&create[..7], &[&long]].concat(), "at most 64");
+    fs::rename(files.join("engawa"), files.join("other")).unwrap();
+    house.refused(&create, "no executable file `engawa`");
     fs::write(files.join("Engawa"), "x").unwrap();
     house.refused(&create, "Engawa");
 }
@@ -672,6 +756,7 @@ fn keys_in_a_token_sign() {
     let run = |words: &[&str]| {
         let mut command = program();
         command.arg("release").args(words).args(["--dir", "cloud"]).current_dir(house.folder.path());
+        command.args((words[0] == "sign").then_some("--yes"));
         let output = command.env("SOFTHSM2_CONF", &configuration).output().unwrap();
         (output.status.success(), String::from_utf8(output.stderr).unwrap())
     };

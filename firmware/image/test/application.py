@@ -25,7 +25,7 @@ class Shop:
         self.done("keygen", "root.key")
         self.done("keygen", "releases.key")
         self.done("init", "first", "--root", "root.key.pub", "--targets", "releases.key.pub")
-        self.done("sign", "first", "--key", "root.key", "--key", "releases.key")
+        self.done("sign", "first", "--key", "root.key", "--key", "releases.key", "--yes")
         self.done("publish", "first")
 
     def done(self, *words: str) -> None:
@@ -50,7 +50,7 @@ class Shop:
         (files / "notes.txt").write_text(version)
         self.done("create", str(files), "--draft", f"draft-{version}", "--triple", "aarch64-unknown-linux-gnu",
                   "--version", version, "--number", str(number))
-        self.done("sign", f"draft-{version}", "--key", "releases.key")
+        self.done("sign", f"draft-{version}", "--key", "releases.key", "--yes")
         self.done("publish", f"draft-{version}")
 
     def roll_out(self, version: str) -> None:

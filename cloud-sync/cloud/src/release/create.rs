@@ -1,6 +1,7 @@
 //! Making a release in a draft: manifest, pack, patches from the releases before it, and, signed like them, what it is made
 //! of (SBOM) and how it came about (provenance).
 
+use crate::release::counter;
 use crate::release::draft::Draft;
 use crate::release::folder::{self, Folder};
 use crate::release::{provenance, sbom};
@@ -70,17 +71,20 @@ pub(crate) fn create(
 ) -> anyhow::Result<Created> {
     let mut targets = draft.edit(repository, now)?;
     let files = read_files(&wanted.files)?;
-    let before = former(repository, &targets, wanted)?;
-    let highest = before.iter().map(|(manifest, _)| manifest.number).max().unwrap_or(0);
-    let number = wanted.number.unwrap_or(highest.saturating_add(1));
-    if let Some((same, _)) = before.iter().find(|(manifest, _)| manifest.number == number) {
+    let line = counter::line(wanted.kind, NAME, &wanted.triple, &wanted.hardware);
+    let before = former(repository, &targets, wanted, &line)?;
+    let highest = counter::all(&targets)?.get(&line).copied().unwrap_or_default();
+    let number = wanted.number.unwrap_or(highest.number.saturating_add(1));
+    if number <= highest.number {
+        bail!("the number {number} was given before: numbers only grow; the highest is {}", highest.number);
+    }
+    let floor = wanted.floor.unwrap_or(highest.floor);
+    if floor < highest.floor {
         bail!(
-            "the number {number} is that of version {}: numbers only grow; the highest is {highest}",
-            same.version
+            "the floor {floor} is below {}, which a release has set before: floors only grow, and gateways keep theirs",
+            highest.floor
         );
     }
-    let floor =
-        wanted.floor.unwrap_or_else(|| before.iter().map(|(manifest, _)| manifest.floor).max().unwrap_or(0));
     let latest = before.iter().rev().take(wanted.patches_from);
     let old: Vec<(String, Vec<u8>)> = latest.flat_map(|(_, files)| files.clone()).collect();
     let old: Vec<Former<'_>> = old.iter().map(|(name, bytes)| Former { name, bytes }).collect();
@@ -127,6 +131,7 @@ pub(crate) fn create(
         &provenance::write(&made.manifest, &wanted.source, lock.as_ref().map(|(text, _)| text.as_str()))?,
     )?;
     draft.add(&mut targets, &path, &made.manifest_bytes, Some(custom))?;
+    counter::keep(&mut targets)?;
     draft.put_targets(&targets)?;
     Ok(Created { manifest: made.manifest, path })
 }
@@ -160,7 +165,12 @@ fn read_files(dir: &Path) -> anyhow::Result<BTreeMap<String, (u32, Vec<u8>)>> {
 }
 
 /// Releases of the same line, by number: their manifests, and, as many as are wanted for patches, their files.
-fn former(repository: &Folder, targets: &Targets, wanted: &Wanted) -> anyhow::Result<Vec<(Manifest, Files)>> {
+fn former(
+    repository: &Folder,
+    targets: &Targets,
+    wanted: &Wanted,
+    line: &str,
+) -> anyhow::Result<Vec<(Manifest, Files)>> {
     let mut manifests = Vec::new();
     for (path, entry) in &targets.targets {
         let Some(folder) = path.strip_suffix(&format!("/{}", name::MANIFEST)) else { continue };
@@ -169,10 +179,7 @@ fn former(repository: &Folder, targets: &Targets, wanted: &Wanted) -> anyhow::Re
         // One that is in this draft alone has no gateways to come from.
         let Some(bytes) = folder::read(&file)? else { continue };
         let manifest = Manifest::read(&bytes).with_context(|| file.display().to_string())?;
-        if manifest.kind == wanted.kind
-            && manifest.triple == wanted.triple
-            && manifest.hardware == wanted.hardware
-        {
+        if manifest.kind == wanted.kind && folder.rsplit_once('/').is_some_and(|(own, _)| own == line) {
             manifests.push((manifest, folder.to_owned()));
         }
     }

@@ -1,5 +1,6 @@
 //! A draft: what is to be published, on its way between those who sign it.
 
+use crate::release::counter;
 use crate::release::folder::{Folder, Known, write, write_with};
 use anyhow::{Context, bail};
 use engawa_tuf::Document;
@@ -45,6 +46,13 @@ impl Draft {
         self.folder.make()?;
         let root = repository.some_root()?;
         self.folder.put("current.root.json", &root.bytes)?;
+        // The way there, for whoever has an older root to begin with.
+        for version in repository.versions(Root::KIND)? {
+            let name = format!("{version}.root.json");
+            if let Some(bytes) = repository.bytes(&name)? {
+                self.folder.put(&name, &bytes)?;
+            }
+        }
         if let Some(targets) = repository.targets()? {
             self.folder.put("current.targets.json", &targets.bytes)?;
         }
@@ -97,14 +105,16 @@ impl Draft {
     pub(crate) fn edit(&self, repository: &Folder, now: Instant) -> anyhow::Result<Targets> {
         self.begin(repository)?;
         let expires = now + SignedDuration::from_hours(24 * TARGETS_DAYS);
-        match self.targets_or_current(repository)? {
-            Some((targets, true)) => Ok(targets),
-            Some((targets, false)) => Ok(targets.next(expires)),
+        let mut targets = match self.targets_or_current(repository)? {
+            Some((targets, true)) => targets,
+            Some((targets, false)) => targets.next(expires),
             None => bail!(
                 "the repository in {} has no targets: publish its first draft",
                 repository.dir().display()
             ),
-        }
+        };
+        counter::keep(&mut targets)?;
+        Ok(targets)
     }
 
     /// Puts a file there as the target `path`.

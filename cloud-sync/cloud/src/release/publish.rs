@@ -2,11 +2,11 @@
 //! reads in between finds a whole repository. Cut short, it is mended by publishing again.
 
 use crate::release::draft::{Draft, copy};
-use crate::release::folder::{Folder, Known};
+use crate::release::folder::{Folder, Known, pieces};
 use crate::release::online::{Online, meta, prune, sign};
 use anyhow::{Context, bail};
-use engawa_tuf::metadata::{Metadata, Root, Targets};
-use engawa_tuf::{Authority, Client};
+use engawa_tuf::metadata::{Metadata, Root, TargetFile, Targets};
+use engawa_tuf::{Authority, Client, Target};
 use jiff::Timestamp as Instant;
 use std::collections::BTreeMap;
 
@@ -64,7 +64,8 @@ pub(crate) fn publish(
         next_root.iter().map(|known| (format!("{}.root.json", known.metadata.version), known.bytes.clone())),
     );
     let client = judge(repository, &over, current.as_ref(), next_root.as_ref(), now)?;
-    let files = put_targets(draft, repository, &client)?;
+    let known = repository.targets()?.map(|known| known.metadata.targets).unwrap_or_default();
+    let files = put_targets(draft, repository, &client, &known)?;
     // Where the current root would not take the new targets (a key of theirs is lost), the next root is to be seen first;
     // else last, for then there is no moment at which one who reads finds what he can't take.
     let old_takes = |root: &Known<Root>| {
@@ -162,15 +163,22 @@ fn judge(
 }
 
 /// Brings new files of targets into the repository, where nobody looks for them before metadata names them.
-fn put_targets(draft: &Draft, repository: &Folder, client: &Client) -> anyhow::Result<usize> {
+fn put_targets(
+    draft: &Draft,
+    repository: &Folder,
+    client: &Client,
+    known: &BTreeMap<String, TargetFile>,
+) -> anyhow::Result<usize> {
     let mut came = 0;
     for target in client.targets() {
         let to = repository.target(&target.file);
-        // Renamed into its place only once it was checked.
-        if std::fs::metadata(&to).is_ok_and(|found| found.len() == target.length) {
+        let from = draft.folder.target(&target.path);
+        let is_there = std::fs::metadata(&to).is_ok_and(|found| found.len() == target.length);
+        // What was published before is for `verify` to read; what is new is read, whoever has put it there.
+        let is_old = known.contains_key(&target.path) && !from.exists();
+        if is_there && (is_old || is_whole(&to, &target)) {
             continue;
         }
-        let from = draft.folder.target(&target.path);
         if !from.exists() {
             bail!(
                 "the target {} is neither in the repository nor in the draft ({}): bring the draft with all its files",
@@ -182,4 +190,10 @@ fn put_targets(draft: &Draft, repository: &Folder, client: &Client) -> anyhow::R
         came += 1;
     }
     Ok(came)
+}
+
+/// Whether the file is what was signed.
+fn is_whole(path: &std::path::Path, target: &Target) -> bool {
+    let mut check = target.check();
+    pieces(path, |piece| Ok(check.update(piece)?)).is_ok() && check.finish().is_ok()
 }

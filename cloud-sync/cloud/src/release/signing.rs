@@ -1,6 +1,8 @@
 //! Signing a draft, by several people one after another, and what is still missing.
 
+use crate::release::baseline::Baseline;
 use crate::release::draft::Draft;
+use crate::release::folder::Known;
 use anyhow::bail;
 use engawa_tuf::metadata::{Root, Targets};
 use engawa_tuf::{Authority, Document, Signer};
@@ -64,13 +66,26 @@ impl Roots {
     }
 }
 
-/// Signs everything in the draft that one of `keys` may sign.
-pub(crate) fn sign(draft: &Draft, keys: &[Box<dyn Signer>]) -> anyhow::Result<()> {
+/// What a draft says, read once: what is shown is what is signed, whatever becomes of the stick meanwhile.
+pub(crate) struct Contents {
+    root: Option<Known<Root>>,
+    targets: Option<Known<Targets>>,
+}
+
+impl Contents {
+    /// Reads it.
+    pub(crate) fn read(draft: &Draft) -> anyhow::Result<Self> {
+        Ok(Self { root: draft.root()?, targets: draft.targets()? })
+    }
+}
+
+/// Signs everything of `contents` that one of `keys` may sign, and puts it into the draft.
+pub(crate) fn sign(draft: &Draft, contents: Contents, keys: &[Box<dyn Signer>]) -> anyhow::Result<()> {
     let roots = Roots::of(draft)?;
     let mut used = BTreeSet::new();
     let documents: [(&str, &str, Option<Document>); 2] = [
-        ("root", "root.json", draft.root()?.map(|known| known.document)),
-        ("targets", "targets.json", draft.targets()?.map(|known| known.document)),
+        ("root", "root.json", contents.root.map(|known| known.document)),
+        ("targets", "targets.json", contents.targets.map(|known| known.document)),
     ];
     for (role, file, document) in documents {
         let Some(mut document) = document else { continue };
@@ -120,10 +135,10 @@ pub(crate) fn progress(draft: &Draft) -> anyhow::Result<Vec<Progress>> {
     Ok(all)
 }
 
-/// What the draft changes, in lines for people: they are what is signed.
-pub(crate) fn changes(draft: &Draft) -> anyhow::Result<Vec<String>> {
+/// What the draft changes of `baseline`, in lines for people: they are what is signed.
+pub(crate) fn changes(contents: &Contents, baseline: &Baseline) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(root) = draft.root()? {
+    if let Some(root) = &contents.root {
         lines.push(format!(
             "root.json version {}, good until {}",
             root.metadata.version, root.metadata.expires
@@ -133,13 +148,13 @@ pub(crate) fn changes(draft: &Draft) -> anyhow::Result<Vec<String>> {
             lines.push(format!("  {name}: {} of {}", role.threshold, keys.join(", ")));
         }
     }
-    if let Some(targets) = draft.targets()? {
-        let targets = targets.metadata;
+    if let Some(targets) = &contents.targets {
+        let targets = &targets.metadata;
         lines.push(format!("targets.json version {}, good until {}", targets.version, targets.expires));
-        let before = draft.current_targets()?.map(|known| known.metadata);
-        lines.extend(difference(before.as_ref(), &targets));
+        lines.push(format!("  {}", baseline.line));
+        lines.extend(difference(baseline.targets.as_ref(), targets));
     }
-    Ok(lines)
+    lines
 }
 
 fn difference(before: Option<&Targets>, after: &Targets) -> Vec<String> {

@@ -93,7 +93,7 @@ impl Shop {
         shop.done(&["keygen", "root.key"]);
         shop.done(&["keygen", "releases.key"]);
         shop.done(&["init", "first", "--root", "root.key.pub", "--targets", "releases.key.pub"]);
-        shop.done(&["sign", "first", "--key", "root.key", "--key", "releases.key"]);
+        shop.done(&["sign", "first", "--key", "root.key", "--key", "releases.key", "--yes"]);
         shop.done(&["publish", "first"]);
         shop
     }
@@ -144,7 +144,7 @@ impl Shop {
             "1",
         ];
         self.done(&[&words, more].concat());
-        self.done(&["sign", &draft, "--key", "releases.key"]);
+        self.done(&["sign", &draft, "--key", "releases.key", "--yes"]);
         self.done(&["publish", &draft]);
     }
 
