@@ -17,7 +17,11 @@ mirror() {
   local found
   found=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
     grep -oE '^(URIs:|deb( +\[[^]]*\])?) +https?://[^ ]+/debian/?( |$)' | grep -oE 'https?://[^ ]+' | head -1)
-  echo "${found:-http://deb.debian.org/debian}"
+  if [ -z "$found" ]; then
+    echo "arm: apt's sources name no Debian mirror: enter one in /etc/apt/sources.list.d and run this again" >&2
+    return 1
+  fi
+  echo "$found"
 }
 
 # apt with lists of its own: `own_apt SUITE ARCHITECTURE COMMAND..`, packages land in the current folder.
@@ -26,8 +30,10 @@ own_apt() {
   shift 2
   if [ ! -e "$state/conf" ]; then
     mkdir -p "$state"/lists/partial "$state"/cache/archives/partial "$state"/state
+    local uri
+    uri=$(mirror)
     printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\nArchitectures: %s\nSigned-By: %s\n' \
-      "$(mirror)" "$suite" "$arch" "$keyring" >"$state/list.sources"
+      "$uri" "$suite" "$arch" "$keyring" >"$state/list.sources"
     cat >"$state/conf.new" <<CONF
 APT::Architecture "$arch";
 APT::Architectures { "$arch"; };
