@@ -404,12 +404,12 @@ fn publish(dir: &Path, versions: &[(&str, u64)]) {
         std::fs::write(metadata.join(name), json!({ "signed": signed, "signatures": [] }).to_string())
             .unwrap();
     };
-    file("timestamp.json", json!({ "meta": { "snapshot.json": { "version": 4 } } }));
+    file("timestamp.json", json!({ "version": 9, "meta": { "snapshot.json": { "version": 4 } } }));
     file(
         "4.snapshot.json",
-        json!({ "meta": { "targets.json": { "version": 7 }, "root.json": { "version": 1 } } }),
+        json!({ "version": 4, "meta": { "targets.json": { "version": 7 }, "root.json": { "version": 1 } } }),
     );
-    file("7.targets.json", json!({ "targets": targets }));
+    file("7.targets.json", json!({ "version": 7, "targets": targets }));
 }
 
 fn the_command_line(engine: Engine) {
