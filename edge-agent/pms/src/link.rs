@@ -317,7 +317,7 @@ impl Link {
         }
         self.forget("the gateway stops");
         self.send(&records::stamped("LE", now, &self.zone));
-        self.state = State::Ended { until: now.checked_add(GOODBYE).unwrap_or(Timestamp::MAX), ours: true };
+        self.state = State::Ended { until: after(now, 2), ours: true };
         true
     }
 
@@ -532,9 +532,6 @@ impl Link {
 pub(crate) fn date_of(text: &str) -> Option<engawa_model::Date> {
     facts::date(Some(text))
 }
-
-/// So long the PMS's own good-bye is waited for: the house stands still meanwhile.
-const GOODBYE: SignedDuration = SignedDuration::from_millis(500);
 
 fn after(at: Timestamp, seconds: u32) -> Timestamp {
     at.checked_add(SignedDuration::from_secs(i64::from(seconds))).unwrap_or(Timestamp::MAX)
