@@ -20,6 +20,8 @@ use tempfile::TempDir;
 const TELEMETRY: u8 = 5;
 /// Room for measured values, bytes: a few thousand of them.
 const ROOM: u64 = 512 << 10;
+/// No row of the campaign is longer, bytes.
+const ROW_MOST: u64 = 262;
 
 /// A store in a folder of its own.
 pub(crate) struct RealDisk {
@@ -29,6 +31,8 @@ pub(crate) struct RealDisk {
     property: Property,
     inbox: Vec<Row>,
     second: i64,
+    /// Rows that were written since everything was durable.
+    soon: u64,
     copies: u32,
     turn: Turn,
 }
@@ -118,6 +122,15 @@ impl RealDisk {
         store.commit(property, batch, now, durability).map_err(wrong)
     }
 
+    /// True where the next values might find no room. The marks tell of what is durable only: near the bound the rest is made
+    /// so before they are believed.
+    fn is_nearly_full(&mut self) -> Result<bool, String> {
+        if self.marks(TELEMETRY).bytes + self.soon * ROW_MOST > ROOM / 2 {
+            self.settle()?;
+        }
+        Ok(self.marks(TELEMETRY).bytes > ROOM / 8 * 7)
+    }
+
     fn reader(&self) -> Result<Reader, String> {
         self.store.as_ref().ok_or("the store is closed")?.reader().map_err(wrong)
     }
@@ -145,7 +158,16 @@ impl Disk for RealDisk {
         let folder = tempfile::tempdir().map_err(wrong)?;
         let store = Some(open(folder.path())?);
         let turn = Turn { number: 0, last: 0, mine: 1 };
-        Ok(Self { folder, store, property: property()?, inbox: Vec::new(), second: 0, copies: 0, turn })
+        Ok(Self {
+            folder,
+            store,
+            property: property()?,
+            inbox: Vec::new(),
+            second: 0,
+            soon: 0,
+            copies: 0,
+            turn,
+        })
     }
 
     fn bounds() -> Bounds {
@@ -234,11 +256,12 @@ impl Disk for RealDisk {
         let mut written = 0;
         for ids in ids.chunks(250) {
             // What was handed out is not thinned, whatever there is no room for.
-            if lane == TELEMETRY && self.marks(lane).bytes > ROOM / 8 * 7 {
+            if lane == TELEMETRY && self.is_nearly_full()? {
                 break;
             }
             let changes = ids.iter().map(|id| change(lane, *id)).collect();
             self.commit(&Batch { changes, ..Batch::default() }, durability)?;
+            self.soon += ids.len() as u64;
             let now = at(BEGAN + self.second);
             while self.store()?.relieve(now).map_err(wrong)? {}
             written += ids.len();
@@ -254,6 +277,7 @@ impl Disk for RealDisk {
     }
 
     fn settle(&mut self) -> Result<(), String> {
+        self.soon = 0;
         self.store()?.settle().map_err(wrong)
     }
 
