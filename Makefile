@@ -58,14 +58,14 @@ demo: setup-demo ## A hotel's day in two minutes, with the internet cut, and the
 
 # Home Assistant and python-tuf come over the network while the processors compile. Programs and tests are built at once, so that
 # nothing is compiled twice for its features.
-test: setup-packages purity ## Every test, twelve seconds of fuzzing a target, and the check that pure code stays pure
+test: setup-packages purity ## Every test, the same 8,000 inputs of fuzzing a target (twelve seconds at most), and the check that pure code stays pure
 	@{ bash tests/e2e/tests/home_assistant/install.sh target/peers/home-assistant && bash tests/tuf/peers/install.sh target/peers/python-tuf; } & installing=$$!; \
 	trap 'kill $$installing 2>/dev/null' EXIT; \
 	$(CARGO) build --locked --workspace --bins --tests && wait $$installing
 	$(CARGO) test --workspace --locked --no-fail-fast
 	@bash deploy/test.sh target/debug/engawa
 	@bash firmware/image/test/scripts.sh
-	@CARGO=$(CARGO) FUZZ_SECONDS=$${FUZZ_SECONDS:-12} bash tests/fuzz/run.sh
+	@CARGO=$(CARGO) FUZZ_RUNS=$${FUZZ_RUNS:-8000} FUZZ_SECONDS=$${FUZZ_SECONDS:-12} bash tests/fuzz/run.sh
 
 lint: purity ## Format, clippy, and (where cargo-deny is installed) licences and advisories
 	$(CARGO) fmt --all --check

@@ -6,6 +6,7 @@
 #   tests/fuzz/run.sh TARGET FILE..   plays inputs again, one by one
 #
 # FUZZ_SECONDS=n   how long each target is played
+# FUZZ_RUNS=n      how many inputs each is played at most: with the same seed the same ones, on any machine (endless)
 # FUZZ_SEED=n      the seed (20261125); the same seed and the same code try the same inputs in the same order
 # FUZZ_KEEP=1      goes on with the inputs that earlier runs have found; else each run begins with the committed ones
 #
@@ -14,7 +15,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 targets=(profile sparkplug mqtt rtu tcp fias sync release)
-seconds=${FUZZ_SECONDS:-60} seed=${FUZZ_SEED:-20261125}
+seconds=${FUZZ_SECONDS:-60} most=${FUZZ_RUNS:--1} seed=${FUZZ_SEED:-20261125}
 work=target/fuzz
 programs=target/debug
 
@@ -31,12 +32,12 @@ fi
 
 # One target, with its own folder for what it finds.
 play() {
-  local target=$1 found=$work/corpus/$1 log=$work/$1.log broken=$work/broken/$1-
+  local target=$1 found=$work/corpus/$1 log=$work/$1.log broken=$work/broken/$1- began=$SECONDS
   [ "${FUZZ_KEEP:-}" = 1 ] || rm -rf "$found"
   mkdir -p "$found" "$work/broken"
   local dictionary=()
   [ ! -e "tests/fuzz/$target.dict" ] || dictionary=("-dict=tests/fuzz/$target.dict")
-  if ! "$programs/fuzz-$target" -seed="$seed" -max_total_time="$seconds" -max_len=4096 -timeout=10 \
+  if ! "$programs/fuzz-$target" -seed="$seed" -max_total_time="$seconds" -runs="$most" -max_len=4096 -timeout=10 \
       -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix="$broken" "${dictionary[@]}" \
       "$found" "tests/fuzz/corpus/$target" >"$log" 2>&1; then
     grep -E 'panicked at|^assertion|ERROR:' -A 4 "$log" | head -40
@@ -52,8 +53,8 @@ play() {
     echo "fuzz: $target is built without coverage: touch tests/fuzz/src/lib.rs and try again"
     return 1
   fi
-  echo "fuzz: $target held through $runs inputs in $seconds s ($(grep -c . <(ls "$found")) of them new to its $counters counters)"
+  echo "fuzz: $target held through $runs inputs in $((SECONDS - began)) s ($(grep -c . <(ls "$found")) of them new to its $counters counters)"
 }
 export -f play
-export seconds seed work programs
+export seconds most seed work programs
 printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I{} bash -euo pipefail -c 'play {}'
