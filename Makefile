@@ -20,6 +20,9 @@ ARM := $(BUILD) gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cros
 ARM_TARGETS := aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf
 POWER := $(BUILD) qemu-system-x86 busybox-static dmsetup e2fsprogs cpio xz-utils
 UPDATE := $(ARM) rauc casync squashfs-tools dbus openssl python3 time zstd
+# Tests that wait for most of their minute: they run beside all others.
+LONG := kills guest_screen
+LONG_TESTS := a_day_with_ten_kills a_screen_greets_the_guest
 
 .PHONY: help demo test lint bench bench-guests bench-journal bench-sync soak arm reproducible power-guest bench- \
 	update setup-arm setup-power setup-update setup-demo setup-test setup-packages setup-bench setup-sync \
@@ -62,7 +65,10 @@ test: setup-packages purity ## Every test, the same 8,000 inputs of fuzzing a ta
 	@{ bash tests/e2e/tests/home_assistant/install.sh target/peers/home-assistant && bash tests/tuf/peers/install.sh target/peers/python-tuf; } & installing=$$!; \
 	trap 'kill $$installing 2>/dev/null' EXIT; \
 	$(CARGO) build --locked --workspace --bins --tests && wait $$installing
-	$(CARGO) test --workspace --locked --no-fail-fast
+	@$(CARGO) test --workspace --locked $(foreach test,$(LONG),--test $(test)) >target/long.log 2>&1 & long=$$!; \
+	trap 'kill $$long 2>/dev/null' EXIT; \
+	$(CARGO) test --workspace --locked --no-fail-fast -- $(foreach test,$(LONG_TESTS),--skip $(test)); rest=$$?; \
+	wait $$long; ended=$$?; cat target/long.log; [ $$rest = 0 ] && [ $$ended = 0 ]
 	@bash deploy/test.sh target/debug/engawa
 	@bash firmware/image/test/scripts.sh
 	@CARGO=$(CARGO) FUZZ_RUNS=$${FUZZ_RUNS:-8000} FUZZ_SECONDS=$${FUZZ_SECONDS:-12} bash tests/fuzz/run.sh
