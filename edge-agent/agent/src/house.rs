@@ -339,6 +339,10 @@ impl House {
                     retuned = true;
                     effects.observed.push(done);
                 }
+                Message::Confirmed(done) => {
+                    batch.confirmed = true;
+                    effects.observed.push(done);
+                }
                 Message::TellAudit => {
                     let told = self.tell_audit(now, &mut batch);
                     unless_of_disk("telling the end of the audit trail", told)?;

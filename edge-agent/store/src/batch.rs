@@ -72,6 +72,8 @@ pub struct Batch {
     /// What follows from the database being a copy of an earlier time ([`crate::Store::is_put_back`]) is among the entities:
     /// the house needs not be told again.
     pub put_back: bool,
+    /// This release was confirmed: from now on it is the one that a later one on trial may have to go back to.
+    pub confirmed: bool,
 }
 
 impl Batch {
@@ -87,6 +89,7 @@ impl Batch {
             && self.audit.is_none()
             && self.sent.is_none()
             && !self.put_back
+            && !self.confirmed
     }
 }
 

@@ -8,7 +8,7 @@ use crate::relief::put_mark;
 use crate::thin::json;
 use crate::vault::{self, AuditHead, Stage};
 use crate::writer::force;
-use crate::{Batch, Durability, Event, LaneMarks, Store, StoreError};
+use crate::{Batch, Durability, Event, LaneMarks, Store, StoreError, migrations};
 use data_encoding::HEXLOWER;
 use engawa_model::{Change, Entity, Lane, Property, Timestamp};
 use rusqlite::{CachedStatement, Transaction, params};
@@ -157,6 +157,9 @@ impl Store {
             }
             if batch.put_back {
                 transaction.execute("DELETE FROM single WHERE name = ?1", [PUT_BACK]).map_err(&doing)?;
+            }
+            if batch.confirmed {
+                migrations::confirm(&transaction, migrations::LATEST)?;
             }
             if let Some(inbox) = batch.inbox {
                 transaction

@@ -41,12 +41,12 @@ pub enum StoreError {
     },
     /// After this release's steps the release before could not open the file, and this one is on trial.
     #[error(
-        "this release would bring the database from schema version {found} to {to}, which the release before can't open: it \
-         can't be tried. Install a release in between first"
+        "this release would bring the database to schema version {to}, which the release before, of version {confirmed}, can't \
+         open: it can't be tried. Install a release in between first"
     )]
     NoWayBack {
-        /// The file's.
-        found: usize,
+        /// That of the release that was confirmed last.
+        confirmed: usize,
         /// Ours.
         to: usize,
     },

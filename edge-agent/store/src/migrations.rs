@@ -6,10 +6,16 @@
 //!
 //! A step that adds (a table, an index, a column with a default) works from the schema before. One that takes away or changes a
 //! meaning comes a release later than the one that has stopped to need it ("expand, then contract"), and works from that one's
-//! schema. A release whose step works from no schema before is not taken on trial ([`StoreError::NoWayBack`]).
+//! schema.
+//!
+//! On trial no step is taken after which the release that one would go back to could not open the file
+//! ([`StoreError::NoWayBack`]). That is the one confirmed last, not whichever has brought the file to where it is: a release that
+//! was undone leaves its steps behind. So each release writes its own schema down once it is confirmed (`single`,
+//! `confirmed_schema`): when it starts off trial, and at the end of its trial.
 
 use crate::StoreError;
-use rusqlite::{Connection, OptionalExtension};
+use crate::epoch::{set_single, single};
+use rusqlite::Connection;
 use rusqlite_migration::{M, Migrations};
 
 /// A step of the schema.
@@ -42,6 +48,9 @@ pub const LATEST: usize = STEPS.len();
 /// The single value with the lowest schema version whose release works on this database. Without it that is its own.
 const WORKS_FROM: &str = "works_from";
 
+/// The single value with the schema version of the release that was confirmed last. Without it that is the file's.
+const CONFIRMED: &str = "confirmed_schema";
+
 /// Brings the file to `version`.
 pub(crate) fn migrate_to(connection: &mut Connection, version: usize) -> Result<(), StoreError> {
     migrate(connection, STEPS, version, false)
@@ -65,15 +74,37 @@ pub(crate) fn migrate(
         .map_err(StoreError::sql("reading the schema version"))?;
     let found = found as usize;
     if found > steps.len() {
-        let works_from = works_from(connection)?.unwrap_or(found);
+        let works_from = version_in(connection, WORKS_FROM)?.unwrap_or(found);
         if works_from > steps.len() {
             return Err(StoreError::Newer { found, known: steps.len() });
         }
+    } else {
+        go_up(connection, steps, (found, version), on_trial)?;
+    }
+    if on_trial || version < steps.len() { Ok(()) } else { confirm(connection, steps.len()) }
+}
+
+/// The release with this schema is the one to go back to from now on.
+pub(crate) fn confirm(connection: &Connection, schema: usize) -> Result<(), StoreError> {
+    if version_in(connection, CONFIRMED)? == Some(schema) {
         return Ok(());
     }
-    let needs = steps[..version].iter().map(|step| step.works_from).max().unwrap_or(0);
-    if on_trial && found > 0 && needs > found {
-        return Err(StoreError::NoWayBack { found, to: version });
+    set_single(connection, CONFIRMED, i64::try_from(schema).unwrap_or(i64::MAX))
+        .map_err(StoreError::sql("keeping the schema of the confirmed release"))
+}
+
+fn go_up(
+    connection: &mut Connection,
+    steps: &'static [Step],
+    (found, version): (usize, usize),
+    on_trial: bool,
+) -> Result<(), StoreError> {
+    let needs = steps[found.min(version)..version].iter().map(|step| step.works_from).max().unwrap_or(0);
+    if on_trial && found > 0 {
+        let confirmed = version_in(connection, CONFIRMED)?.unwrap_or(found);
+        if needs > confirmed {
+            return Err(StoreError::NoWayBack { confirmed, to: version });
+        }
     }
     let ups = steps.iter().enumerate().map(|(n, step)| {
         let lowest = steps[..=n].iter().map(|step| step.works_from).max().unwrap_or(0);
@@ -95,12 +126,8 @@ pub(crate) fn migrate(
         .map_err(|source| StoreError::Migrate { to: version, source })
 }
 
-fn works_from(connection: &Connection) -> Result<Option<usize>, StoreError> {
-    let value: Option<i64> = connection
-        .query_row("SELECT value FROM single WHERE name = ?1", [WORKS_FROM], |row| row.get(0))
-        .optional()
-        .map_err(StoreError::sql("reading which releases work on the database"))?;
-    Ok(value.and_then(|value| usize::try_from(value).ok()))
+fn version_in(connection: &Connection, name: &str) -> Result<Option<usize>, StoreError> {
+    Ok(single(connection, name)?.and_then(|value| usize::try_from(value).ok()))
 }
 
 #[cfg(test)]

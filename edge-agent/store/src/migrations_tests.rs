@@ -129,16 +129,60 @@ fn on_trial_no_step_is_taken_that_bars_the_way_back() {
     let key = DatabaseKey::load_or_create_for(&dir.path().join("key"), dir.path()).unwrap();
     testing::make_at_version(dir.path(), &key, LATEST);
     let contracting = with([adding(), Step { up: TAKES, works_from: LATEST + 1 }]);
-    let refused = as_release(dir.path(), &key, contracting, true).unwrap_err();
-    assert!(matches!(refused, StoreError::NoWayBack { .. }), "{refused}");
-    assert!(refused.to_string().contains("a release in between"), "{refused}");
-    drop(Store::open(dir.path(), &key, Limits::default()).unwrap());
-    // By way of the release in between it is.
-    as_release(dir.path(), &key, with([adding()]), true).unwrap();
+    let barred = || {
+        let refused = as_release(dir.path(), &key, contracting, true).unwrap_err();
+        assert!(
+            matches!(refused, StoreError::NoWayBack { confirmed, to } if (confirmed, to) == (LATEST, LATEST + 2)),
+            "{refused}"
+        );
+        assert!(refused.to_string().contains("a release in between"), "{refused}");
+    };
+    barred();
+    let opens = || drop(Store::open(dir.path(), &key, Limits::default()).unwrap());
+    opens();
+    // The release in between was tried and undone: its step stays, and what is gone back to is the one before all the same.
+    let between = with([adding()]);
+    as_release(dir.path(), &key, between, true).unwrap();
+    barred();
+    opens();
+    barred();
+    // Once it has started off trial it is what is gone back to.
+    as_release(dir.path(), &key, between, false).unwrap();
     as_release(dir.path(), &key, contracting, true).unwrap();
+    as_release(dir.path(), &key, between, false).unwrap();
     // An empty box has nothing to go back to.
     let empty = tempfile::tempdir().unwrap();
     as_release(empty.path(), &key, contracting, true).unwrap();
+}
+
+#[test]
+fn a_file_that_does_not_say_which_release_was_confirmed_has_the_one_of_its_schema() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = DatabaseKey::load_or_create_for(&dir.path().join("key"), dir.path()).unwrap();
+    testing::make_at_version(dir.path(), &key, LATEST);
+    let forget = "DELETE FROM single WHERE name = 'confirmed_schema'";
+    connect(&dir.path().join(DATABASE_FILE), &key).unwrap().execute(forget, []).unwrap();
+    let contracting = with([Step { up: TAKES, works_from: LATEST + 1 }]);
+    let refused = as_release(dir.path(), &key, contracting, true).unwrap_err();
+    assert!(matches!(refused, StoreError::NoWayBack { confirmed: LATEST, .. }), "{refused}");
+    as_release(dir.path(), &key, with([adding()]), true).unwrap();
+}
+
+#[test]
+fn a_trial_that_ends_well_is_written_down_with_what_else_is_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = DatabaseKey::load_or_create_for(&dir.path().join("key"), dir.path()).unwrap();
+    let vault_key = crate::vault::VaultKey::load_or_create_for(&dir.path().join("vault"), dir.path()).unwrap();
+    testing::make_at_version(dir.path(), &key, LATEST);
+    let database = || connect(&dir.path().join(DATABASE_FILE), &key).unwrap();
+    set_single(&database(), CONFIRMED, 1).unwrap();
+    let mut store = Store::open_on_trial(dir.path(), &key, &vault_key, Limits::default()).unwrap();
+    assert_eq!(version_in(&database(), CONFIRMED).unwrap(), Some(1), "a trial is no confirmation");
+    let batch = crate::Batch { confirmed: true, ..crate::Batch::default() };
+    assert!(!batch.is_empty());
+    store.commit(&Property::new(spec()), &batch, Timestamp::now(), Durability::Now).unwrap();
+    assert_eq!(version_in(&database(), CONFIRMED).unwrap(), Some(LATEST));
+    store.close().unwrap();
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub(super) enum Message {
     Erase(Target, Option<oneshot::Sender<Erasures>>),
     /// The end of the audit trail goes to the cloud, where it has grown.
     TellAudit,
+    /// This release was confirmed.
+    Confirmed(oneshot::Sender<()>),
     /// Other settings hold from now on.
     Retune(Box<Settings>, oneshot::Sender<()>),
 }
@@ -134,6 +136,13 @@ impl Door {
         let (done, erased) = oneshot::channel();
         self.messages.send(Message::Erase(target, Some(done))).await.map_err(|_| SinkClosed)?;
         erased.await.map_err(|_| SinkClosed)
+    }
+
+    /// This release was confirmed: a later one on trial leaves the way back to it open. Ready when that is stored.
+    pub(crate) async fn confirmed(&self) -> Result<(), SinkClosed> {
+        let (done, stored) = oneshot::channel();
+        self.messages.send(Message::Confirmed(done)).await.map_err(|_| SinkClosed)?;
+        stored.await.map_err(|_| SinkClosed)
     }
 
     /// Other settings hold once this is ready.

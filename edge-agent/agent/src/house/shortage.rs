@@ -110,6 +110,7 @@ impl Owed {
         all.audit = batch.audit.or(all.audit);
         all.sent = all.sent.max(batch.sent);
         all.put_back |= batch.put_back;
+        all.confirmed |= batch.confirmed;
         out.join(effects);
         (all, out)
     }
@@ -228,6 +229,7 @@ mod tests {
             acknowledged: [(2, if clean { 5 } else { 9 })].into(),
             inbox: Some(if clean { 1 } else { 2 }),
             put_back: clean,
+            confirmed: clean,
             ..Batch::default()
         };
         let mut owed = Owed { batch: started(true), ..Owed::default() };
@@ -235,7 +237,7 @@ mod tests {
         let kinds: Vec<_> =
             all.changes.iter().map(|(_, change)| matches!(change, Change::Started { clean: true })).collect();
         assert_eq!(kinds, [true, false]);
-        assert_eq!((all.acknowledged[&2], all.inbox, all.put_back), (9, Some(2), true));
+        assert_eq!((all.acknowledged[&2], all.inbox, all.put_back, all.confirmed), (9, Some(2), true, true));
         assert_eq!(owed.len(), 0, "it is whoever writes who has it now");
     }
 }

@@ -42,7 +42,8 @@ impl Run<'_> {
                     match told {
                         Ok(status) => {
                             self.running = Some(status);
-                            return Ok(());
+                            // Where the power goes before this, the next start, which is none on trial, writes it down.
+                            return Ok(self.parts.door.confirmed().await?);
                         }
                         Err(error) => not_told(&error).await,
                     }
