@@ -55,6 +55,32 @@ pub enum CheckFault {
     },
 }
 
+impl CheckFault {
+    /// Whether the disk did not give something that may be right all the same: a loose contact, no memory, too many open files.
+    pub fn is_unreadable(&self) -> bool {
+        use io::ErrorKind::{InvalidInput, IsADirectory, NotADirectory, NotFound};
+        let Self::Unreadable { fault, .. } = self else { return false };
+        // What is not there, or is something else than a file, is wrong.
+        let is_wrong = matches!(fault.kind(), NotFound | InvalidInput | IsADirectory | NotADirectory);
+        !is_wrong && fault.raw_os_error() != Some(rustix::io::Errno::LOOP.raw_os_error())
+    }
+}
+
+/// Why a slot is not started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    /// In plain words.
+    pub why: String,
+    /// [`CheckFault::is_unreadable`]: it may be fit when it is read again.
+    pub is_unreadable: bool,
+}
+
+impl From<CheckFault> for Unfit {
+    fn from(fault: CheckFault) -> Self {
+        Self { why: fault.to_string(), is_unreadable: fault.is_unreadable() }
+    }
+}
+
 /// What the supervisor wants to know of a manifest. Everything else in it is for others.
 #[derive(Debug, Deserialize)]
 struct Listing {
@@ -112,6 +138,8 @@ pub struct Check<F: Files> {
     left: Vec<Expected>,
     stamps: Vec<(String, Look)>,
     reading: Option<(Expected, F::Reader, Sha256, u64)>,
+    /// What is to be forced to the disk yet, the last one first; `None`: that has not begun.
+    unsynced: Option<Vec<String>>,
 }
 
 impl<F: Files> std::fmt::Debug for Check<F> {
@@ -127,7 +155,16 @@ impl<F: Files> Check<F> {
     /// A check of this slot against a manifest. `durable`: also forces its files to the disk at the end, which whoever
     /// wrote them should have done.
     pub fn new(slot: Slot, wanted: Digest, durable: bool) -> Self {
-        Self { slot, wanted, durable, release: None, left: Vec::new(), stamps: Vec::new(), reading: None }
+        Self {
+            slot,
+            wanted,
+            durable,
+            release: None,
+            left: Vec::new(),
+            stamps: Vec::new(),
+            reading: None,
+            unsynced: None,
+        }
     }
 
     /// Which slot.
@@ -137,11 +174,11 @@ impl<F: Files> Check<F> {
 
     /// What was seen, once all of it was found whole.
     pub fn seen(self) -> Option<Seen> {
-        let whole = self.left.is_empty() && self.reading.is_none();
+        let whole = self.unsynced.is_some_and(|unsynced| unsynced.is_empty());
         self.release.filter(|_| whole).map(|release| Seen { slot: self.slot, release, stamps: self.stamps })
     }
 
-    /// Goes on by about `buffer`'s length. `None`: there is more to do.
+    /// Goes on by about `buffer`'s length, or by one file that is forced to the disk. `None`: there is more to do.
     pub fn step(&mut self, files: &F, buffer: &mut [u8]) -> Option<Result<Release, CheckFault>> {
         self.go_on(files, buffer).transpose()
     }
@@ -168,8 +205,7 @@ impl<F: Files> Check<F> {
         let Some((expected, mut file, mut sum, read)) = self.reading.take() else {
             let Some(expected) = self.left.pop() else {
                 let release = release.clone();
-                self.make_durable(files)?;
-                return Ok(Some(release));
+                return Ok(self.make_durable(files)?.then_some(release));
             };
             let file = self.open(files, &expected)?;
             self.reading = Some((expected, file, Sha256::new(), 0));
@@ -232,16 +268,19 @@ impl<F: Files> Check<F> {
         listing.judge(found).map_err(CheckFault::Unusable)
     }
 
-    fn make_durable(&self, files: &F) -> Result<(), CheckFault> {
-        if !self.durable {
-            return Ok(());
-        }
-        let folder = self.slot.name();
-        let files_of = self.stamps.iter().map(|(name, _)| format!("{folder}/{name}"));
-        for name in files_of.chain([folder.to_owned()]) {
+    /// One file more. True once all are.
+    fn make_durable(&mut self, files: &F) -> Result<bool, CheckFault> {
+        let (durable, folder, stamps) = (self.durable, self.slot.name(), &self.stamps);
+        let unsynced = self.unsynced.get_or_insert_with(|| {
+            let files_of = stamps.iter().map(|(name, _)| format!("{folder}/{name}"));
+            // The folder is the last one.
+            let all = [folder.to_owned()].into_iter().chain(files_of.rev());
+            if durable { all.collect() } else { Vec::new() }
+        });
+        if let Some(name) = unsynced.pop() {
             files.sync(&name).map_err(|fault| CheckFault::NotDurable { name, fault })?;
         }
-        Ok(())
+        Ok(unsynced.is_empty())
     }
 }
 

@@ -9,6 +9,7 @@ mod requests;
 mod tests;
 
 use crate::Digest;
+use crate::check::Unfit;
 use crate::request::{Answer, Request};
 use crate::store::Keep;
 use crate::table::{Release, Slot, Table};
@@ -81,9 +82,14 @@ pub enum Event {
     /// The supervisor has started.
     Begun,
     /// A check is over.
-    Checked(Slot, Result<Release, String>),
+    Checked(Slot, Result<Release, Unfit>),
     /// The process could not be made, or could not become the agent and has ended.
-    NotStarted(String),
+    NotStarted {
+        /// Why.
+        why: String,
+        /// It is the program's fault, not that of a machine which lacks something just now.
+        for_good: bool,
+    },
     /// The agent's process has ended.
     Exited(Exit),
     /// The agent says that it is ready.
@@ -146,8 +152,8 @@ pub enum Action {
 enum Phase {
     /// Nothing runs until then.
     Resting { until: Duration, stuck: bool },
-    /// A slot's files are read. `instead`: of the active one, which is broken for this reason.
-    Checking { slot: Slot, instead: Option<String> },
+    /// A slot's files are read. `instead`: of the active one, which is not started for this reason.
+    Checking { slot: Slot, instead: Option<Unfit> },
     /// The agent runs.
     Running(Run),
     /// The agent was asked to end.
@@ -201,6 +207,8 @@ pub struct Machine<K> {
     progress: Duration,
     /// How often in a row the agent ended soon.
     crashes: u32,
+    /// How often in a row the slot that is wanted could not be read.
+    unread: u8,
     /// When the machine was told of the time last.
     seen: Duration,
     actions: Vec<Action>,
@@ -212,6 +220,10 @@ const TICK: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(5);
 /// A memory that is over its budget is looked at so often before it counts.
 const LOOKS: u8 = 2;
+/// A slot that the disk does not give is read so often, a rest between, before it counts as one that can't be.
+const READS: u8 = 3;
+/// That rest.
+const REREAD: Duration = Duration::from_secs(1);
 
 impl<K: Keep> Machine<K> {
     /// A machine with what was kept.
@@ -227,6 +239,7 @@ impl<K: Keep> Machine<K> {
             trial_since: None,
             progress: zero,
             crashes: 0,
+            unread: 0,
             seen: zero,
             actions: Vec::new(),
         }
@@ -284,7 +297,7 @@ impl<K: Keep> Machine<K> {
                 self.choose(now);
             }
             Event::Checked(slot, result) => self.checked(now, slot, result),
-            Event::NotStarted(why) => self.not_started(now, &why),
+            Event::NotStarted { why, for_good } => self.not_started(now, &why, for_good),
             Event::Exited(exit) => self.exited(now, exit),
             Event::Extended(more) => self.extend(now, more),
             Event::Ready | Event::Heartbeat => self.alive(now, matches!(event, Event::Ready)),
@@ -338,7 +351,7 @@ impl<K: Keep> Machine<K> {
         self.check(now, self.table.wanted(), None);
     }
 
-    fn check(&mut self, now: Duration, slot: Slot, instead: Option<String>) {
+    fn check(&mut self, now: Duration, slot: Slot, instead: Option<Unfit>) {
         let Some(release) = self.table.release(slot) else {
             // A table that was read has something in its active slot, and in that of its trial.
             self.stuck(now, "there is nothing in it");
@@ -349,7 +362,7 @@ impl<K: Keep> Machine<K> {
         self.actions.push(Action::Check { slot, manifest, durable: false });
     }
 
-    fn checked(&mut self, now: Duration, checked: Slot, result: Result<Release, String>) {
+    fn checked(&mut self, now: Duration, checked: Slot, result: Result<Release, Unfit>) {
         if self.wish.as_ref().is_some_and(|wish| wish.slot == checked) {
             self.wished(now, result);
             return;
@@ -359,28 +372,49 @@ impl<K: Keep> Machine<K> {
             return;
         }
         match (result, instead) {
-            (Ok(_), None) => self.start(now, slot),
-            (Ok(_), Some(broken)) => {
-                self.say(format!("slot {} is started in place of slot {}: {broken}", slot, slot.other()));
-                self.table.fall_back(&broken);
-                self.remember();
+            (Ok(_), None) => {
+                self.unread = 0;
                 self.start(now, slot);
             }
-            (Err(why), None) if self.on_trial(slot) => {
-                self.undo(&format!("its files are not what they should be: {why}"));
-                self.choose(now);
-            }
-            (Err(why), None) => {
-                let broken = format!("its files are not what they should be: {why}");
-                self.say(format!("slot {slot} can't be started: {broken}"));
-                let other = slot.other();
-                if self.table.may_start(other) {
-                    self.check(now, other, Some(broken));
-                } else {
-                    self.stuck(now, "the other slot has nothing that may be started");
+            (Ok(_), Some(Unfit { why, is_unreadable })) => {
+                self.say(format!("slot {} is started in place of slot {}: {why}", slot, slot.other()));
+                // What can't be read just now keeps its place: the next start asks for it again.
+                if !is_unreadable {
+                    self.table.fall_back(&why);
+                    self.remember();
                 }
+                self.start(now, slot);
             }
-            (Err(why), Some(_)) => self.stuck(now, &format!("nor can slot {slot}: {why}")),
+            (Err(Unfit { why, is_unreadable: true }), None) if self.unread + 1 < READS => {
+                self.unread += 1;
+                self.say(format!("slot {slot} can't be read: {why}; it is read again"));
+                self.phase = Phase::Resting { until: now + REREAD, stuck: false };
+            }
+            (Err(unfit), None) => self.unfit(now, slot, unfit),
+            (Err(Unfit { why, .. }), Some(_)) => self.stuck(now, &format!("nor can slot {slot}: {why}")),
+        }
+    }
+
+    /// The slot that is wanted can't be started.
+    fn unfit(&mut self, now: Duration, slot: Slot, Unfit { why, is_unreadable }: Unfit) {
+        let what = if is_unreadable { "its files can't be read" } else { "its files are not what they should be" };
+        let why = format!("{what}: {why}");
+        if self.on_trial(slot) {
+            if is_unreadable {
+                self.unread = 0;
+                self.give_up(&why);
+            } else {
+                self.undo(&why);
+            }
+            self.choose(now);
+            return;
+        }
+        self.say(format!("slot {slot} can't be started: {why}"));
+        let other = slot.other();
+        if self.table.may_start(other) {
+            self.check(now, other, Some(Unfit { why, is_unreadable }));
+        } else {
+            self.stuck(now, "the other slot has nothing that may be started");
         }
     }
 
@@ -392,11 +426,15 @@ impl<K: Keep> Machine<K> {
     }
 
     fn start(&mut self, now: Duration, slot: Slot) {
-        if let Some(trial) = self.table.trial.as_mut().filter(|trial| trial.slot == slot) {
+        if self.on_trial(slot) {
             // Counted before it is started: a version that takes the box down with it has had its try.
-            trial.tries = trial.tries.saturating_add(1);
-            if let Err(why) = self.keep.keep(&mut self.table) {
-                self.undo(&format!("its try can't be counted: {why}"));
+            let count = |table: &mut Table| {
+                if let Some(trial) = &mut table.trial {
+                    trial.tries = trial.tries.saturating_add(1);
+                }
+            };
+            if let Err(why) = self.change(count) {
+                self.give_up(&format!("its try can't be counted: {why}"));
                 self.choose(now);
                 return;
             }
@@ -463,10 +501,19 @@ impl<K: Keep> Machine<K> {
 
     /// Ends the trial: the old version is wanted again.
     fn undo(&mut self, reason: &str) {
+        self.end_trial(Table::undo, reason);
+    }
+
+    /// The same, and the version on trial is not blamed for it.
+    fn give_up(&mut self, reason: &str) {
+        self.end_trial(Table::give_up, reason);
+    }
+
+    fn end_trial(&mut self, how: fn(&mut Table, &str), reason: &str) {
         if let Some(release) = self.table.trial.as_ref().and_then(|trial| self.table.release(trial.slot)) {
             self.actions.push(Action::Say(format!("version {} is undone: {reason}", release.version)));
         }
-        self.table.undo(reason);
+        how(&mut self.table, reason);
         self.trial_since = None;
         self.remember();
     }

@@ -89,7 +89,7 @@ pub enum Verdict {
     Confirmed,
     /// The new version ran and was unwell: the old one runs again.
     RolledBack,
-    /// The new version was never started, or a confirmed one can be started no longer.
+    /// The new version was never started, or the disk did not bear its trial, or a confirmed one can be started no longer.
     Failed,
 }
 
@@ -224,6 +224,13 @@ impl Table {
             self.remember_bad(release, &trial.rollout, reason);
         }
         self.note(verdict, release, trial.rollout, reason_of(reason));
+    }
+
+    /// The trial is over for a reason that is the disk's: its slot has nothing any more, and it may be brought again.
+    pub(crate) fn give_up(&mut self, reason: &str) {
+        let Some(trial) = self.trial.take() else { return };
+        let release = self.entry(trial.slot).take();
+        self.note(Verdict::Failed, release, trial.rollout, reason_of(reason));
     }
 
     /// The active slot's files are broken; the other one's are whole and take its place.

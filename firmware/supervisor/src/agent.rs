@@ -36,7 +36,9 @@ pub(crate) struct Agent {
 }
 
 impl Launch {
-    pub(crate) fn start(&self, slot: Slot) -> Result<Agent, String> {
+    pub(crate) fn start(&mut self, slot: Slot) -> Result<Agent, String> {
+        // Nobody else has them now: what could not be opened before may be by now.
+        self.held.open();
         self.spawn(slot).map_err(|fault| fault.to_string())
     }
 
@@ -55,14 +57,13 @@ impl Launch {
             .stdin(Stdio::null())
             // A group of its own: what it leaves behind is ended with it.
             .process_group(0);
-        if self.held.sockets.is_empty() {
+        let (names, sockets): (Vec<&str>, Vec<&OwnedFd>) = self.held.sockets().unzip();
+        if sockets.is_empty() {
             command.env_remove("LISTEN_FDS").env_remove("LISTEN_FDNAMES");
         } else {
-            command
-                .env("LISTEN_FDS", self.held.sockets.len().to_string())
-                .env("LISTEN_FDNAMES", &self.held.names);
+            command.env("LISTEN_FDS", sockets.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
         }
-        let inherited = self.held.sockets.iter().chain([&self.lock]).zip(FIRST..);
+        let inherited = sockets.into_iter().chain([&self.lock]).zip(FIRST..);
         let mapping =
             |(file, child_fd): (&OwnedFd, i32)| Ok(FdMapping { parent_fd: file.try_clone()?, child_fd });
         let mappings = inherited.map(mapping).collect::<std::io::Result<Vec<_>>>()?;

@@ -3,31 +3,31 @@
 use sd_notify::NotifyState;
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Drivers bark after some ten seconds at the earliest.
 const PERIOD: Duration = Duration::from_secs(1);
+/// How often one that could not be opened is tried again: its driver may come later, its last owner may go.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Both of them, where they are there.
 #[derive(Debug)]
 pub(crate) struct Dogs {
+    path: Option<PathBuf>,
     device: Option<File>,
     manager: bool,
     fed: Option<Instant>,
-    complained: bool,
+    tried: Option<Instant>,
+    /// What was said last of the hardware's.
+    said: String,
 }
 
 impl Dogs {
-    pub(crate) fn open(device: Option<&Path>) -> Result<Self, String> {
-        let open = |path: &Path| {
-            File::options()
-                .write(true)
-                .open(path)
-                .map_err(|fault| format!("--watchdog {}: {fault}", path.display()))
-        };
+    /// That of the hardware is opened with the first feeding. A house without one is better off than one without its agent.
+    pub(crate) fn new(path: Option<PathBuf>) -> Self {
         let manager = sd_notify::watchdog_enabled().is_some();
-        Ok(Self { device: device.map(open).transpose()?, manager, fed: None, complained: false })
+        Self { path, device: None, manager, fed: None, tried: None, said: String::new() }
     }
 
     /// Feeds them, once a second. Whoever calls has seen that the agent is alive.
@@ -39,10 +39,31 @@ impl Dogs {
         if self.manager {
             tell(&[NotifyState::Watchdog]);
         }
-        if let Some(Err(fault)) = self.device.as_mut().map(|device| device.write_all(b"\0"))
-            && !std::mem::replace(&mut self.complained, true)
+        if let Err(fault) = self.feed_device() {
+            self.say(&format!("can't be fed: {fault}"));
+        }
+    }
+
+    fn feed_device(&mut self) -> std::io::Result<()> {
+        if let (None, Some(path)) = (&self.device, &self.path)
+            && self.tried.is_none_or(|tried| tried.elapsed() >= AGAIN)
         {
-            eprintln!("engawa-supervisor: the watchdog can't be fed: {fault}");
+            self.tried = Some(Instant::now());
+            self.device = Some(File::options().write(true).open(path)?);
+            if !self.said.is_empty() {
+                self.say("is there");
+            }
+        }
+        self.device.as_mut().map_or(Ok(()), |device| device.write_all(b"\0"))
+    }
+
+    /// The same is said once.
+    fn say(&mut self, what: &str) {
+        if what != self.said
+            && let Some(path) = &self.path
+        {
+            eprintln!("engawa-supervisor: --watchdog {}: it {what}", path.display());
+            what.clone_into(&mut self.said);
         }
     }
 

@@ -1,9 +1,13 @@
 //! Listening sockets that outlive the agent: whoever connects while versions are switched waits in the backlog.
 
-use std::net::{SocketAddr, TcpListener};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+
+/// How many may wait to be let in while no agent is there; the kernel has a bound of its own (net.core.somaxconn).
+const WAITING: i32 = 1024;
 
 /// Where one listens.
 #[derive(Debug, Clone)]
@@ -31,7 +35,7 @@ impl Address {
 
     fn open(&self) -> std::io::Result<OwnedFd> {
         match self {
-            Self::Tcp(address) => TcpListener::bind(address).map(OwnedFd::from),
+            Self::Tcp(address) => listening(*address),
             Self::Unix(path) => {
                 clear_socket(path)?;
                 UnixListener::bind(path).map(OwnedFd::from)
@@ -49,25 +53,69 @@ impl std::fmt::Display for Address {
     }
 }
 
-/// Sockets and their names.
+/// What is to be held, and what is.
 #[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) sockets: Vec<OwnedFd>,
-    pub(crate) names: String,
+pub(crate) struct Held(Vec<Door>);
+
+#[derive(Debug)]
+struct Door {
+    name: String,
+    address: Address,
+    socket: Option<OwnedFd>,
+    /// Why it is not there, as far as that was said.
+    said: String,
 }
 
-/// Opens all of them.
-pub(crate) fn hold(wanted: &[(String, Address)]) -> Result<Held, String> {
-    let mut sockets = Vec::with_capacity(wanted.len());
-    for (name, address) in wanted {
-        sockets.push(
-            address
-                .open()
-                .map_err(|fault| format!("--listen {name}: {address} can't be listened on: {fault}"))?,
-        );
+impl Held {
+    /// Nothing is open yet.
+    pub(crate) fn new(wanted: &[(String, Address)]) -> Self {
+        let door = |(name, address): &(String, Address)| Door {
+            name: name.clone(),
+            address: address.clone(),
+            socket: None,
+            said: String::new(),
+        };
+        Self(wanted.iter().map(door).collect())
     }
-    let names: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
-    Ok(Held { sockets, names: names.join(":") })
+
+    /// Opens those that are not open. One that can't be is said and left to the agent, which opens what it is not handed.
+    pub(crate) fn open(&mut self) {
+        for door in self.0.iter_mut().filter(|door| door.socket.is_none()) {
+            match door.address.open() {
+                Ok(socket) => door.socket = Some(socket),
+                Err(fault) => {
+                    let why = fault.to_string();
+                    if why != door.said {
+                        let Door { name, address, .. } = door;
+                        eprintln!(
+                            "engawa-supervisor: --listen {name}: {address} can't be listened on: {why}; the agent has to open it itself"
+                        );
+                        door.said = why;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Those that are open, by name.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = (&str, &OwnedFd)> {
+        self.0.iter().filter_map(|door| Some((door.name.as_str(), door.socket.as_ref()?)))
+    }
+}
+
+/// Also where the machine does not have the address yet (IP_FREEBIND, ip(7)): networks come up when they like.
+fn listening(address: SocketAddr) -> std::io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if address.is_ipv4() {
+        sockopt::set_ip_freebind(&socket, true)?;
+    } else {
+        sockopt::set_ipv6_freebind(&socket, true)?;
+    }
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, WAITING)?;
+    Ok(socket)
 }
 
 /// Removes what an earlier process has left at a socket's path; anything else there is an error.

@@ -6,12 +6,14 @@ use crate::control::Control;
 use crate::dog::{Dogs, tell};
 use crate::notify::{Notify, Word};
 use crate::signals::Signals;
-use crate::{listen, lock};
+use crate::listen::Held;
+use crate::lock;
 use engawa_slots::check::{Check, Seen};
 use engawa_slots::files::Folder;
 use engawa_slots::machine::{Action, Event, Machine};
 use engawa_slots::store::Store;
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 use rustix::process::Signal;
 use sd_notify::NotifyState;
 use std::path::PathBuf;
@@ -42,8 +44,8 @@ struct Loop {
     since: Instant,
     looked: Instant,
     ready: bool,
-    /// Why the agent's program could not be executed.
-    failure: Option<String>,
+    /// Why the agent's program could not be executed, and whether that is the program's fault.
+    failure: Option<(String, bool)>,
     over: bool,
 }
 
@@ -67,7 +69,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         folder,
         config: absolute(options.config.as_ref())?.into(),
         heartbeat: options.limits.heartbeat,
-        held: listen::hold(&options.listen)?,
+        held: Held::new(&options.listen),
         lock,
         notify: notify.clone(),
         control: control.clone(),
@@ -81,7 +83,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         seen: None,
         notify: Notify::bind(&notify).map_err(|fault| at(&notify, fault))?,
         control: Control::bind(&control).map_err(|fault| at(&control, fault))?,
-        dogs: Dogs::open(options.watchdog.as_deref())?,
+        dogs: Dogs::new(options.watchdog.clone()),
         since: Instant::now(),
         looked: Instant::now(),
         ready: false,
@@ -121,7 +123,10 @@ impl Loop {
             // What it said last may have come between the two looks.
             self.listen();
             self.agent = None;
-            let ended = self.failure.take().map_or(Event::Exited(exit), Event::NotStarted);
+            let ended = match self.failure.take() {
+                None => Event::Exited(exit),
+                Some((why, for_good)) => Event::NotStarted { why, for_good },
+            };
             self.handle(ended);
         }
         self.read_on();
@@ -147,7 +152,7 @@ impl Loop {
         let mut waiting: Vec<PollFd<'_>> =
             sources.map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN)).collect();
         match rustix::event::poll(&mut waiting, Some(&due)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(fault) => Err(format!("nothing can be waited for: {fault}")),
         }
     }
@@ -177,7 +182,10 @@ impl Loop {
             Word::Heartbeat => self.handle(Event::Heartbeat),
             // Of an agent that runs it would mean something else.
             Word::Failed(_) if self.machine.is_ready() => {}
-            Word::Failed(errno) => self.failure = Some(std::io::Error::from_raw_os_error(errno).to_string()),
+            Word::Failed(errno) => {
+                let why = std::io::Error::from_raw_os_error(errno).to_string();
+                self.failure = Some((why, is_the_program_s(errno)));
+            }
             Word::Status(text) => tell(&[NotifyState::Status(&text)]),
         }
     }
@@ -200,7 +208,7 @@ impl Loop {
         if result.is_ok() {
             self.seen = check.and_then(Check::seen);
         }
-        self.handle(Event::Checked(slot, result.map_err(|fault| fault.to_string())));
+        self.handle(Event::Checked(slot, result.map_err(Into::into)));
     }
 
     fn handle(&mut self, event: Event) {
@@ -227,7 +235,8 @@ impl Loop {
                     say(&format!("started: {about}, process {}", agent.pid().as_raw_nonzero()));
                     self.agent = Some(agent);
                 }
-                Err(why) => self.handle(Event::NotStarted(why)),
+                // It never came to the program.
+                Err(why) => self.handle(Event::NotStarted { why, for_good: false }),
             },
             Action::Terminate => {
                 if let Some(agent) = &self.agent {
@@ -248,6 +257,12 @@ impl Loop {
 fn given_run_dir() -> Option<PathBuf> {
     let given = std::env::var("RUNTIME_DIRECTORY").ok()?;
     given.split(':').next().filter(|folder| !folder.is_empty()).map(PathBuf::from)
+}
+
+/// Whether a program that could not be executed with this error can't be later either: it is none, may not be executed, or lacks
+/// its loader. What the machine lacks just now (memory, processes, files) is not its fault.
+fn is_the_program_s(errno: i32) -> bool {
+    matches!(Errno::from_raw_os_error(errno), Errno::NOEXEC | Errno::ACCESS | Errno::NOENT | Errno::LIBBAD)
 }
 
 fn absolute(path: &std::path::Path) -> Result<PathBuf, String> {

@@ -3,7 +3,7 @@
 use super::{Exit, LOOKS, Limits, Machine, Phase, Run, Then};
 use crate::machine::Action;
 use crate::store::Keep;
-use crate::table::Slot;
+use crate::table::{Slot, reason_of};
 use std::time::Duration;
 
 impl<K: Keep> Machine<K> {
@@ -68,7 +68,10 @@ impl<K: Keep> Machine<K> {
 
     pub(super) fn exited(&mut self, now: Duration, exit: Exit) {
         match &self.phase {
-            Phase::Running(_) => self.ended(now, exit),
+            Phase::Running(_) => {
+                let how = if matches!(exit, Exit::Signal(_)) { "was killed" } else { "ended" };
+                self.ended(now, how, &exit.to_string());
+            }
             Phase::Stopping { then, .. } => match then {
                 Then::Start => self.choose(now),
                 Then::Rest => self.rest(now),
@@ -81,25 +84,21 @@ impl<K: Keep> Machine<K> {
         }
     }
 
-    /// What can't be executed now can't be later: on trial there is no second try.
-    pub(super) fn not_started(&mut self, now: Duration, why: &str) {
-        let reason = format!("it can't be started: {why}");
+    /// A program that can't be executed now can't be later: on trial there is no second try. A machine that lacks memory or
+    /// processes just now may have them in a second.
+    pub(super) fn not_started(&mut self, now: Duration, why: &str, for_good: bool) {
         match &self.phase {
-            Phase::Running(run) if self.on_trial(run.slot) => {
-                self.undo(&reason);
+            Phase::Running(run) if for_good && self.on_trial(run.slot) => {
+                self.undo(&format!("it can't be started: {why}"));
                 self.choose(now);
             }
-            Phase::Running(_) => {
-                self.withdraw("the agent has ended");
-                self.say(format!("the agent has ended: {reason}"));
-                self.rest(now);
-            }
+            Phase::Running(_) => self.ended(now, "could not be started", why),
             _ => self.exited(now, Exit::Code(1)),
         }
     }
 
     /// It ended, and nobody had asked it to.
-    fn ended(&mut self, now: Duration, exit: Exit) {
+    fn ended(&mut self, now: Duration, how: &str, what: &str) {
         let Phase::Running(run) = &self.phase else { return };
         let (slot, since) = (run.slot, run.since);
         self.withdraw("the agent has ended");
@@ -111,16 +110,15 @@ impl<K: Keep> Machine<K> {
             Some(trial) if trial.tries >= tries => {
                 let times =
                     if trial.tries == 1 { "once".to_owned() } else { format!("{} times", trial.tries) };
-                let how = if matches!(exit, Exit::Signal(_)) { "was killed" } else { "ended" };
-                self.undo(&format!("it {how} {times} in its trial: {exit}"));
+                self.undo(&format!("it {how} {times} in its trial: {what}"));
                 self.choose(now);
                 return;
             }
             // Kept with the next try's count.
-            Some(trial) => trial.last = exit.to_string(),
+            Some(trial) => trial.last = reason_of(what),
             None => {}
         }
-        self.say(format!("the agent has ended: {exit}"));
+        self.say(format!("the agent {how}: {what}"));
         self.rest(now);
     }
 

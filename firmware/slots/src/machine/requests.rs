@@ -2,6 +2,7 @@
 
 use super::{Action, Machine, Phase, Run, Then, Wish};
 use crate::Digest;
+use crate::check::Unfit;
 use crate::request::{Answer, Request, outcome_text};
 use crate::store::Keep;
 use crate::table::{Release, Slot, Table, Trial};
@@ -39,7 +40,7 @@ impl<K: Keep> Machine<K> {
     }
 
     /// Changes the table if the change can be kept.
-    fn change(&mut self, change: impl FnOnce(&mut Table)) -> Answer {
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Table)) -> Answer {
         let mut table = self.table.clone();
         change(&mut table);
         if table == self.table {
@@ -66,6 +67,19 @@ impl<K: Keep> Machine<K> {
             return Err("the spare slot is being read in place of the active one, which is broken".to_owned());
         }
         let spare = self.table.spare();
+        match &self.phase {
+            // It runs for one that could not be read. That it is about to be overwritten settles which of the two stays.
+            Phase::Running(run) if run.slot == spare => {
+                let broken = self.table.active;
+                return self
+                    .change(|table| table.fall_back("its files could not be read"))
+                    .map(|_| broken.to_string());
+            }
+            Phase::Stopping { slot, .. } if *slot == spare && self.table.release(spare).is_some() => {
+                return Err("the agent of the spare slot is being stopped: ask again later".to_owned());
+            }
+            _ => {}
+        }
         self.change(|table| *table.entry(spare) = None).map(|_| spare.to_string())
     }
 
@@ -77,8 +91,12 @@ impl<K: Keep> Machine<K> {
         if self.wish.is_some() {
             return Err("another try is being answered".to_owned());
         }
-        if !matches!(self.phase, Phase::Running(_)) {
-            return Err("the agent does not run, or is being stopped: ask again later".to_owned());
+        match &self.phase {
+            Phase::Running(run) if run.slot != wish.slot => {}
+            Phase::Running(_) => {
+                return Err(format!("slot {} runs in place of the other one: begin has to come first", wish.slot));
+            }
+            _ => return Err("the agent does not run, or is being stopped: ask again later".to_owned()),
         }
         if wish.number < table.floor {
             return Err(format!(
@@ -103,11 +121,11 @@ impl<K: Keep> Machine<K> {
     }
 
     /// The files of a release that shall be tried were read.
-    pub(super) fn wished(&mut self, now: Duration, result: Result<Release, String>) {
+    pub(super) fn wished(&mut self, now: Duration, result: Result<Release, Unfit>) {
         let Some(Wish { ticket, slot, number, version, rollout }) = self.wish.take() else { return };
         let Phase::Running(Run { slot: running, .. }) = self.phase else { return };
         let answer = match result {
-            Err(why) => Err(format!("slot {slot} is not complete: {why}")),
+            Err(Unfit { why, .. }) => Err(format!("slot {slot} is not complete: {why}")),
             Ok(release) if release.number != number || release.version != version => Err(format!(
                 "the manifest is of version {}, number {}; asked for was {version}, number {number}",
                 release.version, release.number

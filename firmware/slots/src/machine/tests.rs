@@ -37,6 +37,8 @@ struct Stand {
     now: Duration,
     /// What the slots have, whatever the table says.
     disk: [Option<Release>; 2],
+    /// Slots that the disk does not give now.
+    dark: [bool; 2],
     running: Option<Slot>,
     answers: Vec<Answer>,
     said: Vec<String>,
@@ -52,6 +54,7 @@ impl Stand {
             machine: Machine::new(Memory::default(), table, limits),
             now: Duration::from_secs(100),
             disk: [Some(release(1, 0)), None],
+            dark: [false; 2],
             running: None,
             answers: vec![],
             said: vec![],
@@ -69,10 +72,12 @@ impl Stand {
             for action in self.machine.handle(self.now, event) {
                 match action {
                     Action::Check { slot, manifest, .. } => {
-                        let found = self.disk[usize::from(slot == Slot::B)].clone();
-                        let found = found.filter(|release| release.manifest == manifest);
-                        events
-                            .push(Event::Checked(slot, found.ok_or_else(|| "engawa has 3 bytes".to_owned())));
+                        let at = usize::from(slot == Slot::B);
+                        let found = self.disk[at].clone().filter(|release| release.manifest == manifest);
+                        let unfit = |why: &str, is_unreadable| Unfit { why: why.to_owned(), is_unreadable };
+                        let found = found.ok_or_else(|| unfit("engawa has 3 bytes", false));
+                        let dark = Err(unfit("engawa can't be read: a loose contact", true));
+                        events.push(Event::Checked(slot, if self.dark[at] { dark } else { found }));
                     }
                     Action::Start(slot) => {
                         assert_eq!(self.running, None, "two at once");
@@ -96,6 +101,11 @@ impl Stand {
     fn exits(&mut self, exit: Exit) {
         self.running = None;
         self.tell(Event::Exited(exit));
+    }
+
+    fn fails(&mut self, why: &str, for_good: bool) {
+        self.running = None;
+        self.tell(Event::NotStarted { why: why.to_owned(), for_good });
     }
 
     fn ask(&mut self, request: Request) -> Answer {
@@ -385,6 +395,13 @@ fn a_disk_that_can_not_be_written_switches_nothing_and_still_starts_the_confirme
     stand.machine.keep.full = true;
     stand.exits(Exit::Code(0));
     assert_eq!(stand.running, Some(Slot::A), "a try that can't be counted is none");
+    let table = stand.machine.table();
+    let outcome = table.outcome.as_ref().unwrap();
+    assert_eq!(
+        (outcome.verdict, outcome.reason.as_str()),
+        (Verdict::Failed, "its try can't be counted: the disk is read-only")
+    );
+    assert_eq!((&table.bad[..], &table.b), (&[][..], &None), "the release is not blamed, and is no way back");
     stand.exits(Exit::Signal(6));
     stand.pass(1);
     assert_eq!(stand.running, Some(Slot::A));
@@ -465,17 +482,111 @@ fn a_box_that_is_restarted_three_times_in_a_trial_goes_back_and_says_so() {
 fn what_can_not_be_executed_has_one_try_and_a_confirmed_version_rests() {
     let mut stand = Stand::on_trial(Limits::default());
     stand.running = None;
-    stand.tell(Event::NotStarted("Exec format error".to_owned()));
+    stand.fails("Exec format error", true);
     stand.is_back("it can't be started: Exec format error");
     assert_eq!(stand.running, Some(Slot::A));
-    stand.running = None;
-    stand.tell(Event::NotStarted("too many processes".to_owned()));
+    stand.fails("too many processes", false);
     stand.pass(1);
     assert_eq!(stand.running, Some(Slot::A));
     stand.tell(Event::Stop);
-    stand.running = None;
-    stand.tell(Event::NotStarted("no memory".to_owned()));
+    stand.fails("no memory", false);
     assert!(stand.left);
+}
+
+#[test]
+fn a_machine_that_lacks_something_for_a_moment_costs_a_try_and_no_more() {
+    let mut stand = Stand::on_trial(Limits::default());
+    for _ in 0..2 {
+        stand.fails("Resource temporarily unavailable", false);
+        assert!(stand.machine.table().trial.is_some());
+        stand.pass(2);
+        assert_eq!(stand.running, Some(Slot::B));
+    }
+    let mut better = Stand::on_trial(Limits::default());
+    better.fails("Resource temporarily unavailable", false);
+    better.pass(2);
+    better.tell(Event::Ready);
+    better.live(10);
+    better.ask(Request::Healthy).unwrap();
+    better.ended_with(Verdict::Confirmed, "");
+    stand.fails("Resource temporarily unavailable", false);
+    stand.is_back("it could not be started 3 times in its trial: Resource temporarily unavailable");
+}
+
+#[test]
+fn what_can_not_be_read_is_read_again_and_the_other_one_stands_in_for_one_start() {
+    let two = |floor| {
+        let mut stand = Stand::new(Limits::default());
+        stand.bring(2, floor);
+        stand.ask(Request::Healthy).unwrap();
+        stand.ask(Request::OutcomeSeen).unwrap();
+        stand.dark[1] = true;
+        stand.exits(Exit::Signal(7));
+        stand.pass(1);
+        assert_eq!(stand.running, None);
+        stand
+    };
+    // A contact that is loose for two seconds.
+    let mut loose = two(1);
+    loose.pass(1);
+    loose.dark[1] = false;
+    loose.pass(1);
+    assert_eq!(loose.running, Some(Slot::B));
+    // For longer: nothing is given up by it.
+    let mut stand = two(1);
+    stand.pass(2);
+    assert_eq!(stand.running, Some(Slot::A));
+    let before = stand.machine.table().clone();
+    assert_eq!((before.active, before.b.as_ref().unwrap().number, &before.outcome), (Slot::B, 2, &None));
+    let status = stand.ask(Request::Status).unwrap();
+    assert!(status.starts_with("state=running slot=a active=b version=1.0.0 number=1 "), "{status}");
+    let Release { manifest, number, version, .. } = release(1, 0);
+    let wish = Request::Try { manifest, number, version, rollout: "r9".to_owned() };
+    assert!(stand.ask(wish).unwrap_err().contains("slot a runs in place of the other one"));
+    stand.dark[1] = false;
+    stand.exits(Exit::Code(1));
+    stand.pass(2);
+    assert_eq!((stand.running, stand.machine.table()), (Some(Slot::B), &before));
+    // One that stays so is overwritten by the next release, and never the one that runs.
+    let mut worn = two(1);
+    worn.pass(2);
+    assert_eq!(worn.running, Some(Slot::A));
+    assert_eq!(worn.ask(Request::Begin).unwrap(), "b");
+    let table = worn.machine.table();
+    assert_eq!((table.active, &table.b), (Slot::A, &None));
+    assert_eq!(table.outcome.as_ref().unwrap().reason, "its files could not be read");
+    worn.dark[1] = false;
+    worn.disk[1] = Some(release(3, 1));
+    let Release { manifest, number, version, .. } = release(3, 1);
+    worn.ask(Request::Try { manifest, number, version, rollout: "r9".to_owned() }).unwrap();
+    worn.exits(Exit::Code(0));
+    assert_eq!(worn.running, Some(Slot::B));
+    // Below the floor nothing stands in; the disk is asked again, each minute.
+    let mut alone = two(2);
+    alone.pass(2);
+    assert_eq!(alone.running, None);
+    assert!(alone.ask(Request::Status).unwrap().starts_with("state=stuck "));
+    alone.pass(59);
+    alone.dark[1] = false;
+    alone.pass(1);
+    assert_eq!(alone.running, Some(Slot::B));
+}
+
+#[test]
+fn a_trial_that_the_disk_does_not_bear_is_not_the_release_s_fault() {
+    let mut stand = Stand::on_trial(Limits::default());
+    stand.dark[1] = true;
+    stand.exits(Exit::Signal(7));
+    stand.pass(2);
+    stand.dark[1] = false;
+    stand.pass(1);
+    assert_eq!(stand.running, Some(Slot::B), "read again in time");
+    stand.dark[1] = true;
+    stand.exits(Exit::Signal(7));
+    stand.pass(10);
+    assert_eq!(stand.running, Some(Slot::A));
+    stand.ended_with(Verdict::Failed, "its files can't be read: engawa can't be read: a loose contact");
+    assert_eq!((&stand.machine.table().bad[..], &stand.machine.table().b), (&[][..], &None));
 }
 
 #[test]
@@ -504,6 +615,8 @@ enum Step {
     Healthy,
     Unwell,
     Spoil(bool),
+    Dark(bool, bool),
+    Fail(bool),
     Full(bool),
     Power,
 }
@@ -519,6 +632,8 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Step::Healthy),
         Just(Step::Unwell),
         any::<bool>().prop_map(Step::Spoil),
+        any::<(bool, bool)>().prop_map(|(second, dark)| Step::Dark(second, dark)),
+        any::<bool>().prop_map(Step::Fail),
         any::<bool>().prop_map(Step::Full),
         Just(Step::Power),
     ]
@@ -546,6 +661,7 @@ proptest! {
                 Step::Bring(number, new_floor) => {
                     if let Ok(spare) = stand.ask(Request::Begin) {
                         let release = release(number, new_floor);
+                        prop_assert_ne!(stand.running.map(Slot::name), Some(&*spare), "what runs is not overwritten");
                         stand.disk[usize::from(spare == "b")] = Some(release.clone());
                         let Release { manifest, version, .. } = release;
                         let _ = stand.ask(Request::Try { manifest, number, version, rollout: "r9".to_owned() });
@@ -557,6 +673,8 @@ proptest! {
                     let spare = stand.machine.table().spare();
                     if second == (spare == Slot::B) { stand.disk[usize::from(second)] = None; }
                 }
+                Step::Dark(second, dark) => stand.dark[usize::from(second)] = dark,
+                Step::Fail(for_good) if stand.running.is_some() => stand.fails("no", for_good),
                 Step::Full(full) => stand.machine.keep.full = full,
                 Step::Power => if let Some(table) = stand.machine.keeper().kept.last().cloned() {
                     stand.running = None;
@@ -564,7 +682,7 @@ proptest! {
                     stand.machine = Machine::new(Memory { kept, full: false }, table, limits.clone());
                     stand.tell(Event::Begun);
                 },
-                Step::Exit(_) => {}
+                Step::Exit(_) | Step::Fail(_) => {}
             }
             if stand.asked_to_end && stand.running.is_some() {
                 stand.exits(Exit::Signal(15));

@@ -88,7 +88,7 @@ impl Life {
                 Action::Check { slot, manifest, durable } => {
                     self.files.phase("check");
                     let found = Check::new(slot, manifest, durable).run(&self.files);
-                    Event::Checked(slot, found.map_err(|fault| fault.to_string()))
+                    Event::Checked(slot, found.map_err(Into::into))
                 }
                 Action::Start(slot) => {
                     self.started(slot)?;

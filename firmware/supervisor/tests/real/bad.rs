@@ -58,6 +58,32 @@ fn one_that_can_not_be_executed_is_undone_at_once() {
 }
 
 #[test]
+fn one_that_is_busy_for_a_moment_has_another_try() {
+    let mut stand = Stand::new(&[]);
+    stand.start();
+    stand.wait_running(1);
+    // ETXTBSY (execve(2)): somebody still writes to the program that its first line names.
+    let interpreter = stand.place().join("interpreter");
+    std::fs::copy("/bin/sh", &interpreter).unwrap();
+    let writing = std::fs::File::options().append(true).open(&interpreter).unwrap();
+    stand.bring(2, "busy confirms 2").unwrap();
+    stand.wait("busy", |stand| stand.log().contains("could not be started: Text file busy"));
+    drop(writing);
+    assert_eq!((stand.outcome().verdict.name(), stand.outcome().number), ("confirmed", 2));
+}
+
+#[test]
+fn one_that_brings_its_database_up_to_date_has_the_time_that_it_asks_for_and_no_more() {
+    let mut stand = Stand::new(&["--start", "1"]);
+    stand.start();
+    stand.wait_running(1);
+    stand.bring(2, "migrates 2").unwrap();
+    assert_eq!((stand.outcome().verdict.name(), stand.outcome().number), ("confirmed", 2));
+    let hangs = Stand::new(&["--start", "1", "--trial", "3"]).undone("migrates-for-ever 2");
+    assert_eq!(hangs, "it was not ready within 3 s");
+}
+
+#[test]
 fn what_an_agent_leaves_behind_ends_with_it() {
     let mut stand = Stand::new(&["--tries", "1"]);
     assert_eq!(stand.undone("forks"), "it was killed once in its trial: signal 6");

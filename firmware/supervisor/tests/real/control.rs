@@ -61,6 +61,41 @@ fn another_user_is_refused() {
     assert!(stranger().contains("error only user 0 and root may ask"), "{}", stranger());
 }
 
+#[test]
+fn a_table_that_can_not_be_read_is_replaced_on_demand_alone_and_the_floor_stays() {
+    let mut stand = Stand::new(&[]);
+    stand.start();
+    stand.wait_running(1);
+    stand.bring(2, "confirms 2").unwrap();
+    assert_eq!(stand.outcome().number, 2);
+    stand.end(rustix::process::Signal::TERM);
+    for copy in ["table.0", "table.1"] {
+        std::fs::write(stand.slots().join(copy), "rubbish").unwrap();
+    }
+    let slots = stand.slots().display().to_string();
+    let program = stand.place().join("engawa").display().to_string();
+    let install = |number: &str, more: &str| {
+        let words = ["install", "--dir", &slots, "--release", "1.0.0", "--number", number, more, &program];
+        Command::new(PROGRAM).args(words.into_iter().filter(|word| !word.is_empty())).output().unwrap()
+    };
+    let (code, text) = complaint(&[&slots, "--", "c"]);
+    assert!(code == Some(1) && text.contains("--replace-damaged` lays a release anew"), "{text}");
+    // Neither by itself nor by the unit's first step, and not by an older one.
+    for more in ["", "--once"] {
+        let done = install("9", more);
+        let text = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(!done.status.success() && text.contains("neither copy of the slot table"), "{text}");
+    }
+    let older = install("0", "--replace-damaged");
+    let text = String::from_utf8_lossy(&older.stderr).into_owned();
+    assert!(!older.status.success() && text.contains("number 0 is below 1, the floor of"), "{text}");
+    let done = install("1", "--replace-damaged");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    stand.start();
+    stand.wait_running(1);
+    assert_eq!(stand.supervisor().status().unwrap().floor, 1);
+}
+
 fn complaint(words: &[&str]) -> (Option<i32>, String) {
     let done = Command::new(PROGRAM).args(words).output().unwrap();
     (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())

@@ -56,6 +56,32 @@ fn while_versions_are_switched_nobody_is_refused_and_nobody_waits_for_two_second
 }
 
 #[test]
+fn a_socket_and_a_watchdog_that_are_not_there_yet_keep_no_agent_from_its_work() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let door = taken.local_addr().unwrap();
+    let mut stand = Stand::new(&["--listen", &format!("http={door}")]);
+    // Of no machine (RFC 5737): the network may come up later.
+    stand.options.extend(["--listen", "far=192.0.2.1:8480"].map(str::to_owned));
+    let device = stand.place().join("watchdog");
+    stand.options.extend(["--watchdog".to_owned(), device.display().to_string()]);
+    stand.start();
+    stand.wait_running(1);
+    let log = stand.log();
+    assert!(log.contains(&format!("--listen http: {door} can't be listened on: Address already in use")), "{log}");
+    assert!(!log.contains("--listen far"), "{log}");
+    stand.wait("told of the watchdog", |stand| {
+        stand.log().contains("watchdog: it can't be fed: No such file or directory")
+    });
+    // Both come: the socket is held from the next start on, the watchdog is fed.
+    drop(taken);
+    std::fs::write(&device, "").unwrap();
+    stand.bring(2, "confirms 2").unwrap();
+    assert_eq!(stand.outcome().number, 2);
+    assert_eq!(ask(door).unwrap(), "2");
+    stand.wait("fed", |_| !std::fs::read(&device).unwrap().is_empty());
+}
+
+#[test]
 fn watchdogs_are_fed_while_the_agent_lives_and_told_when_all_is_over() {
     let manager = tempfile::tempdir().unwrap();
     let path = manager.path().join("notify");

@@ -24,8 +24,13 @@ pub(crate) fn script(behaviour: &str, place: &Path) -> String {
         return "#!/no/such/loader\n".to_owned();
     }
     let own = std::env::current_exe().unwrap();
+    let (interpreter, behaviour) = match behaviour.strip_prefix("busy ") {
+        None => ("/bin/sh".into(), behaviour),
+        Some(behaviour) => (place.join("interpreter"), behaviour),
+    };
     format!(
-        "#!/bin/sh\n{BEHAVIOUR}='{behaviour}' {PLACE}='{}' exec {} --exact stand_in::plays --nocapture\n",
+        "#!{}\n{BEHAVIOUR}='{behaviour}' {PLACE}='{}' exec {} --exact stand_in::plays --nocapture\n",
+        interpreter.display(),
         place.display(),
         own.display()
     )
@@ -80,6 +85,14 @@ fn play(behaviour: &str, place: &Path) -> i32 {
             say("WATCHDOG=1");
             std::thread::park_timeout(Duration::from_millis(50));
         },
+        "migrates" | "migrates-for-ever" => {
+            // Longer than a start may take, and longer than each word asks for.
+            let until_ready = Instant::now() + Duration::from_millis(2_500);
+            while behaviour == "migrates-for-ever" || Instant::now() < until_ready {
+                say("EXTEND_TIMEOUT_USEC=1000000");
+                std::thread::park_timeout(Duration::from_millis(100));
+            }
+        }
         "hangs" => {
             let _deaf = flag(signal_hook::consts::SIGTERM);
             say("READY=1");
@@ -108,7 +121,7 @@ fn play(behaviour: &str, place: &Path) -> i32 {
             .status()
             .is_ok_and(|status| status.trial.is_some_and(|_| status.slot != status.active));
         match behaviour {
-            "confirms" if on_trial && ready.elapsed() > Duration::from_millis(100) => {
+            "confirms" | "migrates" if on_trial && ready.elapsed() > Duration::from_millis(100) => {
                 supervisor.healthy().unwrap()
             }
             "complains" if on_trial => supervisor.unwell(detail).unwrap(),
