@@ -70,11 +70,13 @@ impl Work<'_> {
                 self.fetched(bytes.len())?;
                 self.sync_some(&packed, bytes.len())?;
             }
-            if digest(&packed).map_err(|error| self.io("reading a patch", error))? == patch.sha256 {
+            let found = digest(&packed);
+            if found.as_ref().is_ok_and(|found| *found == patch.sha256) {
                 break;
             }
             // What was kept from before may have suffered; what comes fresh may not.
             if !begun_before {
+                found.map_err(|error| self.io("reading a patch", error))?;
                 self.useless(patch_number, &kept, &format!("{name} is not what was signed"))?;
                 return Ok(false);
             }
@@ -270,16 +272,21 @@ impl Work<'_> {
 
     fn take_interrupted(&self, chunk: &Chunk, buffer: &mut Vec<u8>) -> Result<bool, InstallError> {
         let name = spool(chunk.sha256);
-        let read = || -> std::io::Result<Option<Vec<u8>>> {
-            let Some(file) = self.slot.read(&name)? else { return Ok(None) };
+        let read = || -> std::io::Result<Vec<u8>> {
+            let Some(file) = self.slot.read(&name)? else { return Ok(Vec::new()) };
             let length = file.metadata()?.len();
             let mut bytes = vec![0; usize::try_from(length.min(chunk.packed)).unwrap_or_default()];
             file.read_exact_at(&mut bytes, 0)?;
-            self.slot.remove(&name)?;
-            Ok(Some(bytes))
+            Ok(bytes)
         };
-        let found = read().map_err(|error| self.io("reading what was fetched of a chunk", error))?;
-        let Some(bytes) = found.filter(|bytes| !bytes.is_empty()) else { return Ok(false) };
+        // What can't be read is fetched again.
+        let bytes = read().unwrap_or_default();
+        self.slot
+            .remove(&name)
+            .map_err(|error| self.io("removing what was fetched of a chunk", error))?;
+        if bytes.is_empty() {
+            return Ok(false);
+        }
         *buffer = bytes;
         Ok(true)
     }

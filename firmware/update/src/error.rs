@@ -7,8 +7,8 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
-    /// Too little room. Nothing was written.
-    #[error("{needed} bytes are needed in {folder} (with {reserve} in reserve), {free} are free")]
+    /// Too little room. Somebody may make some.
+    #[error("{needed} bytes are needed in {folder} (with {reserve} in reserve), {free} are free or would be")]
     Space {
         /// The slot.
         folder: String,
@@ -16,7 +16,7 @@ pub enum InstallError {
         needed: u64,
         /// The reserve, bytes.
         reserve: u64,
-        /// What is free, bytes.
+        /// What is free, with what would be removed from the slot, bytes.
         free: u64,
     },
     /// Something can't be fetched.
@@ -52,8 +52,12 @@ impl InstallError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Fetch(error) => error.is_passing(),
-            Self::Busy(_) | Self::Stopped => true,
-            Self::Space { .. } | Self::Medium { .. } | Self::Io { .. } => false,
+            Self::Busy(_) | Self::Stopped | Self::Space { .. } => true,
+            // Others write to the disk too, after the space was looked at.
+            Self::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            Self::Medium { .. } => false,
         }
     }
 }

@@ -118,6 +118,19 @@ impl Folder {
         Ok(fs::FileType::from_raw_mode(stat.st_mode as RawMode) == fs::FileType::RegularFile)
     }
 
+    /// How much of the disk the regular file `name` takes, bytes; none where it is something else, or has another name too.
+    pub(crate) fn takes(&self, name: &str) -> io::Result<u64> {
+        let stat = match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok(0),
+            Err(error) => return Err(error.into()),
+        };
+        let is_alone = stat.st_nlink == 1
+            && fs::FileType::from_raw_mode(stat.st_mode as RawMode) == fs::FileType::RegularFile;
+        // Blocks of 512 bytes, whatever the file system's are.
+        Ok(if is_alone { u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512) } else { 0 })
+    }
+
     /// Removes what is called `name` here, whatever it is; nothing where there is nothing.
     pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
         match fs::unlinkat(&self.fd, name, AtFlags::empty()) {

@@ -42,36 +42,48 @@ pub(crate) struct Shelf {
     pub(crate) held: Held,
     /// Of each file of the manifest: the chunks that are in its part already, by number.
     pub(crate) present: BTreeMap<usize, BTreeSet<usize>>,
+    /// Names in the slot with something else behind them than the release has there, or what the disk does not give: in the way.
+    pub(crate) spoilt: BTreeSet<String>,
 }
 
 impl Shelf {
-    /// Looks at the slot and at the folders of old files.
-    pub(crate) fn look(manifest: &Manifest, slot: &Folder, seeds: &[Folder]) -> io::Result<Self> {
+    /// Looks at the slot and at the folders of old files. Nothing is changed.
+    pub(crate) fn look(manifest: &Manifest, slot: &Folder, seeds: &[Folder]) -> Self {
         let mut shelf = Self::default();
         for (number, file) in manifest.files.iter().enumerate() {
-            match slot.read(&file.name)? {
-                Some(found) if is_whole(&found, file)? => shelf.done(number, file, found),
-                // Of another release, or spoilt.
-                Some(_) => slot.remove(&file.name)?,
-                None => {}
+            match slot.read(&file.name).and_then(|found| whole(found, file)) {
+                Ok(Some(found)) => shelf.done(number, file, found),
+                Ok(None) => {}
+                // Of another release, or what can't be read: it is made anew.
+                Err(_) => drop(shelf.spoilt.insert(file.name.clone())),
             }
-            if !shelf.held.done.contains(&number)
-                && let Some(found) = slot.read(&part(&file.name))?
-            {
-                shelf.look_at_part(number, file, found)?;
+            let begun = part(&file.name);
+            if shelf.held.done.contains(&number) {
+                continue;
+            }
+            let looked = slot.read(&begun).and_then(|found| {
+                found.map_or(Ok(()), |found| shelf.look_at_part(number, file, found))
+            });
+            if looked.is_err() {
+                shelf.spoilt.insert(begun);
             }
         }
         for patch in &manifest.patches {
-            if let Some(found) = slot.read(&spool(patch.sha256))? {
-                shelf.held.spooled.insert(patch.sha256, found.metadata()?.len().min(patch.packed));
+            let name = spool(patch.sha256);
+            match slot.read(&name).and_then(|found| found.map(|found| found.metadata()).transpose()) {
+                Ok(None) => {}
+                Ok(Some(data)) => {
+                    shelf.held.spooled.insert(patch.sha256, data.len().min(patch.packed));
+                }
+                Err(_) => drop(shelf.spoilt.insert(name)),
             }
         }
         if shelf.held.done.len() < manifest.files.len() {
-            shelf.look_at_seeds(manifest, seeds)?;
+            shelf.look_at_seeds(manifest, seeds);
         }
         shelf.held.chunks = shelf.chunks.keys().copied().collect();
         shelf.held.files = shelf.whole.keys().copied().collect();
-        Ok(shelf)
+        shelf
     }
 
     /// A file of the release is there, and was verified: its chunks can be had from it.
@@ -90,21 +102,23 @@ impl Shelf {
             return Ok(());
         }
         let (mut at, mut bytes, file) = (0, Vec::new(), self.files.len());
-        let present = self.present.entry(number).or_default();
+        let (mut present, mut places) = (BTreeSet::new(), Vec::new());
         for (chunk_number, chunk) in listed.chunks.iter().enumerate() {
             bytes.resize(usize::try_from(chunk.size).unwrap_or_default(), 0);
             found.read_exact_at(&mut bytes, at)?;
             if Digest::of(&bytes) == chunk.sha256 {
                 present.insert(chunk_number);
-                self.chunks.insert(chunk.sha256, Place { file, at, size: chunk.size });
+                places.push((chunk.sha256, Place { file, at, size: chunk.size }));
             }
             at += chunk.size;
         }
+        self.present.insert(number, present);
+        self.chunks.extend(places);
         self.files.push(found);
         Ok(())
     }
 
-    fn look_at_seeds(&mut self, manifest: &Manifest, seeds: &[Folder]) -> io::Result<()> {
+    fn look_at_seeds(&mut self, manifest: &Manifest, seeds: &[Folder]) {
         // Only what is asked for is remembered.
         let chunks: BTreeSet<Digest> =
             manifest.files.iter().flat_map(|file| &file.chunks).map(|chunk| chunk.sha256).collect();
@@ -112,7 +126,7 @@ impl Shelf {
         files.extend(manifest.patches.iter().map(|patch| patch.from));
         let mut looked_at = 0;
         for folder in seeds {
-            for old in folder.names()? {
+            for old in folder.names().unwrap_or_default() {
                 if name::file(&old).is_err() || looked_at == MOST_SEEDS {
                     continue;
                 }
@@ -124,7 +138,6 @@ impl Shelf {
                 }
             }
         }
-        Ok(())
     }
 
     fn look_at_seed(
@@ -198,14 +211,13 @@ impl Shelf {
     }
 }
 
-/// Whether the file is all that it should be, and looks like it.
-pub(crate) fn is_whole(found: &File, listed: &Listed) -> io::Result<bool> {
+/// The file, if there is one: an error where it is not all that it should be, or does not look like it.
+fn whole(found: Option<File>, listed: &Listed) -> io::Result<Option<File>> {
     use std::os::unix::fs::PermissionsExt;
-    let data = found.metadata()?;
-    if data.len() != listed.size || data.permissions().mode() & 0o7777 != listed.mode {
-        return Ok(false);
-    }
-    Ok(digest(found)? == listed.sha256)
+    let Some(file) = found else { return Ok(None) };
+    let data = file.metadata()?;
+    let looks = data.len() == listed.size && data.permissions().mode() & 0o7777 == listed.mode;
+    if looks && digest(&file)? == listed.sha256 { Ok(Some(file)) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
 /// The SHA-256 of a whole file.

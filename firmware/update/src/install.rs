@@ -9,7 +9,7 @@ use engawa_release::{Digest, Plan, Way, name, plan};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Room for folders and what the file system needs itself, bytes.
@@ -74,6 +74,23 @@ pub(crate) struct Work<'a> {
     unsynced: u64,
 }
 
+/// A slot that was looked at, and has room for a release. Nobody else works in it meanwhile.
+pub struct Weighed<'a> {
+    release: &'a Release,
+    slot: Folder,
+    seeds: Vec<Folder>,
+    shelf: Shelf,
+    /// The manifest that is there is the release's.
+    is_there: bool,
+    limits: Limits,
+}
+
+impl std::fmt::Debug for Weighed<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Weighed").field("release", &self.release.path).finish_non_exhaustive()
+    }
+}
+
 /// Makes the folder `slot` what the release says, from what the folders `seeds` have (the running slot) and from `source` what they
 /// lack. What is there from an attempt before is gone on with; everything else in `slot` is removed. `watch` hears how far it is,
 /// and stops it by `false`.
@@ -91,6 +108,20 @@ pub fn install(
     limits: Limits,
     watch: &mut dyn FnMut(&Progress) -> bool,
 ) -> Result<Installed, InstallError> {
+    weigh(release, slot, seeds, limits)?.install(source, watch)
+}
+
+/// The first half of [`install`]: what is there, and whether there is room for the rest, counting what is in its way and will be
+/// removed. Nothing in the slot is changed, so that whoever has no room keeps the release that lies there. Blocks.
+///
+/// # Errors
+/// [`InstallError::Space`], and that the slot can't be opened, or that somebody is at work in it.
+pub fn weigh<'a>(
+    release: &'a Release,
+    slot: &Path,
+    seeds: &[&Path],
+    limits: Limits,
+) -> Result<Weighed<'a>, InstallError> {
     let told = |what: &str, source| InstallError::Io {
         what: what.to_owned(),
         folder: slot.display().to_string(),
@@ -114,30 +145,40 @@ pub fn install(
     }
     // An old folder that is not there has nothing to give.
     let seeds: Vec<Folder> = seeds.iter().filter_map(|seed| Folder::open(seed).ok()).collect();
-    let shelf = Shelf::default();
-    let progress = Progress { to_write: release.manifest.unpacked(), ..Progress::default() };
-    let work = Work {
-        source,
-        release,
-        slot: folder,
-        shelf,
-        limits,
-        progress,
-        kept: 0,
-        refused: vec![],
-        watch,
-        unsynced: 0,
-    };
-    work.run(&seeds)
+    let shelf = Shelf::look(&release.manifest, &folder, &seeds);
+    let is_there = has_manifest(release, &folder);
+    if !is_there || shelf.held.done.len() < release.manifest.files.len() {
+        let plan = plan(&release.manifest, &shelf.held, limits.patch_memory);
+        let freed = in_the_way(release, &folder, &shelf, false)
+            .and_then(|names| names.iter().map(|name| folder.takes(name)).sum::<io::Result<u64>>());
+        let freed = freed.map_err(|error| told("looking at the slot", error))?;
+        space(release, &folder, &shelf, &plan, limits, freed)?;
+    }
+    Ok(Weighed { release, slot: folder, seeds, shelf, is_there, limits })
+}
+
+impl Weighed<'_> {
+    /// The second half of [`install`].
+    ///
+    /// # Errors
+    /// As [`install`].
+    pub fn install(
+        self,
+        source: &mut dyn Source,
+        watch: &mut dyn FnMut(&Progress) -> bool,
+    ) -> Result<Installed, InstallError> {
+        let Self { release, slot, seeds, shelf, is_there, limits } = self;
+        let progress = Progress { to_write: release.manifest.unpacked(), ..Progress::default() };
+        let (kept, refused, unsynced) = (0, vec![], 0);
+        let work = Work { source, release, slot, shelf, limits, progress, kept, refused, watch, unsynced };
+        work.run(&seeds, is_there)
+    }
 }
 
 impl Work<'_> {
-    fn run(mut self, seeds: &[Folder]) -> Result<Installed, InstallError> {
+    fn run(mut self, seeds: &[Folder], is_there: bool) -> Result<Installed, InstallError> {
         let manifest = &self.release.manifest;
         self.tidy(false)?;
-        let look = |work: &Self| Shelf::look(manifest, &work.slot, seeds);
-        self.shelf = look(&self).map_err(|error| self.io("looking at what is there", error))?;
-        let is_there = self.has_manifest().map_err(|error| self.io("reading the slot's manifest", error))?;
         if !is_there || self.shelf.held.done.len() < manifest.files.len() {
             // From here on until the end the slot is none that could be started.
             self.slot.remove(name::MANIFEST).map_err(|error| self.io("removing the old manifest", error))?;
@@ -145,12 +186,13 @@ impl Work<'_> {
             // Each round but the last bars a patch or an old file, so they come to an end.
             loop {
                 let plan = plan(manifest, &self.shelf.held, self.limits.patch_memory);
-                self.space(&plan)?;
+                space(self.release, &self.slot, &self.shelf, &plan, self.limits, 0)?;
                 if self.files(&plan)? {
                     break;
                 }
                 let (barred, gone) = (self.shelf.held.barred.clone(), self.shelf.held.files.clone());
-                self.shelf = look(&self).map_err(|error| self.io("looking at what is there", error))?;
+                self.shelf = Shelf::look(manifest, &self.slot, seeds);
+                self.tidy(false)?;
                 self.shelf.held.barred = barred;
                 self.shelf.held.files.retain(|file| gone.contains(file));
             }
@@ -189,42 +231,9 @@ impl Work<'_> {
 
     /// Removes what is not of this release; at the end also what was only needed on the way.
     fn tidy(&self, at_the_end: bool) -> Result<(), InstallError> {
-        let manifest = &self.release.manifest;
-        let mut stays: BTreeSet<String> = manifest.files.iter().map(|file| file.name.clone()).collect();
-        stays.insert(name::MANIFEST.to_owned());
-        if !at_the_end {
-            stays.extend(manifest.files.iter().map(|file| part(&file.name)));
-            stays.extend(manifest.patches.iter().map(|patch| spool(patch.sha256)));
-            stays
-                .extend(manifest.files.iter().flat_map(|file| &file.chunks).map(|chunk| spool(chunk.sha256)));
-        }
-        let tidied = self.slot.names().and_then(|names| {
-            names.iter().try_for_each(|name| {
-                let stays = stays.contains(name) && self.slot.is_regular(name)?;
-                if stays { Ok(()) } else { self.slot.remove(name) }
-            })
-        });
+        let tidied = in_the_way(self.release, &self.slot, &self.shelf, at_the_end)
+            .and_then(|names| names.iter().try_for_each(|name| self.slot.remove(name)));
         tidied.map_err(|error| self.io("removing what is not of this release", error))
-    }
-
-    fn space(&self, plan: &Plan) -> Result<(), InstallError> {
-        let look = || -> io::Result<(u64, u64)> {
-            let mut needed =
-                (self.release.bytes.len() as u64).saturating_add(SLACK).saturating_add(plan.bytes);
-            for (file, way) in self.release.manifest.files.iter().zip(&plan.ways) {
-                if *way == Way::Done {
-                    continue;
-                }
-                let begun = self.slot.read(&part(&file.name))?.map(|file| file.metadata()).transpose()?;
-                // Blocks of 512 bytes, whatever the file system's are.
-                let there = begun.map_or(0, |data| data.blocks().saturating_mul(512));
-                needed = needed.saturating_add(file.size.saturating_sub(there));
-            }
-            Ok((needed.saturating_add(self.limits.reserve), self.slot.free()?))
-        };
-        let (needed, free) = look().map_err(|error| self.io("looking for space", error))?;
-        let (folder, reserve) = (self.slot.path().display().to_string(), self.limits.reserve);
-        if needed > free { Err(InstallError::Space { folder, needed, reserve, free }) } else { Ok(()) }
     }
 
     /// A file has all its bytes: they are forced to the disk and read back from there before it gets its name.
@@ -244,12 +253,6 @@ impl Work<'_> {
         let again = file.try_clone().map_err(|error| self.io("keeping a file open", error))?;
         self.shelf.done(number, listed, again);
         Ok(())
-    }
-
-    fn has_manifest(&self) -> io::Result<bool> {
-        let Some(file) = self.slot.read(name::MANIFEST)? else { return Ok(false) };
-        Ok(file.metadata()?.len() == self.release.bytes.len() as u64
-            && digest(&file)? == self.release.sha256())
     }
 
     /// The last step: with its manifest the slot is complete.
@@ -298,4 +301,57 @@ impl Work<'_> {
     pub(crate) fn io(&self, what: &str, source: io::Error) -> InstallError {
         InstallError::Io { what: what.to_owned(), folder: self.slot.path().display().to_string(), source }
     }
+}
+
+/// Whether the slot has the release's manifest. One that can't be read is none.
+fn has_manifest(release: &Release, slot: &Folder) -> bool {
+    let found = || -> io::Result<bool> {
+        let Some(file) = slot.read(name::MANIFEST)? else { return Ok(false) };
+        Ok(file.metadata()?.len() == release.bytes.len() as u64 && digest(&file)? == release.sha256())
+    };
+    found().unwrap_or(false)
+}
+
+/// Names in the slot of what is not of this release, or was found spoilt; at the end also of what was only needed on the way.
+fn in_the_way(release: &Release, slot: &Folder, shelf: &Shelf, at_the_end: bool) -> io::Result<Vec<String>> {
+    let manifest = &release.manifest;
+    let mut stays: BTreeSet<String> = manifest.files.iter().map(|file| file.name.clone()).collect();
+    stays.insert(name::MANIFEST.to_owned());
+    if !at_the_end {
+        stays.extend(manifest.files.iter().map(|file| part(&file.name)));
+        stays.extend(manifest.patches.iter().map(|patch| spool(patch.sha256)));
+        stays.extend(manifest.files.iter().flat_map(|file| &file.chunks).map(|chunk| spool(chunk.sha256)));
+        stays.retain(|name| !shelf.spoilt.contains(name));
+    }
+    let mut names = slot.names()?;
+    names.retain(|name| !(stays.contains(name) && slot.is_regular(name).unwrap_or(false)));
+    Ok(names)
+}
+
+/// Whether there is room for what `plan` writes, beside the reserve, once `freed` bytes more are free than now.
+fn space(
+    release: &Release,
+    slot: &Folder,
+    shelf: &Shelf,
+    plan: &Plan,
+    limits: Limits,
+    freed: u64,
+) -> Result<(), InstallError> {
+    let mut needed = (release.bytes.len() as u64).saturating_add(SLACK).saturating_add(plan.bytes);
+    for (file, way) in release.manifest.files.iter().zip(&plan.ways) {
+        if *way != Way::Done {
+            // What is begun has its room; what is in the way gives it back with the rest.
+            let begun = part(&file.name);
+            let there = if shelf.spoilt.contains(&begun) { 0 } else { slot.takes(&begun).unwrap_or(0) };
+            needed = needed.saturating_add(file.size.saturating_sub(there));
+        }
+    }
+    let (folder, reserve) = (slot.path().display().to_string(), limits.reserve);
+    let needed = needed.saturating_add(reserve);
+    let free = slot.free().map_err(|source| {
+        let what = "looking for space".to_owned();
+        InstallError::Io { what, folder: folder.clone(), source }
+    })?;
+    let free = free.saturating_add(freed);
+    if needed > free { Err(InstallError::Space { folder, needed, reserve, free }) } else { Ok(()) }
 }

@@ -22,5 +22,5 @@ pub use engawa_release::source::{self, Piece, Source, SourceFault};
 pub use error::InstallError;
 pub use fetch::{FetchError, Release, fetch, fetch_target};
 pub use folder::Folder;
-pub use install::{Installed, Limits, Progress, install};
+pub use install::{Installed, Limits, Progress, Weighed, install, weigh};
 pub use stick::FolderSource;

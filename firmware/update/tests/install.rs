@@ -5,7 +5,7 @@ mod stand;
 
 use engawa_release::source::{Piece, Source, SourceFault};
 use engawa_release::{Held, plan};
-use engawa_update::{FetchError, InstallError, Installed, Limits, Progress, Release, install};
+use engawa_update::{FetchError, InstallError, Installed, Limits, Progress, Release, install, weigh};
 use proptest::prelude::*;
 use stand::{Breaking, Stand, list, program};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -307,6 +307,54 @@ fn too_little_room_is_told_before_anything_is_written() {
     let error = run(&stand, &mut Nothing, full).unwrap_err();
     assert!(matches!(error, InstallError::Space { needed, .. } if needed > 200_000), "{error}");
     assert!(list(&stand.slot()).is_empty());
+}
+
+/// A file whose blocks take this much, whatever is in it.
+fn bulky(path: &Path, mib: u64) {
+    let (file, some) = (std::fs::File::create(path).unwrap(), program(1 << 20, mib));
+    (0..mib).for_each(|_| std::io::Write::write_all(&mut &file, &some).unwrap());
+    file.sync_all().unwrap();
+}
+
+#[test]
+fn without_room_the_release_that_lies_there_stays_and_what_is_removed_counts_as_room() {
+    let new = program(200_000, 9);
+    let stand = Stand::new(&[("engawa", &new)], &[], false);
+    std::fs::create_dir(stand.slot()).unwrap();
+    for name in ["engawa", "of-the-former-release"] {
+        bulky(&stand.slot().join(name), 32);
+    }
+    std::fs::write(stand.slot().join("manifest.json"), "the former one's").unwrap();
+    let full = Limits { reserve: u64::MAX / 2, ..limits() };
+    let error = run(&stand, &mut Nothing, full).unwrap_err();
+    let InstallError::Space { needed, free, .. } = error else { panic!("{error}") };
+    assert!(error.is_passing(), "somebody may make room");
+    assert_eq!(list(&stand.slot()).len(), 3, "it is there as it was");
+    let own = needed - u64::MAX / 2;
+    // Without what goes with the former release there would not be room enough. Others use this disk too.
+    let reserve = free - own - (32 << 20);
+    let weighed = weigh(&stand.release, &stand.slot(), &[], Limits { reserve, ..limits() }).unwrap();
+    assert_eq!(list(&stand.slot()).len(), 3);
+    weighed.install(&mut stand.source(), &mut |_| true).unwrap();
+    stand.assert_installed(&[("engawa", &new)]);
+}
+
+#[test]
+fn what_can_not_be_read_is_removed_and_made_anew() {
+    let old = program(300_000, 11);
+    let new = next_build(&old);
+    let files: [(&str, &[u8]); 2] = [("engawa", &new), ("other", b"other")];
+    let stand = Stand::new(&files, &[("engawa", &old)], true);
+    let chunk = stand.release.manifest.files[1].chunks[0].sha256;
+    let patch = stand.made.manifest.patches[0].sha256;
+    let slot = stand.slot();
+    // Folders are what any reading of a file fails at.
+    for name in ["other", "manifest.json", ".part-engawa", &*format!(".fetch-{patch}"), &*format!(".fetch-{chunk}")] {
+        std::fs::create_dir_all(slot.join(name).join("lost+found")).unwrap();
+    }
+    let installed = run(&stand, &mut stand.source(), limits()).unwrap();
+    assert!(installed.refused.is_empty(), "{:?}", installed.refused);
+    stand.assert_installed(&files);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::trust::{Trust, TrustError};
 use engawa_model::Timestamp;
 use engawa_release::{Digest, Kind};
 use engawa_slots::{AskError, Slot, Supervisor};
-use engawa_update::{FetchError, InstallError, Limits, Progress, Release, Source, install};
+use engawa_update::{FetchError, InstallError, Limits, Progress, Release, Source, weigh};
 use std::path::{Path, PathBuf};
 
 /// What a release of the agent is called.
@@ -190,6 +190,11 @@ pub(crate) fn lay(
     running: Slot,
     watch: &mut dyn FnMut(&Progress) -> bool,
 ) -> Result<Ready, Stop> {
+    let seed = places.slot(running);
+    let seeds: [&Path; 1] = [&seed];
+    let slot = places.slot(running.other());
+    // Without room for it the release that lies there stays the way back.
+    let weighed = weigh(release, &slot, &seeds, places.limits)?;
     // From here on nothing in it is started, whatever happens.
     let spare = supervisor.begin()?;
     if spare == running {
@@ -197,9 +202,7 @@ pub(crate) fn lay(
             "the supervisor calls slot {spare} the spare one, from which this runs"
         )));
     }
-    let seed = places.slot(running);
-    let seeds: [&Path; 1] = [&seed];
-    let installed = install(source, release, &places.slot(spare), &seeds, places.limits, watch)?;
+    let installed = weighed.install(source, watch)?;
     for why in &installed.refused {
         tracing::warn!(%why, "a patch was of no use");
     }
