@@ -113,10 +113,21 @@ if [ "$dry" = 0 ]; then
   "$binary" check "$destdir$config" || say "the configuration has faults: mend them before the start"
 fi
 
+# Where a first slot was laid already, later agents come into the other one.
+laid=
+slots=$destdir/var/lib/engawa-app
+if [ "$supervised" = 1 ] && { [ -e "$slots/table.0" ] || [ -e "$slots/table.1" ]; }; then
+  laid=1
+  say "the slots in /var/lib/engawa-app have a release already, which is what is started: $prefix/lib/engawa/engawa is not."
+  say "another one comes through the cloud (a rollout, or the command update), or from a stick:  engawa update install --from DIR"
+fi
+
 [ -z "$destdir" ] || exit 0
 if [ -d /run/systemd/system ]; then
   do_it systemctl daemon-reload
-  if systemctl is-active --quiet engawa; then
+  if [ -n "$laid" ]; then
+    say "for the new supervisor:  systemctl restart engawa"
+  elif systemctl is-active --quiet engawa; then
     say "the old version still runs; to change over:  systemctl restart engawa"
   else
     say "next:  edit $config, then  engawa check  and  systemctl enable --now engawa"

@@ -52,7 +52,33 @@ for round in first second; do
 done
 sed -i "s#/usr/local/#$root/usr/local/#" "$root/usr/local/bin/engawa"
 [ "$(ENGAWA_SLOTS=$root/slots "$root/usr/local/bin/engawa" --version)" = "$("$binary" --version)" ] || fail "the command line of the slot"
-[ "$(ENGAWA_SLOTS=/nowhere "$root/usr/local/bin/engawa" --version)" = "$("$binary" --version)" ] || fail "the command line without slots"
+[ "$(ENGAWA_SLOTS=/nowhere "$root/usr/local/bin/engawa" --version 2>"$root/log")" = "$("$binary" --version)" ] || fail "the command line without slots"
+grep -q "beside the slots is run" "$root/log" || fail "that it is another version is not said"
+if [ "$(id -u)" = 0 ]; then
+  # What lies in a slot is not run by root, and does not share its terminal.
+  chmod 755 "$root"
+  mkdir -m 755 "$root/theirs"
+  cp -r "$root/slots/." "$root/theirs"
+  printf '#!/bin/sh\nid -u\ntty\nexit 7\n' >"$root/theirs/a/engawa"
+  by() { ENGAWA_SLOTS=$root/theirs ENGAWA_USER=$1 "$root/usr/local/bin/engawa" 2>"$root/log" </dev/null; }
+  said=$(by nobody) && fail "the exit code of a slot's program"
+  [ "$said" = "$(id -u nobody)
+not a tty" ] || fail "root runs what lies in a slot: $said"
+  if command -v script >/dev/null; then
+    own=$(script -qec "tty >'$root/own'; ENGAWA_SLOTS=$root/theirs ENGAWA_USER=nobody $root/usr/local/bin/engawa" /dev/null </dev/null | tr -d '\r') || true
+    [ "$(head -1 <<<"$own")" = "$(id -u nobody)" ] || fail "root runs what lies in a slot, in a terminal: $own"
+    [ "$(tail -1 <<<"$own")" != "$(cat "$root/own")" ] || fail "a slot's program has root's terminal"
+  fi
+  by no-such-user >/dev/null && true
+  grep -q "there is no user no-such-user" "$root/log" || fail "that root runs the installed version is not said"
+  rm -rf "$root/theirs" "$root/own"
+fi
+mkdir -p "$root/var/lib/engawa-app"
+cp "$root/slots/table.0" "$root/var/lib/engawa-app"
+supervised --supervised || fail "an installation over a supervised one"
+grep -q "engawa update install --from" "$root/log" || fail "how another release is started is not said"
+rm -r "$root/var/lib/engawa-app"
+sed -i "s#/usr/local/#$root/usr/local/#" "$root/usr/local/bin/engawa"
 if supervised; then fail "a plain installation over a supervised one"; fi
 cat deploy/systemd/engawa.service "$dropin" >"$root/engawa.service"
 exposure=$(systemd-analyze security --offline=true --threshold=20 --no-pager "$root/engawa.service" 2>&1) \

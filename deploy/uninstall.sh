@@ -20,8 +20,8 @@ if [ -z "$destdir" ] && [ "$(id -u)" != 0 ]; then
   exit 1
 fi
 if [ "$purge" = 1 ] && [ "$yes" = 0 ]; then
-  echo "This removes /etc/engawa and /var/lib/engawa: the configuration, every guest's data on this machine, its key,"
-  echo "and the gateway's identity. What the cloud has not yet got is lost."
+  echo "This removes /etc/engawa, /var/lib/engawa and /var/lib/engawa-app: the configuration, every guest's data on this"
+  echo "machine, its key, the gateway's identity, and the releases in its slots. What the cloud has not yet got is lost."
   read -r -p "Type purge to go on: " answer
   [ "$answer" = purge ] || { say "nothing was removed"; exit 1; }
 fi
@@ -57,5 +57,5 @@ if [ "$purge" = 1 ]; then
     groupdel engawa 2>/dev/null || true
   fi
 else
-  say "/etc/engawa and /var/lib/engawa stay (PURGE=1 removes them)"
+  say "/etc/engawa, /var/lib/engawa and /var/lib/engawa-app stay (PURGE=1 removes them)"
 fi

@@ -18,8 +18,9 @@ Usage:
 
 Options of a run (times in seconds, 0.5 is possible):
   --run-dir DIR         where the sockets are put; else $RUNTIME_DIRECTORY, else DIR
-  --listen NAME=ADDR    hold a listening socket for the agent (LISTEN_FDS): IP:PORT or unix:/PATH; can be repeated
-  --watchdog DEVICE     feed a hardware watchdog such as /dev/watchdog
+  --listen NAME=ADDR    hold a listening socket for the agent (LISTEN_FDS): IP:PORT or unix:/PATH; can be repeated.
+                        What can't be opened is left to the agent, and tried again with its next start
+  --watchdog DEVICE     feed a hardware watchdog such as /dev/watchdog; one that is not there is tried again
   --memory-mib N        the agent's budget of resident memory; without it there is none
   --heartbeat S         longest time between two heartbeats of the agent [20]
   --start S             longest time until it says that it is ready [60]
