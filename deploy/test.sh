@@ -51,7 +51,7 @@ for round in first second; do
     || fail "the $round time that the first slot is laid"
 done
 sed -i "s#/usr/local/#$root/usr/local/#" "$root/usr/local/bin/engawa"
-[ "$(ENGAWA_SLOTS=$root/slots "$root/usr/local/bin/engawa" --version)" = "$("$binary" --version)" ] || fail "the command line of the slot"
+[ "$(ENGAWA_SLOTS=$root/slots "$root/usr/local/bin/engawa" --version 2>/dev/null)" = "$("$binary" --version)" ] || fail "the command line of the slot"
 [ "$(ENGAWA_SLOTS=/nowhere "$root/usr/local/bin/engawa" --version 2>"$root/log")" = "$("$binary" --version)" ] || fail "the command line without slots"
 grep -q "beside the slots is run" "$root/log" || fail "that it is another version is not said"
 if [ "$(id -u)" = 0 ]; then
@@ -66,11 +66,14 @@ if [ "$(id -u)" = 0 ]; then
 not a tty" ] || fail "root runs what lies in a slot: $said"
   if command -v script >/dev/null; then
     own=$(script -qec "tty >'$root/own'; ENGAWA_SLOTS=$root/theirs ENGAWA_USER=nobody $root/usr/local/bin/engawa" /dev/null </dev/null | tr -d '\r') || true
-    [ "$(head -1 <<<"$own")" = "$(id -u nobody)" ] || fail "root runs what lies in a slot, in a terminal: $own"
+    [ "$(head -1 <<<"$own" | tr -dc 0-9)" = "$(id -u nobody)" ] || fail "root runs what lies in a slot, in a terminal: $own"
     [ "$(tail -1 <<<"$own")" != "$(cat "$root/own")" ] || fail "a slot's program has root's terminal"
   fi
   by no-such-user >/dev/null && true
   grep -q "there is no user no-such-user" "$root/log" || fail "that root runs the installed version is not said"
+  rm "$root/theirs/table.0" "$root/theirs/table.1" 2>/dev/null || true
+  by nobody >/dev/null && true
+  grep -q "beside the slots is run: .*no release was installed" "$root/log" || fail "that the slots could not be read is not said"
   rm -rf "$root/theirs" "$root/own"
 fi
 mkdir -p "$root/var/lib/engawa-app"

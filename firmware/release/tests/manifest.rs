@@ -148,6 +148,21 @@ fn the_supervisors_bounds_are_no_narrower() {
     use engawa_release::manifest::{MOST_FILES, MOST_VERSION};
     assert_eq!(MOST_VERSION, engawa_slots::table::WORD_MOST);
     const { assert!(engawa_slots::check::FILES_MOST >= MOST_FILES) };
+    const { assert!(engawa_slots::check::MANIFEST_MOST >= engawa_release::manifest::MOST_MANIFEST as u64) };
+    assert_eq!(engawa_slots::MANIFEST, engawa_release::name::MANIFEST);
+    assert_eq!(engawa_slots::PROGRAM, engawa_release::manifest::PROGRAM);
+    // Every byte, in every place, and every length.
+    let around = (0..=u8::MAX).map(char::from).flat_map(|letter| [format!("{letter}x"), format!("x{letter}")]);
+    let lengths = (0..=engawa_release::name::MOST_FILE_NAME + 1).map(|length| "x".repeat(length));
+    for name in around.chain(lengths).chain(["", ".", "..", "ü"].map(str::to_owned)) {
+        let ours = engawa_release::name::file(&name).is_ok();
+        assert_eq!(ours, engawa_slots::check::is_file_name(&name), "{name:?}");
+    }
+    let text = format!("\"{}\"", engawa_release::Digest::of(b"x"));
+    let read: engawa_release::Digest = serde_json::from_str(&text).unwrap();
+    assert_eq!(*read.as_bytes(), text.trim_matches('"').parse::<engawa_slots::Digest>().unwrap().0);
+    assert!("A".repeat(64).parse::<engawa_slots::Digest>().is_err());
+    assert!("A".repeat(64).parse::<engawa_release::Digest>().is_err());
 }
 
 #[test]

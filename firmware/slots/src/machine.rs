@@ -397,7 +397,8 @@ impl<K: Keep> Machine<K> {
 
     /// The slot that is wanted can't be started.
     fn unfit(&mut self, now: Duration, slot: Slot, Unfit { why, is_unreadable }: Unfit) {
-        let what = if is_unreadable { "its files can't be read" } else { "its files are not what they should be" };
+        let what =
+            if is_unreadable { "its files can't be read" } else { "its files are not what they should be" };
         let why = format!("{what}: {why}");
         if self.on_trial(slot) {
             if is_unreadable {

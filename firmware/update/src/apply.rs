@@ -281,9 +281,7 @@ impl Work<'_> {
         };
         // What can't be read is fetched again.
         let bytes = read().unwrap_or_default();
-        self.slot
-            .remove(&name)
-            .map_err(|error| self.io("removing what was fetched of a chunk", error))?;
+        self.slot.remove(&name).map_err(|error| self.io("removing what was fetched of a chunk", error))?;
         if bytes.is_empty() {
             return Ok(false);
         }

@@ -61,9 +61,9 @@ impl Shelf {
             if shelf.held.done.contains(&number) {
                 continue;
             }
-            let looked = slot.read(&begun).and_then(|found| {
-                found.map_or(Ok(()), |found| shelf.look_at_part(number, file, found))
-            });
+            let looked = slot
+                .read(&begun)
+                .and_then(|found| found.map_or(Ok(()), |found| shelf.look_at_part(number, file, found)));
             if looked.is_err() {
                 shelf.spoilt.insert(begun);
             }
@@ -217,7 +217,11 @@ fn whole(found: Option<File>, listed: &Listed) -> io::Result<Option<File>> {
     let Some(file) = found else { return Ok(None) };
     let data = file.metadata()?;
     let looks = data.len() == listed.size && data.permissions().mode() & 0o7777 == listed.mode;
-    if looks && digest(&file)? == listed.sha256 { Ok(Some(file)) } else { Err(io::ErrorKind::InvalidData.into()) }
+    if looks && digest(&file)? == listed.sha256 {
+        Ok(Some(file))
+    } else {
+        Err(io::ErrorKind::InvalidData.into())
+    }
 }
 
 /// The SHA-256 of a whole file.

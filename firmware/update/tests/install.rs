@@ -349,7 +349,9 @@ fn what_can_not_be_read_is_removed_and_made_anew() {
     let patch = stand.made.manifest.patches[0].sha256;
     let slot = stand.slot();
     // Folders are what any reading of a file fails at.
-    for name in ["other", "manifest.json", ".part-engawa", &*format!(".fetch-{patch}"), &*format!(".fetch-{chunk}")] {
+    for name in
+        ["other", "manifest.json", ".part-engawa", &*format!(".fetch-{patch}"), &*format!(".fetch-{chunk}")]
+    {
         std::fs::create_dir_all(slot.join(name).join("lost+found")).unwrap();
     }
     let installed = run(&stand, &mut stand.source(), limits()).unwrap();

@@ -94,7 +94,10 @@ impl<K: Keep> Machine<K> {
         match &self.phase {
             Phase::Running(run) if run.slot != wish.slot => {}
             Phase::Running(_) => {
-                return Err(format!("slot {} runs in place of the other one: begin has to come first", wish.slot));
+                return Err(format!(
+                    "slot {} runs in place of the other one: begin has to come first",
+                    wish.slot
+                ));
             }
             _ => return Err("the agent does not run, or is being stopped: ask again later".to_owned()),
         }

@@ -67,7 +67,10 @@ fn a_socket_and_a_watchdog_that_are_not_there_yet_keep_no_agent_from_its_work() 
     stand.start();
     stand.wait_running(1);
     let log = stand.log();
-    assert!(log.contains(&format!("--listen http: {door} can't be listened on: Address already in use")), "{log}");
+    assert!(
+        log.contains(&format!("--listen http: {door} can't be listened on: Address already in use")),
+        "{log}"
+    );
     assert!(!log.contains("--listen far"), "{log}");
     stand.wait("told of the watchdog", |stand| {
         stand.log().contains("watchdog: it can't be fed: No such file or directory")
