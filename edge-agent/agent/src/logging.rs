@@ -6,10 +6,11 @@ use crate::config::log::LogConfig;
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Registry, reload};
+use tracing_subscriber::{Registry, reload};
 
 /// Lines that are kept, and the most of one that is, bytes.
 const MOST_LINES: usize = 400;
@@ -21,14 +22,19 @@ const VARIABLE: &str = "RUST_LOG";
 /// The running log.
 #[derive(Clone)]
 pub(crate) struct Logging {
-    filter: Option<reload::Handle<EnvFilter, Registry>>,
+    filter: Option<reload::Handle<Targets, Registry>>,
     kept: Kept,
 }
 
 impl Logging {
     /// Starts the log of this process.
     pub(crate) fn start(config: &LogConfig) -> Self {
-        let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&config.filter));
+        let (wanted, fault) =
+            match std::env::var(VARIABLE).ok().filter(|it| !it.is_empty()).map(|it| it.parse()) {
+                Some(Ok(wanted)) => (wanted, None),
+                Some(Err(fault)) => (levels(config), Some(fault)),
+                None => (levels(config), None),
+            };
         let (filter, handle) = reload::Layer::new(wanted);
         let kept = Kept::default();
         let color = io::stderr().is_terminal();
@@ -37,6 +43,9 @@ impl Logging {
             .with(tracing_subscriber::fmt::layer().with_ansi(color).with_writer(io::stderr))
             .with(tracing_subscriber::fmt::layer().with_ansi(false).with_writer(kept.clone()))
             .init();
+        if let Some(error) = fault {
+            tracing::warn!(%error, "{VARIABLE} is not understood: the configuration's levels are in force");
+        }
         Self { filter: (!is_fixed()).then_some(handle), kept }
     }
 
@@ -46,14 +55,18 @@ impl Logging {
     /// Why it does not.
     pub(crate) fn change(&self, config: &LogConfig) -> Result<(), &'static str> {
         let Some(handle) = &self.filter else { return Err("RUST_LOG goes before it") };
-        // Checked with the configuration.
-        handle.reload(EnvFilter::new(&config.filter)).map_err(|_| "the log has ended")
+        handle.reload(levels(config)).map_err(|_| "the log has ended")
     }
 
     /// The last lines, the oldest first.
     pub(crate) fn last(&self) -> Vec<String> {
         self.kept.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
+}
+
+/// What the configuration says; it was checked with the rest.
+fn levels(config: &LogConfig) -> Targets {
+    config.filter.parse().unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO))
 }
 
 fn is_fixed() -> bool {

@@ -3,7 +3,7 @@
 use super::{Config, check::at};
 use engawa_diag::{Doc, Report};
 use serde::Deserialize;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 /// The section.
 #[derive(Clone, Debug, Deserialize)]
@@ -23,7 +23,7 @@ impl Default for LogConfig {
 /// What is wrong with it.
 pub(super) fn check(config: &Config, doc: &Doc, report: &mut Report) {
     let filter = &config.log.filter;
-    if let Err(error) = EnvFilter::builder().parse(filter) {
+    if let Err(error) = filter.parse::<Targets>() {
         report.push(
             doc.fault(&at("log", "filter"), format!("`{filter}` is no filter of the log: {error}"))
                 .label("expected levels such as \"info,engawa_field=debug\""),

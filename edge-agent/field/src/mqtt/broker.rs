@@ -11,14 +11,16 @@
 //!
 //! Never: keeps anything on disk. The house's state is published anew at each start.
 
+mod serve;
+
+use self::serve::Server;
 use super::access::Rights;
 use super::credential::{self, Credential};
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use mqtt5::broker::config::{StorageBackend, StorageConfig};
 use mqtt5::broker::{
     AuthProvider, AuthResult, BrokerConfig, BrokerEventHandler, ClientConnectEvent, ClientDisconnectEvent,
-    ClientPublishEvent, MqttBroker, PublishAction,
+    ClientPublishEvent, PublishAction,
 };
 use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::packet::publish::PublishPacket;
@@ -118,63 +120,35 @@ pub struct BrokerSettings {
     pub door: Arc<dyn Door>,
 }
 
-/// The broker of the crate `mqtt5`: MQTT 5 and 3.1.1, memory only.
-pub struct Mqtt5Broker {
-    broker: MqttBroker,
-    address: SocketAddr,
-}
+/// A broker with the sessions and routes of the crate `mqtt5`: MQTT 5 and 3.1.1, memory only.
+pub struct Mqtt5Broker(Server);
 
 impl Mqtt5Broker {
     /// Binds the address; clients are served once it runs.
     pub async fn bind(settings: BrokerSettings) -> Result<Self, BrokerError> {
         let BrokerSettings { listen, house, clients, door } = settings;
-        let failed = |reason: String| BrokerError::Listen { listen, reason };
-        let storage = StorageConfig {
-            backend: StorageBackend::Memory,
-            max_queued_messages_per_client: MAX_QUEUED,
-            max_queued_bytes_per_client: MAX_QUEUED_BYTES,
-            ..StorageConfig::default()
-        };
         let connected = Arc::new(Connected::default());
         let config = BrokerConfig::default()
-            .with_bind_address(listen)
             .with_max_clients(MAX_CLIENTS)
             .with_max_packet_size(MAX_PACKET)
-            .with_max_retained_messages(MAX_RETAINED)
-            .with_session_expiry(SESSION_EXPIRY)
-            .with_sys_topics_enabled(false)
-            .with_storage(storage)
-            .with_event_handler(Arc::new(Hook {
-                house_client: house.username().to_owned(),
-                door,
-                connected: Arc::clone(&connected),
-            }));
-        let broker = MqttBroker::with_config(config).await.map_err(|error| failed(error.to_string()))?;
-        let broker = broker.with_auth_provider(Arc::new(Guard { house, clients, connected }));
-        let address = broker.local_addr().ok_or_else(|| failed("it has no address".to_owned()))?;
-        Ok(Self { broker, address })
+            .with_session_expiry(SESSION_EXPIRY);
+        let hook =
+            Hook { house_client: house.username().to_owned(), door, connected: Arc::clone(&connected) };
+        let guard = Guard { house, clients, connected };
+        let server = Server::bind(listen, config, Arc::new(hook), Arc::new(guard)).await;
+        server.map(Self).map_err(|error| BrokerError::Listen { listen, reason: error.to_string() })
     }
 }
 
 impl EmbeddedBroker for Mqtt5Broker {
     fn address(&self) -> SocketAddr {
-        self.address
+        self.0.address()
     }
 
-    fn run(mut self: Box<Self>, cancel: CancellationToken) -> BoxFuture<'static, Result<(), BrokerError>> {
+    fn run(self: Box<Self>, cancel: CancellationToken) -> BoxFuture<'static, Result<(), BrokerError>> {
         Box::pin(async move {
-            let shutdown = self.broker.shutdown_handle();
-            let serve = self.broker.run();
-            tokio::pin!(serve);
-            let ended = tokio::select! {
-                ended = &mut serve => ended,
-                () = cancel.cancelled() => {
-                    shutdown.shutdown();
-                    // It gives its connections five seconds to end and then returns by itself.
-                    serve.await
-                }
-            };
-            ended.map_err(|error| BrokerError::Stopped(error.to_string()))
+            self.0.serve(cancel).await;
+            Ok(())
         })
     }
 }
