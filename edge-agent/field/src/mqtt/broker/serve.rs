@@ -176,3 +176,79 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mqtt5::broker::AllowAllAuth;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    struct Nothing;
+
+    impl BrokerEventHandler for Nothing {}
+
+    const DEADLINE: Duration = Duration::from_secs(10);
+
+    /// A client of MQTT 3.1.1 that is let in.
+    async fn connected(address: SocketAddr) -> TcpStream {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a").await.unwrap();
+        let mut answer = [0; 4];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, [0x20, 2, 0, 0]);
+        client
+    }
+
+    /// Nothing more comes from the broker: it has closed the connection.
+    async fn closed(mut client: TcpStream) {
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(DEADLINE, client.read_to_end(&mut rest)).await;
+        // A reset is an end, too.
+        assert!(ended.is_ok() && rest.is_empty(), "{rest:?}");
+    }
+
+    async fn bound() -> Server {
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Server::bind(anywhere, BrokerConfig::default(), Arc::new(Nothing), Arc::new(AllowAllAuth))
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn connections_end_with_the_broker_and_its_port_is_free_again() {
+        let server = bound().await;
+        let (address, cancel) = (server.address(), CancellationToken::new());
+        let serving = tokio::spawn(server.serve(cancel.clone()));
+        let client = connected(address).await;
+        cancel.cancel();
+        closed(client).await;
+        tokio::time::timeout(DEADLINE, serving).await.unwrap().unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn connections_end_where_the_broker_is_dropped() {
+        let server = bound().await;
+        let address = server.address();
+        let serving = tokio::spawn(server.serve(CancellationToken::new()));
+        let client = connected(address).await;
+        serving.abort();
+        closed(client).await;
+    }
+
+    #[tokio::test]
+    async fn one_connection_too_many_is_refused() {
+        let mut server = bound().await;
+        server.resources = Arc::new(ResourceMonitor::new(ResourceLimits {
+            max_connections: 1,
+            ..ResourceLimits::default()
+        }));
+        let (address, cancel) = (server.address(), CancellationToken::new());
+        let serving = tokio::spawn(server.serve(cancel.clone()));
+        let client = connected(address).await;
+        closed(TcpStream::connect(address).await.unwrap()).await;
+        cancel.cancel();
+        closed(client).await;
+        serving.await.unwrap();
+    }
+}
