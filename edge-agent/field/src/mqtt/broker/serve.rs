@@ -180,7 +180,7 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mqtt5::broker::AllowAllAuth;
+    use mqtt5::broker::auth::AllowAllAuthProvider;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     struct Nothing;
@@ -209,7 +209,7 @@ mod tests {
 
     async fn bound() -> Server {
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        Server::bind(anywhere, BrokerConfig::default(), Arc::new(Nothing), Arc::new(AllowAllAuth))
+        Server::bind(anywhere, BrokerConfig::default(), Arc::new(Nothing), Arc::new(AllowAllAuthProvider))
             .await
             .unwrap()
     }
