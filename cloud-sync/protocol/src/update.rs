@@ -61,6 +61,9 @@ pub struct UpdateAsk {
     /// The release counter of the system image; 0: not one of ours.
     #[prost(uint64, tag = "12")]
     pub system_number: u64,
+    /// Which attempt of that rollout came to that: an earlier one says nothing about a later.
+    #[prost(uint32, tag = "13")]
+    pub last_attempt: u32,
 }
 
 /// Cloud: what the gateway is meant to run.
@@ -90,6 +93,13 @@ pub struct UpdateTold {
     /// The cloud's time, seconds since the Unix epoch: by it the gateway judges whether metadata has expired; 0: not said.
     #[prost(int64, tag = "8")]
     pub now_s: i64,
+    /// Which attempt of this rollout on this gateway it is, 0 the first: what was found bad is tried again in a later one.
+    #[prost(uint32, tag = "9")]
+    pub attempt: u32,
+    /// The way back from a release that is not good: it waits for no window of the house, and may have a lower number than what
+    /// runs.
+    #[prost(bool, tag = "10")]
+    pub back: bool,
 }
 
 /// Edge: bytes of a file of the repository.

@@ -207,6 +207,7 @@ fn second() -> Vec<(&'static str, Body)> {
         last_outcome: "rolled_back".into(),
         last_reason: "the PMS was lost".into(),
         system_number: 3,
+        last_attempt: 0,
     };
     let update_told = UpdateTold {
         rollout: "r8".into(),
@@ -217,6 +218,8 @@ fn second() -> Vec<(&'static str, Body)> {
         ask_again_s: 3_600,
         fault: String::new(),
         now_s: 0,
+        attempt: 0,
+        back: false,
     };
     vec![
         ("hello", Body::Hello(hello)),
@@ -255,8 +258,10 @@ fn second() -> Vec<(&'static str, Body)> {
         ("live", Body::Live(live)),
         ("welcome_live", Body::Welcome(Welcome { live: true, ..welcome.clone() })),
         ("welcome_updates", Body::Welcome(Welcome { updates: true, ..welcome })),
-        ("update_ask", Body::UpdateAsk(update_ask)),
-        ("update_told", Body::UpdateTold(update_told)),
+        ("update_ask", Body::UpdateAsk(update_ask.clone())),
+        ("update_ask_again", Body::UpdateAsk(UpdateAsk { last_attempt: 2, ..update_ask })),
+        ("update_told", Body::UpdateTold(update_told.clone())),
+        ("update_told_back", Body::UpdateTold(UpdateTold { attempt: 3, back: true, ..update_told })),
         (
             "fetch_ask",
             Body::FetchAsk(FetchAsk { name: "metadata/2.root.json".into(), offset: 5, most: 4_096 }),

@@ -64,6 +64,7 @@ impl Run<'_> {
             last_outcome: text(|last| last.step.word()),
             last_reason: text(|last| &last.reason),
             system_number: 0,
+            last_attempt: 0,
         }
     }
 
