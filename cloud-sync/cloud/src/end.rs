@@ -2,6 +2,7 @@
 
 use crate::live::Hub;
 use crate::releases::Served;
+use crate::rollout::cohorts::Cohorts;
 use crate::store::{Readers, StoreError, Writer, commands, gateways, ingest, standing, trust as trust_store};
 use engawa_link::pki::CertificateAuthority;
 use engawa_model::Timestamp;
@@ -38,6 +39,7 @@ struct OneFile {
     writer: Writer,
     readers: Readers,
     authority: RwLock<Arc<CertificateAuthority>>,
+    cohorts: Arc<Cohorts>,
 }
 
 impl End {
@@ -45,7 +47,12 @@ impl End {
     pub fn new(path: PathBuf, writer: Writer, authority: CertificateAuthority) -> Self {
         let authority = RwLock::new(Arc::new(authority));
         Self {
-            file: Arc::new(OneFile { writer, readers: Readers::new(path), authority }),
+            file: Arc::new(OneFile {
+                writer,
+                readers: Readers::new(path),
+                authority,
+                cohorts: Arc::default(),
+            }),
             batches: Semaphore::new(MOST_BATCHES),
             questions: Semaphore::new(Readers::KEPT),
             live: Hub::default(),

@@ -116,18 +116,37 @@ pub(crate) async fn on_postgres(store: postgres::Store, releases: PathBuf, cance
     let mut looking = Looking::new(releases);
     let going = async {
         loop {
-            let looked = async {
-                let mut client = store.client().await?;
-                if !postgres::rollouts::moves(&client).await? {
-                    return Ok(None);
+            let moves = async { postgres::rollouts::moves(&store.client().await?).await };
+            match moves.await {
+                Ok(false) => {}
+                Ok(true) => {
+                    // A few kilobytes where nothing has changed, else up to two thousand manifests: off the async threads, and
+                    // before a connection is taken for it.
+                    let looked = tokio::task::spawn_blocking(move || {
+                        let catalogue = looking.look();
+                        (looking, catalogue)
+                    });
+                    let catalogue = match looked.await {
+                        Ok((back, catalogue)) => {
+                            looking = back;
+                            catalogue
+                        }
+                        // Only a panic ends it otherwise: without it no rollout would go on, and nobody would know.
+                        Err(error) => {
+                            tracing::error!(%error, "rollouts don't go on until the cloud is started again");
+                            return;
+                        }
+                    };
+                    let going_on = async {
+                        let now = Now { micros: micros(), serving_since };
+                        let mut client = store.client().await?;
+                        postgres::rollouts::reconcile(&mut client, catalogue.as_deref(), now).await
+                    };
+                    match going_on.await {
+                        Ok(changed) => tell(&changed.unwrap_or_default()),
+                        Err(error) => warn(&error),
+                    }
                 }
-                // A few kilobytes where nothing has changed.
-                let catalogue = looking.look();
-                let now = Now { micros: micros(), serving_since };
-                postgres::rollouts::reconcile(&mut client, catalogue.as_deref(), now).await
-            };
-            match looked.await {
-                Ok(changed) => tell(&changed.unwrap_or_default()),
                 Err(error) => warn(&error),
             }
             tokio::time::sleep(PERIOD).await;

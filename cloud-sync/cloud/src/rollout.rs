@@ -14,6 +14,7 @@
 pub mod acts;
 pub mod answer;
 pub mod catalogue;
+pub mod cohorts;
 pub mod health;
 pub mod heard;
 pub mod machine;
@@ -21,6 +22,7 @@ pub mod plan;
 pub mod report;
 pub mod rings;
 pub mod state;
+pub mod statements;
 
 /// What was asked of a rollout and can't be done, in words for whoever asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

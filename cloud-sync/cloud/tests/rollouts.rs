@@ -11,9 +11,10 @@ use engawa_cloud::postgres::{self, Intake, Replica, Store};
 use engawa_cloud::rollout::acts::{self, By};
 use engawa_cloud::rollout::answer::asked;
 use engawa_cloud::rollout::catalogue::Catalogue;
+use engawa_cloud::rollout::cohorts::Cohorts;
 use engawa_cloud::rollout::machine::Now;
 use engawa_cloud::rollout::plan::{Cohort, Kind, Plan, Release, Ring, Variant, WHOLE, Who};
-use engawa_cloud::rollout::state::{Fleet, State, Write};
+use engawa_cloud::rollout::state::{Fleet, MOST_BLOCKS, State, Write};
 use engawa_cloud::store::{StoreError, gateways, ingest, rollouts, write};
 use engawa_model::{Alert, AlertKind, Change, Timestamp, UpdateNote, UpdateStep};
 use engawa_protocol::ports::{CloudStore, Ingested, Row};
@@ -168,13 +169,16 @@ impl Both {
         let versions = [("0.2.0", 20), ("0.3.0", 30), ("0.4.0", 40)];
         let known = versions
             .map(|(version, number)| (Kind::Application, version.to_owned(), variant(version, number)));
-        let catalogue = Catalogue::of(known.to_vec());
+        self.reconciles(&Catalogue::of(known.to_vec())).await;
+    }
+
+    async fn reconciles(&mut self, catalogue: &Catalogue) {
         let now = Now { micros: self.now(), serving_since: 0 };
         let one = write(&mut self.sqlite.connection, |connection| {
-            rollouts::reconcile(connection, Some(&catalogue), now)
+            rollouts::reconcile(connection, Some(catalogue), now)
         });
         let mut client = self.store.client().await.unwrap();
-        let other = postgres::rollouts::reconcile(&mut client, Some(&catalogue), now).await.unwrap();
+        let other = postgres::rollouts::reconcile(&mut client, Some(catalogue), now).await.unwrap();
         let states = |changed: Vec<engawa_cloud::rollout::state::Rollout>| -> Vec<(String, State, String)> {
             changed.into_iter().map(|rollout| (rollout.id, rollout.state, rollout.reason)).collect()
         };
@@ -200,8 +204,10 @@ impl Both {
         };
         let at = self.now();
         let (software, last) = asked(&ask, "eu-1", at);
+        let cohorts = &Cohorts::default();
         let one = write(&mut self.sqlite.connection, |connection| {
-            let (told, writes, fresh) = rollouts::told(connection, gateway, &software, last.as_ref(), at)?;
+            let (told, writes, fresh) =
+                rollouts::told(connection, cohorts, gateway, &software, last.as_ref(), at)?;
             rollouts::apply(connection, &writes)?;
             if fresh {
                 rollouts::note_software(connection, gateway, &software)?;
@@ -210,8 +216,9 @@ impl Both {
         })
         .unwrap();
         let mut client = self.store.client().await.unwrap();
-        let other =
-            postgres::rollouts::told(&mut client, gateway, &software, last.as_ref(), at).await.unwrap();
+        let other = postgres::rollouts::told(&mut client, cohorts, gateway, &software, last.as_ref(), at)
+            .await
+            .unwrap();
         assert_eq!(one, other);
         one
     }
@@ -367,6 +374,80 @@ impl Both {
             );
         }
     }
+}
+
+/// Of versions that a gateway went back from the newest sixteen are kept; what somebody has blocked stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_engines_keep_as_many_blocks() {
+    let mut both = Both::new(0).await;
+    let who = || By { who: "ann", why: "a reason", micros: 1 };
+    both.acts(|fleet| Ok(acts::block(fleet, Kind::Application, "0.1.0", "grand-1", who())?)).await.unwrap();
+    for n in 0..20 {
+        both.updates("grand-1", "", &format!("1.0.{n}"), 0, UpdateStep::RolledBack).await;
+        both.updates("grand-2", "", &format!("1.0.{}", n / 10), 0, UpdateStep::RolledBack).await;
+    }
+    let fleet = both.compare("twenty versions").await;
+    let of = |gateway: &str| -> Vec<&str> {
+        let own = fleet.blocks.iter().filter(|block| block.gateway == gateway);
+        own.map(|block| block.version.as_str()).collect()
+    };
+    assert_eq!(of("grand-1").len(), MOST_BLOCKS + 1);
+    assert!(of("grand-1").contains(&"0.1.0") && of("grand-1").contains(&"1.0.19"));
+    assert!(!of("grand-1").contains(&"1.0.3"), "the oldest went");
+    assert_eq!(of("grand-2"), ["1.0.0", "1.0.1"]);
+}
+
+/// Who has had its turn, or is not meant, has no reason to ask each minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_may_be_next_asks_soon() {
+    let mut both = Both::new(0).await;
+    let who = || By { who: "ann", why: "a reason", micros: 1 };
+    for gateway in ["grand-1", "grand-2", "grand-3"] {
+        both.replica.beat(&both.store).await.unwrap();
+        both.seen(gateway, true).await;
+        assert_eq!(both.asks(gateway, None).await.ask_again_s, 900);
+    }
+    let mut plan = plan("0.3.0", 30);
+    plan.cohort.gateways = ["grand-1", "grand-2"].map(str::to_owned).into();
+    both.acts(|fleet| Ok(acts::label(fleet, "grand-1", "canary", true, who())?)).await.unwrap();
+    both.acts(|fleet| Ok(acts::create(fleet, plan.clone(), who())?.1)).await.unwrap();
+    both.acts(|fleet| Ok(acts::start(fleet, "r-1", who())?)).await.unwrap();
+    both.reconcile().await;
+    let told = both.asks("grand-1", None).await;
+    assert_eq!((told.version.as_str(), told.attempt, told.back), ("0.3.0", 0, false));
+    assert_eq!(both.asks("grand-2", None).await.ask_again_s, 60, "it may be next");
+    assert_eq!(both.asks("grand-3", None).await.ask_again_s, 900, "it is not meant");
+    both.updates("grand-1", "r-1", "0.3.0", 30, UpdateStep::Confirmed).await;
+    both.versions.insert("grand-1".into(), ("0.3.0".into(), 30));
+    assert_eq!(both.asks("grand-1", None).await.ask_again_s, 900, "it has it");
+    let (one, other) = both.fleets().await;
+    assert_eq!(one.rollouts["r-1"].plan.cohort, plan.cohort, "it is kept beside the plan");
+    assert_eq!(one.rollouts, other.rollouts);
+}
+
+/// A replica whose copy of the repository is behind what another one has seen halts nothing, and takes nobody back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_behind_concludes_nothing() {
+    let mut both = Both::new(0).await;
+    let who = || By { who: "ann", why: "a reason", micros: 1 };
+    both.replica.beat(&both.store).await.unwrap();
+    both.seen("grand-1", true).await;
+    both.asks("grand-1", None).await;
+    both.acts(|fleet| Ok(acts::create(fleet, plan("0.3.0", 30), who())?.1)).await.unwrap();
+    both.acts(|fleet| Ok(acts::start(fleet, "r-1", who())?)).await.unwrap();
+    let all = || Catalogue::of(vec![(Kind::Application, "0.3.0".into(), variant("0.3.0", 30))]);
+    both.reconciles(&all().at(7)).await;
+    both.reconciles(&Catalogue::default().at(6)).await;
+    let state = |fleets: (Fleet, Fleet)| {
+        let of = |fleet: Fleet| fleet.rollouts["r-1"].state;
+        (of(fleets.0), of(fleets.1))
+    };
+    assert_eq!(state(both.fleets().await), (State::Running, State::Running));
+    // Nobody has seen that one for longer than a timestamp lives: the repository was begun anew.
+    both.later = 24 * 9;
+    both.replica.beat(&both.store).await.unwrap();
+    both.reconciles(&Catalogue::default().at(6)).await;
+    assert_eq!(state(both.fleets().await), (State::Halted, State::Halted));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use super::{Intake, Replica, Store, commands, gateways, settings, standing, trus
 use crate::live::Hub;
 use crate::releases::Served;
 use crate::rollout::answer::asked;
+use crate::rollout::cohorts::Cohorts;
 use crate::store::StoreError;
 use crate::trust::settings::Policy;
 use crate::trust::{Now, signing};
@@ -81,6 +82,7 @@ pub struct End {
     left_behind: CancellationToken,
     live: Hub,
     releases: Served,
+    cohorts: Cohorts,
 }
 
 impl End {
@@ -97,6 +99,7 @@ impl End {
             left_behind: CancellationToken::new(),
             live: Hub::default(),
             releases: Served::default(),
+            cohorts: Cohorts::default(),
         }
     }
 
@@ -486,7 +489,8 @@ impl CloudStore for End {
             let (software, last) = asked(ask, authorities.whole().region().unwrap_or_default(), now());
             let asking = async {
                 let mut client = self.store.client().await?;
-                super::rollouts::told(&mut client, gateway, &software, last.as_ref(), now()).await
+                super::rollouts::told(&mut client, &self.cohorts, gateway, &software, last.as_ref(), now())
+                    .await
             };
             in_time(asking).await.map(Into::into).map_err(fault("telling a gateway its version"))
         })

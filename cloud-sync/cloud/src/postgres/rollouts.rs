@@ -6,17 +6,20 @@
 use super::clean;
 use super::listing::BEAT_OVER;
 use crate::rollout::answer::{Asking, Told as Answer, answer};
-use crate::rollout::catalogue::Catalogue;
+use crate::rollout::catalogue::{Catalogue, Seen};
+use crate::rollout::cohorts::Cohorts;
 use crate::rollout::health::WATCHED;
 use crate::rollout::heard::{self, Heard};
 use crate::rollout::machine::{self, Now};
-use crate::rollout::plan::Kind;
+use crate::rollout::plan::{Kind, Plan};
 use crate::rollout::state::{
     BY_GATEWAY, Block, Entry, Fleet, MOST_BLOCKS, Member, Rollout, Row, Software, State, Step, Write,
 };
+use crate::rollout::statements::{self as sql, ROLLOUT, ROLLOUT_OF_ONE, ROW, SOFTWARE};
 use crate::store::StoreError;
 use deadpool_postgres::{GenericClient, Object};
 use tokio_postgres::Row as Found;
+use tokio_postgres::types::ToSql;
 
 /// What rows of gateways tell, for [`take`].
 #[derive(Clone, Debug)]
@@ -31,15 +34,6 @@ const DOING: &str = "reading rollouts";
 const WRITING: &str = "writing what a rollout decides";
 /// The lock of the one replica that goes on with rollouts.
 const LOCK: i64 = 0x656e_6761_7761_0007;
-const ROLLOUT: &str =
-    "SELECT id, number, plan, state, reason, ring, ring_micros, judged_micros, created_by, created_micros,
-    changed_micros FROM rollout";
-const ROW: &str = "SELECT rollout, gateway, ring, back, version, number, manifest, from_version, from_number,
-    assigned_micros, told_micros, step, step_micros, reason, ended_micros, alerts FROM rollout_gateway";
-const SOFTWARE: &str =
-    "SELECT gateway, version, number, slot, triple, hardware, system, system_number, state, floor, region,
-    asked_micros FROM gateway_software";
-
 fn small(row: &Found, at: usize) -> u32 {
     // Only what was a u32 is written.
     u32::try_from(row.get::<_, i64>(at)).unwrap_or(u32::MAX)
@@ -56,7 +50,8 @@ fn rollout(row: &Found) -> Result<Rollout, StoreError> {
     Ok(Rollout {
         id: row.get(0),
         number: row.get(1),
-        plan: serde_json::from_str(row.get(2)).map_err(|error| unknown("the plan of a rollout", error))?,
+        plan: Plan::of_stored(row.get(2), row.get(11))
+            .map_err(|error| unknown("the plan of a rollout", error))?,
         state: State::of(state).ok_or_else(|| unknown("the state of a rollout", state))?,
         reason: row.get(4),
         ring: small(row, 5),
@@ -87,6 +82,7 @@ fn turn(row: &Found) -> Result<Row, StoreError> {
         reason: row.get(13),
         ended_micros: row.get(14),
         alerts: small(row, 15),
+        attempt: small(row, 16),
     })
 }
 
@@ -143,15 +139,13 @@ pub async fn fleet(client: &impl GenericClient, of: Option<&str>) -> Result<Flee
         }
     }
     fleet.blocks = blocks(client, None).await?.into_iter().collect();
-    for row in client.query(ROLLOUT, &[]).await.map_err(doing)? {
+    let meant = format!("$1::text IS NULL OR id = $1 OR state IN {}", sql::HOLDING);
+    for row in client.query(&format!("{ROLLOUT} WHERE {meant}"), &[&of]).await.map_err(doing)? {
         let rollout = rollout(&row)?;
         fleet.rollouts.insert(rollout.id.clone(), rollout);
     }
-    let sql = format!(
-        "{ROW} WHERE $1::text IS NULL OR rollout = $1
-         OR rollout IN (SELECT id FROM rollout WHERE state IN ('running', 'paused', 'rolling_back'))"
-    );
-    for row in client.query(&sql, &[&of]).await.map_err(doing)? {
+    let rows = format!("{ROW} WHERE rollout IN (SELECT id FROM rollout WHERE {meant})");
+    for row in client.query(&rows, &[&of]).await.map_err(doing)? {
         let row = turn(&row)?;
         fleet.rows.entry(row.rollout.clone()).or_default().insert(row.gateway.clone(), row);
     }
@@ -192,139 +186,68 @@ pub async fn blocks(client: &impl GenericClient, gateway: Option<&str>) -> Resul
 /// PostgreSQL's.
 pub async fn apply(client: &impl GenericClient, writes: &[Write]) -> Result<(), StoreError> {
     let doing = StoreError::postgres(WRITING);
+    let run = async |sql: &str, values: &[&(dyn ToSql + Sync)]| {
+        let statement = client.prepare_cached(sql).await?;
+        client.execute(&statement, values).await
+    };
     for write in writes {
         let done = match write {
             Write::Rollout(r) => {
-                // Our own types always have a JSON form.
-                let plan = serde_json::to_string(&r.plan).unwrap_or_default();
-                let statement = client
-                    .prepare_cached(
-                        "INSERT INTO rollout VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-                         ON CONFLICT (id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
-                         ring = excluded.ring, ring_micros = excluded.ring_micros,
-                         judged_micros = excluded.judged_micros, changed_micros = excluded.changed_micros",
-                    )
-                    .await
-                    .map_err(doing)?;
-                client
-                    .execute(
-                        &statement,
-                        &[
-                            &r.id,
-                            &r.number,
-                            &clean(&plan),
-                            &r.state.word(),
-                            &clean(&r.reason),
-                            &i64::from(r.ring),
-                            &r.ring_micros,
-                            &r.judged_micros,
-                            &clean(&r.created_by),
-                            &r.created_micros,
-                            &r.changed_micros,
-                        ],
-                    )
-                    .await
+                let (plan, cohort) = r.plan.stored();
+                let values: &[&(dyn ToSql + Sync)] = &[
+                    &r.id,
+                    &r.number,
+                    &clean(&plan),
+                    &r.state.word(),
+                    &clean(&r.reason),
+                    &i64::from(r.ring),
+                    &r.ring_micros,
+                    &r.judged_micros,
+                    &clean(&r.created_by),
+                    &r.created_micros,
+                    &r.changed_micros,
+                    &clean(&cohort),
+                ];
+                run(sql::PUT_ROLLOUT, values).await
             }
             Write::Row(r) => {
-                let statement = client
-                    .prepare_cached(
-                        "INSERT INTO rollout_gateway (rollout, gateway, ring, back, version, number, manifest,
-                         from_version, from_number, assigned_micros, told_micros, step, step_micros, reason,
-                         ended_micros) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-                         ON CONFLICT (rollout, gateway) DO UPDATE SET ring = excluded.ring, back = excluded.back,
-                         version = excluded.version, number = excluded.number, manifest = excluded.manifest,
-                         from_version = excluded.from_version, from_number = excluded.from_number,
-                         assigned_micros = excluded.assigned_micros, told_micros = excluded.told_micros,
-                         step = excluded.step, step_micros = excluded.step_micros, reason = excluded.reason,
-                         ended_micros = excluded.ended_micros",
-                    )
-                    .await
-                    .map_err(doing)?;
-                client
-                    .execute(
-                        &statement,
-                        &[
-                            &r.rollout,
-                            &r.gateway,
-                            &i64::from(r.ring),
-                            &r.back,
-                            &clean(&r.version),
-                            &r.number.cast_signed(),
-                            &clean(&r.manifest),
-                            &clean(&r.from_version),
-                            &r.from_number.cast_signed(),
-                            &r.assigned_micros,
-                            &r.told_micros,
-                            &r.step.word(),
-                            &r.step_micros,
-                            &clean(&r.reason),
-                            &r.ended_micros,
-                        ],
-                    )
-                    .await
+                let values: &[&(dyn ToSql + Sync)] = &[
+                    &r.rollout,
+                    &r.gateway,
+                    &i64::from(r.ring),
+                    &r.back,
+                    &clean(&r.version),
+                    &r.number.cast_signed(),
+                    &clean(&r.manifest),
+                    &clean(&r.from_version),
+                    &r.from_number.cast_signed(),
+                    &r.assigned_micros,
+                    &r.told_micros,
+                    &r.step.word(),
+                    &r.step_micros,
+                    &clean(&r.reason),
+                    &r.ended_micros,
+                    &i64::from(r.attempt),
+                ];
+                run(sql::PUT_ROW, values).await
             }
             Write::Block(b) => {
-                client
-                    .execute(
-                        "INSERT INTO blocked_version VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
-                        &[
-                            &b.gateway,
-                            &b.kind.word(),
-                            &clean(&b.version),
-                            &clean(&b.why),
-                            &clean(&b.by),
-                            &b.at_micros,
-                        ],
-                    )
-                    .await
-                    .map_err(StoreError::postgres(WRITING))?;
-                // Of what a gateway tells of itself the oldest goes.
-                client
-                    .execute(
-                        "DELETE FROM blocked_version WHERE gateway = $1 AND by = $2 AND (kind, version) IN
-                         (SELECT kind, version FROM blocked_version WHERE gateway = $1 AND by = $2
-                         ORDER BY at_micros DESC, version COLLATE \"C\" OFFSET $3)",
-                        &[&b.gateway, &BY_GATEWAY, &(MOST_BLOCKS as i64)],
-                    )
-                    .await
+                let (version, why, by) = (clean(&b.version), clean(&b.why), clean(&b.by));
+                let values: &[&(dyn ToSql + Sync)] =
+                    &[&b.gateway, &b.kind.word(), &version, &why, &by, &b.at_micros];
+                run(sql::PUT_BLOCK, values).await.map_err(doing)?;
+                run(sql::TRIM_BLOCKS, &[&b.gateway, &BY_GATEWAY, &(MOST_BLOCKS as i64)]).await
             }
             Write::Unblock { gateway, kind, version } => {
-                client
-                    .execute(
-                        "DELETE FROM blocked_version WHERE gateway = $1 AND kind = $2 AND version = $3",
-                        &[gateway, &kind.word(), version],
-                    )
-                    .await
+                run(sql::DROP_BLOCK, &[gateway, &kind.word(), version]).await
             }
             Write::Label { gateway, label, on } => {
-                let sql = if *on {
-                    "INSERT INTO gateway_label VALUES ($1, $2) ON CONFLICT DO NOTHING"
-                } else {
-                    "DELETE FROM gateway_label WHERE gateway = $1 AND label = $2"
-                };
-                client.execute(sql, &[gateway, label]).await
+                run(if *on { sql::PUT_LABEL } else { sql::DROP_LABEL }, &[gateway, label]).await
             }
             Write::Log(e) => {
-                let statement = client
-                    .prepare_cached(
-                        "INSERT INTO rollout_log (at_micros, rollout, gateway, who, what, detail)
-                         VALUES ($1, $2, $3, $4, $5, $6)",
-                    )
-                    .await
-                    .map_err(doing)?;
-                client
-                    .execute(
-                        &statement,
-                        &[
-                            &e.at_micros,
-                            &clean(&e.rollout),
-                            &clean(&e.gateway),
-                            &clean(&e.who),
-                            &e.what,
-                            &clean(&e.detail),
-                        ],
-                    )
-                    .await
+                let (rollout, gateway) = (clean(&e.rollout), clean(&e.gateway));
+                let (who, detail) = (clean(&e.who), clean(&e.detail));
+                run(sql::PUT_LOG, &[&e.at_micros, &rollout, &gateway, &who, &e.what, &detail]).await
             }
         };
         done.map_err(doing)?;
@@ -337,11 +260,7 @@ pub async fn apply(client: &impl GenericClient, writes: &[Write]) -> Result<(), 
 /// # Errors
 /// PostgreSQL's.
 pub async fn moves(client: &impl GenericClient) -> Result<bool, StoreError> {
-    client
-        .query_one("SELECT EXISTS (SELECT FROM rollout WHERE state IN ('running', 'rolling_back'))", &[])
-        .await
-        .map(|row| row.get(0))
-        .map_err(StoreError::postgres(DOING))
+    client.query_one(sql::MOVES, &[]).await.map(|row| row.get(0)).map_err(StoreError::postgres(DOING))
 }
 
 /// As [`crate::store::rollouts::reconcile`], by one replica at a time; `None`: another one is at it.
@@ -365,25 +284,31 @@ pub async fn reconcile(
         .execute("SELECT FROM rollout WHERE state IN ('running', 'rolling_back') ORDER BY id FOR UPDATE", &[])
         .await
         .map_err(doing)?;
-    let mut fleet = fleet(&transaction, Some("")).await?;
-    let moving: Vec<Rollout> =
-        fleet.rollouts.values().filter(|rollout| rollout.state.moves()).cloned().collect();
-    let mut changed = Vec::new();
-    for rollout in moving {
-        let decisions = machine::step(&rollout, &fleet, catalogue, now);
-        let writes = machine::writes(&rollout, decisions, now);
-        apply(&transaction, &writes).await?;
-        for write in &writes {
-            fleet.apply(write);
-            if let Write::Rollout(after) = write
-                && after.state != rollout.state
-            {
-                changed.push((**after).clone());
-            }
-        }
-    }
+    let catalogue = match catalogue {
+        Some(known) => newest(&transaction, known, now).await?,
+        None => None,
+    };
+    let (writes, changed) = machine::go_on(&mut fleet(&transaction, Some("")).await?, catalogue, now);
+    apply(&transaction, &writes).await?;
     transaction.commit().await.map_err(doing)?;
     Ok(Some(changed))
+}
+
+/// The catalogue, if no replica has seen a newer one; that it was seen is kept.
+async fn newest<'a>(
+    client: &impl GenericClient,
+    known: &'a Catalogue,
+    now: Now,
+) -> Result<Option<&'a Catalogue>, StoreError> {
+    let doing = StoreError::postgres(WRITING);
+    let seen = client.query_opt(sql::SEEN, &[]).await.map_err(doing)?;
+    let seen = seen.map(|row| Seen { version: row.get::<_, i64>(0).cast_unsigned(), micros: row.get(1) });
+    let judged = Seen::judge(seen.as_ref(), known.version(), now.micros);
+    if let Some(seen) = judged.kept {
+        let version = seen.version.cast_signed();
+        client.execute(sql::PUT_SEEN, &[&version, &seen.micros]).await.map_err(doing)?;
+    }
+    Ok(judged.holds.then_some(known))
 }
 
 /// What somebody does: `act` decides from the fleet, and what it decides is stored, in one transaction that nothing moves beside.
@@ -406,19 +331,23 @@ pub async fn act<T>(
     Ok(value)
 }
 
-/// Turns of a gateway, their rollouts held so that they don't change meanwhile.
+/// The turn of a gateway in the rollout `of`, or all that have not ended for good; their rollouts are held so that they don't change meanwhile.
 async fn held(
     client: &impl GenericClient,
     gateway: &str,
     of: Option<&str>,
 ) -> Result<Vec<(Rollout, Row)>, StoreError> {
     let doing = StoreError::postgres(DOING);
-    let sql = format!(
-        "{ROLLOUT} WHERE id IN (SELECT rollout FROM rollout_gateway WHERE gateway = $1 AND ($2::text IS NULL OR rollout = $2))
-         ORDER BY id FOR SHARE"
-    );
+    let which = if of.is_some() {
+        "SELECT rollout FROM rollout_gateway WHERE gateway = $1 AND rollout = $2"
+    } else {
+        sql::OPEN_TURNS
+    };
+    let sql = format!("{ROLLOUT_OF_ONE} WHERE id IN ({which}) ORDER BY id FOR SHARE");
     let statement = client.prepare_cached(&sql).await.map_err(doing)?;
-    let rollouts = client.query(&statement, &[&gateway, &of]).await.map_err(doing)?;
+    let both: [&(dyn ToSql + Sync); 2] = [&gateway, &of];
+    let values = if of.is_some() { &both[..] } else { &both[..1] };
+    let rollouts = client.query(&statement, values).await.map_err(doing)?;
     let mut turns = Vec::new();
     let statement = client
         .prepare_cached(&format!("{ROW} WHERE rollout = $1 AND gateway = $2 FOR UPDATE"))
@@ -433,12 +362,62 @@ async fn held(
     Ok(turns)
 }
 
+/// True where a rollout runs that means the gateway, and in which it has had no turn.
+async fn soon(
+    client: &impl GenericClient,
+    cohorts: &Cohorts,
+    gateway: &str,
+    software: &Software,
+) -> Result<bool, StoreError> {
+    let doing = StoreError::postgres(DOING);
+    let statement = client.prepare_cached(sql::MAY_COME).await.map_err(doing)?;
+    let running = client.query(&statement, &[&gateway]).await.map_err(doing)?;
+    if running.is_empty() {
+        return Ok(false);
+    }
+    let one = async |sql: &str, of: &str| -> Result<Vec<String>, StoreError> {
+        let statement = client.prepare_cached(sql).await.map_err(doing)?;
+        let rows = client.query(&statement, &[&of]).await.map_err(doing)?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    };
+    let property = one("SELECT property FROM gateway WHERE id = $1", gateway).await?.pop();
+    let member = Member {
+        gateway: gateway.to_owned(),
+        property: property.unwrap_or_default(),
+        labels: one("SELECT label FROM gateway_label WHERE gateway = $1", gateway)
+            .await?
+            .into_iter()
+            .collect(),
+        software: Some(software.clone()),
+        ..Member::default()
+    };
+    for row in running {
+        let id: String = row.get(0);
+        let cohort = match cohorts.get(&id) {
+            Some(cohort) => cohort,
+            None => {
+                let Some(text) = one("SELECT cohort FROM rollout WHERE id = $1", &id).await?.pop() else {
+                    continue;
+                };
+                let read =
+                    serde_json::from_str(&text).map_err(|error| unknown("the cohort of a rollout", error))?;
+                cohorts.keep(&id, read)
+            }
+        };
+        if cohort.means(&member) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// What is wanted of a gateway that tells this of itself; it is stored that it was told.
 ///
 /// # Errors
 /// PostgreSQL's.
 pub async fn told(
     client: &mut Object,
+    cohorts: &Cohorts,
     gateway: &str,
     software_now: &Software,
     last: Option<&Heard>,
@@ -454,7 +433,8 @@ pub async fn told(
     let turns = held(&transaction, gateway, None).await?;
     let blocked = blocks(&transaction, Some(gateway)).await?;
     let blocked = blocked.into_iter().map(|block| (block.kind, block.version)).collect();
-    let asking = Asking { turns, blocked, running: moves(&transaction).await? };
+    let soon = soon(&transaction, cohorts, gateway, software_now).await?;
+    let asking = Asking { turns, blocked, soon };
     let (told, writes) = answer(software_now, last, &asking, micros);
     apply(&transaction, &writes).await?;
     if known.is_none_or(|known| known.is_stale(software_now)) {
@@ -474,16 +454,7 @@ pub async fn note_software(
     s: &Software,
 ) -> Result<(), StoreError> {
     let doing = StoreError::postgres("noting a gateway's software");
-    let statement = client
-        .prepare_cached(
-            "INSERT INTO gateway_software VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-             ON CONFLICT (gateway) DO UPDATE SET version = excluded.version, number = excluded.number,
-             slot = excluded.slot, triple = excluded.triple, hardware = excluded.hardware, system = excluded.system,
-             system_number = excluded.system_number, state = excluded.state, floor = excluded.floor, region = excluded.region,
-             asked_micros = excluded.asked_micros",
-        )
-        .await
-        .map_err(doing)?;
+    let statement = client.prepare_cached(sql::PUT_SOFTWARE).await.map_err(doing)?;
     client
         .execute(
             &statement,
@@ -530,16 +501,8 @@ pub(crate) async fn take(client: &Object, told: &[Told], micros: i64) -> Result<
     for told in told {
         let Told::Update(gateway, heard) = told else { continue };
         let turns = held(client, gateway, Some(&heard.rollout)).await?;
-        match turns.first() {
-            None => {
-                apply(client, heard::blocks(gateway, Kind::Application, heard, micros).as_slice()).await?
-            }
-            Some((rollout, row)) => {
-                if let Some((_, writes)) = heard::heard(row, rollout.plan.release.kind, heard, micros) {
-                    apply(client, &writes).await?;
-                }
-            }
-        }
+        let turn = turns.first().map(|(rollout, row)| (row, rollout.plan.release.kind));
+        apply(client, &heard::taken(turn, gateway, heard, micros)).await?;
     }
     let alerts: Vec<&str> = told
         .iter()

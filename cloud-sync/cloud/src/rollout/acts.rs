@@ -318,7 +318,8 @@ pub fn label(fleet: &Fleet, gateway: &str, label: &str, on: bool, by: By<'_>) ->
     Ok(vec![Write::Label { gateway, label, on }, log])
 }
 
-/// A gateway that failed has another turn, in the ring in which it was.
+/// A gateway that failed has another turn, in the ring in which it was. It is told that this is another attempt: what it has found
+/// bad in an earlier one it takes again.
 ///
 /// # Errors
 /// It has had no turn, its turn did not fail, or the version is blocked for it.
@@ -341,6 +342,7 @@ pub fn retry(fleet: &Fleet, id: &str, gateway: &str, by: By<'_>) -> Result<Vec<W
         )));
     }
     let again = Row {
+        attempt: row.attempt.saturating_add(1),
         step: Step::Assigned,
         step_micros: by.micros,
         assigned_micros: by.micros,
@@ -349,7 +351,8 @@ pub fn retry(fleet: &Fleet, id: &str, gateway: &str, by: By<'_>) -> Result<Vec<W
         reason: String::new(),
         ..row.clone()
     };
-    Ok(vec![Write::Row(Box::new(again)), by.log(id, gateway, "retried", &row.reason)])
+    let what = format!("attempt {}, after: {}", again.attempt.saturating_add(1), row.reason);
+    Ok(vec![Write::Row(Box::new(again)), by.log(id, gateway, "retried", &what)])
 }
 
 fn require(fleet: &Fleet, gateway: &str) -> Result<(), Refused> {

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 const TOLD_AGAIN_S: u32 = 300;
 /// One that has refused: it has fetched to find that out.
 const REFUSED_AGAIN_S: u32 = 3_600;
-/// One whose turn may come at any time.
+/// One whose turn may come at any time: a rollout runs that means it, and in which it has had none.
 const SOON_S: u32 = 60;
 /// One of whom nothing is wanted.
 const IDLE_S: u32 = 900;
@@ -33,17 +33,21 @@ pub struct Told {
     pub conditions: Vec<u8>,
     /// When it is to ask again, seconds.
     pub ask_again_s: u32,
+    /// Which attempt it is, 0 the first.
+    pub attempt: u32,
+    /// It is the way back: the house waits for no window of its own.
+    pub back: bool,
 }
 
 /// What is known when one gateway asks.
 #[derive(Clone, Debug, Default)]
 pub struct Asking {
-    /// Its turns, with their rollouts.
+    /// Its turns that have not ended for good, with their rollouts; whom else these mean is not looked at.
     pub turns: Vec<(Rollout, Row)>,
     /// Versions that it, or anybody, is not offered.
     pub blocked: BTreeSet<(Kind, String)>,
-    /// Some rollout is running.
-    pub running: bool,
+    /// Its turn in a rollout that is under way may come at any time.
+    pub soon: bool,
 }
 
 /// True where this turn is told of.
@@ -76,11 +80,12 @@ pub fn answer(software: &Software, last: Option<&Heard>, asking: &Asking, micros
             rollout: row.rollout.clone(),
             version: row.version.clone(),
             number: row.number,
+            attempt: None,
             step: Step::Confirmed,
             reason: String::new(),
         };
-        // Of what went before its turn was turned round, or tried again, it may still tell.
-        let last = last.filter(|_| !row.back && row.step.is_trying()).map(|last| Heard {
+        // Of what went before its turn was turned round, or tried again, it may still tell: that was another attempt.
+        let last = last.filter(|_| row.step.is_trying()).map(|last| Heard {
             version: row.version.clone(),
             number: row.number,
             ..last.clone()
@@ -108,7 +113,7 @@ pub fn answer(software: &Software, last: Option<&Heard>, asking: &Asking, micros
             && (kind == Kind::System || row.number >= software.floor)
     });
     let Some((rollout, row)) = wanted.max_by_key(|(rollout, _)| rollout.number) else {
-        let ask_again_s = if asking.running { SOON_S } else { IDLE_S };
+        let ask_again_s = if asking.soon { SOON_S } else { IDLE_S };
         return (Told { ask_again_s, ..Told::default() }, writes);
     };
     let told = Told {
@@ -118,6 +123,8 @@ pub fn answer(software: &Software, last: Option<&Heard>, asking: &Asking, micros
         manifest: row.manifest.clone(),
         conditions: conditions(rollout, row),
         ask_again_s: if row.step == Step::Refused { REFUSED_AGAIN_S } else { TOLD_AGAIN_S },
+        attempt: row.attempt,
+        back: row.back,
     };
     if row.told_micros.is_none() || matches!(row.step, Step::Assigned | Step::Away) {
         let mut after = row.clone();
@@ -202,6 +209,7 @@ pub fn asked(ask: &UpdateAsk, region: &str, micros: i64) -> (Software, Option<He
         rollout: short(&ask.last_rollout),
         version: String::new(),
         number: 0,
+        attempt: Some(ask.last_attempt),
         step,
         reason: short(&ask.last_reason),
     });
@@ -217,6 +225,8 @@ impl From<Told> for UpdateTold {
             target: told.manifest,
             conditions: told.conditions,
             ask_again_s: told.ask_again_s,
+            attempt: told.attempt,
+            back: told.back,
             ..Self::default()
         }
     }

@@ -202,6 +202,42 @@ impl Catalogue {
     }
 }
 
+/// The newest version of the repository that any replica has seen, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Of its timestamp.
+    pub version: u64,
+    /// When, µs.
+    pub micros: i64,
+}
+
+/// What [`Seen::judge`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// It may be concluded from.
+    pub holds: bool,
+    /// What is to be kept, where that changes.
+    pub kept: Option<Seen>,
+}
+
+impl Seen {
+    /// A version that nobody has seen for so long is gone, µs: a timestamp lives for seven days. Whoever has begun the repository
+    /// anew, with lower versions, waits for no longer.
+    const GONE: i64 = 8 * 86_400 * super::SECOND;
+    /// That it is still seen is kept at least so often, µs.
+    const NOTED: i64 = 3_600 * super::SECOND;
+
+    /// Whether a repository of `version`, seen at `micros`, may be concluded from: a copy that is behind what another replica has
+    /// seen knows less than it.
+    pub fn judge(seen: Option<&Self>, version: u64, micros: i64) -> Judged {
+        let now = Self { version, micros };
+        let holds = seen.is_none_or(|seen| version >= seen.version || micros - seen.micros > Self::GONE);
+        let keeps =
+            holds && seen.is_none_or(|seen| version != seen.version || micros - seen.micros > Self::NOTED);
+        Judged { holds, kept: keeps.then_some(now) }
+    }
+}
+
 fn metadata<T: for<'a> Deserialize<'a>>(read: &Read<'_>, name: &str) -> Result<T, Refused> {
     let bytes = read(name, MOST_METADATA)?.ok_or_else(|| Refused(format!("the repository has no {name}")))?;
     let signed: Signed<T> =

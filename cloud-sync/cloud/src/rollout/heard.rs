@@ -14,6 +14,8 @@ pub struct Heard {
     pub version: String,
     /// Its number; 0: not known.
     pub number: u64,
+    /// Of which attempt; `None`: it does not say.
+    pub attempt: Option<u32>,
     /// How far.
     pub step: Step,
     /// Why.
@@ -38,6 +40,7 @@ pub fn of(note: &UpdateNote) -> Heard {
         rollout: note.rollout.clone().unwrap_or_default(),
         version: short(&note.version),
         number: note.number,
+        attempt: None,
         step,
         reason: short(note.reason.as_deref().unwrap_or_default()),
     }
@@ -46,7 +49,8 @@ pub fn of(note: &UpdateNote) -> Heard {
 /// What becomes of the turn, and what is to be written. `None`: nothing new.
 pub fn heard(row: &Row, kind: Kind, heard: &Heard, micros: i64) -> Option<(Row, Vec<Write>)> {
     let other = heard.number != 0 && heard.number != row.number;
-    if row.rollout != heard.rollout || other || row.version != heard.version {
+    let earlier = heard.attempt.is_some_and(|attempt| attempt != row.attempt);
+    if row.rollout != heard.rollout || other || earlier || row.version != heard.version {
         return None;
     }
     // What has ended was seen to end: a row of before that comes late, or again, does not open it. What failed may be tried
@@ -83,6 +87,14 @@ pub fn heard(row: &Row, kind: Kind, heard: &Heard, micros: i64) -> Option<(Row, 
     }
     writes.extend(blocks(&row.gateway, kind, heard, micros));
     Some((after, writes))
+}
+
+/// What is to be written where a gateway's journal tells this; `turn`: its turn in the rollout that it names, and of which layer.
+pub fn taken(turn: Option<(&Row, Kind)>, gateway: &str, told: &Heard, micros: i64) -> Vec<Write> {
+    match turn {
+        Some((row, kind)) => heard(row, kind, told, micros).map(|(_, writes)| writes).unwrap_or_default(),
+        None => blocks(gateway, Kind::Application, told, micros).into_iter().collect(),
+    }
 }
 
 /// A version that a gateway went back from is never offered to it again.

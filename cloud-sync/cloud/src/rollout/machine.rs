@@ -212,6 +212,7 @@ fn turn(rollout: &Rollout, ring: usize, place: &Place<'_>, now: Now) -> Option<R
         rollout: rollout.id.clone(),
         gateway: member.gateway.clone(),
         ring: u32::try_from(ring).unwrap_or(u32::MAX),
+        attempt: 0,
         back: false,
         version: release.version.clone(),
         number: variant.number,
@@ -308,6 +309,8 @@ fn turned(
     match target {
         Ok(variant) => {
             turned.back = true;
+            // What is told of the way there says nothing of the way back.
+            turned.attempt = row.attempt.saturating_add(1);
             turned.version.clone_from(&row.from_version);
             turned.number = variant.number;
             turned.manifest.clone_from(&variant.manifest);
@@ -326,6 +329,27 @@ fn turned(
         }
     }
     Decision::Change(Box::new(turned))
+}
+
+/// Goes on with all rollouts of `fleet`, which is then as the database will be: what is to be stored, and those that have
+/// changed their state, with the reason.
+pub fn go_on(fleet: &mut Fleet, catalogue: Option<&Catalogue>, now: Now) -> (Vec<Write>, Vec<Rollout>) {
+    let moving: Vec<Rollout> =
+        fleet.rollouts.values().filter(|rollout| rollout.state.moves()).cloned().collect();
+    let (mut all, mut changed) = (Vec::new(), Vec::new());
+    for rollout in moving {
+        let decisions = step(&rollout, fleet, catalogue, now);
+        for write in writes(&rollout, decisions, now) {
+            fleet.apply(&write);
+            if let Write::Rollout(after) = &write
+                && after.state != rollout.state
+            {
+                changed.push((**after).clone());
+            }
+            all.push(write);
+        }
+    }
+    (all, changed)
 }
 
 /// What is to be stored for `decisions`: in one transaction, with the rollout as it was when they were made.

@@ -289,6 +289,22 @@ pub fn good_word(text: &str) -> bool {
 }
 
 impl Plan {
+    /// As it is stored, both JSON: itself without its cohort, and that, which may be a long list.
+    pub fn stored(&self) -> (String, String) {
+        let bare = Self { cohort: Cohort::default(), ..self.clone() };
+        // Our own types always have a JSON form.
+        let text = |value: serde_json::Result<String>| value.unwrap_or_default();
+        (text(serde_json::to_string(&bare)), text(serde_json::to_string(&self.cohort)))
+    }
+
+    /// Of what is stored.
+    ///
+    /// # Errors
+    /// It is not what [`Self::stored`] has made.
+    pub fn of_stored(plan: &str, cohort: &str) -> Result<Self, serde_json::Error> {
+        Ok(Self { cohort: serde_json::from_str(cohort)?, ..serde_json::from_str(plan)? })
+    }
+
     /// True where the conditions say that it is too late (`not_after`): nobody begins any more.
     pub fn is_over(&self, micros: i64) -> bool {
         let end = self.conditions.get("not_after").and_then(serde_json::Value::as_str);

@@ -216,6 +216,8 @@ pub struct Row {
     pub gateway: String,
     /// In which ring, from 0.
     pub ring: u32,
+    /// Which attempt it is, 0 the first: a gateway takes what it has found bad only in a later one.
+    pub attempt: u32,
     /// It is to go back.
     pub back: bool,
     /// The version that is wanted.

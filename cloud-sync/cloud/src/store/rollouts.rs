@@ -3,28 +3,20 @@
 
 use super::StoreError;
 use crate::rollout::answer::{Asking, Told, answer};
-use crate::rollout::catalogue::Catalogue;
+use crate::rollout::catalogue::{Catalogue, Seen};
+use crate::rollout::cohorts::Cohorts;
 use crate::rollout::heard::{self, Heard};
 use crate::rollout::machine::{self, Now};
-use crate::rollout::plan::Kind;
+use crate::rollout::plan::{Kind, Plan};
 use crate::rollout::state::{
     BY_GATEWAY, Block, Entry, Fleet, MOST_BLOCKS, Member, Rollout, Row, Software, State, Step, Write,
 };
+use crate::rollout::statements::{self as sql, ROLLOUT, ROLLOUT_OF_ONE, ROW, SOFTWARE};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeSet;
 
 const DOING: &str = "reading rollouts";
 const WRITING: &str = "writing what a rollout decides";
-const ROLLOUT: &str =
-    "SELECT id, number, plan, state, reason, ring, ring_micros, judged_micros, created_by, created_micros,
-    changed_micros FROM rollout";
-const ROW: &str = "SELECT rollout, gateway, ring, back, version, number, manifest, from_version, from_number,
-    assigned_micros, told_micros, step, step_micros, reason, ended_micros, alerts FROM rollout_gateway";
-
-const SOFTWARE: &str =
-    "SELECT gateway, version, number, slot, triple, hardware, system, system_number, state, floor, region,
-    asked_micros FROM gateway_software";
-
 fn number(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(at).map(i64::cast_unsigned)
 }
@@ -36,11 +28,11 @@ fn unknown(what: &str, error: impl std::fmt::Display) -> rusqlite::Error {
 }
 
 fn rollout(row: &rusqlite::Row<'_>) -> rusqlite::Result<Rollout> {
-    let (plan, state): (String, String) = (row.get(2)?, row.get(3)?);
+    let (plan, state, cohort): (String, String, String) = (row.get(2)?, row.get(3)?, row.get(11)?);
     Ok(Rollout {
         id: row.get(0)?,
         number: row.get(1)?,
-        plan: serde_json::from_str(&plan).map_err(|error| unknown("the plan of a rollout", error))?,
+        plan: Plan::of_stored(&plan, &cohort).map_err(|error| unknown("the plan of a rollout", error))?,
         state: State::of(&state).ok_or_else(|| unknown("the state of a rollout", &state))?,
         reason: row.get(4)?,
         ring: row.get(5)?,
@@ -71,6 +63,7 @@ fn turn(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         reason: row.get(13)?,
         ended_micros: row.get(14)?,
         alerts: row.get(15)?,
+        attempt: row.get(16)?,
     })
 }
 
@@ -103,7 +96,7 @@ fn all<T>(
         .map_err(StoreError::sql(DOING))
 }
 
-/// Everything that is decided from; the turns of `of` and of rollouts that are not over, or (`None`) of all.
+/// Everything that is decided from: the rollout `of` and those that have gateways on their way, with their turns, or (`None`) all.
 ///
 /// # Errors
 /// SQLite's.
@@ -139,19 +132,14 @@ pub fn fleet(connection: &Connection, of: Option<&str>) -> Result<Fleet, StoreEr
         }
     }
     fleet.blocks = blocks(connection, None)?.into_iter().collect();
-    fleet.rollouts = all(connection, ROLLOUT, [], rollout)?
+    let of_all = params![of, of.is_none()];
+    let meant = format!("?2 OR id = ?1 OR state IN {}", sql::HOLDING);
+    fleet.rollouts = all(connection, &format!("{ROLLOUT} WHERE {meant}"), of_all, rollout)?
         .into_iter()
         .map(|rollout| (rollout.id.clone(), rollout))
         .collect();
-    let rows = all(
-        connection,
-        &format!(
-            "{ROW} WHERE ?2 OR rollout = ?1
-             OR rollout IN (SELECT id FROM rollout WHERE state IN ('running', 'paused', 'rolling_back'))"
-        ),
-        params![of, of.is_none()],
-        turn,
-    )?;
+    let rows = format!("{ROW} WHERE rollout IN (SELECT id FROM rollout WHERE {meant})");
+    let rows = all(connection, &rows, of_all, turn)?;
     for row in rows {
         fleet.rows.entry(row.rollout.clone()).or_default().insert(row.gateway.clone(), row);
     }
@@ -196,88 +184,60 @@ pub fn apply(connection: &Connection, writes: &[Write]) -> Result<(), StoreError
     };
     for write in writes {
         match write {
-            Write::Rollout(r) => run(
-                "INSERT INTO rollout VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-                 ON CONFLICT (id) DO UPDATE SET state = excluded.state, reason = excluded.reason, ring = excluded.ring,
-                 ring_micros = excluded.ring_micros, judged_micros = excluded.judged_micros,
-                 changed_micros = excluded.changed_micros",
-                &|s| {
-                    // Our own types always have a JSON form.
-                    let plan = serde_json::to_string(&r.plan).unwrap_or_default();
-                    let (state, by) = (r.state.word(), &r.created_by);
-                    s.execute(params![
-                        r.id,
-                        r.number,
-                        plan,
-                        state,
-                        r.reason,
-                        r.ring,
-                        r.ring_micros,
-                        r.judged_micros,
-                        by,
-                        r.created_micros,
-                        r.changed_micros
-                    ])
-                },
-            )?,
-            Write::Row(r) => run(
-                "INSERT INTO rollout_gateway (rollout, gateway, ring, back, version, number, manifest, from_version,
-                 from_number, assigned_micros, told_micros, step, step_micros, reason, ended_micros)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
-                 ON CONFLICT (rollout, gateway) DO UPDATE SET ring = excluded.ring, back = excluded.back,
-                 version = excluded.version, number = excluded.number, manifest = excluded.manifest,
-                 from_version = excluded.from_version, from_number = excluded.from_number,
-                 assigned_micros = excluded.assigned_micros, told_micros = excluded.told_micros, step = excluded.step,
-                 step_micros = excluded.step_micros, reason = excluded.reason, ended_micros = excluded.ended_micros",
-                &|s| {
-                    s.execute(params![
-                        r.rollout,
-                        r.gateway,
-                        r.ring,
-                        r.back,
-                        r.version,
-                        r.number.cast_signed(),
-                        r.manifest,
-                        r.from_version,
-                        r.from_number.cast_signed(),
-                        r.assigned_micros,
-                        r.told_micros,
-                        r.step.word(),
-                        r.step_micros,
-                        r.reason,
-                        r.ended_micros
-                    ])
-                },
-            )?,
+            Write::Rollout(r) => run(sql::PUT_ROLLOUT, &|s| {
+                let (plan, cohort) = r.plan.stored();
+                let (state, by) = (r.state.word(), &r.created_by);
+                s.execute(params![
+                    r.id,
+                    r.number,
+                    plan,
+                    state,
+                    r.reason,
+                    r.ring,
+                    r.ring_micros,
+                    r.judged_micros,
+                    by,
+                    r.created_micros,
+                    r.changed_micros,
+                    cohort
+                ])
+            })?,
+            Write::Row(r) => run(sql::PUT_ROW, &|s| {
+                s.execute(params![
+                    r.rollout,
+                    r.gateway,
+                    r.ring,
+                    r.back,
+                    r.version,
+                    r.number.cast_signed(),
+                    r.manifest,
+                    r.from_version,
+                    r.from_number.cast_signed(),
+                    r.assigned_micros,
+                    r.told_micros,
+                    r.step.word(),
+                    r.step_micros,
+                    r.reason,
+                    r.ended_micros,
+                    r.attempt
+                ])
+            })?,
             Write::Block(b) => {
-                run(
-                    "INSERT INTO blocked_version VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
-                    &|s| s.execute(params![b.gateway, b.kind.word(), b.version, b.why, b.by, b.at_micros]),
-                )?;
-                // Of what a gateway tells of itself the oldest goes.
-                run(
-                    "DELETE FROM blocked_version WHERE gateway = ?1 AND by = ?2 AND (kind, version) IN
-                     (SELECT kind, version FROM blocked_version WHERE gateway = ?1 AND by = ?2
-                     ORDER BY at_micros DESC, version LIMIT -1 OFFSET ?3)",
-                    &|s| s.execute(params![b.gateway, BY_GATEWAY, MOST_BLOCKS as i64]),
-                )?;
+                run(sql::PUT_BLOCK, &|s| {
+                    s.execute(params![b.gateway, b.kind.word(), b.version, b.why, b.by, b.at_micros])
+                })?;
+                run(sql::TRIM_BLOCKS, &|s| s.execute(params![b.gateway, BY_GATEWAY, MOST_BLOCKS as i64]))?;
             }
-            Write::Unblock { gateway, kind, version } => run(
-                "DELETE FROM blocked_version WHERE gateway = ?1 AND kind = ?2 AND version = ?3",
-                &|s| s.execute(params![gateway, kind.word(), version]),
-            )?,
-            Write::Label { gateway, label, on: true } => run(
-                "INSERT INTO gateway_label VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-                &|s| s.execute(params![gateway, label]),
-            )?,
-            Write::Label { gateway, label, on: false } => run(
-                "DELETE FROM gateway_label WHERE gateway = ?1 AND label = ?2",
-                &|s| s.execute(params![gateway, label]),
-            )?,
-            Write::Log(e) => run(
-                "INSERT INTO rollout_log (at_micros, rollout, gateway, who, what, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                &|s| s.execute(params![e.at_micros, e.rollout, e.gateway, e.who, e.what, e.detail]),
-            )?,
+            Write::Unblock { gateway, kind, version } => {
+                run(sql::DROP_BLOCK, &|s| s.execute(params![gateway, kind.word(), version]))?;
+            }
+            Write::Label { gateway, label, on } => {
+                let put = if *on { sql::PUT_LABEL } else { sql::DROP_LABEL };
+                run(put, &|s| s.execute(params![gateway, label]))?;
+            }
+            Write::Log(e) => run(sql::PUT_LOG, &|s| {
+                s.execute(params![e.at_micros, e.rollout, e.gateway, e.who, e.what, e.detail])
+            })?,
         }
     }
     Ok(())
@@ -289,7 +249,7 @@ pub fn apply(connection: &Connection, writes: &[Write]) -> Result<(), StoreError
 /// SQLite's.
 pub fn moves(connection: &Connection) -> Result<bool, StoreError> {
     connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM rollout WHERE state IN ('running', 'rolling_back'))")
+        .prepare_cached(sql::MOVES)
         .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
         .map_err(StoreError::sql(DOING))
 }
@@ -303,38 +263,86 @@ pub fn reconcile(
     catalogue: Option<&Catalogue>,
     now: Now,
 ) -> Result<Vec<Rollout>, StoreError> {
-    let mut fleet = fleet(connection, Some(""))?;
-    let moving: Vec<Rollout> =
-        fleet.rollouts.values().filter(|rollout| rollout.state.moves()).cloned().collect();
-    let mut changed = Vec::new();
-    for rollout in moving {
-        let decisions = machine::step(&rollout, &fleet, catalogue, now);
-        let writes = machine::writes(&rollout, decisions, now);
-        apply(connection, &writes)?;
-        for write in &writes {
-            fleet.apply(write);
-            if let Write::Rollout(after) = write
-                && after.state != rollout.state
-            {
-                changed.push((**after).clone());
-            }
-        }
-    }
+    let catalogue = catalogue.map(|known| newest(connection, known, now)).transpose()?.flatten();
+    let (writes, changed) = machine::go_on(&mut fleet(connection, Some(""))?, catalogue, now);
+    apply(connection, &writes)?;
     Ok(changed)
 }
 
-/// The turns of one gateway, and what it is not offered.
-fn asking(connection: &Connection, gateway: &str) -> Result<Asking, StoreError> {
-    let rows = all(connection, &format!("{ROW} WHERE gateway = ?1"), [gateway], turn)?;
+/// The catalogue, if no replica has seen a newer one; that it was seen is kept.
+fn newest<'a>(
+    connection: &Connection,
+    known: &'a Catalogue,
+    now: Now,
+) -> Result<Option<&'a Catalogue>, StoreError> {
+    let seen =
+        all(connection, sql::SEEN, [], |row| Ok(Seen { version: number(row, 0)?, micros: row.get(1)? }))?;
+    let judged = Seen::judge(seen.first(), known.version(), now.micros);
+    if let Some(seen) = judged.kept {
+        connection
+            .prepare_cached(sql::PUT_SEEN)
+            .and_then(|mut statement| statement.execute(params![seen.version.cast_signed(), seen.micros]))
+            .map_err(StoreError::sql(WRITING))?;
+    }
+    Ok(judged.holds.then_some(known))
+}
+
+/// The open turns of one gateway, and what it is not offered.
+fn asking(
+    connection: &Connection,
+    cohorts: &Cohorts,
+    gateway: &str,
+    software: &Software,
+) -> Result<Asking, StoreError> {
+    let open = format!("rollout IN ({}) AND gateway = $1", sql::OPEN_TURNS);
+    let rows = all(connection, &format!("{ROW} WHERE {open}"), [gateway], turn)?;
     let mut asking = Asking::default();
     for row in rows {
-        let found = all(connection, &format!("{ROLLOUT} WHERE id = ?1"), [&row.rollout], rollout)?;
+        let found = all(connection, &format!("{ROLLOUT_OF_ONE} WHERE id = ?1"), [&row.rollout], rollout)?;
         asking.turns.extend(found.into_iter().map(|rollout| (rollout, row.clone())));
     }
     let blocks = blocks(connection, Some(gateway))?;
     asking.blocked = blocks.into_iter().map(|block| (block.kind, block.version)).collect::<BTreeSet<_>>();
-    asking.running = moves(connection)?;
+    asking.soon = soon(connection, cohorts, gateway, software)?;
     Ok(asking)
+}
+
+/// True where a rollout runs that means the gateway, and in which it has had no turn.
+fn soon(
+    connection: &Connection,
+    cohorts: &Cohorts,
+    gateway: &str,
+    software: &Software,
+) -> Result<bool, StoreError> {
+    let running = all(connection, sql::MAY_COME, [gateway], |row| row.get::<_, String>(0))?;
+    if running.is_empty() {
+        return Ok(false);
+    }
+    let one = |sql: &str, of: &str| all(connection, sql, [of], |row| row.get::<_, String>(0));
+    let member = Member {
+        gateway: gateway.to_owned(),
+        property: one("SELECT property FROM gateway WHERE id = ?1", gateway)?.pop().unwrap_or_default(),
+        labels: one("SELECT label FROM gateway_label WHERE gateway = ?1", gateway)?.into_iter().collect(),
+        software: Some(software.clone()),
+        ..Member::default()
+    };
+    for id in running {
+        let cohort = match cohorts.get(&id) {
+            Some(cohort) => cohort,
+            None => {
+                let Some(text) = one("SELECT cohort FROM rollout WHERE id = ?1", &id)?.pop() else {
+                    continue;
+                };
+                let read = serde_json::from_str(&text)
+                    .map_err(|error| StoreError::sql(DOING)(unknown("the cohort of a rollout", error)))?;
+                cohorts.keep(&id, read)
+            }
+        };
+        if cohort.means(&member) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What is wanted of a gateway that tells this of itself, and whether anything of it has to be written first.
@@ -343,6 +351,7 @@ fn asking(connection: &Connection, gateway: &str) -> Result<Asking, StoreError> 
 /// SQLite's.
 pub fn told(
     connection: &Connection,
+    cohorts: &Cohorts,
     gateway: &str,
     software_now: &Software,
     last: Option<&Heard>,
@@ -350,7 +359,8 @@ pub fn told(
 ) -> Result<(Told, Vec<Write>, bool), StoreError> {
     let known = all(connection, &format!("{SOFTWARE} WHERE gateway = ?1"), [gateway], software)?;
     let fresh = known.first().is_none_or(|(_, known)| known.is_stale(software_now));
-    let (told, writes) = answer(software_now, last, &asking(connection, gateway)?, micros);
+    let asking = asking(connection, cohorts, gateway, software_now)?;
+    let (told, writes) = answer(software_now, last, &asking, micros);
     Ok((told, writes, fresh))
 }
 
@@ -360,7 +370,7 @@ pub fn told(
 /// SQLite's.
 pub fn note_software(connection: &Connection, gateway: &str, s: &Software) -> Result<(), StoreError> {
     connection
-        .prepare_cached("INSERT OR REPLACE INTO gateway_software VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")
+        .prepare_cached(sql::PUT_SOFTWARE)
         .and_then(|mut statement| {
             let (number, floor) = (s.number.cast_signed(), s.floor.cast_signed());
             statement.execute(params![
@@ -396,16 +406,13 @@ pub(super) fn take(
         .prepare_cached(&format!("{ROW} WHERE rollout = ?1 AND gateway = ?2"))
         .and_then(|mut statement| statement.query_row([&told.rollout, gateway], turn).optional())
         .map_err(StoreError::sql(DOING))?;
-    let Some(row) = row else {
-        let block = heard::blocks(gateway, Kind::Application, told, micros);
-        return apply(connection, block.as_slice());
-    };
-    let found = all(connection, &format!("{ROLLOUT} WHERE id = ?1"), [&told.rollout], rollout)?;
-    let kind = found.first().map_or(Kind::Application, |rollout| rollout.plan.release.kind);
-    match heard::heard(&row, kind, told, micros) {
-        Some((_, writes)) => apply(connection, &writes),
-        None => Ok(()),
+    let mut kind = Kind::Application;
+    if row.is_some() {
+        let of = format!("{ROLLOUT_OF_ONE} WHERE id = ?1");
+        let found = all(connection, &of, [&told.rollout], rollout)?;
+        kind = found.first().map_or(kind, |rollout| rollout.plan.release.kind);
     }
+    apply(connection, &heard::taken(row.as_ref().map(|row| (row, kind)), gateway, told, micros))
 }
 
 /// A gateway has raised an alert: it counts where the gateway was just updated.

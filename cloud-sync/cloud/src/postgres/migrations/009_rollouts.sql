@@ -2,7 +2,7 @@
 CREATE TABLE rollout (
     id             text COLLATE "C" PRIMARY KEY, -- r-<number>
     number         bigint  NOT NULL UNIQUE,
-    plan           text    NOT NULL,        -- JSON: release, cohort, rings, conditions; never changed
+    plan           text    NOT NULL,        -- JSON: release, rings, conditions; never changed
     state          text    NOT NULL,        -- draft, running, paused, halted, rolling_back, done, aborted
     reason         text    NOT NULL,
     ring           bigint  NOT NULL,        -- the open one, from 0
@@ -10,7 +10,8 @@ CREATE TABLE rollout (
     judged_micros  bigint  NOT NULL,        -- failures up to here were looked at by somebody
     created_by     text    NOT NULL,
     created_micros bigint  NOT NULL,
-    changed_micros bigint  NOT NULL
+    changed_micros bigint  NOT NULL,
+    cohort         text    NOT NULL         -- JSON: whom it means; never changed, and may be long
 );
 
 -- Turns: a gateway is told of nothing that has no row here.
@@ -31,6 +32,7 @@ CREATE TABLE rollout_gateway (
     reason          text    NOT NULL,
     ended_micros    bigint,
     alerts          bigint  NOT NULL DEFAULT 0, -- raised in the first hour after it was confirmed
+    attempt         bigint  NOT NULL DEFAULT 0, -- 0: the first
     PRIMARY KEY (rollout, gateway)
 );
 CREATE INDEX rollout_gateway_of ON rollout_gateway (gateway);
@@ -68,6 +70,13 @@ CREATE TABLE blocked_version (
     PRIMARY KEY (gateway, kind, version)
 );
 
+-- The newest version of the repository of releases that any replica has seen: a copy that is behind concludes nothing.
+CREATE TABLE rollout_catalogue (
+    one         bigint PRIMARY KEY CHECK (one = 1),
+    version     bigint NOT NULL,            -- of its timestamp
+    seen_micros bigint NOT NULL
+);
+
 -- Who released what to whom, when, and why it was stopped. Nothing is changed here, and nothing goes.
 CREATE TABLE rollout_log (
     number    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -87,7 +96,7 @@ CREATE TRIGGER rollout_log_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON rollout_l
 -- For the service alone: a rollout is of many properties.
 DO $$ DECLARE name text; BEGIN
     FOREACH name IN ARRAY ARRAY['rollout', 'rollout_gateway', 'gateway_software', 'gateway_label', 'blocked_version',
-        'rollout_log'] LOOP
+        'rollout_catalogue', 'rollout_log'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
         EXECUTE format('CREATE POLICY service ON %I TO %I USING (true) WITH CHECK (true)', name, current_user);
     END LOOP;

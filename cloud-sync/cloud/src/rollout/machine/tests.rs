@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::rollout::acts::{self, By};
-use crate::rollout::answer::{Asking, answer};
+use crate::rollout::answer::{self, Asking, answer};
 use crate::rollout::heard::{self, Heard};
 use crate::rollout::plan::{Cohort, Plan, Release, Ring, WHOLE, Who, usual_rings};
 use crate::rollout::state::Member;
+use engawa_protocol::update::UpdateAsk;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -176,7 +177,7 @@ impl World {
                 .filter(|block| block.gateway.is_empty() || block.gateway == gateway)
                 .map(|block| (block.kind, block.version.clone()))
                 .collect(),
-            running: true,
+            soon: true,
         };
         let (told, writes) = answer(&software, None, &asking, self.now.micros);
         if killed {
@@ -204,8 +205,17 @@ impl World {
         let of = self.boxes.get_mut(gateway).unwrap();
         if of.at.as_ref().is_none_or(|(heard, _)| heard.number != told.number) {
             let (rollout, version, number) = (told.rollout, told.version, told.number);
-            of.at =
-                Some((Heard { rollout, version, number, step: Step::Downloading, reason: String::new() }, 0));
+            of.at = Some((
+                Heard {
+                    rollout,
+                    version,
+                    number,
+                    attempt: None,
+                    step: Step::Downloading,
+                    reason: String::new(),
+                },
+                0,
+            ));
         }
     }
 
@@ -610,7 +620,14 @@ fn a_failed_gateway_has_another_turn_when_somebody_says_so() {
     world.tick(false);
     let row = world.fleet.row("r-1", "gw-2").unwrap().clone();
     let (rollout, version, number) = ("r-1".to_owned(), "0.3.0".to_owned(), NEW);
-    let failed = Heard { rollout, version, number, step: Step::Failed, reason: "the disk is full".into() };
+    let failed = Heard {
+        rollout,
+        version,
+        number,
+        attempt: None,
+        step: Step::Failed,
+        reason: "the disk is full".into(),
+    };
     let (_, writes) = heard::heard(&row, Kind::Application, &failed, world.now.micros).unwrap();
     world.write(&writes);
     world.asks("gw-2", false);
@@ -619,6 +636,54 @@ fn a_failed_gateway_has_another_turn_when_somebody_says_so() {
     world.write(&retried);
     world.until_rest(24 * 60);
     assert_eq!(world.count(Step::Confirmed), 4);
+}
+
+/// What a gateway has found bad it takes in a later attempt, and says then what came of which.
+#[test]
+fn another_turn_is_told_as_another_attempt() {
+    let mut world = World::new(22, 2, vec![ring("all", Who::Share(WHOLE))]);
+    world.start();
+    world.tick(false);
+    let first = world.fleet.row("r-1", "gw-1").unwrap().clone();
+    world.write(&[Write::Row(Box::new(Row { step: Step::Failed, ended_micros: Some(1), ..first }))]);
+    let retried = acts::retry(&world.fleet, "r-1", "gw-1", world.by()).unwrap();
+    world.write(&retried);
+    let software = world.fleet.members["gw-1"].software.clone().unwrap();
+    let ask = |world: &World, last_attempt| {
+        let last = UpdateAsk {
+            last_rollout: "r-1".into(),
+            last_outcome: "failed".into(),
+            last_attempt,
+            ..UpdateAsk::default()
+        };
+        let last = answer::asked(&last, "eu-1", 1).1;
+        let row = world.fleet.row("r-1", "gw-1").unwrap().clone();
+        let asking = Asking { turns: vec![(world.rollout().clone(), row)], ..Asking::default() };
+        answer(&software, last.as_ref(), &asking, world.now.micros)
+    };
+    let (told, writes) = ask(&world, 0);
+    assert_eq!((told.attempt, told.back, told.version.as_str()), (1, false, "0.3.0"));
+    world.write(&writes);
+    let row = world.fleet.row("r-1", "gw-1").unwrap().clone();
+    world.write(&[Write::Row(Box::new(Row { step: Step::Trial, ..row }))]);
+    assert!(ask(&world, 0).1.is_empty(), "what came of the first attempt is not the second's");
+    world.write(&ask(&world, 1).1);
+    assert_eq!(world.fleet.row("r-1", "gw-1").unwrap().step, Step::Failed);
+}
+
+#[test]
+fn a_way_back_is_told_as_one() {
+    let mut world = done(23, 2, |_| ());
+    let back = acts::back(&world.fleet, "r-1", world.by()).unwrap();
+    world.write(&back);
+    world.tick(false);
+    let row = world.fleet.row("r-1", "gw-0").unwrap().clone();
+    let software = world.fleet.members["gw-0"].software.clone().unwrap();
+    let asking = Asking { turns: vec![(world.rollout().clone(), row)], ..Asking::default() };
+    let (told, _) = answer(&software, None, &asking, world.now.micros);
+    assert_eq!((told.back, told.attempt, told.version.as_str()), (true, 1, "0.2.0"));
+    let frame = engawa_protocol::update::UpdateTold::from(told);
+    assert!(frame.back && frame.attempt == 1);
 }
 
 fn done(seed: u64, gateways: usize, change: impl FnOnce(&mut World)) -> World {
@@ -718,7 +783,14 @@ fn when_its_time_is_over_nobody_begins_and_nobody_has_failed() {
     world.now.micros = 24 * 60 * MINUTE + MINUTE;
     let row = world.fleet.row("r-1", &gateway).unwrap().clone();
     let (rollout, version, number) = ("r-1".to_owned(), "0.3.0".to_owned(), NEW);
-    let over = Heard { rollout, version, number, step: Step::Refused, reason: "its time is over".into() };
+    let over = Heard {
+        rollout,
+        version,
+        number,
+        attempt: None,
+        step: Step::Refused,
+        reason: "its time is over".into(),
+    };
     let (_, writes) = heard::heard(&row, Kind::Application, &over, world.now.micros).unwrap();
     world.write(&writes);
     world.tick(false);
@@ -748,6 +820,7 @@ fn a_turn_does_not_change_for_ever_and_blocks_are_bounded() {
         rollout: "r-1".into(),
         version: version.into(),
         number: 0,
+        attempt: None,
         step,
         reason: String::new(),
     };

@@ -2,7 +2,7 @@
 CREATE TABLE rollout (
     id             TEXT PRIMARY KEY,        -- r-<number>
     number         INTEGER NOT NULL UNIQUE,
-    plan           TEXT NOT NULL,           -- JSON: release, cohort, rings, conditions; never changed
+    plan           TEXT NOT NULL,           -- JSON: release, rings, conditions; never changed
     state          TEXT NOT NULL,           -- draft, running, paused, halted, rolling_back, done, aborted
     reason         TEXT NOT NULL,
     ring           INTEGER NOT NULL,        -- the open one, from 0
@@ -10,7 +10,8 @@ CREATE TABLE rollout (
     judged_micros  INTEGER NOT NULL,        -- failures up to here were looked at by somebody
     created_by     TEXT NOT NULL,
     created_micros INTEGER NOT NULL,
-    changed_micros INTEGER NOT NULL
+    changed_micros INTEGER NOT NULL,
+    cohort         TEXT NOT NULL            -- JSON: whom it means; never changed, and may be long
 ) STRICT, WITHOUT ROWID;
 
 -- Turns: a gateway is told of nothing that has no row here.
@@ -31,6 +32,7 @@ CREATE TABLE rollout_gateway (
     reason          TEXT NOT NULL,
     ended_micros    INTEGER,
     alerts          INTEGER NOT NULL DEFAULT 0, -- raised in the first hour after it was confirmed
+    attempt         INTEGER NOT NULL DEFAULT 0, -- 0: the first
     PRIMARY KEY (rollout, gateway)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX rollout_gateway_of ON rollout_gateway (gateway);
@@ -67,6 +69,13 @@ CREATE TABLE blocked_version (
     at_micros INTEGER NOT NULL,
     PRIMARY KEY (gateway, kind, version)
 ) STRICT, WITHOUT ROWID;
+
+-- The newest version of the repository of releases that was seen: a copy that is behind concludes nothing.
+CREATE TABLE rollout_catalogue (
+    one         INTEGER PRIMARY KEY CHECK (one = 1),
+    version     INTEGER NOT NULL,           -- of its timestamp
+    seen_micros INTEGER NOT NULL
+) STRICT;
 
 -- Who released what to whom, when, and why it was stopped. Nothing is changed here, and nothing goes.
 CREATE TABLE rollout_log (
