@@ -248,7 +248,7 @@ impl Both {
     async fn updates(&mut self, gateway: &str, rollout: &str, version: &str, number: u64, step: UpdateStep) {
         let reason = (step == UpdateStep::RolledBack).then(|| "the PMS link\u{1b} is down".to_owned());
         let rollout = (!rollout.is_empty()).then(|| rollout.to_owned());
-        let update = UpdateNote { rollout, version: version.into(), number, step, reason };
+        let update = UpdateNote { rollout, attempt: 0, version: version.into(), number, step, reason };
         self.tells(gateway, 4, &Change::Update { update }).await;
     }
 }

@@ -62,6 +62,9 @@ pub struct UpdateNote {
     /// The cloud's rollout; absent where somebody at the desk or with a USB stick wanted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<String>,
+    /// Which attempt of that rollout on this gateway, 0 the first: what came of an earlier one says nothing of a later.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub attempt: u32,
     /// Which release, by semantic versioning.
     pub version: String,
     /// Its release counter; 0 while it is not known.
@@ -71,6 +74,11 @@ pub struct UpdateNote {
     /// Why, in plain words, at most [`MOST_UPDATE_REASON`] characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_first(attempt: &u32) -> bool {
+    *attempt == 0
 }
 
 #[cfg(test)]
@@ -83,6 +91,7 @@ mod tests {
     fn the_form_of_a_row_is_pinned() {
         let note = |rollout: Option<&str>, step, reason: Option<&str>| UpdateNote {
             rollout: rollout.map(str::to_owned),
+            attempt: 0,
             version: "1.4.0".to_owned(),
             number: 104,
             step,
@@ -96,6 +105,10 @@ mod tests {
             (
                 note(None, UpdateStep::Confirmed, None),
                 r#"{"kind":"update","version":"1.4.0","number":104,"step":"confirmed"}"#,
+            ),
+            (
+                UpdateNote { attempt: 2, ..note(Some("r7"), UpdateStep::Trial, None) },
+                r#"{"kind":"update","rollout":"r7","attempt":2,"version":"1.4.0","number":104,"step":"trial"}"#,
             ),
         ];
         for (update, text) in rows {

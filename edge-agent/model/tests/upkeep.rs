@@ -203,6 +203,7 @@ fn a_step_of_an_update_is_one_row_however_often_it_is_told_and_is_kept_over_a_re
     let mut house = house();
     let step = |step, reason: Option<&str>| UpdateNote {
         rollout: Some("r1".into()),
+        attempt: 0,
         version: "1.4.0".into(),
         number: 7,
         step,

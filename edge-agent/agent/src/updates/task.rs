@@ -214,6 +214,7 @@ impl<'a> Run<'a> {
         }
         self.report(UpdateNote {
             rollout: wanted.rollout().map(str::to_owned),
+            attempt: 0,
             version: wanted.version,
             number: wanted.number,
             step,
@@ -233,7 +234,8 @@ impl<'a> Run<'a> {
         let rollout =
             status.trial.as_ref().map(|trial| trial.rollout.clone()).filter(|rollout| rollout != "-");
         let (version, number) = (status.version.clone(), status.number);
-        self.report(UpdateNote { rollout, version, number, step, reason: reason.clone() }).await?;
+        self.report(UpdateNote { rollout, attempt: 0, version, number, step, reason: reason.clone() })
+            .await?;
         self.kept.told = Some((step, reason));
         self.save()
     }

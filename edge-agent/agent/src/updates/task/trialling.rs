@@ -97,6 +97,7 @@ impl Run<'_> {
         tracing::info!(version = %outcome.version, how = step.word(), reason = reason.as_deref().unwrap_or(""), "an update is over");
         let note = UpdateNote {
             rollout: rollout.clone(),
+            attempt: 0,
             version: outcome.version.clone(),
             number: outcome.number,
             step,
