@@ -250,6 +250,10 @@ impl CloudStore for End {
         Box::pin(async move { self.blocking(move |file| file.update_told(&gateway, &ask)).await? })
     }
 
+    fn time_told(&self, now_s: i64) -> Later<'_, i64> {
+        Box::pin(self.releases.time(now_s))
+    }
+
     fn fetch<'a>(
         &'a self,
         _gateway: &'a str,

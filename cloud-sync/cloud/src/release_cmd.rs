@@ -1,10 +1,13 @@
 //! `engawa-cloud release`: the commands of whoever makes, signs and publishes releases.
 
+mod care;
+
 use crate::desk::Home;
 use crate::output::{plain, say};
 use crate::release::baseline::{Anchor, baseline};
 use crate::release::create::{self, PATCHES_FROM, Wanted};
 use crate::release::draft::{self, Draft};
+use crate::release::expiry;
 use crate::release::folder::Folder;
 use crate::release::keys;
 use crate::release::listing;
@@ -264,6 +267,34 @@ pub(crate) enum ReleaseAct {
         #[command(flatten)]
         releases: Releases,
     },
+    /// Draft that old releases go: of each line the newest stay, and whatever a gateway runs or a rollout is about
+    #[command(
+        after_help = "Every gateway fetches the list of all releases, and their files fill the disk: this keeps both short.         What gateways run is asked of the cloud's database. The draft is signed and published as usual; files go some         publications later.\n\nExample:\n  engawa-cloud release retire --keep 8 --draft next && engawa-cloud release sign next --key         r.key && engawa-cloud release publish next"
+    )]
+    Retire {
+        #[command(flatten)]
+        what: care::Retiring,
+        #[command(flatten)]
+        releases: Releases,
+    },
+    /// Sign the timestamp anew, as `serve` does by itself; where it has not for a month, somebody is to look at the clock
+    #[command(
+        after_help = "On the machine with the cloud's folder.\n\nExample:\n  date && engawa-cloud release renew"
+    )]
+    Renew {
+        #[command(flatten)]
+        releases: Releases,
+    },
+    /// Tell until when the repository's metadata is good, in days
+    #[command(
+        after_help = "Root and targets are signed by people: on the day on which one expires gateways take no release any         more. With --metrics for Prometheus (`serve --releases-metrics FILE` writes the same by itself); an alert rule is in         deploy/prometheus.\n\nExamples:\n  engawa-cloud release expiry --within 45\n  engawa-cloud release expiry --metrics"
+    )]
+    Expiry {
+        #[command(flatten)]
+        telling: care::Telling,
+        #[command(flatten)]
+        releases: Releases,
+    },
     /// List the releases in the repository
     List {
         #[command(flatten)]
@@ -400,14 +431,15 @@ pub(crate) fn release(home: &Home, act: ReleaseAct) -> anyhow::Result<()> {
             draft.put_targets(&targets)?;
             show(&draft, false)
         }
+        ReleaseAct::Retire { what, releases } => care::retire(home, &releases, &what, now),
+        ReleaseAct::Renew { releases } => care::renew(home, &releases, now),
+        ReleaseAct::Expiry { telling, releases } => care::expiry(home, &releases, &telling, now),
         ReleaseAct::List { releases, json } => list(&releases.folder(home), json, now),
         ReleaseAct::Verify { root, releases } => {
             let folder = releases.folder(home);
             let client = folder.trusted(root.as_deref(), now)?;
             let count = listing::verify(&folder, &client)?;
-            for (what, version, expires) in listing::expiries(&client) {
-                say(&format!("{what:<9} version {version:>5}, good until {expires}"))?;
-            }
+            expiry::all(&folder)?.iter().try_for_each(|expiry| say(&expiry.line(now)))?;
             say(&format!("{count} files, all as they were signed"))
         }
     }
@@ -532,5 +564,6 @@ fn list(folder: &Folder, json: bool, now: Instant) -> anyhow::Result<()> {
             listed.files
         )))?;
     }
-    Ok(())
+    let all = if json { vec![] } else { expiry::all(folder)? };
+    all.iter().filter(|expiry| expiry.is_peoples()).try_for_each(|expiry| say(&expiry.line(now)))
 }

@@ -4,8 +4,10 @@
 //! folder. The folder is opened for each piece, so that it may come, go or be exchanged while the cloud serves. Bounds: bytes a
 //! second for all gateways together (who asks waits), reads at once ([`READS`]); one piece a gateway is the protocol's.
 
+mod clock;
 mod pace;
 
+use clock::Bounds;
 use engawa_protocol::ports::StoreFault;
 use engawa_protocol::update::{FetchAsk, FetchPiece};
 use engawa_release::SourceFault;
@@ -24,6 +26,11 @@ const TIMESTAMP: &str = "metadata/timestamp.json";
 /// The most that one piece waits for its turn: who owes more is told to ask again.
 const MOST_WAIT: Duration = Duration::from_secs(30);
 
+/// How often what bounds this machine's clock is read anew.
+const BOUNDS: Duration = Duration::from_secs(10);
+/// A timestamp at most, bytes.
+const MOST_TIMESTAMP: usize = 64 << 10;
+
 /// A repository that is served.
 pub struct Repository {
     dir: PathBuf,
@@ -31,13 +38,31 @@ pub struct Repository {
     /// `None`: no limit.
     pace: Option<Mutex<Pace>>,
     began: Instant,
+    bounds: Mutex<Option<(Instant, Told)>>,
+}
+
+/// What is known of this machine's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// It is between these.
+    Between(Bounds),
+    /// Nothing is signed here that says anything of it.
+    Any,
+    /// What is signed can't be read just now.
+    Unknown,
 }
 
 impl Repository {
     /// The repository in `dir`, which need not be there yet, with so many bytes a second for all gateways (0: no limit).
     pub fn new(dir: &Path, bytes_per_s: u64) -> Self {
         let pace = (bytes_per_s > 0).then(|| Mutex::new(Pace::new(bytes_per_s)));
-        Self { dir: dir.to_owned(), reads: Semaphore::new(READS), pace, began: Instant::now() }
+        Self {
+            dir: dir.to_owned(),
+            reads: Semaphore::new(READS),
+            pace,
+            began: Instant::now(),
+            bounds: Mutex::default(),
+        }
     }
 
     /// The piece that was asked for.
@@ -66,6 +91,45 @@ impl Repository {
             }
             None => FetchPiece { missing: true, ..FetchPiece::default() },
         })
+    }
+
+    /// This machine's time, as gateways may be told it: 0 (not said) where it is before the newest signed timestamp, or far after.
+    pub async fn time(&self, now_s: i64) -> i64 {
+        let known = *self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = match known {
+            Some((at, told)) if at.elapsed() < BOUNDS => told,
+            known => {
+                let told = self.bounds().await;
+                *self.bounds.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), told));
+                if let Told::Between(bounds) = told
+                    && !bounds.has(now_s)
+                    && known.is_none_or(|(_, before)| before != told)
+                {
+                    tracing::warn!(
+                        now_s,
+                        ?bounds,
+                        "this machine's clock is far from the newest timestamp of the releases: no gateway is told its time. Set the clock, or, if it is right, see that the timestamp is renewed (engawa-cloud release renew)"
+                    );
+                }
+                told
+            }
+        };
+        match told {
+            Told::Between(bounds) if bounds.has(now_s) => now_s,
+            Told::Any => now_s,
+            Told::Between(_) | Told::Unknown => 0,
+        }
+    }
+
+    async fn bounds(&self) -> Told {
+        let read = self.blocking(|repository| repository.piece(TIMESTAMP, 0, MOST_TIMESTAMP)).await;
+        match read {
+            Ok(Some(piece)) => Bounds::of(&piece.bytes).map_or(Told::Unknown, Told::Between),
+            // A cloud without releases: gateways have theirs from sticks.
+            Ok(None) => Told::Any,
+            Err(_) if !self.dir.exists() => Told::Any,
+            Err(_) => Told::Unknown,
+        }
     }
 
     /// Asks the repository off the async threads; `None` where it has no such file.
@@ -124,6 +188,14 @@ impl Served {
         self.0.get().is_some()
     }
 
+    /// As [`Repository::time`]; the time itself where nothing is served.
+    pub async fn time(&self, now_s: i64) -> i64 {
+        match self.0.get() {
+            Some(repository) => repository.time(now_s).await,
+            None => now_s,
+        }
+    }
+
     /// The piece that was asked for; none where nothing is served.
     ///
     /// # Errors
@@ -142,6 +214,25 @@ mod tests {
 
     fn ask(name: &str, offset: u64, most: u32) -> FetchAsk {
         FetchAsk { name: name.into(), offset, most }
+    }
+
+    /// What bounds the clock is read anew every few seconds: a repository for each answer.
+    #[tokio::test]
+    async fn a_time_that_can_t_be_is_told_to_nobody() {
+        use engawa_tuf::metadata::{MetaFile, Timestamp};
+        let dir = tempfile::tempdir().unwrap();
+        let time = async |now_s| Repository::new(dir.path(), 0).time(now_s).await;
+        assert_eq!(Repository::new(&dir.path().join("none"), 0).time(5).await, 5, "nothing is signed here");
+        let signed = jiff::Timestamp::from_second(1_800_000_000).unwrap();
+        let meta = MetaFile { version: 1, length: None, hashes: None, other: serde_json::Map::new() };
+        let expires = signed + jiff::SignedDuration::from_hours(7 * 24);
+        let bytes = engawa_tuf::Document::new(&Timestamp::new(3, expires, meta, signed)).unwrap().to_bytes();
+        std::fs::create_dir_all(dir.path().join("metadata")).unwrap();
+        std::fs::write(dir.path().join("metadata/timestamp.json"), bytes.unwrap()).unwrap();
+        assert_eq!(time(1_800_000_100).await, 1_800_000_100);
+        assert_eq!((time(1_700_000_000).await, time(4_070_908_800).await), (0, 0));
+        std::fs::write(dir.path().join("metadata/timestamp.json"), "{").unwrap();
+        assert_eq!(time(1_800_000_100).await, 0, "what is signed can't be read");
     }
 
     #[tokio::test]

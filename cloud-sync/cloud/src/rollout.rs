@@ -17,6 +17,7 @@ pub mod catalogue;
 pub mod cohorts;
 pub mod health;
 pub mod heard;
+pub mod in_use;
 pub mod machine;
 pub mod plan;
 pub mod report;

@@ -41,6 +41,10 @@ pub(crate) struct Releases {
     /// How fast all gateways together may fetch releases from this process, KiB a second; 0: no limit.
     #[arg(long, default_value_t = 16_384, value_name = "KIB")]
     releases_kib_s: u32,
+    /// A file for gauges of the days until the releases' metadata expires, in Prometheus' text format, such as node_exporter's
+    /// textfile collector reads: written every ten minutes.
+    #[arg(long, value_name = "FILE.prom", value_hint = clap::ValueHint::FilePath)]
+    releases_metrics: Option<PathBuf>,
 }
 
 impl Releases {
@@ -70,7 +74,8 @@ pub(crate) fn serve(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Ends with the runtime: what it writes is whole or not there.
-        tokio::spawn(online::keep_fresh(home.dir.clone(), releases.folder(&home.dir)));
+        let (folder, metrics) = (releases.folder(&home.dir), releases.releases_metrics.clone());
+        tokio::spawn(online::keep_fresh(home.dir.clone(), folder, metrics));
         match address {
             Some(address) => on_postgres(&home.dir, doors, address, nats, releases).await,
             None if nats.is_some() => bail!("--nats needs a PostgreSQL database: name it with --database"),

@@ -339,6 +339,10 @@ pub trait CloudStore: Send + Sync + 'static {
         let _ = (gateway, ask);
         Box::pin(std::future::ready(Ok(UpdateTold::default())))
     }
+    /// This machine's time, seconds since 1970, as a gateway may be told it; 0: its clock is not to be believed.
+    fn time_told(&self, now_s: i64) -> Later<'_, i64> {
+        Box::pin(std::future::ready(now_s))
+    }
     /// A gateway asks for bytes of a file of the repository of releases. The name comes from the gateway, unchecked.
     fn fetch<'a>(&'a self, gateway: &'a str, ask: &'a FetchAsk) -> Later<'a, Result<FetchPiece, StoreFault>> {
         let _ = (gateway, ask);

@@ -496,6 +496,10 @@ impl CloudStore for End {
         })
     }
 
+    fn time_told(&self, now_s: i64) -> Later<'_, i64> {
+        Box::pin(self.releases.time(now_s))
+    }
+
     fn fetch<'a>(
         &'a self,
         _gateway: &'a str,

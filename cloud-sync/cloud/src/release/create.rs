@@ -110,9 +110,12 @@ pub(crate) fn create(
         );
     }
     let beside = |file: &str| name::beside(&path, file);
-    let custom = json!({
+    let mut custom = json!({
         "version": made.manifest.version, "number": number, "floor": floor, "kind": made.manifest.kind.as_str(),
     });
+    if !wanted.hardware.is_empty() {
+        custom["hardware"] = json!(wanted.hardware);
+    }
     let mut put = |file: &str, bytes: &[u8]| draft.add(&mut targets, &beside(file)?, bytes, None);
     put(name::PACK, &made.pack)?;
     for (file, bytes) in &made.patches {

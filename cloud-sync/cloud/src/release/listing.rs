@@ -2,7 +2,6 @@
 
 use crate::release::folder::{Folder, pieces};
 use anyhow::Context;
-use engawa_tuf::metadata::Metadata;
 use engawa_tuf::{Client, Target};
 use serde_json::{Value, json};
 
@@ -45,18 +44,6 @@ pub(crate) fn releases(client: &Client) -> Vec<Listed> {
             Listed { path: manifest.path.clone(), custom: manifest.custom.clone(), bytes, files }
         })
         .collect()
-}
-
-/// Until when each kind of metadata is good: what, version, time.
-pub(crate) fn expiries(client: &Client) -> Vec<(&'static str, u64, jiff::Timestamp)> {
-    fn of<T: Metadata>(metadata: &T) -> (&'static str, u64, jiff::Timestamp) {
-        (T::KIND, metadata.version(), metadata.expires())
-    }
-    let mut all = vec![of(client.root())];
-    all.extend(client.targets_metadata().map(of));
-    all.extend(client.snapshot().map(of));
-    all.extend(client.timestamp().map(of));
-    all
 }
 
 /// Reads every target, and checks that it is what was signed. Gives how many there are.

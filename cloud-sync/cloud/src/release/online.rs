@@ -1,8 +1,9 @@
 //! The online keys, and what they sign: snapshots and timestamps. They say which of the signed targets are current, and that
 //! somebody is still there; they can't sign targets.
 
-use crate::release::folder::{Folder, known};
-use crate::release::keys;
+use crate::release::expiry::{self, Expiry, NOTICE_DAYS};
+use crate::release::folder::{Folder, known, write};
+use crate::release::{keys, retire};
 use anyhow::{Context, bail};
 use engawa_tuf::metadata::{MetaFile, Metadata, Root, Snapshot, Targets, Timestamp};
 use engawa_tuf::{Document, Ed25519Signer, PublicKey, Signer};
@@ -18,6 +19,11 @@ const FOLDER: &str = "release-keys";
 const TIMESTAMP_DAYS: i64 = 7;
 /// How long a snapshot is good.
 const SNAPSHOT_DAYS: i64 = 30;
+/// By so much the clocks of machines may differ that sign timestamps.
+const CLOCKS: SignedDuration = SignedDuration::from_mins(10);
+/// So long after a timestamp has expired `serve` does not renew it by itself any more, days: a clock that is wrong by so much has
+/// gateways refuse whatever is signed by the right one.
+const UNATTENDED_DAYS: i64 = 30;
 /// How often `serve` looks whether they are to be renewed.
 const PERIOD: Duration = Duration::from_secs(600);
 
@@ -134,6 +140,14 @@ pub(crate) fn sign(
     targets: Option<MetaFile>,
     now: Instant,
 ) -> anyhow::Result<Signed> {
+    let known = folder.timestamp()?;
+    if let Some(signed) = known.as_ref().and_then(|known| known.metadata.signed_at())
+        && now + CLOCKS < signed
+    {
+        bail!(
+            "this machine's clock says {now:.0}, and the newest timestamp was signed at {signed}: set the clock; nothing was signed"
+        );
+    }
     let before = folder.snapshot()?;
     let expires = now + days(SNAPSHOT_DAYS);
     let lapses = before.as_ref().is_none_or(|before| before.metadata.expires < now + days(SNAPSHOT_DAYS / 2));
@@ -154,15 +168,14 @@ pub(crate) fn sign(
     } else {
         None
     };
-    let of_snapshot = match (
-        &snapshot,
-        folder.timestamp()?.and_then(|known| known.metadata.meta.get("snapshot.json").cloned()),
-    ) {
-        (Some((version, bytes)), _) => meta(*version, bytes),
-        (None, Some(meta)) => meta,
-        (None, None) => bail!("the timestamp names no snapshot: publish a draft"),
-    };
-    let version = folder.timestamp()?.map_or(1, |known| known.metadata.version.saturating_add(1));
+    let of_snapshot =
+        match (&snapshot, known.as_ref().and_then(|known| known.metadata.meta.get("snapshot.json").cloned()))
+        {
+            (Some((version, bytes)), _) => meta(*version, bytes),
+            (None, Some(meta)) => meta,
+            (None, None) => bail!("the timestamp names no snapshot: publish a draft"),
+        };
+    let version = known.map_or(1, |known| known.metadata.version.saturating_add(1));
     let timestamp =
         online.sign(&Timestamp::new(version, now + days(TIMESTAMP_DAYS), of_snapshot, now), roots)?;
     Ok(Signed {
@@ -173,10 +186,7 @@ pub(crate) fn sign(
 
 /// How many versions of snapshots and targets stay, so that whoever reads just now finds those that were current.
 const KEPT: usize = 16;
-/// So long before the root or the releases expire it is told, days.
-const NOTICE_DAYS: i64 = 45;
-
-/// Removes snapshots and targets' metadata that nobody reads any more.
+/// Removes snapshots and targets' metadata that nobody reads any more, and files that none of the rest names.
 pub(crate) fn prune(folder: &Folder) -> anyhow::Result<()> {
     for role in [Snapshot::KIND, Targets::KIND] {
         let versions = folder.versions(role)?;
@@ -185,61 +195,91 @@ pub(crate) fn prune(folder: &Folder) -> anyhow::Result<()> {
             std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
         }
     }
-    Ok(())
+    retire::prune(folder).map(drop)
 }
 
 /// Tells of what people have to sign again.
-fn notice(folder: &Folder, root: &Root, now: Instant) -> anyhow::Result<()> {
-    let targets = folder.targets()?.map(|known| known.metadata.expires);
-    for (what, expires) in [("root", Some(root.expires)), ("targets", targets)] {
-        if let Some(expires) = expires.filter(|expires| *expires < now + days(NOTICE_DAYS)) {
-            tracing::warn!(what, %expires, "the releases' metadata expires: sign it anew (engawa-cloud release root, create or revoke), or gateways take no release any more");
+fn notice(all: &[Expiry], now: Instant) {
+    for Expiry { role, expires, .. } in all.iter().filter(|expiry| expiry.is_peoples()) {
+        if *expires < now + days(NOTICE_DAYS) {
+            tracing::warn!(what = role, %expires, "the releases' metadata expires: sign it anew (engawa-cloud release root, create or revoke), or gateways take no release any more");
         }
     }
-    Ok(())
 }
 
 /// Renews timestamp and snapshot where half of their time is over. True: something was written.
-pub(crate) fn renew(folder: &Folder, online: &Online, now: Instant) -> anyhow::Result<bool> {
+fn renew_if_due(folder: &Folder, online: &Online, now: Instant) -> anyhow::Result<bool> {
     let due = |expires: Instant, life: i64| expires < now + days(life) / 2;
     let (Some(timestamp), Some(snapshot)) = (folder.timestamp()?, folder.snapshot()?) else {
         return Ok(false);
     };
-    if !due(timestamp.metadata.expires, TIMESTAMP_DAYS) && !due(snapshot.metadata.expires, SNAPSHOT_DAYS) {
+    let expires = timestamp.metadata.expires;
+    if !due(expires, TIMESTAMP_DAYS) && !due(snapshot.metadata.expires, SNAPSHOT_DAYS) {
         return Ok(false);
     }
+    if expires + days(UNATTENDED_DAYS) < now {
+        bail!(
+            "the timestamp has expired at {expires}, and this machine's clock says {now:.0}: if the clock is right, renew it by `engawa-cloud release renew`; else set the clock"
+        );
+    }
+    renew(folder, online, now).map(|()| true)
+}
+
+/// Renews timestamp and snapshot.
+pub(crate) fn renew(folder: &Folder, online: &Online, now: Instant) -> anyhow::Result<()> {
     let _lock = folder.lock()?;
     let root = folder.some_root()?;
+    // Beyond what offline keys have signed nobody takes a timestamp: so late it is not.
+    let targets = folder.targets()?.map(|known| known.metadata.expires);
+    let ends = [("root", Some(root.metadata.expires)), ("targets", targets)];
+    let ended = ends.into_iter().find_map(|(what, at)| Some((what, at.filter(|at| *at < now)?)));
+    if let Some((what, at)) = ended {
+        bail!(
+            "the releases' {what} metadata has expired at {at}, by this machine's clock ({now:.0}): if the clock is right, sign it anew (engawa-cloud release root, create or revoke)"
+        );
+    }
     let signed = sign(folder, online, &[&root.metadata], None, now)?;
     if let Some((name, bytes)) = &signed.snapshot {
         folder.put(name, bytes)?;
     }
     folder.put("timestamp.json", &signed.timestamp)?;
     prune(folder)?;
-    notice(folder, &root.metadata, now)?;
     let renewed = known::<Timestamp>(signed.timestamp, "timestamp.json")?;
     tracing::info!(version = renewed.metadata.version, expires = %renewed.metadata.expires, "the releases' timestamp is renewed");
-    Ok(true)
+    Ok(())
 }
 
-/// Renews, until it is dropped. A cloud without a repository, or without the online keys (another replica has them), does
-/// nothing.
-pub(crate) async fn keep_fresh(dir: PathBuf, releases: PathBuf) {
+/// What `serve` does for a repository, until it is dropped: renews, tells each day of what expires, and writes gauges of it into
+/// the file `metrics`. Without the online keys (another replica has them) nothing is renewed.
+pub(crate) async fn keep_fresh(dir: PathBuf, releases: PathBuf, metrics: Option<PathBuf>) {
+    let mut told: Option<Instant> = None;
     loop {
-        let (dir, releases) = (dir.clone(), releases.clone());
+        let (dir, releases, metrics) = (dir.clone(), releases.clone(), metrics.clone());
+        let now = Instant::now();
+        let tells = told.is_none_or(|told| told + days(1) <= now || now < told);
         let looked = tokio::task::spawn_blocking(move || {
             let folder = Folder::new(&releases);
             if !folder.metadata("timestamp.json").exists() {
                 return Ok(false);
             }
             let online = Online::load(&dir)?;
-            if online.is_empty() { Ok(false) } else { renew(&folder, &online, Instant::now()) }
+            let renewed = if online.is_empty() { Ok(false) } else { renew_if_due(&folder, &online, now) };
+            let all = expiry::all(&folder)?;
+            if tells {
+                notice(&all, now);
+            }
+            if let Some(path) = metrics {
+                write(&path, expiry::metrics(&all, now).as_bytes())?;
+            }
+            renewed.map(|_| true)
         });
-        if let Ok(Err(error)) = looked.await {
-            tracing::warn!(
+        match looked.await {
+            Ok(Ok(true)) if tells => told = Some(now),
+            Ok(Err(error)) => tracing::warn!(
                 reason = format!("{error:#}"),
-                "the releases' timestamp could not be renewed: gateways stop taking releases when it expires; trying again"
-            );
+                "the releases' timestamp is not looked after: gateways stop taking releases when it expires; trying again"
+            ),
+            _ => {}
         }
         tokio::time::sleep(PERIOD).await;
     }

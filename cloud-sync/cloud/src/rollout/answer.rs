@@ -84,8 +84,8 @@ pub fn answer(software: &Software, last: Option<&Heard>, asking: &Asking, micros
             step: Step::Confirmed,
             reason: String::new(),
         };
-        // Of what went before its turn was turned round, or tried again, it may still tell: that was another attempt.
-        let last = last.filter(|_| row.step.is_trying()).map(|last| Heard {
+        // Of what went before its turn was turned round it may still tell; what came of an earlier attempt says so itself.
+        let last = last.filter(|_| !row.back && row.step.is_trying()).map(|last| Heard {
             version: row.version.clone(),
             number: row.number,
             ..last.clone()

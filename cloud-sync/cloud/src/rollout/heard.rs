@@ -40,7 +40,7 @@ pub fn of(note: &UpdateNote) -> Heard {
         rollout: note.rollout.clone().unwrap_or_default(),
         version: short(&note.version),
         number: note.number,
-        attempt: None,
+        attempt: Some(note.attempt),
         step,
         reason: short(note.reason.as_deref().unwrap_or_default()),
     }

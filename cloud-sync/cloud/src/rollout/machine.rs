@@ -309,8 +309,6 @@ fn turned(
     match target {
         Ok(variant) => {
             turned.back = true;
-            // What is told of the way there says nothing of the way back.
-            turned.attempt = row.attempt.saturating_add(1);
             turned.version.clone_from(&row.from_version);
             turned.number = variant.number;
             turned.manifest.clone_from(&variant.manifest);

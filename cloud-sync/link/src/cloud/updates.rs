@@ -24,9 +24,10 @@ pub(super) async fn answer(
     let asking = async {
         match &question {
             Question::Ask(ask) => {
-                // Over this link the gateway believes the time, by which it judges whether signed metadata has expired.
                 let told = store.update_told(gateway, ask).await;
-                told.map(|told| Body::UpdateTold(UpdateTold { now_s: now_s(), ..told }))
+                // Over this link the gateway believes the time, by which it judges whether signed metadata has expired.
+                let now_s = store.time_told(now_s()).await;
+                told.map(|told| Body::UpdateTold(UpdateTold { now_s, ..told }))
             }
             Question::Fetch(ask) => store.fetch(gateway, ask).await.map(Body::FetchPiece),
         }

@@ -681,9 +681,9 @@ fn a_way_back_is_told_as_one() {
     let software = world.fleet.members["gw-0"].software.clone().unwrap();
     let asking = Asking { turns: vec![(world.rollout().clone(), row)], ..Asking::default() };
     let (told, _) = answer(&software, None, &asking, world.now.micros);
-    assert_eq!((told.back, told.attempt, told.version.as_str()), (true, 1, "0.2.0"));
+    assert_eq!((told.back, told.attempt, told.version.as_str()), (true, 0, "0.2.0"));
     let frame = engawa_protocol::update::UpdateTold::from(told);
-    assert!(frame.back && frame.attempt == 1);
+    assert!(frame.back && frame.attempt == 0);
 }
 
 fn done(seed: u64, gateways: usize, change: impl FnOnce(&mut World)) -> World {
@@ -693,6 +693,23 @@ fn done(seed: u64, gateways: usize, change: impl FnOnce(&mut World)) -> World {
     world.until_rest(48 * 60);
     assert_eq!(world.state(), State::Done);
     world
+}
+
+/// What stays in the repository: what runs, what may still be told, and what somebody would go back to.
+#[test]
+fn what_somebody_has_or_may_go_back_to_is_in_use() {
+    use crate::rollout::in_use::in_use;
+    let has =
+        |world: &World, version: &str| in_use(&world.fleet).contains(&(Kind::Application, version.into()));
+    let mut world = World::new(24, 2, vec![ring("all", Who::Share(WHOLE))]);
+    assert!(has(&world, "0.3.0") && has(&world, "0.2.0") && !has(&world, ""), "a draft is meant");
+    world.start();
+    world.until_rest(48 * 60);
+    assert_eq!(world.state(), State::Done);
+    assert!(has(&world, "0.3.0") && has(&world, "0.2.0"), "it can be gone back from");
+    newer(&mut world, "gw-0");
+    newer(&mut world, "gw-1");
+    assert!(has(&world, "0.4.0") && !has(&world, "0.3.0") && !has(&world, "0.2.0"), "nobody has them");
 }
 
 fn newer(world: &mut World, gateway: &str) {

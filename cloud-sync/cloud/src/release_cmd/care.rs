@@ -1,0 +1,111 @@
+//! What is done with a repository so that it stays good: its expiry watched, its timestamp renewed, old releases retired.
+
+use super::{Releases, show};
+use crate::desk::Home;
+use crate::output::{plain, say};
+use crate::release::draft::Draft;
+use crate::release::expiry;
+use crate::release::online::{self, Online};
+use crate::release::retire;
+use anyhow::{Context, bail};
+use engawa_cloud::rollout::in_use::in_use;
+use jiff::Timestamp as Instant;
+use std::path::{Path, PathBuf};
+
+/// How expiry is told.
+#[derive(clap::Args)]
+pub(crate) struct Telling {
+    /// Fail where root or targets have fewer days left: for a job that somebody hears of.
+    #[arg(long, value_name = "DAYS")]
+    within: Option<i64>,
+    /// One JSON object a line, for scripts.
+    #[arg(long)]
+    json: bool,
+    /// Gauges in Prometheus' text format, as node_exporter's textfile collector reads them.
+    #[arg(long, conflicts_with = "json")]
+    metrics: bool,
+}
+
+/// `engawa-cloud release expiry`.
+pub(super) fn expiry(
+    home: &Home,
+    releases: &Releases,
+    telling: &Telling,
+    now: Instant,
+) -> anyhow::Result<()> {
+    let all = expiry::all(&releases.folder(home))?;
+    if telling.metrics {
+        say(expiry::metrics(&all, now).trim_end())?;
+    } else {
+        for expiry in &all {
+            say(&if telling.json { expiry.json(now).to_string() } else { expiry.line(now) })?;
+        }
+    }
+    let late = all.iter().filter(|expiry| expiry.is_peoples());
+    let late = telling.within.and_then(|days| late.into_iter().find(|late| late.days_left(now) < days));
+    if let Some(late) = late {
+        bail!(
+            "the releases' {} metadata is good for {} days more: sign it anew (engawa-cloud release root, create or revoke), or gateways take no release any more",
+            late.role,
+            late.days_left(now)
+        );
+    }
+    Ok(())
+}
+
+/// `engawa-cloud release renew`.
+pub(super) fn renew(home: &Home, releases: &Releases, now: Instant) -> anyhow::Result<()> {
+    let folder = releases.folder(home);
+    let online = Online::load(&home.dir)?;
+    if folder.timestamp()?.is_none() {
+        bail!(
+            "there is no published repository in {}: see `engawa-cloud release init`",
+            folder.dir().display()
+        );
+    }
+    online::renew(&folder, &online, now)?;
+    let renewed = folder.timestamp()?.context("the timestamp that was just written is gone")?.metadata;
+    say(&format!("the timestamp is version {}, good until {}", renewed.version, renewed.expires))
+}
+
+/// What is retired.
+#[derive(clap::Args)]
+pub(crate) struct Retiring {
+    /// The draft's folder.
+    #[arg(long, value_hint = clap::ValueHint::DirPath)]
+    draft: PathBuf,
+    /// How many releases stay of each line: the newest, by number, of what runs on one triple and one set of boards.
+    #[arg(long, default_value_t = retire::KEPT, value_parser = at_least_one, value_name = "COUNT")]
+    keep: usize,
+    /// Only of this triple (or, of system images, this board).
+    #[arg(long)]
+    triple: Option<String>,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a number from 1 on".to_owned())
+}
+
+/// `engawa-cloud release retire`.
+pub(super) fn retire(home: &Home, releases: &Releases, what: &Retiring, now: Instant) -> anyhow::Result<()> {
+    // First, so that without it no draft is begun: nobody knows who has what.
+    let fleet = home.desk()?.fleet(None).context("which releases gateways have is asked first")?;
+    let draft = Draft::new(Path::new(&what.draft));
+    let mut targets = draft.edit(&releases.folder(home), now)?;
+    let retired = retire::retire(&mut targets, what.keep, what.triple.as_deref(), &in_use(&fleet));
+    for folder in &retired.in_use {
+        say(&plain(&format!("stays: {folder}, which a gateway or a rollout has")))?;
+    }
+    if retired.gone.is_empty() {
+        bail!(
+            "nothing is older than the newest {} of its line and used by nobody: nothing is retired",
+            what.keep
+        );
+    }
+    let silent = fleet.members.values().filter(|member| member.software.is_none()).count();
+    if silent > 0 {
+        say(&format!("{silent} gateways have never told what they run: see `engawa-cloud rollout fleet`"))?;
+    }
+    draft.put_targets(&targets)?;
+    show(&draft, false)
+}
