@@ -105,6 +105,7 @@ pub enum Stream {
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "frames are the usual ones, and are taken at once")]
 pub enum Out {
     /// A stream for the lane is to be opened; its first frame follows.
     Open(u8),

@@ -135,6 +135,7 @@ pub struct FetchPiece {
 
 /// What a gateway wants to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "there is one of a session at a time")]
 pub enum Question {
     /// What to run.
     Ask(UpdateAsk),
