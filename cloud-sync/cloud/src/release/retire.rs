@@ -31,7 +31,9 @@ pub(crate) fn retire(
     triple: Option<&str>,
     in_use: &BTreeSet<(Kind, String)>,
 ) -> Retired {
-    let mut lines: BTreeMap<(String, String), Vec<(u64, String, Option<Kind>)>> = BTreeMap::new();
+    /// Number, folder, layer.
+    type Release = (u64, String, Option<Kind>);
+    let mut lines: BTreeMap<(String, String), Vec<Release>> = BTreeMap::new();
     for (path, entry) in &targets.targets {
         let Some(folder) = path.strip_suffix(name::MANIFEST).and_then(|path| path.strip_suffix('/')) else {
             continue;

@@ -212,7 +212,7 @@ fn old_releases_are_retired() {
     }
     // One gateway runs 1.1.0.
     let database = house.path("cloud").join(store::DATABASE_FILE);
-    let mut connection = rusqlite::Connection::open(&database).unwrap();
+    let mut connection = store::open(&database).unwrap();
     store::write(&mut connection, |connection| {
         gateways::claim(connection, "grand", "grand-1", None, "secret", 0, i64::MAX)?;
         assert!(gateways::enrol(connection, "secret", "csr", 1, |_| Ok("certificate".into()))?.is_ok());
