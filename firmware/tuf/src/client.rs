@@ -44,6 +44,15 @@ pub enum Step {
     Done,
 }
 
+/// What signed metadata says of a file of metadata before it is fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announced {
+    /// Its SHA-256, hex.
+    pub sha256: String,
+    /// How long it is, bytes, where that is said.
+    pub length: Option<u64>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Root,
@@ -62,6 +71,7 @@ pub struct Client {
     phase: Phase,
     keep: VecDeque<Step>,
     asked: Option<(String, usize)>,
+    announced: Option<Announced>,
     answer: Option<Option<Vec<u8>>>,
     rotations: u32,
     refreshed: bool,
@@ -85,6 +95,7 @@ impl Client {
             phase: Phase::Root,
             keep: VecDeque::new(),
             asked: None,
+            announced: None,
             answer: None,
             rotations: 0,
             refreshed: false,
@@ -126,6 +137,13 @@ impl Client {
         if self.asked.is_some() {
             self.answer = Some(bytes);
         }
+    }
+
+    /// What is known of the file that is to be fetched next, for whoever keeps what has come of it when the line breaks. `None`:
+    /// nobody has signed anything of it yet, as of a root or the timestamp.
+    #[must_use]
+    pub fn announced(&self) -> Option<&Announced> {
+        self.announced.as_ref().filter(|_| self.asked.is_some())
     }
 
     /// Begins the search for a target; [`Client::next`] goes on with it. A client whose metadata is not up to date yet does
@@ -188,7 +206,14 @@ impl Client {
     }
 
     fn ask(&mut self, name: String, most: usize) {
-        self.asked = Some((name, most));
+        (self.asked, self.announced) = (Some((name, most)), None);
+    }
+
+    /// The file of metadata that `meta` speaks of.
+    fn ask_for(&mut self, role: &str, meta: &MetaFile, most: usize) {
+        let sha256 = meta.hashes.as_ref().and_then(|hashes| hashes.get("sha256"));
+        self.asked = Some((self.name(role, meta), meta_most(meta, most)));
+        self.announced = sha256.map(|sha256| Announced { sha256: sha256.clone(), length: meta.length });
     }
 
     /// What was fetched, with its name. `Ok(None)`: nothing was asked yet.
@@ -262,9 +287,8 @@ impl Client {
                 self.phase = Phase::Targets;
                 return Ok(());
             }
-            let meta = self.trusted.snapshot_meta()?;
-            let (name, most) = (self.name("snapshot", meta), meta_most(meta, self.trusted.limits.snapshot));
-            self.ask(name, most);
+            let meta = self.trusted.snapshot_meta()?.clone();
+            self.ask_for("snapshot", &meta, self.trusted.limits.snapshot);
             return Ok(());
         };
         let bytes = answer.ok_or_else(|| Fault::Missing { file: name.clone() })?;
@@ -282,9 +306,8 @@ impl Client {
         } else {
             let kept = self.files.get("targets.json").cloned();
             if kept.is_none_or(|bytes| self.trusted.update_targets(&bytes, "targets.json").is_err()) {
-                let meta = self.trusted.targets_meta("targets")?;
-                let (name, most) = (self.name("targets", meta), meta_most(meta, self.trusted.limits.targets));
-                self.ask(name, most);
+                let meta = self.trusted.targets_meta("targets")?.clone();
+                self.ask_for("targets", &meta, self.trusted.limits.targets);
                 return Ok(());
             }
         }
@@ -320,10 +343,8 @@ impl Client {
                 found = search.ask(&targets, &edge.role.name)?;
                 continue;
             }
-            let meta = self.trusted.targets_meta(&edge.role.name)?;
-            let (name, most) =
-                (self.name(&edge.role.name, meta), meta_most(meta, self.trusted.limits.targets));
-            self.ask(name, most);
+            let meta = self.trusted.targets_meta(&edge.role.name)?.clone();
+            self.ask_for(&edge.role.name, &meta, self.trusted.limits.targets);
             self.search = Some(search);
             return Ok(());
         }

@@ -166,6 +166,14 @@ impl Trusted {
         Ok(())
     }
 
+    /// When targets at the top that were kept expire: by the root's keys alone, whatever the snapshot says.
+    pub(crate) fn targets_until(&self, bytes: &[u8]) -> Result<Instant, Fault> {
+        let file = "targets.json";
+        let document = Document::parse(bytes, file, self.limits.targets, &self.limits)?;
+        top(&self.root, Targets::KIND, file)?.verify(&document, file)?;
+        Ok(document.read::<Targets>(file)?.expires())
+    }
+
     /// Targets of a role that other targets trust (5.6.7).
     pub(crate) fn delegated(
         &self,

@@ -5,7 +5,7 @@
 mod repository;
 
 use engawa_tuf::metadata::{DelegatedRole, Delegations, Targets};
-use engawa_tuf::{Attack, Fault, Signer};
+use engawa_tuf::{Attack, Client, Fault, Known, Limits, Signer, Step, check_root};
 use repository::{
     Device, ROOT, Repository, SNAPSHOT, TARGETS, TIMESTAMP, days, key, meta, now, signed, target,
 };
@@ -503,4 +503,53 @@ fn no_changed_byte_brings_in_anything() {
         }
     }
     assert!(refused > 300, "{refused}");
+}
+
+#[test]
+fn what_was_kept_bounds_the_time_by_its_signatures_alone() {
+    let (mut repository, mut device) = served();
+    let known = |device: &Device| Known::of(&device.kept, Limits::default()).unwrap();
+    assert_eq!(known(&device), Known { expires: now() + days(30), signed_at: Some(now()) });
+    // Targets that are over sooner than the root count, also when they are over.
+    repository.targets.expires = now() + days(9);
+    repository.next();
+    device.update(&repository.files).unwrap();
+    assert_eq!(known(&device).expires, now() + days(9));
+    // What is damaged or was signed by somebody else says nothing.
+    device.kept.insert("targets.json".to_owned(), b"{".to_vec());
+    device.kept.insert("timestamp.json".to_owned(), signed(&repository.timestamp, &[STRANGER]));
+    assert_eq!(known(&device), Known { expires: now() + days(30), signed_at: None });
+    assert!(check_root(&repository.first_root(), Limits::default()).is_ok());
+    let strange = signed(&repository.root, &[STRANGER]);
+    assert!(matches!(check_root(&strange, Limits::default()), Err(Fault::Unsigned { .. })));
+    device.kept.insert("root.json".to_owned(), strange);
+    assert!(Known::of(&device.kept, Limits::default()).is_err());
+}
+
+#[test]
+fn what_is_signed_of_a_file_is_known_before_it_is_fetched() {
+    let (repository, _) = served();
+    let kept = BTreeMap::from([("root.json".to_owned(), repository.first_root())]);
+    let mut client = Client::open(kept, now(), Limits::default()).unwrap();
+    let mut announced = Vec::new();
+    loop {
+        match client.next().unwrap() {
+            Step::Fetch { name, .. } => {
+                announced.push((name.clone(), client.announced().cloned()));
+                client.got(repository.files.get(&name).cloned());
+            }
+            Step::Keep { .. } => {}
+            Step::Done => break,
+        }
+    }
+    let names: Vec<&str> = announced.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["2.root.json", "timestamp.json", "2.snapshot.json", "2.targets.json"]);
+    for (name, announced) in announced {
+        let wanted = name.starts_with("2.") && name != "2.root.json";
+        let is = announced.map(|it| (Some(it.sha256), it.length));
+        let bytes = repository.files.get(&name);
+        let meta = bytes.filter(|_| wanted).map(|bytes| meta(2, bytes));
+        assert_eq!(is, meta.map(|it| (it.hashes.unwrap().remove("sha256"), it.length)), "{name}");
+    }
+    assert_eq!(client.announced(), None, "nothing is to be fetched");
 }

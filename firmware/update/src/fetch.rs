@@ -1,5 +1,6 @@
 //! Reading from a source: whole small files, and ranges of large ones.
 
+use crate::begun::Begun;
 use engawa_release::name::{self, BadName};
 use engawa_release::source::{MOST_PIECE, Source, SourceFault};
 use engawa_release::{Digest, Manifest, ManifestError};
@@ -61,10 +62,63 @@ impl From<BadName> for FetchError {
 /// # Errors
 /// It is longer, or the source's.
 pub fn fetch(source: &mut dyn Source, name: &str, most: usize) -> Result<Option<Vec<u8>>, FetchError> {
-    let mut bytes: Vec<u8> = Vec::new();
+    let mut bytes = Vec::new();
+    Ok(rest(source, name, most, &mut bytes, &mut |_, _| {})?.map(|()| bytes))
+}
+
+/// A whole file of at most `most` bytes whose SHA-256 is known; `None` where there is none. What has come of it before is gone
+/// on from, and what comes is kept in `begun`; once it is whole it comes from there.
+///
+/// # Errors
+/// It is longer, or the source's. What is not of that digest is given as it came, for its reader to say so.
+pub fn fetch_known(
+    source: &mut dyn Source,
+    name: &str,
+    sha256: Digest,
+    most: usize,
+    begun: &Begun,
+) -> Result<Option<Vec<u8>>, FetchError> {
+    let mut bytes = begun.read(sha256, most);
+    if Digest::of(&bytes) == sha256 {
+        return Ok(Some(bytes));
+    }
     loop {
-        let wanted = (most - bytes.len()).clamp(1, MOST_PIECE);
-        let Some(piece) = source.read(name, bytes.len() as u64, wanted)? else { return Ok(None) };
+        let (resumed, mut keeps) = (!bytes.is_empty(), true);
+        let came = rest(source, name, most, &mut bytes, &mut |at, piece| {
+            keeps = keeps && begun.add(sha256, at, piece);
+        });
+        match came {
+            Ok(Some(())) if Digest::of(&bytes) == sha256 => return Ok(Some(bytes)),
+            // What was kept of it was spoilt, or is of another length by now: once more, from its beginning.
+            Ok(Some(())) | Err(FetchError::Length { .. }) if resumed => bytes.clear(),
+            Ok(Some(())) => {
+                begun.forget(sha256);
+                return Ok(Some(bytes));
+            }
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                if !error.is_passing() {
+                    begun.forget(sha256);
+                }
+                return Err(error);
+            }
+        }
+        begun.forget(sha256);
+    }
+}
+
+/// Reads on to the end of a file of which `bytes` are there already; `took` hears of each piece and where it begins.
+fn rest(
+    source: &mut dyn Source,
+    name: &str,
+    most: usize,
+    bytes: &mut Vec<u8>,
+    took: &mut dyn FnMut(u64, &[u8]),
+) -> Result<Option<()>, FetchError> {
+    loop {
+        let wanted = most.saturating_sub(bytes.len()).clamp(1, MOST_PIECE);
+        let at = bytes.len() as u64;
+        let Some(piece) = source.read(name, at, wanted)? else { return Ok(None) };
         if piece.total > most as u64 || piece.bytes.len() > wanted {
             return Err(FetchError::Length {
                 name: name.to_owned(),
@@ -73,11 +127,12 @@ pub fn fetch(source: &mut dyn Source, name: &str, most: usize) -> Result<Option<
             });
         }
         let ended = piece.bytes.is_empty();
+        took(at, &piece.bytes);
         bytes.extend_from_slice(&piece.bytes);
         if bytes.len() as u64 == piece.total {
-            return Ok(Some(bytes));
+            return Ok(Some(()));
         }
-        if ended {
+        if ended || bytes.len() as u64 > piece.total {
             // It has become shorter, or longer, while it was read.
             let found = bytes.len() as u64;
             return Err(FetchError::Length { name: name.to_owned(), found, wanted: piece.total });
@@ -95,13 +150,22 @@ pub fn fetch_target(
     (length, sha256): (u64, Digest),
     most: usize,
 ) -> Result<Vec<u8>, FetchError> {
+    target_by(path, (length, sha256), most, |name, most| fetch(source, name, most))
+}
+
+fn target_by(
+    path: &str,
+    (length, sha256): (u64, Digest),
+    most: usize,
+    fetch: impl FnOnce(&str, usize) -> Result<Option<Vec<u8>>, FetchError>,
+) -> Result<Vec<u8>, FetchError> {
     let name = name::of_target(path, sha256)?;
     if length > most as u64 {
         return Err(FetchError::Length { name, found: length, wanted: most as u64 });
     }
     // Checked to be at most `most`.
     let most = usize::try_from(length).unwrap_or(most);
-    let bytes = fetch(source, &name, most)?.ok_or_else(|| FetchError::Absent(name.clone()))?;
+    let bytes = fetch(&name, most)?.ok_or_else(|| FetchError::Absent(name.clone()))?;
     if bytes.len() as u64 != length {
         return Err(FetchError::Length { name, found: bytes.len() as u64, wanted: length });
     }
@@ -136,6 +200,23 @@ impl Release {
     ) -> Result<Self, FetchError> {
         let most = engawa_release::manifest::MOST_MANIFEST;
         let bytes = fetch_target(source, path, (length, sha256), most)?;
+        Self::read(path, bytes)
+    }
+
+    /// The same; a manifest that has come in part is gone on with, and one that has come is not fetched again ([`fetch_known`]).
+    ///
+    /// # Errors
+    /// As [`Self::fetch`].
+    pub fn fetch_begun(
+        source: &mut dyn Source,
+        path: &str,
+        (length, sha256): (u64, Digest),
+        begun: &Begun,
+    ) -> Result<Self, FetchError> {
+        let most = engawa_release::manifest::MOST_MANIFEST;
+        let bytes = target_by(path, (length, sha256), most, |name, most| {
+            fetch_known(source, name, sha256, most, begun)
+        })?;
         Self::read(path, bytes)
     }
 

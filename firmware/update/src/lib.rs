@@ -11,6 +11,7 @@
 //! Never: a decision about trust (that is The Update Framework's), about slots (the supervisor's), about time.
 
 mod apply;
+mod begun;
 mod error;
 mod fetch;
 mod folder;
@@ -18,9 +19,10 @@ mod held;
 mod install;
 mod stick;
 
+pub use begun::{Begun, MOST_BEGUN};
 pub use engawa_release::source::{self, Piece, Source, SourceFault};
 pub use error::InstallError;
-pub use fetch::{FetchError, Release, fetch, fetch_target};
+pub use fetch::{FetchError, Release, fetch, fetch_known, fetch_target};
 pub use folder::Folder;
 pub use install::{Installed, Limits, Progress, Weighed, install, weigh};
 pub use stick::FolderSource;
