@@ -24,6 +24,8 @@ const SOON_S: i64 = 30;
 const BEFORE_CALL_S: i64 = 300;
 /// How far the judge looks ahead: a release that can't be switched to within this is waited for in steps of it, days.
 const HORIZON_DAYS: i64 = 8;
+/// How many hindrances, one after the other, are looked at: a peak is looked through in quarters of an hour.
+const MOST_HINDRANCES: usize = 1024;
 /// Guests within an hour from which on it is a peak.
 const PEAK_GUESTS: usize = 3;
 /// One in so many of the day's guests within an hour is a peak.
@@ -204,9 +206,16 @@ impl Conditions {
         if let (Some(window), Some(peak)) = (self.window, self.check_in) {
             let start = |hours: Hours| i64::from(hours.from.hour()) * 60 + i64::from(hours.from.minute());
             let after = (start(window) - start(peak)).rem_euclid(1440);
-            if after + window.minutes() <= peak.minutes() {
+            // In the last minutes of a window nothing is begun any more.
+            let open = (0..=window.minutes() - LEAD_S / 60)
+                .any(|minute| (after + minute).rem_euclid(1440) >= peak.minutes());
+            if !open {
+                let but = match after + window.minutes() <= peak.minutes() {
+                    true => String::new(),
+                    false => format!(" but for its end, where less than {LEAD_S} s are left"),
+                };
                 return fail(format!(
-                    "the window {window} lies within the check-in hours {peak}: it never opens"
+                    "the window {window} lies within the check-in hours {peak}{but}: it never opens"
                 ));
             }
         }
@@ -295,14 +304,20 @@ pub fn may_switch(conditions: &Conditions, facts: &Facts, now: Timestamp) -> Ver
     }
     let Some((mut until, why)) = blocked(conditions, facts, now) else { return Verdict::Yes };
     // Where one hindrance ends another may have begun.
-    let horizon = after(now, HORIZON_DAYS * 86_400);
-    for _ in 0..256 {
+    let begins = conditions.not_before.map_or(now, |from| from.max(now));
+    let horizon = after(begins, HORIZON_DAYS * 86_400);
+    for _ in 0..MOST_HINDRANCES {
         match blocked(conditions, facts, until) {
+            None => return Verdict::Wait { until, why },
             Some((later, _)) if later > until && later < horizon => until = later,
-            _ => break,
+            Some(_) => break,
         }
     }
-    Verdict::Wait { until, why }
+    // Nobody waits for what does not come without being told.
+    let why = format!(
+        "{why}; in the next {HORIZON_DAYS} days there is no moment that window, night audit and check-in all leave free"
+    );
+    Verdict::Wait { until: until.min(after(now, HORIZON_DAYS * 86_400)), why }
 }
 
 /// What stands against a switch at `at` by the clock, and until when it does by itself.

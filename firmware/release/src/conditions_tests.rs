@@ -191,6 +191,7 @@ fn the_form_is_pinned_and_what_can_t_be_met_is_refused() {
         (r#"{"window":"02:00-02:00"}"#, "no time at all"),
         (r#"{"window":"02:00-02:05"}"#, "at least 10"),
         (r#"{"window":"15:00-16:00"}"#, "never opens"),
+        (r#"{"window":"17:00-18:01"}"#, "less than 120 s are left: it never opens"),
         (r#"{"audit_margin_min":1000}"#, "at most 240"),
         (r#"{"fullest_percent":101}"#, "100 percent"),
         (r#"{"not_before":"2026-12-01T00:00:00Z","not_after":"2026-11-26T00:00:00Z"}"#, "no time between"),
@@ -199,5 +200,29 @@ fn the_form_is_pinned_and_what_can_t_be_met_is_refused() {
         let error = Conditions::parse(wrong.as_bytes()).unwrap_err().to_string();
         assert!(error.contains(word), "{wrong}: {error}");
     }
-    assert!(Conditions::parse(br#"{"window":"17:00-19:00"}"#).is_ok(), "an hour of it is free");
+    for open in ["17:00-19:00", "17:00-18:02", "13:00-15:00", "13:59-18:00", "18:00-14:00"] {
+        let text = format!(r#"{{"window":"{open}"}}"#);
+        assert!(Conditions::parse(text.as_bytes()).is_ok(), "a part of {open} is free");
+    }
+}
+
+#[test]
+fn who_waits_for_what_never_comes_is_told() {
+    let now = vienna("2026-11-26T10:00");
+    // The audit is always in the middle of the window, and its berth wider.
+    let house = Facts { audits: vec![vienna("2026-11-25T02:30")], ..facts() };
+    let narrow = in_window("02:00-03:00");
+    let verdict = may_switch(&narrow, &house, now);
+    let (until, why) = wait(&verdict);
+    assert!(why.contains("the window is 02:00-03:00") && why.contains("no moment"), "{why}");
+    assert!(until > now && until <= after(now, 8 * 86_400));
+    // A berth that leaves something of it, and a beginning that is far away, are waited for as ever.
+    let wide = in_window("01:00-03:00");
+    let begins = Conditions { not_before: Some(after(now, 30 * 86_400)), ..wide.clone() };
+    for conditions in [wide, begins] {
+        let verdict = may_switch(&conditions, &house, now);
+        let (until, why) = wait(&verdict);
+        assert!(!why.contains("no moment"), "{why}");
+        assert_eq!(may_switch(&conditions, &house, until), Verdict::Yes, "{until}");
+    }
 }
