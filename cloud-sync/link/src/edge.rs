@@ -3,7 +3,7 @@
 mod session;
 mod updates;
 
-pub use updates::{UpdateLine, UpdatePort, updates};
+pub use updates::{LineSource, UpdateLine, UpdatePort, updates};
 
 use crate::dial::Dialer;
 use crate::home::Native;

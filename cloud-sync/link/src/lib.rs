@@ -42,7 +42,7 @@ mod verify;
 
 pub use claim::{ClaimCode, ClaimCodeError};
 pub use cloud::{BoundCloud, CloudEnd};
-pub use edge::{EdgeLink, LinkState, UpdateLine, UpdatePort, updates};
+pub use edge::{EdgeLink, LineSource, LinkState, UpdateLine, UpdatePort, updates};
 pub use enroll::{EnrollError, Enrolment, Joined, enroll, enroll_with};
 pub use error::LinkError;
 pub use identity::{Identity, IdentityError};

@@ -11,7 +11,7 @@ use engawa_release::{Digest, Source, SourceFault};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -227,4 +227,34 @@ async fn alarms_are_not_held_up_by_a_release_that_fills_the_line() {
         // It ends with the link.
         assert!(fetching.await.unwrap().1.is_err());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_what_is_to_run_does_not_wait_for_a_download_which_can_be_stopped() {
+    let (cloud, address) = cloud(Some(1 << 20)).await;
+    // Some 60 s for the whole.
+    let (link, asker, _) = gateway(&cloud, address, 16 << 10).await;
+    open(&asker, true).await;
+    let line = Arc::new(asker);
+    let going = Arc::new(AtomicBool::new(true));
+    let mut source = line.source(Arc::clone(&going));
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut at = 0;
+        loop {
+            match source.read(&name(), at, 1 << 20) {
+                Ok(piece) => at += piece.unwrap().bytes.len() as u64,
+                Err(fault) => return (at, fault),
+            }
+        }
+    });
+    for _ in 0..2 {
+        let line = Arc::clone(&line);
+        let told = tokio::task::spawn_blocking(move || line.told(UpdateAsk::default()));
+        let told = tokio::time::timeout(Duration::from_secs(20), told).await.expect("beside it").unwrap();
+        assert_eq!(told.unwrap().rollout, "for g1");
+    }
+    going.store(false, Ordering::Relaxed);
+    let (at, fault) = tokio::time::timeout(Duration::from_secs(20), reading).await.expect("soon").unwrap();
+    assert!(at < 1 << 20 && matches!(&fault, SourceFault::Away(why) if why.contains("any more")), "{fault}");
+    link.cancel.cancel();
 }
