@@ -343,6 +343,12 @@ impl House {
                     batch.confirmed = true;
                     effects.observed.push(done);
                 }
+                Message::Probe(done) => {
+                    // The mark that is there already is written again.
+                    let mark = batch.inbox.or(self.owed.inbox());
+                    batch.inbox = Some(mark.unwrap_or_else(|| self.store.inbox_mark()));
+                    effects.observed.push(done);
+                }
                 Message::TellAudit => {
                     let told = self.tell_audit(now, &mut batch);
                     unless_of_disk("telling the end of the audit trail", told)?;

@@ -15,7 +15,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::{Subcommand, ValueHint};
 use engawa_model::{CommandOutcome, Timestamp};
 use engawa_slots::Table;
-use engawa_update::FolderSource;
+use engawa_update::{FolderSource, Release};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -177,7 +177,11 @@ fn status(loaded: &Loaded, as_json: bool) -> anyhow::Result<()> {
         (None, _) => writeln!(out, "nothing else is wanted")?,
         (Some(wanted), told) => {
             let by = match &wanted.by {
-                By::Rollout { id } => format!("rollout {id}"),
+                By::Rollout { id, attempt, back } => {
+                    let attempt =
+                        if *attempt > 0 { format!(", attempt {}", attempt + 1) } else { String::new() };
+                    format!("rollout {id}{attempt}{}", if *back { ", a way back" } else { "" })
+                }
                 By::Command { key } => format!("command {key}"),
                 By::Stick { folder, .. } => folder.display().to_string(),
             };
@@ -250,8 +254,10 @@ fn check(loaded: &Loaded, from: Option<&Path>) -> anyhow::Result<()> {
                 line("repository", Err(format!("it is trusted, and has nothing for {TRIPLE}")))?;
             }
             Ok(releases) => {
-                for (version, number) in releases {
-                    line("repository", Ok(format!("{version}, number {number}")))?;
+                for Offered { version, number, boards } in releases {
+                    let other =
+                        boards.map_or_else(String::new, |boards| format!(", for another board: {boards}"));
+                    line("repository", Ok(format!("{version}, number {number}{other}")))?;
                 }
             }
             Err(error) => line("repository", Err(format!("{error:#}")))?,
@@ -271,24 +277,63 @@ fn tempfile_in(dir: &Path) -> Result<String, std::io::Error> {
     Ok(dir.display().to_string())
 }
 
-/// The releases that a folder has for this gateway, the newest first, by the clock of this machine. Nothing is kept of it.
-fn offered(config: &UpdateConfig, trust: &Trust, folder: &Path) -> anyhow::Result<Vec<(String, u64)>> {
+/// Releases of a folder that are looked at; older ones are for whoever names one.
+const MOST_OFFERED: usize = 64;
+
+/// A release that a folder has.
+struct Offered {
+    version: String,
+    number: u64,
+    /// Which boards it is for, where this is none of them.
+    boards: Option<String>,
+}
+
+/// The releases that a folder has for machines of this kind, the newest first, by the clock of this machine. Nothing is kept of it.
+fn offered(config: &UpdateConfig, trust: &Trust, folder: &Path) -> anyhow::Result<Vec<Offered>> {
     let opened = FolderSource::open(folder);
     let mut source = opened.with_context(|| format!("opening the repository {}", folder.display()))?;
     let client = trust.refresh(&mut source, Timestamp::now(), false);
     let client = client.map_err(|error| anyhow!("{}", in_words(&error)))?;
     let floor = table(config).map_or(0, |table| table.floor);
-    let mut releases: Vec<(String, u64)> = client
+    let mut found: Vec<_> = client
         .targets()
         .filter_map(|target| {
             let version =
                 target.path.strip_prefix(&format!("engawa/{TRIPLE}/"))?.strip_suffix("/manifest.json")?;
             let number = target.custom["number"].as_u64().unwrap_or(0);
-            (number >= floor).then(|| (version.to_owned(), number))
+            (number >= floor).then(|| (number, version.to_owned(), target.clone()))
         })
         .collect();
-    releases.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
-    Ok(releases)
+    found.sort_by_key(|(number, ..)| std::cmp::Reverse(*number));
+    let offered = found.into_iter().take(MOST_OFFERED).map(|(number, version, target)| {
+        // Which boards a release is for its manifest alone says.
+        let digest = target.sha256.as_ref().and_then(|hex| hex.parse().ok());
+        let digest = digest.ok_or_else(|| anyhow!("{} has no SHA-256 in signed metadata", target.path))?;
+        let release = Release::fetch(&mut source, &target.path, target.length, digest);
+        let manifest = release.map_err(|error| anyhow!("{}", in_words(&error)))?.manifest;
+        let fits = manifest.is_for(TRIPLE, &config.hardware);
+        Ok(Offered { version, number, boards: (!fits).then(|| manifest.hardware.join(", ")) })
+    });
+    offered.collect()
+}
+
+/// The version of the newest that is for this board.
+fn newest(config: &UpdateConfig, folder: &Path, offered: Vec<Offered>) -> anyhow::Result<String> {
+    let mut others = Vec::new();
+    for Offered { version, boards, .. } in offered {
+        match boards {
+            None => return Ok(version),
+            Some(boards) => others.push(format!("{version} is for {boards}")),
+        }
+    }
+    if others.is_empty() {
+        bail!("{} has no release for {TRIPLE}", folder.display());
+    }
+    let board = match config.hardware.as_str() {
+        "" => "a board that [update] hardware does not name",
+        board => board,
+    };
+    bail!("{} has no release for {board}: {}", folder.display(), others.join("; "))
 }
 
 fn install(loaded: &Loaded, from: &Path, release: Option<&str>, clock_is_right: bool) -> Result<(), Failure> {
@@ -298,9 +343,7 @@ fn install(loaded: &Loaded, from: &Path, release: Option<&str>, clock_is_right: 
         Some(version) => version.to_owned(),
         None => {
             let trust = Trust::new(&config.dir, &config.root);
-            let mut releases = offered(config, &trust, &from)?.into_iter();
-            let newest = releases.next();
-            newest.ok_or_else(|| anyhow!("{} has no release for {TRIPLE}", from.display()))?.0
+            newest(config, &from, offered(config, &trust, &from)?)?
         }
     };
     eprintln!(
@@ -334,4 +377,25 @@ fn history(loaded: &Loaded, as_json: bool) -> anyhow::Result<()> {
         writeln!(out, "{at}  {:<12} {:<12}{by}{why}", note.version, note.step.word())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stick_for_several_boards_has_the_newest_of_this_one() {
+        let text = "dir = '/slots'\nroot = '/root.json'\nhardware = 'box1'";
+        let config: UpdateConfig = toml::from_str(text).unwrap();
+        let of = |version: &str, boards: Option<&str>| Offered {
+            version: version.to_owned(),
+            number: 1,
+            boards: boards.map(str::to_owned),
+        };
+        let stick = || vec![of("1.5.0", Some("box2")), of("1.4.0", None), of("1.3.0", None)];
+        assert_eq!(newest(&config, Path::new("/stick"), stick()).unwrap(), "1.4.0");
+        let error = newest(&config, Path::new("/stick"), vec![of("1.5.0", Some("box2, box3"))]).unwrap_err();
+        assert_eq!(error.to_string(), "/stick has no release for box1: 1.5.0 is for box2, box3");
+        assert!(newest(&config, Path::new("/stick"), vec![]).is_err());
+    }
 }

@@ -27,7 +27,7 @@ use engawa_model::{CommandKey, UpdateWindow};
 use engawa_slots::Supervisor;
 use jiff::tz::TimeZone;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 pub(crate) use watch::Watch;
 
@@ -70,7 +70,7 @@ pub(crate) struct Updates {
     pub(crate) door: Door,
     pub(crate) watch: Watch,
     /// The way to the cloud, where there is one.
-    pub(crate) line: Option<Arc<Mutex<UpdateLine>>>,
+    pub(crate) line: Option<Arc<UpdateLine>>,
     /// Whoever started this process, where that is a supervisor.
     pub(crate) supervisor: Option<Supervisor>,
     /// A link that tells whether the cloud can be asked.
@@ -96,18 +96,13 @@ impl Updates {
             zone,
             door,
             watch,
-            line: line.map(|line| Arc::new(Mutex::new(line))),
+            line: line.map(Arc::new),
             supervisor: Supervisor::from_env(),
             connected,
             wishes: tokio::sync::Mutex::new(wishes),
         };
         (this, Wishes(Some(sender)))
     }
-}
-
-/// The line, whoever had it last.
-fn locked(line: &Mutex<UpdateLine>) -> std::sync::MutexGuard<'_, UpdateLine> {
-    line.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The slot table, for whoever only looks.

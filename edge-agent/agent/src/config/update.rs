@@ -37,6 +37,9 @@ pub(crate) struct UpdateConfig {
     pub(crate) audit_margin_min: Option<u16>,
     /// Not while more of the rooms than this have guests, percent.
     pub(crate) fullest_percent: Option<u8>,
+    /// Whether a way back from a bad release waits for these conditions, too.
+    #[serde(default)]
+    pub(crate) back_waits: bool,
     /// How long a new release may take until it is as well as the old one was, seconds.
     #[serde(default = "trial")]
     pub(crate) trial_s: u32,

@@ -38,6 +38,8 @@ pub(super) enum Message {
     Update(sparkplug::Updates),
     /// What is held on guests is to be erased; answered once that is durable.
     Erase(Target, Option<oneshot::Sender<Erasures>>),
+    /// Something is to be written that changes nothing; answered when it is durable.
+    Probe(oneshot::Sender<()>),
     /// The end of the audit trail goes to the cloud, where it has grown.
     TellAudit,
     /// This release was confirmed.
@@ -143,6 +145,13 @@ impl Door {
         let (done, stored) = oneshot::channel();
         self.messages.send(Message::Confirmed(done)).await.map_err(|_| SinkClosed)?;
         stored.await.map_err(|_| SinkClosed)
+    }
+
+    /// Has the house write durably what changes nothing, for whoever wants to know how long that takes; ready when it is done.
+    /// `None` while the house has too much to do.
+    pub(crate) fn probe(&self) -> Option<oneshot::Receiver<()>> {
+        let (done, written) = oneshot::channel();
+        self.messages.try_send(Message::Probe(done)).is_ok().then_some(written)
     }
 
     /// Other settings hold once this is ready.

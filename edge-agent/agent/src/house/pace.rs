@@ -21,14 +21,14 @@ impl Pace {
         }
     }
 
-    /// How many there were, and what 99 of 100 took at most, ms: the upper end of a bucket.
-    pub(crate) fn p99(&self) -> (u64, u64) {
+    /// How many there were, and what so many of 100 took at most, ms: the upper end of a bucket.
+    pub(crate) fn within(&self, of_100: u64) -> (u64, u64) {
         let counts = self.counts.each_ref().map(|count| u64::from(count.load(Ordering::Relaxed)));
         let all: u64 = counts.iter().sum();
         let mut seen = 0;
         let bucket = counts.iter().position(|count| {
             seen += count;
-            seen * 100 >= all * 99
+            seen * 100 >= all * of_100
         });
         let ms = bucket.map_or(0, |bucket| ENDS_MS.get(bucket).copied().unwrap_or(60_000));
         (all, if all == 0 { 0 } else { ms })
@@ -42,11 +42,12 @@ mod tests {
     #[test]
     fn the_slowest_of_a_hundred_is_let_go() {
         let pace = Pace::default();
-        assert_eq!(pace.p99(), (0, 0));
+        assert_eq!(pace.within(99), (0, 0));
         (0..99).for_each(|_| pace.add(Duration::from_micros(4_100)));
         pace.add(Duration::from_secs(30));
-        assert_eq!(pace.p99(), (100, 5));
+        assert_eq!(pace.within(99), (100, 5));
         pace.add(Duration::from_secs(30));
-        assert_eq!(pace.p99(), (101, 60_000));
+        assert_eq!(pace.within(99), (101, 60_000));
+        assert_eq!(pace.within(90), (101, 5));
     }
 }

@@ -18,6 +18,12 @@ pub(crate) enum By {
     Rollout {
         /// Which.
         id: String,
+        /// Which attempt of it on this gateway, 0 the first.
+        #[serde(default)]
+        attempt: u32,
+        /// It is a way back from a release that is not good.
+        #[serde(default)]
+        back: bool,
     },
     /// Whoever sent a command: the cloud's desk or the local one.
     Command {
@@ -63,9 +69,49 @@ impl Wanted {
     /// The rollout's id, where there is one.
     pub(crate) fn rollout(&self) -> Option<&str> {
         match &self.by {
-            By::Rollout { id } => Some(id),
+            By::Rollout { id, .. } => Some(id),
             By::Command { .. } | By::Stick { .. } => None,
         }
+    }
+
+    /// The rollout's attempt; 0 where there is none.
+    pub(crate) fn attempt(&self) -> u32 {
+        match self.by {
+            By::Rollout { attempt, .. } => attempt,
+            By::Command { .. } | By::Stick { .. } => 0,
+        }
+    }
+
+    /// Whether the cloud calls it a way back.
+    pub(crate) fn is_back(&self) -> bool {
+        matches!(self.by, By::Rollout { back: true, .. })
+    }
+
+    /// True where `other` is the same release out of the same source: a download of the one is one of the other.
+    pub(crate) fn is_fetched_as(&self, other: &Self) -> bool {
+        let folder = |wanted: &Self| match &wanted.by {
+            By::Stick { folder, .. } => Some(folder.clone()),
+            By::Rollout { .. } | By::Command { .. } => None,
+        };
+        self.target == other.target && folder(self) == folder(other)
+    }
+}
+
+/// The word that a supervisor knows a rollout's attempt by: what was found bad in one is tried again in the next.
+pub(crate) fn word(rollout: Option<&str>, attempt: u32) -> String {
+    match (rollout, attempt) {
+        (None, _) => "-".to_owned(),
+        (Some(id), 0) => id.to_owned(),
+        (Some(id), attempt) => format!("{id}#{attempt}"),
+    }
+}
+
+/// The rollout and the attempt of such a word.
+pub(crate) fn of_word(word: &str) -> (Option<String>, u32) {
+    match word.rsplit_once('#').map(|(id, attempt)| (id, attempt.parse())) {
+        _ if word == "-" => (None, 0),
+        Some((id, Ok(attempt))) => (Some(id.to_owned()), attempt),
+        _ => (Some(word.to_owned()), 0),
     }
 }
 
@@ -74,6 +120,9 @@ impl Wanted {
 pub(crate) struct Bad {
     /// The rollout; empty where there was none.
     pub(crate) rollout: String,
+    /// In which attempt of it.
+    #[serde(default)]
+    pub(crate) attempt: u32,
     /// The version.
     pub(crate) version: String,
     /// Why.
@@ -85,6 +134,9 @@ pub(crate) struct Bad {
 pub(crate) struct Last {
     /// Its rollout; empty where there was none.
     pub(crate) rollout: String,
+    /// Which attempt of it.
+    #[serde(default)]
+    pub(crate) attempt: u32,
     /// The version.
     pub(crate) version: String,
     /// How.
@@ -94,6 +146,14 @@ pub(crate) struct Last {
     /// The command that wanted it, where it was one: it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) command: Option<String>,
+}
+
+impl Last {
+    /// Whether it is of this very offer.
+    pub(crate) fn is_of(&self, wanted: &Wanted) -> bool {
+        Some(self.rollout.as_str()) == wanted.rollout()
+            && (self.attempt, &self.version) == (wanted.attempt(), &wanted.version)
+    }
 }
 
 /// All that is remembered.
@@ -108,8 +168,10 @@ pub(crate) struct Kept {
     pub(crate) bad: Vec<Bad>,
     /// How the last one ended.
     pub(crate) last: Option<Last>,
-    /// The latest time that was confirmed.
+    /// The time that was confirmed last, as far as it is bounded ([`super::clock::Over::said`]).
     pub(crate) time: Option<Timestamp>,
+    /// The latest that cloud and network have both said ([`super::clock::Over::agreed`]).
+    pub(crate) agreed: Option<Timestamp>,
 }
 
 impl Kept {
@@ -136,20 +198,25 @@ impl Kept {
     /// Why this rollout's release is not tried again, where it was found bad.
     pub(crate) fn found_bad(&self, wanted: &Wanted) -> Option<&Bad> {
         let rollout = wanted.rollout()?;
-        self.bad.iter().find(|bad| bad.rollout == rollout && bad.version == wanted.version)
+        self.bad.iter().find(|bad| {
+            bad.rollout == rollout && bad.version == wanted.version && bad.attempt >= wanted.attempt()
+        })
     }
 
-    /// An update is over.
+    /// An update is over: it is wanted no longer. Another that is wanted meanwhile still is.
     pub(crate) fn ended(&mut self, last: Last) {
         if matches!(last.step, UpdateStep::RolledBack | UpdateStep::Failed) && !last.rollout.is_empty() {
             self.bad.retain(|bad| bad.rollout != last.rollout || bad.version != last.version);
             if self.bad.len() >= MOST_BAD {
                 self.bad.remove(0);
             }
-            let Last { rollout, version, reason, .. } = last.clone();
-            self.bad.push(Bad { rollout, version, reason });
+            let Last { rollout, attempt, version, reason, .. } = last.clone();
+            self.bad.push(Bad { rollout, attempt, version, reason });
         }
-        (self.wanted, self.told, self.last) = (None, None, Some(last));
+        if self.wanted.as_ref().is_some_and(|wanted| wanted.version == last.version) {
+            self.wanted = None;
+        }
+        (self.told, self.last) = (None, Some(last));
     }
 }
 
@@ -159,7 +226,7 @@ mod tests {
 
     fn wanted(rollout: &str, version: &str) -> Wanted {
         Wanted {
-            by: By::Rollout { id: rollout.to_owned() },
+            by: By::Rollout { id: rollout.to_owned(), attempt: 0, back: false },
             version: version.to_owned(),
             number: 7,
             target: format!("engawa/t/{version}/manifest.json"),
@@ -170,6 +237,7 @@ mod tests {
     fn back(rollout: &str, version: &str) -> Last {
         Last {
             rollout: rollout.to_owned(),
+            attempt: 0,
             version: version.to_owned(),
             step: UpdateStep::RolledBack,
             reason: "why".to_owned(),
@@ -182,7 +250,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Kept::load(dir.path()), Kept::default());
         let by = [
-            By::Rollout { id: "r1".into() },
+            By::Rollout { id: "r1".into(), attempt: 2, back: true },
             By::Command { key: "k".into() },
             By::Stick { folder: "/media/stick".into(), key: "k".into() },
         ];
@@ -202,6 +270,14 @@ mod tests {
         kept.ended(back("r1", "1.1.0"));
         assert_eq!(kept.found_bad(&wanted("r1", "1.1.0")).unwrap().reason, "why");
         assert_eq!(kept.found_bad(&wanted("r2", "1.1.0")), None, "another rollout is another word");
+        let again = |attempt| Wanted {
+            by: By::Rollout { id: "r1".into(), attempt, back: false },
+            ..wanted("r1", "1.1.0")
+        };
+        assert_eq!(kept.found_bad(&again(1)), None, "somebody wants it tried once more");
+        kept.ended(Last { attempt: 1, ..back("r1", "1.1.0") });
+        assert!(kept.found_bad(&again(0)).is_some() && kept.found_bad(&again(1)).is_some());
+        assert_eq!(kept.found_bad(&again(2)), None);
         let by_hand = Wanted { by: By::Command { key: "k".into() }, ..wanted("r1", "1.1.0") };
         assert_eq!(kept.found_bad(&by_hand), None);
         for n in 0..40 {
@@ -211,5 +287,24 @@ mod tests {
         assert_eq!(kept.bad.len(), MOST_BAD);
         kept.ended(Last { step: UpdateStep::Confirmed, ..back("good", "2.0.0") });
         assert_eq!(kept.found_bad(&wanted("good", "2.0.0")), None);
+    }
+
+    #[test]
+    fn what_ended_takes_nothing_else_with_it() {
+        let mut kept = Kept { wanted: Some(wanted("r2", "1.2.0")), ..Kept::default() };
+        kept.ended(back("r1", "1.1.0"));
+        assert_eq!(kept.wanted, Some(wanted("r2", "1.2.0")));
+        kept.ended(back("r2", "1.2.0"));
+        assert_eq!(kept.wanted, None);
+    }
+
+    #[test]
+    fn an_attempt_has_a_word_of_its_own() {
+        for (rollout, attempt, is) in
+            [(None, 0, "-"), (Some("r-1"), 0, "r-1"), (Some("r-1"), 3, "r-1#3"), (Some("a#b"), 0, "a#b")]
+        {
+            assert_eq!(word(rollout, attempt), is);
+            assert_eq!(of_word(is), (rollout.map(str::to_owned), attempt));
+        }
     }
 }

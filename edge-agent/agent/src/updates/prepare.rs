@@ -88,6 +88,8 @@ pub(crate) struct Fits {
     pub(crate) hardware: String,
     /// Nothing with a lower number.
     pub(crate) floor: u64,
+    /// The number of what runs: a rollout brings no older one, but on a way back.
+    pub(crate) running: u64,
 }
 
 impl Fits {
@@ -116,6 +118,12 @@ impl Fits {
             return Some(format!(
                 "its release counter {} is below {}, which a confirmed release has set: older ones are never installed again",
                 manifest.number, self.floor
+            ));
+        }
+        if wanted.rollout().is_some() && !wanted.is_back() && manifest.number < self.running {
+            return Some(format!(
+                "its release counter {} is below {}, which runs: the rollout is older, and is no way back",
+                manifest.number, self.running
             ));
         }
         if !manifest.is_for(&self.triple, &self.hardware) {
@@ -174,7 +182,8 @@ pub(crate) fn find(
 ) -> Result<Release, Stop> {
     let mut client = places.trust.refresh(source, now, true)?;
     let (target, sha256) = places.trust.target(&mut client, source, &wanted.target, true)?;
-    let release = Release::fetch(source, &wanted.target, target.length, sha256)?;
+    let place = (target.length, sha256);
+    let release = Release::fetch_begun(source, &wanted.target, place, &places.trust.begun())?;
     match fits.refusal(&release, wanted) {
         Some(why) => Err(Stop::Refused(why)),
         None => Ok(release),

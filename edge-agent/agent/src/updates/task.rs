@@ -1,14 +1,16 @@
 //! The task: asks, fetches, waits, switches; in a new release, the trial.
 
 mod asking;
+mod beside;
 mod going;
+mod timing;
 mod trialling;
 
-use super::clock::{By as ClockBy, Clock, Now};
-use super::kept::{By, Kept, Wanted};
+use super::clock::{Clock, Over};
+use super::kept::{By, Kept, Wanted, of_word};
 use super::prepare::{Places, Ready, Stop};
 use super::trust::Trust;
-use super::{Updates, files, locked};
+use super::{Updates, Wish};
 use engawa_model::{
     CommandKey, CommandOutcome, Fact, Observation, ObservationSink, Timestamp, UpdateNote, UpdateStep,
     UpkeepEnd,
@@ -16,16 +18,15 @@ use engawa_model::{
 use engawa_release::conditions::Conditions;
 use engawa_slots::Status;
 use engawa_update::{FolderSource, Limits, Source};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::{MutexGuard, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// What the old release was like, for the new one.
 const BASELINE: &str = "baseline.json";
-/// systemd's sign that the clock was set from the network (systemd-timesyncd.service(8)).
-const CLOCK_IS_SET: &str = "/run/systemd/timesync/synchronized";
 /// How often a trial is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 /// So long before the supervisor's time is over a trial is ended here, where the reason is known.
@@ -49,6 +50,12 @@ struct Run<'a> {
     places: Places,
     started: Instant,
     clock: Clock,
+    /// No word of the cloud is kept that is later: by then all that is trusted has expired.
+    trusted_until: Timestamp,
+    /// Commands.
+    wishes: MutexGuard<'a, mpsc::Receiver<Wish>>,
+    /// A link that tells whether the cloud can be asked.
+    connected: Option<watch::Receiver<bool>>,
     kept: Kept,
     /// What runs, as the supervisor says; `None`: there is none.
     running: Option<Status>,
@@ -60,6 +67,8 @@ struct Run<'a> {
     ask_at: Instant,
     /// When what is wanted is gone on with.
     go_on_at: Instant,
+    /// When it is asked again how the last trial ended, where that is not known.
+    outcome_at: Option<Instant>,
     /// The pause after the next failure.
     pause: Duration,
     /// The clock was said to be off.
@@ -70,22 +79,25 @@ struct Run<'a> {
 impl Updates {
     /// Works until `cancel`.
     pub(crate) async fn run(&self, cancel: CancellationToken) -> anyhow::Result<()> {
-        let mut wishes = self.wishes.lock().await;
-        let mut connected = self.connected.clone();
-        let mut run = Run::new(self, cancel.clone());
+        let wishes = self.wishes.lock().await;
+        let mut run = Run::new(self, wishes, cancel.clone());
         let Some(()) = cancel.run_until_cancelled(run.begin()).await.transpose()? else { return Ok(()) };
         loop {
             let next = run.ask_at.min(run.next());
+            let next = run.outcome_at.map_or(next, |at| next.min(at));
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
-                wish = wishes.recv() => match wish {
+                wish = run.wishes.recv() => match wish {
                     Some(wish) => run.wish(wish).await?,
                     None => return Ok(()),
                 },
-                () = changed(&mut connected) => run.ask_at = run.ask_at.min(Instant::now()),
+                () = changed(&mut run.connected) => run.ask_at = run.ask_at.min(Instant::now()),
                 () = tokio::time::sleep_until(next.into()) => {}
             }
             let worked = async {
+                if run.outcome_at.is_some_and(|at| at <= Instant::now()) {
+                    run.outcome().await?;
+                }
                 if run.ask_at <= Instant::now() {
                     run.ask().await?;
                 }
@@ -101,7 +113,7 @@ impl Updates {
 }
 
 /// Ready when there is a connection that was not there.
-async fn changed(connected: &mut Option<tokio::sync::watch::Receiver<bool>>) {
+async fn changed(connected: &mut Option<watch::Receiver<bool>>) {
     let Some(connected) = connected else { return std::future::pending().await };
     loop {
         if connected.changed().await.is_err() {
@@ -114,7 +126,11 @@ async fn changed(connected: &mut Option<tokio::sync::watch::Receiver<bool>>) {
 }
 
 impl<'a> Run<'a> {
-    fn new(parts: &'a Updates, cancel: CancellationToken) -> Self {
+    fn new(
+        parts: &'a Updates,
+        wishes: MutexGuard<'a, mpsc::Receiver<Wish>>,
+        cancel: CancellationToken,
+    ) -> Self {
         let config = &parts.config;
         let kept = Kept::load(&config.dir);
         let limits = Limits { reserve: u64::from(config.reserve_mib) << 20, ..Limits::default() };
@@ -122,13 +138,17 @@ impl<'a> Run<'a> {
         Self {
             places: Places { dir: config.dir.clone(), trust: Trust::new(&config.dir, &config.root), limits },
             started: now,
-            clock: Clock::new(kept.time),
+            clock: Clock::new(said(&kept)),
+            trusted_until: Timestamp::MAX,
+            wishes,
+            connected: parts.connected.clone(),
             kept,
             running: None,
             ready: None,
             asked: None,
             ask_at: now,
             go_on_at: now,
+            outcome_at: None,
             pause: AGAIN.0,
             said_off: false,
             parts,
@@ -155,8 +175,7 @@ impl<'a> Run<'a> {
                 }
             }
         };
-        self.clock =
-            Clock::new(built(&self.places.dir.join(status.slot.name())).into_iter().chain(self.kept.time));
+        self.bound_time(&status).await?;
         let on_trial = status.trial.is_some();
         self.running = Some(status);
         if on_trial {
@@ -168,24 +187,9 @@ impl<'a> Run<'a> {
     /// When what is wanted is gone on with.
     fn next(&self) -> Instant {
         let far = Instant::now() + Duration::from_secs(86_400);
-        if self.kept.wanted.is_some() && self.running.is_some() { self.go_on_at } else { far }
-    }
-
-    fn now(&mut self) -> Now {
-        let mono = self.started.elapsed();
-        if Path::new(CLOCK_IS_SET).exists() {
-            self.clock.confirm(ClockBy::System, Timestamp::now(), mono);
-        }
-        let now = self.clock.now(Timestamp::now(), mono);
-        match now.off {
-            Some(off) if !self.said_off => {
-                self.said_off = true;
-                tracing::warn!(seconds = off.as_secs(), "the system's clock is off, or was turned");
-            }
-            None => self.said_off = false,
-            Some(_) => {}
-        }
-        now
+        // What was just undone is not begun again.
+        let open = self.kept.wanted.is_some() && self.running.is_some() && self.outcome_at.is_none();
+        if open { self.go_on_at } else { far }
     }
 
     async fn end(
@@ -214,7 +218,7 @@ impl<'a> Run<'a> {
         }
         self.report(UpdateNote {
             rollout: wanted.rollout().map(str::to_owned),
-            attempt: 0,
+            attempt: wanted.attempt(),
             version: wanted.version,
             number: wanted.number,
             step,
@@ -231,11 +235,9 @@ impl<'a> Run<'a> {
         step: UpdateStep,
         reason: Option<String>,
     ) -> anyhow::Result<()> {
-        let rollout =
-            status.trial.as_ref().map(|trial| trial.rollout.clone()).filter(|rollout| rollout != "-");
+        let (rollout, attempt) = status.trial.as_ref().map_or((None, 0), |trial| of_word(&trial.rollout));
         let (version, number) = (status.version.clone(), status.number);
-        self.report(UpdateNote { rollout, attempt: 0, version, number, step, reason: reason.clone() })
-            .await?;
+        self.report(UpdateNote { rollout, attempt, version, number, step, reason: reason.clone() }).await?;
         self.kept.told = Some((step, reason));
         self.save()
     }
@@ -272,8 +274,16 @@ fn unconditional() -> Conditions {
     Conditions { audit_margin_min: 0, check_in: None, ..Conditions::default() }
 }
 
+/// What is remembered of the time.
+fn said(kept: &Kept) -> Over {
+    let never = Timestamp::UNIX_EPOCH;
+    Over { signed: never, agreed: kept.agreed.unwrap_or(never), said: kept.time.unwrap_or(never) }
+}
+
+/// Works with the source that has what is wanted, until `going` is false.
 fn with_source<T>(
-    line: Option<&std::sync::Mutex<engawa_link::UpdateLine>>,
+    line: Option<&Arc<engawa_link::UpdateLine>>,
+    going: Arc<AtomicBool>,
     wanted: &Wanted,
     work: impl FnOnce(&mut dyn Source) -> Result<T, Stop>,
 ) -> Result<T, Stop> {
@@ -289,7 +299,7 @@ fn with_source<T>(
                 stop => stop,
             })
         }
-        (_, Some(line)) => work(&mut *locked(line)),
+        (_, Some(line)) => work(&mut line.source(going)),
         (_, None) => Err(Stop::Later("there is no cloud that a release could come from".to_owned())),
     }
 }
@@ -300,13 +310,6 @@ fn as_slot(digest: engawa_release::Digest) -> engawa_slots::Digest {
 
 fn as_release(digest: engawa_slots::Digest) -> engawa_release::Digest {
     engawa_release::Digest::from(digest.0)
-}
-
-/// When the release in a slot was built.
-fn built(slot: &Path) -> Option<Timestamp> {
-    let bytes = files::read(&slot.join(engawa_slots::MANIFEST)).ok().flatten()?;
-    let manifest = engawa_release::Manifest::read(&bytes).ok()?;
-    Timestamp::from_second(manifest.built).ok()
 }
 
 /// The version of the system image below (os-release(5)): images of ours have `IMAGE_ID=engawa`.

@@ -2,16 +2,21 @@
 //!
 //! Health, not just a start: the database is open, each link that was up is up again and has exchanged something, commits are
 //! quick, memory is within its budget, the cloud is reached where it was before. What was down before may be down. What can't
-//! get better is told at once; what may still come is waited for until the time is over.
+//! get better is told at once; what may still come is waited for until the time is over. Commits are made for it where the house
+//! sleeps ([`Trial::wants_commits`]): nothing is called well that was not seen.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A new release runs at least so long before it is called well.
-const LEAST: Duration = Duration::from_secs(8);
-/// Commits that are counted before their time is judged.
+/// A new release runs at least so long before it is called well: this part of its trial, within these bounds.
+const LEAST_PART: u32 = 8;
+const LEAST: (Duration, Duration) = (Duration::from_secs(8), Duration::from_secs(30));
+/// Commits that must have been made, by then nine of ten are judged; and from how many on 99 of 100 are.
 const COMMITS: u64 = 20;
+/// When the trial's time is over so many do: a disk that is slow may have been so before, which is judged then.
+const FEW_COMMITS: u64 = 5;
+const MANY_COMMITS: u64 = 100;
 /// Commits may take so long whatever they took before, ms.
 const QUICK_MS: u64 = 250;
 /// How many times longer commits may take than before.
@@ -35,6 +40,8 @@ pub(crate) struct State {
     pub(crate) links: BTreeMap<String, Link>,
     /// Commits since the start.
     pub(crate) commits: u64,
+    /// Nine of ten took at most so long, ms.
+    pub(crate) commit_p90_ms: u64,
     /// 99 of 100 took at most so long, ms.
     pub(crate) commit_p99_ms: u64,
     /// Memory resident, KiB; 0: not known.
@@ -81,21 +88,64 @@ pub(crate) enum Verdict {
     Unwell(String),
 }
 
-/// Judges the new release `now`, `elapsed` after its start, by what the old one was `before`; without that (its file was lost) by
-/// the budget alone.
-pub(crate) fn judge(before: Option<&State>, now: &State, elapsed: Duration, budget: &Budget) -> Verdict {
-    if let Some(why) = hopeless(before, now, budget) {
-        return Verdict::Unwell(why);
+/// A trial that goes on.
+#[derive(Clone, Debug)]
+pub(crate) struct Trial {
+    /// What the old release was like; `None`: its file was lost, and the new one is judged by the budget alone.
+    before: Option<State>,
+    budget: Budget,
+    /// How often each task has failed, as far as it was looked at, and when it was seen last that it had.
+    failures: BTreeMap<String, (u64, Duration)>,
+}
+
+impl Trial {
+    pub(crate) fn new(before: Option<State>, budget: Budget) -> Self {
+        Self { before, budget, failures: BTreeMap::new() }
     }
-    let missing = missing(before, now, budget);
-    match missing {
-        None if elapsed >= LEAST => Verdict::Healthy,
-        None => Verdict::Wait(format!("it runs for {} s", elapsed.as_secs())),
-        Some(what) if elapsed >= budget.time => {
-            Verdict::Unwell(format!("{what}, {} s after its start", elapsed.as_secs()))
+
+    /// Whether there were too few commits to say how long they take.
+    pub(crate) fn wants_commits(now: &State) -> bool {
+        now.commits < MANY_COMMITS
+    }
+
+    /// Judges the new release as it is `now`, `elapsed` after its start.
+    pub(crate) fn judge(&mut self, now: &State, elapsed: Duration) -> Verdict {
+        for (name, (count, _)) in &now.failures {
+            let seen = self.failures.entry(name.clone()).or_default();
+            if seen.0 != *count {
+                *seen = (*count, elapsed);
+            }
         }
-        Some(what) => Verdict::Wait(what),
+        let before = self.before.as_ref();
+        if let Some(why) = hopeless(before, now, &self.budget) {
+            return Verdict::Unwell(why);
+        }
+        let least = (self.budget.time / LEAST_PART).clamp(LEAST.0, LEAST.1);
+        let commits = if elapsed >= self.budget.time { FEW_COMMITS } else { COMMITS };
+        match missing(before, now, &self.budget, commits).or_else(|| self.shaky(now, elapsed, least / 2)) {
+            None if elapsed >= least => Verdict::Healthy,
+            None => Verdict::Wait(format!("it runs for {} s", elapsed.as_secs())),
+            Some(what) if elapsed >= self.budget.time => {
+                Verdict::Unwell(format!("{what}, {} s after its start", elapsed.as_secs()))
+            }
+            Some(what) => Verdict::Wait(what),
+        }
     }
+
+    /// A task that has failed within the last `calm` and had not before the switch: that it is up just now says nothing.
+    fn shaky(&self, now: &State, elapsed: Duration, calm: Duration) -> Option<String> {
+        let (name, (_, at)) = self
+            .failures
+            .iter()
+            .filter(|(name, _)| !had_failed(self.before.as_ref(), name))
+            .find(|(_, (_, at))| elapsed.saturating_sub(*at) < calm)?;
+        let why = now.failures.get(name).map_or("", |(_, why)| why.as_str());
+        Some(format!("its task {name} has failed {} s ago: {why}", elapsed.saturating_sub(*at).as_secs()))
+    }
+}
+
+fn had_failed(before: Option<&State>, name: &str) -> bool {
+    before.is_some_and(|before| before.failures.get(name).is_some_and(|was| was.0 > 0))
 }
 
 /// What can't get better.
@@ -111,20 +161,21 @@ fn hopeless(before: Option<&State>, now: &State, budget: &Budget) -> Option<Stri
             most >> 10
         ));
     }
-    let failing =
-        |name: &str| before.is_some_and(|before| before.failures.get(name).is_some_and(|was| was.0 > 0));
-    let hopeless = now.failures.iter().find(|(name, (count, _))| *count >= MOST_FAILURES && !failing(name));
+    let hopeless =
+        now.failures.iter().find(|(name, (count, _))| *count >= MOST_FAILURES && !had_failed(before, name));
     hopeless.map(|(name, (count, why))| format!("its task {name} has failed {count} times: {why}"))
 }
 
 /// What may still come.
-fn missing(before: Option<&State>, now: &State, budget: &Budget) -> Option<String> {
+fn missing(before: Option<&State>, now: &State, budget: &Budget, commits: u64) -> Option<String> {
     let was_down = |name: &str| before.is_some_and(|before| before.down.contains_key(name));
     if let Some((name, why)) = now.down.iter().find(|(name, _)| !was_down(name)) {
         return Some(format!("its task {name} is down: {why}"));
     }
+    if now.commits < commits {
+        return Some(format!("{} commits were made of {commits} that are timed", now.commits));
+    }
     let before = before?;
-    let quick = (before.commit_p99_ms * SLOWER).max(QUICK_MS);
     for (name, was) in before.links.iter().filter(|(_, was)| was.up) {
         let is = now.links.get(name);
         if !is.is_some_and(|is| is.up) {
@@ -138,8 +189,14 @@ fn missing(before: Option<&State>, now: &State, budget: &Budget) -> Option<Strin
             return Some(format!("of {} devices on {name} that answered before {answered} do", was.answered));
         }
     }
-    (now.commits >= COMMITS && now.commit_p99_ms > quick)
-        .then(|| format!("commits take {} ms (99 of 100), at most {quick} were expected", now.commit_p99_ms))
+    // One that had to wait says nothing where there are few.
+    let (part, took, were) = if now.commits < MANY_COMMITS {
+        ("nine of ten", now.commit_p90_ms, before.commit_p90_ms)
+    } else {
+        ("99 of 100", now.commit_p99_ms, before.commit_p99_ms)
+    };
+    let quick = (were * SLOWER).max(QUICK_MS);
+    (took > quick).then(|| format!("commits take {took} ms ({part}), at most {quick} were expected"))
 }
 
 #[cfg(test)]
@@ -163,6 +220,7 @@ mod tests {
             version: "1.0.0".to_owned(),
             links: links.map(|(name, link)| (name.to_owned(), link)).into(),
             commits: 500,
+            commit_p90_ms: 10,
             commit_p99_ms: 12,
             memory_kib: 20 << 10,
             failures: BTreeMap::new(),
@@ -170,9 +228,16 @@ mod tests {
         }
     }
 
+    /// What a trial comes to that is looked at once.
+    fn judge(before: Option<&State>, now: &State, elapsed: Duration, budget: &Budget) -> Verdict {
+        Trial::new(before.cloned(), *budget).judge(now, elapsed)
+    }
+
     fn at(second: u64, now: &State) -> Verdict {
         judge(Some(&well()), now, Duration::from_secs(second), &BUDGET)
     }
+
+    const LEAST: Duration = Duration::from_secs(15);
 
     fn with(change: impl FnOnce(&mut State)) -> State {
         let mut state = well();
@@ -183,14 +248,19 @@ mod tests {
     #[test]
     fn as_well_as_before_is_well_but_not_in_the_first_seconds() {
         assert!(matches!(at(2, &well()), Verdict::Wait(_)));
-        assert_eq!(at(8, &well()), Verdict::Healthy);
+        assert!(matches!(at(14, &well()), Verdict::Wait(_)), "an eighth of 120 s");
+        assert_eq!(at(15, &well()), Verdict::Healthy);
+        let hour = Budget { time: Duration::from_secs(3600), ..BUDGET };
+        let after = |second, budget| judge(Some(&well()), &well(), Duration::from_secs(second), budget);
+        assert!(matches!(after(29, &hour), Verdict::Wait(_)));
+        assert_eq!(after(30, &hour), Verdict::Healthy);
+        let short = Budget { time: Duration::from_secs(10), ..BUDGET };
+        assert!(matches!(after(7, &short), Verdict::Wait(_)));
+        assert_eq!(after(8, &short), Verdict::Healthy);
         let better = with(|state| *state.links.get_mut("pms-annex").unwrap() = link(true, 0));
-        assert_eq!(at(8, &better), Verdict::Healthy);
-        assert_eq!(
-            judge(None, &State::default(), LEAST, &BUDGET),
-            Verdict::Healthy,
-            "nothing to compare with"
-        );
+        assert_eq!(at(15, &better), Verdict::Healthy);
+        let alone = State { commits: COMMITS, commit_p90_ms: 900, ..State::default() };
+        assert_eq!(judge(None, &alone, LEAST, &BUDGET), Verdict::Healthy, "nothing to compare with");
     }
 
     #[test]
@@ -228,7 +298,7 @@ mod tests {
     fn memory_and_failing_tasks_are_told_at_once() {
         let Verdict::Unwell(why) = at(1, &with(|state| state.memory_kib = 80 << 10)) else { panic!() };
         assert_eq!(why, "it takes 80 MiB of memory, its budget is 68");
-        assert_eq!(at(9, &with(|state| state.memory_kib = 60 << 10)), Verdict::Healthy);
+        assert_eq!(at(15, &with(|state| state.memory_kib = 60 << 10)), Verdict::Healthy);
         let set = Budget { memory_kib: Some(30 << 10), ..BUDGET };
         let more = with(|state| state.memory_kib = 31 << 10);
         assert!(matches!(judge(Some(&well()), &more, LEAST, &set), Verdict::Unwell(_)));
@@ -257,11 +327,44 @@ mod tests {
         assert!(matches!(at(60, &slow), Verdict::Wait(_)));
         let Verdict::Unwell(why) = at(121, &slow) else { panic!() };
         assert!(why.starts_with("commits take 251 ms (99 of 100), at most 250"), "{why}");
-        let few = with(|state| (state.commit_p99_ms, state.commits) = (2000, 19));
-        assert_eq!(at(60, &few), Verdict::Healthy, "too few to say anything");
+        let few = with(|state| (state.commit_p99_ms, state.commits) = (2000, 20));
+        assert_eq!(at(60, &few), Verdict::Healthy, "one of few that had to wait says nothing");
+        let slow = with(|state| (state.commit_p90_ms, state.commits) = (3000, 20));
+        assert_eq!(
+            at(60, &slow),
+            Verdict::Wait("commits take 3000 ms (nine of ten), at most 250 were expected".to_owned())
+        );
         let was_slow = with(|state| state.commit_p99_ms = 300);
         let slower = with(|state| state.commit_p99_ms = 1200);
         assert_eq!(judge(Some(&was_slow), &slower, LEAST, &BUDGET), Verdict::Healthy);
+    }
+
+    #[test]
+    fn a_release_whose_commits_were_not_seen_is_not_called_well() {
+        let asleep = with(|state| state.commits = 19);
+        assert!(Trial::wants_commits(&asleep) && !Trial::wants_commits(&well()));
+        assert_eq!(at(60, &asleep), Verdict::Wait("19 commits were made of 20 that are timed".to_owned()));
+        assert_eq!(at(120, &asleep), Verdict::Healthy, "as quick as before, as far as there were any");
+        let stuck = with(|state| state.commits = 4);
+        let Verdict::Unwell(why) = at(120, &stuck) else { panic!() };
+        assert!(why.starts_with("4 commits were made of 5"), "{why}");
+        assert!(matches!(judge(None, &asleep, LEAST, &BUDGET), Verdict::Wait(_)), "also without a baseline");
+    }
+
+    #[test]
+    fn a_task_that_fails_ever_again_is_not_called_well_while_it_happens_to_be_up() {
+        let failed = |count| {
+            with(|state| drop(state.failures.insert("rules".into(), (count, "it panicked: x".into()))))
+        };
+        let mut trial = Trial::new(Some(well()), BUDGET);
+        let mut at = |second, now: &State| trial.judge(now, Duration::from_secs(second));
+        assert!(matches!(at(5, &failed(1)), Verdict::Wait(_)));
+        assert!(matches!(at(12, &failed(2)), Verdict::Wait(_)));
+        let Verdict::Wait(what) = at(17, &failed(2)) else { panic!() };
+        assert_eq!(what, "its task rules has failed 5 s ago: it panicked: x");
+        assert_eq!(at(20, &failed(2)), Verdict::Healthy, "it was calm for half of the least time");
+        let mut trial = Trial::new(Some(failed(7)), BUDGET);
+        assert_eq!(trial.judge(&failed(1), LEAST), Verdict::Healthy, "it failed before, too");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use super::files;
 use engawa_model::Timestamp;
 use engawa_release::Digest;
-use engawa_tuf::{Client, Fault, Limits, METADATA_FOLDER, Target, drive};
-use engawa_update::{FetchError, Source, fetch};
+use engawa_tuf::{Client, Fault, Known, Limits, METADATA_FOLDER, Step, Target, check_root};
+use engawa_update::{Begun, FetchError, Source, fetch, fetch_known};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,10 @@ use std::path::{Path, PathBuf};
 const FOLDER: &str = "metadata";
 /// The first that is trusted.
 const ROOT: &str = "root.json";
+/// The same once more, should the disk lose the other.
+const ROOT_COPY: &str = "root.copy";
+/// The folder of small files on their way, in that of metadata.
+const BEGUN: &str = "begun";
 /// What says which metadata is current.
 const TIMESTAMP: &str = "timestamp.json";
 /// Files of metadata that are read back: the roles at the top, and those delegated to.
@@ -69,6 +73,9 @@ impl TrustError {
     }
 }
 
+/// Files of metadata, by name.
+type Files = BTreeMap<String, Vec<u8>>;
+
 /// Trusted metadata.
 #[derive(Clone, Debug)]
 pub(crate) struct Trust {
@@ -83,30 +90,88 @@ impl Trust {
     }
 
     /// The files that are trusted, by name.
-    pub(crate) fn files(&self) -> Result<BTreeMap<String, Vec<u8>>, TrustError> {
+    pub(crate) fn files(&self) -> Result<Files, TrustError> {
+        self.read().map(|(files, _)| files)
+    }
+
+    /// What has come of small files whose digest is known.
+    pub(crate) fn begun(&self) -> Begun {
+        Begun::new(&self.folder.join(BEGUN))
+    }
+
+    /// What metadata that is trusted bounds the time by.
+    pub(crate) fn known(&self) -> Result<Known, TrustError> {
+        Ok(Known::of(&self.files()?, Limits::default())?)
+    }
+
+    /// The files that are trusted, and why the root among them is not the one that was kept last, where it isn't. The root
+    /// that came with the gateway is the last resort: from it the way to the newest is walked once more.
+    fn read(&self) -> Result<(Files, Option<String>), TrustError> {
         let keep = |source| TrustError::Keep { path: self.folder.clone(), source };
         let mut files = BTreeMap::new();
         match std::fs::read_dir(&self.folder) {
             Ok(entries) => {
                 for entry in entries.take(MOST_FILES * 2) {
                     let name = entry.map_err(keep)?.file_name().to_string_lossy().into_owned();
-                    if !name.ends_with(".json") || files.len() >= MOST_FILES {
+                    if !name.ends_with(".json") || name == ROOT || files.len() >= MOST_FILES {
                         continue;
                     }
-                    if let Some(bytes) = files::read(&self.folder.join(&name)).map_err(keep)? {
-                        files.insert(name, bytes);
+                    match files::read(&self.folder.join(&name)) {
+                        Ok(Some(bytes)) => drop(files.insert(name, bytes)),
+                        Ok(None) => {}
+                        // It is fetched again.
+                        Err(error) if is_spoilt(&error) => {
+                            tracing::warn!(%name, %error, "trusted metadata can't be read any more");
+                        }
+                        Err(error) => return Err(keep(error)),
                     }
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(keep(error)),
         }
-        if !files.contains_key(ROOT) {
-            let root = std::fs::read(&self.root);
-            let root = root.map_err(|source| TrustError::Root { path: self.root.clone(), source })?;
-            files.insert(ROOT.to_owned(), root);
+        let mut lost = None;
+        for name in [ROOT, ROOT_COPY] {
+            let why = match files::read(&self.folder.join(name)) {
+                Ok(None) => continue,
+                Ok(Some(root)) => match check_root(&root, Limits::default()) {
+                    Ok(()) => {
+                        files.insert(ROOT.to_owned(), root);
+                        return Ok((files, lost));
+                    }
+                    Err(fault) => fault.to_string(),
+                },
+                Err(error) if is_spoilt(&error) => error.to_string(),
+                Err(error) => return Err(keep(error)),
+            };
+            lost = lost.or(Some(why));
         }
-        Ok(files)
+        let root = std::fs::read(&self.root);
+        let root = root.map_err(|source| TrustError::Root { path: self.root.clone(), source })?;
+        files.insert(ROOT.to_owned(), root);
+        Ok((files, lost))
+    }
+
+    /// A client of what is trusted. With `keep`, a root that was lost is put back.
+    fn client(&self, now: Timestamp, keep: bool) -> Result<Client, TrustError> {
+        let (files, lost) = self.read()?;
+        if let Some(why) = lost {
+            tracing::error!(
+                %why,
+                folder = %self.folder.display(),
+                "the trusted root can't be used any more: trust goes on from its copy, or from the root that came with the gateway"
+            );
+            if let (true, Some(root)) = (keep, files.get(ROOT)) {
+                self.keep(ROOT, root)?;
+            }
+        }
+        Ok(Client::open(files, now, Limits::default())?)
+    }
+
+    fn keep(&self, file: &str, bytes: &[u8]) -> Result<(), TrustError> {
+        let write = |name| files::replace(&self.folder.join(name), bytes);
+        let written = write(file).and_then(|()| if file == ROOT { write(ROOT_COPY) } else { Ok(()) });
+        written.map_err(|source| TrustError::Keep { path: self.folder.clone(), source })
     }
 
     /// Brings metadata up to date from `source`, by the time `now`. What was kept before a fault stays trusted. With `keep` false
@@ -117,14 +182,13 @@ impl Trust {
         now: Timestamp,
         keep: bool,
     ) -> Result<Client, TrustError> {
-        let mut client = Client::open(self.files()?, now, Limits::default())?;
+        let mut client = self.client(now, keep)?;
         match self.go_on(&mut client, source, keep, None) {
             // An older copy: a stick of last week, a replica that lags. What is known is newer, and good.
             Err(TrustError::Fault { fault: fault @ Fault::Behind { .. } }) => {
                 tracing::info!(%fault, "releases are taken from it by the metadata that is known");
-                let files = self.files()?;
-                let known = files.get(TIMESTAMP).cloned();
-                client = Client::open(files, now, Limits::default())?;
+                let known = self.files()?.remove(TIMESTAMP);
+                client = self.client(now, keep)?;
                 self.go_on(&mut client, source, keep, known.as_deref())?;
             }
             went => went?,
@@ -156,19 +220,36 @@ impl Trust {
         keep: bool,
         timestamp: Option<&[u8]>,
     ) -> Result<(), TrustError> {
-        drive(
-            client,
-            |name, most| match timestamp {
-                Some(known) if name == TIMESTAMP => Ok(Some(known.to_vec())),
-                _ => fetch(source, &format!("{METADATA_FOLDER}/{name}"), most).map_err(too_long),
-            },
-            |file, bytes| match keep {
-                true => files::replace(&self.folder.join(file), bytes)
-                    .map_err(|source| TrustError::Keep { path: self.folder.clone(), source }),
-                false => Ok(()),
-            },
-        )
+        let begun = self.begun();
+        loop {
+            match client.next()? {
+                Step::Fetch { name, .. } if name == TIMESTAMP && timestamp.is_some() => {
+                    client.got(timestamp.map(<[u8]>::to_vec));
+                }
+                Step::Fetch { name, most } => {
+                    let sha256 = client.announced().and_then(|announced| announced.sha256.parse().ok());
+                    let name = format!("{METADATA_FOLDER}/{name}");
+                    let came = match sha256 {
+                        Some(sha256) if keep => fetch_known(source, &name, sha256, most, &begun),
+                        _ => fetch(source, &name, most),
+                    };
+                    client.got(came.map_err(too_long)?);
+                }
+                Step::Keep { file, bytes } if keep => self.keep(&file, &bytes)?,
+                Step::Keep { .. } => {}
+                Step::Done => return Ok(()),
+            }
+        }
     }
+}
+
+/// Whether the disk has lost what it had: a bad block, a damaged file system, a file that has grown to what none of ours is. Other
+/// faults pass.
+fn is_spoilt(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let lost = [Errno::IO, Errno::BADMSG, Errno::UCLEAN].map(Errno::raw_os_error);
+    error.kind() == std::io::ErrorKind::FileTooLarge
+        || error.raw_os_error().is_some_and(|code| lost.contains(&code))
 }
 
 /// A file that does not end is an attack, not an accident of the line.
@@ -180,3 +261,7 @@ fn too_long(error: FetchError) -> TrustError {
         other => TrustError::Fetch(other),
     }
 }
+
+#[cfg(test)]
+#[path = "trust_tests.rs"]
+mod tests;

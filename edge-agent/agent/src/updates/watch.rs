@@ -50,7 +50,8 @@ impl Watch {
             };
             property.links().iter().map(link).collect()
         });
-        let (commits, commit_p99_ms) = self.shared.pace.p99();
+        let (commits, commit_p99_ms) = self.shared.pace.within(99);
+        let (_, commit_p90_ms) = self.shared.pace.within(90);
         let tasks = self.tasks.states();
         let down =
             tasks.iter().filter_map(|(name, state)| Some((name.clone(), state.down.clone()?))).collect();
@@ -61,6 +62,7 @@ impl Watch {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             links,
             commits,
+            commit_p90_ms,
             commit_p99_ms,
             memory_kib: memory_kib().unwrap_or(0),
             failures,

@@ -1,8 +1,7 @@
 //! What is wanted: the cloud is asked, commands are heard.
 
-use super::super::clock::By as ClockBy;
 use super::super::kept::{By, Last, Wanted};
-use super::super::{TRIPLE, Wish, locked};
+use super::super::{TRIPLE, Wish};
 use super::{AGAIN, GLANCE, Run, SHORTEST_ASK, blocking, system_version, unconditional};
 use engawa_model::{CommandOutcome, Timestamp, UpdateStep};
 use engawa_protocol::update::{UpdateAsk, UpdateTold};
@@ -19,7 +18,7 @@ impl Run<'_> {
         self.ask_at = Instant::now() + every.mul_f64(0.8 + rand::random::<f64>() * 0.4);
         let Some(line) = self.parts.line.clone() else { return Ok(()) };
         let ask = self.what_runs();
-        match blocking(move || locked(&line).told(ask)).await? {
+        match blocking(move || line.told(ask)).await? {
             Ok(told) => {
                 self.asked = Some(Instant::now());
                 if told.ask_again_s > 0 {
@@ -64,7 +63,7 @@ impl Run<'_> {
             last_outcome: text(|last| last.step.word()),
             last_reason: text(|last| &last.reason),
             system_number: 0,
-            last_attempt: 0,
+            last_attempt: last.map_or(0, |last| last.attempt),
         }
     }
 
@@ -74,12 +73,7 @@ impl Run<'_> {
         if let Ok(at) = Timestamp::from_second(told.now_s)
             && told.now_s > 0
         {
-            if !self.clock.confirm(ClockBy::Cloud, at, self.started.elapsed()) {
-                tracing::warn!(%at, "the cloud says a time that is over: its clock is not believed");
-            } else if self.kept.time.is_none_or(|time| time < at) {
-                self.kept.time = Some(self.clock.floor());
-                self.save()?;
-            }
+            self.cloud_says(at)?;
         }
         if self.ready.is_none() && !was_confirmed {
             // What waited for the time is gone on with.
@@ -98,7 +92,7 @@ impl Run<'_> {
             }
             (before, false) => {
                 let wanted = Wanted {
-                    by: By::Rollout { id: told.rollout },
+                    by: By::Rollout { id: told.rollout, attempt: told.attempt, back: told.back },
                     version: told.version,
                     number: told.number,
                     target: told.target,
@@ -117,21 +111,17 @@ impl Run<'_> {
     }
 
     /// What is offered is not taken. What was wanted before is wanted no longer: the cloud's newest word counts. The reason is
-    /// told once; an offer that comes again is answered by what the question says of the last update.
+    /// told once; an offer that comes again is answered by what the question says of the last update: how this very one ended,
+    /// where it was the last.
     async fn decline(&mut self, offered: Wanted, why: String) -> anyhow::Result<()> {
         if self.started.elapsed() < GLANCE {
             // The cloud has not heard yet how it ended here.
             (self.kept.wanted, self.kept.told, self.ready) = (None, None, None);
             return self.save();
         }
-        let told = self.kept.last.as_ref().is_some_and(|last| {
-            last.step == UpdateStep::Refused
-                && last.version == offered.version
-                && Some(last.rollout.as_str()) == offered.rollout()
-                && last.reason == why
-        });
-        if told && self.kept.wanted.is_none() {
-            return Ok(());
+        if self.kept.last.as_ref().is_some_and(|last| last.is_of(&offered)) {
+            (self.kept.wanted, self.kept.told, self.ready) = (None, None, None);
+            return self.save();
         }
         (self.kept.wanted, self.kept.told, self.ready) = (Some(offered), None, None);
         self.over(UpdateStep::Refused, why).await
@@ -142,11 +132,8 @@ impl Run<'_> {
         if self.kept.wanted.as_ref().is_none_or(|before| before.target != wanted.target) {
             self.ready = None;
         }
-        let again = self.kept.last.as_ref().is_some_and(|last| {
-            last.step == UpdateStep::Refused
-                && last.version == wanted.version
-                && Some(last.rollout.as_str()) == wanted.rollout()
-        });
+        let last = self.kept.last.as_ref();
+        let again = last.is_some_and(|last| last.step == UpdateStep::Refused && last.is_of(&wanted));
         (self.kept.wanted, self.kept.told) = (Some(wanted), None);
         (self.go_on_at, self.pause) = (Instant::now(), AGAIN.0);
         self.save()?;
@@ -185,8 +172,8 @@ impl Run<'_> {
         if let Some(reason) = refused {
             return self.end(&key, CommandOutcome::Refused { reason }, None).await;
         }
-        if clock_is_right {
-            self.clock.confirm(ClockBy::Person, Timestamp::now(), self.started.elapsed());
+        if clock_is_right && let Err(reason) = self.person_says(Timestamp::now())? {
+            return self.end(&key, CommandOutcome::Refused { reason }, None).await;
         }
         // The house's own conditions hold as well; check-in and audit are those of the house alone.
         let conditions = window

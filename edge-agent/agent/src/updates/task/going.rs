@@ -1,17 +1,16 @@
 //! From what is wanted to the switch.
 
-use super::super::kept::{Last, Wanted};
+use super::super::kept::{Last, Wanted, word};
 use super::super::prepare::{self, Fits, Ready, Stop};
 use super::super::{TRIPLE, facts, files};
 use super::{
-    AGAIN, BASELINE, FRESH, GLANCE, Run, STOPPED_BY, Stopper, as_release, as_slot, blocking, unsupervised,
-    with_source,
+    AGAIN, BASELINE, FRESH, GLANCE, Run, STOPPED_BY, as_release, as_slot, blocking, unconditional,
+    unsupervised, with_source,
 };
 use engawa_model::{Timestamp, UpdateStep};
 use engawa_release::conditions::{Conditions, Verdict, may_switch};
 use engawa_slots::Status;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 impl Run<'_> {
@@ -26,15 +25,18 @@ impl Run<'_> {
         }
         if self.ready.is_none() {
             match self.fetch(&wanted, &running).await? {
-                Ok(ready) => {
+                None => return Ok(()),
+                Some(Ok(ready)) => {
                     tracing::info!(version = %wanted.version, bytes = ready.fetched, "a release lies ready in the spare slot");
                     self.note_number(ready.number);
                     self.ready = Some(ready);
                     self.tell(UpdateStep::Ready, None).await?;
                 }
-                Err(stop) => return self.stopped(stop).await,
+                Some(Err(stop)) => return self.stopped(stop).await,
             }
         }
+        // Its conditions, or whoever wants it, may have changed while it came.
+        let Some(wanted) = self.kept.wanted.clone() else { return Ok(()) };
         let Some(ready) = self.ready.clone() else { return Ok(()) };
         self.pause = AGAIN.0;
         if !self.is_a_good_moment(&wanted).await? {
@@ -54,14 +56,16 @@ impl Run<'_> {
             }
         }
         match self.look_again(&wanted, &running).await? {
-            Ok(manifest) if manifest == ready.manifest => self.switch(&wanted, &ready).await,
-            Ok(_) => {
+            None => Ok(()),
+            Some(Ok(_)) if self.kept.wanted.as_ref() != Some(&wanted) => Ok(()),
+            Some(Ok(manifest)) if manifest == ready.manifest => self.switch(&wanted, &ready).await,
+            Some(Ok(_)) => {
                 // Another release of the same name: it is fetched.
                 self.ready = None;
                 self.go_on_at = Instant::now();
                 Ok(())
             }
-            Err(stop) => self.stopped(stop).await,
+            Some(Err(stop)) => self.stopped(stop).await,
         }
     }
 
@@ -70,7 +74,7 @@ impl Run<'_> {
         match self.may_switch(wanted)? {
             Verdict::Yes => return Ok(true),
             Verdict::Wait { until, why } => {
-                let left = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+                let left = Duration::try_from(until.duration_since(self.now().at)).unwrap_or_default();
                 self.go_on_at = Instant::now() + left.clamp(Duration::from_secs(1), GLANCE);
                 self.tell(UpdateStep::Waiting, Some(why)).await?;
             }
@@ -88,7 +92,11 @@ impl Run<'_> {
         let now = self.now().at;
         let zone = self.parts.zone.clone();
         let facts = self.parts.watch.shared.look(|property| facts::of(property, &zone, now));
-        let own = may_switch(&self.parts.config.conditions(), &facts, now);
+        let config = &self.parts.config;
+        // Going back is for a reason: what the house has set for its convenience does not hold it up, unless it says so.
+        let at_once = wanted.is_back() && !config.back_waits;
+        let own = if at_once { unconditional() } else { config.conditions() };
+        let own = may_switch(&own, &facts, now);
         Ok(match (own, may_switch(&asked, &facts, now)) {
             (Verdict::Yes, Verdict::Yes) => Verdict::Yes,
             (never @ Verdict::Never { .. }, _) | (_, never @ Verdict::Never { .. }) => never,
@@ -101,12 +109,21 @@ impl Run<'_> {
     }
 
     pub(super) fn fits(&self, running: &Status) -> Fits {
-        Fits { triple: TRIPLE.to_owned(), hardware: self.parts.config.hardware.clone(), floor: running.floor }
+        Fits {
+            triple: TRIPLE.to_owned(),
+            hardware: self.parts.config.hardware.clone(),
+            floor: running.floor,
+            running: running.number,
+        }
     }
 
     /// The time that metadata is judged by, or that there is none.
     pub(super) fn confirmed(&mut self) -> Result<Timestamp, Stop> {
         let now = self.now();
+        // A box without a cloud remembers the network's time.
+        if let Err(error) = self.keep_time() {
+            tracing::debug!(%error, "the time is not remembered");
+        }
         match now.confirmed {
             Some(_) => Ok(now.at),
             None => Err(Stop::Later(
@@ -117,63 +134,62 @@ impl Run<'_> {
         }
     }
 
+    /// Fetches it into the spare slot; `None` where something else is wanted meanwhile.
     pub(super) async fn fetch(
         &mut self,
         wanted: &Wanted,
         running: &Status,
-    ) -> anyhow::Result<Result<Ready, Stop>> {
+    ) -> anyhow::Result<Option<Result<Ready, Stop>>> {
         let now = match self.confirmed() {
             Ok(now) => now,
-            Err(stop) => return Ok(Err(stop)),
+            Err(stop) => return Ok(Some(Err(stop))),
         };
-        let Some(supervisor) = self.parts.supervisor.clone() else { return Ok(Err(unsupervised())) };
+        let Some(supervisor) = self.parts.supervisor.clone() else { return Ok(Some(Err(unsupervised()))) };
         let (places, fits) = (self.places.clone(), self.fits(running));
         let (line, to_find) = (self.parts.line.clone(), wanted.clone());
-        let found = blocking(move || {
-            with_source(line.as_deref(), &to_find, |source| {
+        let found = self.beside(wanted, move |going| {
+            with_source(line.as_ref(), going, &to_find, |source| {
                 prepare::find(&places, source, &to_find, &fits, now)
             })
         });
         let release = match found.await? {
-            Ok(release) => release,
-            Err(stop) => return Ok(Err(stop)),
+            None => return Ok(None),
+            Some(Ok(release)) => release,
+            Some(Err(stop)) => return Ok(Some(Err(stop))),
         };
         self.note_number(release.manifest.number);
         if release.manifest.number == running.number && release.sha256() == as_release(running.manifest) {
-            return Ok(Err(Stop::Refused("it is what runs".to_owned())));
+            return Ok(Some(Err(Stop::Refused("it is what runs".to_owned()))));
         }
         self.tell(UpdateStep::Downloading, None).await?;
         let (places, line, to_lay) = (self.places.clone(), self.parts.line.clone(), wanted.clone());
-        let slot = running.slot;
-        let (going, cancel) = (Arc::new(AtomicBool::new(true)), self.cancel.clone());
-        let on = Arc::clone(&going);
-        // Whoever drops this (the agent stops) stops the thread at its next piece.
-        let _stop = Stopper(going);
-        let laid = blocking(move || {
+        let (slot, cancel) = (running.slot, self.cancel.clone());
+        let laid = self.beside(wanted, move |going| {
+            let on = going.clone();
             let mut watch =
                 |_: &engawa_update::Progress| on.load(Ordering::Relaxed) && !cancel.is_cancelled();
-            with_source(line.as_deref(), &to_lay, |source| {
+            with_source(line.as_ref(), going, &to_lay, |source| {
                 prepare::lay(&places, source, &release, &supervisor, slot, &mut watch)
             })
         });
         laid.await
     }
 
-    /// The manifest's digest by metadata of this moment.
+    /// The manifest's digest by metadata of this moment; `None` where something else is wanted meanwhile.
     pub(super) async fn look_again(
         &mut self,
         wanted: &Wanted,
         running: &Status,
-    ) -> anyhow::Result<Result<engawa_release::Digest, Stop>> {
+    ) -> anyhow::Result<Option<Result<engawa_release::Digest, Stop>>> {
         let now = match self.confirmed() {
             Ok(now) => now,
-            Err(stop) => return Ok(Err(stop)),
+            Err(stop) => return Ok(Some(Err(stop))),
         };
-        let (places, fits, wanted) = (self.places.clone(), self.fits(running), wanted.clone());
+        let (places, fits, to_find) = (self.places.clone(), self.fits(running), wanted.clone());
         let line = self.parts.line.clone();
-        blocking(move || {
-            with_source(line.as_deref(), &wanted, |source| {
-                prepare::find(&places, source, &wanted, &fits, now)
+        self.beside(wanted, move |going| {
+            with_source(line.as_ref(), going, &to_find, |source| {
+                prepare::find(&places, source, &to_find, &fits, now)
             })
             .map(|release| release.sha256())
         })
@@ -203,7 +219,7 @@ impl Run<'_> {
         }
         tracing::info!(version = %wanted.version, "the supervisor is asked to switch");
         self.tell(UpdateStep::Switching, None).await?;
-        let rollout = wanted.rollout().unwrap_or("-").to_owned();
+        let rollout = word(wanted.rollout(), wanted.attempt());
         match blocking(move || supervisor.try_release(manifest, number, &version, &rollout)).await? {
             Ok(()) => {
                 tokio::time::sleep(STOPPED_BY).await;
@@ -233,6 +249,7 @@ impl Run<'_> {
         tracing::error!(version = %wanted.version, how = step.word(), %why, "the update comes to nothing");
         let last = Last {
             rollout: wanted.rollout().unwrap_or_default().to_owned(),
+            attempt: wanted.attempt(),
             version: wanted.version.clone(),
             step,
             reason: why.clone(),

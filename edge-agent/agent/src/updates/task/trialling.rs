@@ -1,13 +1,14 @@
 //! A new release on trial, and how the last trial ended.
 
 use super::super::files;
-use super::super::kept::{By, Last, Wanted};
-use super::super::trial::{self, Budget, State, Verdict};
+use super::super::kept::{By, Last, Wanted, of_word};
+use super::super::trial::{Budget, State, Trial, Verdict};
 use super::{ASK_AGAIN, BASELINE, BEFORE_IT, LOOK, Run, STOPPED_BY, blocking};
 use crate::desk::CLOUD_LINK;
 use engawa_model::{CommandKey, CommandOutcome, UpdateNote, UpdateStep};
 use engawa_slots::AskError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 impl Run<'_> {
     /// The trial of this release, to its end.
@@ -22,13 +23,18 @@ impl Run<'_> {
             memory_kib: self.parts.config.memory_mib.map(|mib| u64::from(mib) << 10),
             cloud: CLOUD_LINK,
         };
-        let before = self.baseline();
+        let mut judge = Trial::new(self.baseline(), budget);
         tracing::info!(version = %status.version, seconds = budget.time.as_secs(), "this release is on trial");
         self.tell_of(&status, UpdateStep::Trial, None).await?;
         let mut waiting = String::new();
+        // One at a time: a disk that takes nothing is no reason to fill the house's queue.
+        let mut probe = None;
         loop {
             let now = self.parts.watch.look();
-            match trial::judge(before.as_ref(), &now, self.started.elapsed(), &budget) {
+            if Trial::wants_commits(&now) && is_over(&mut probe) {
+                probe = self.parts.door.probe();
+            }
+            match judge.judge(&now, self.started.elapsed()) {
                 Verdict::Wait(what) => {
                     if what != waiting && self.started.elapsed() > Duration::from_secs(10) {
                         tracing::info!(%what, "the trial goes on");
@@ -76,6 +82,7 @@ impl Run<'_> {
     pub(super) async fn outcome(&mut self) -> anyhow::Result<()> {
         let Some(supervisor) = self.parts.supervisor.clone() else { return Ok(()) };
         let asked = supervisor.clone();
+        self.outcome_at = None;
         let outcome = match blocking(move || asked.outcome()).await? {
             Ok(Some(outcome)) => outcome,
             Ok(None) => {
@@ -83,7 +90,8 @@ impl Run<'_> {
                 return Ok(());
             }
             Err(error) => {
-                tracing::warn!(%error, "how the last update ended can't be asked");
+                tracing::warn!(%error, "how the last update ended can't be asked: it is asked again");
+                self.outcome_at = Some(Instant::now() + ASK_AGAIN);
                 return Ok(());
             }
         };
@@ -92,12 +100,12 @@ impl Run<'_> {
             engawa_slots::Verdict::RolledBack => UpdateStep::RolledBack,
             engawa_slots::Verdict::Failed => UpdateStep::Failed,
         };
-        let rollout = Some(outcome.rollout.clone()).filter(|rollout| rollout != "-");
+        let (rollout, attempt) = of_word(&outcome.rollout);
         let reason = Some(outcome.reason.clone()).filter(|reason| !reason.is_empty());
         tracing::info!(version = %outcome.version, how = step.word(), reason = reason.as_deref().unwrap_or(""), "an update is over");
         let note = UpdateNote {
             rollout: rollout.clone(),
-            attempt: 0,
+            attempt,
             version: outcome.version.clone(),
             number: outcome.number,
             step,
@@ -108,8 +116,16 @@ impl Run<'_> {
             self.end_command(&wanted, step, reason.as_deref()).await?;
         }
         let (rollout, version) = (rollout.unwrap_or_default(), outcome.version);
-        let command = self.kept.wanted.as_ref().and_then(|wanted| wanted.command().map(str::to_owned));
-        self.kept.ended(Last { rollout, version, step, reason: reason.unwrap_or_default(), command });
+        let wanted = self.kept.wanted.as_ref().filter(|wanted| wanted.version == version);
+        let command = wanted.and_then(|wanted| wanted.command().map(str::to_owned));
+        self.kept.ended(Last {
+            rollout,
+            attempt,
+            version,
+            step,
+            reason: reason.unwrap_or_default(),
+            command,
+        });
         self.save()?;
         if let Ok(Err(error)) = blocking(move || supervisor.outcome_seen()).await {
             tracing::warn!(%error, "the supervisor keeps how the update ended: the same is told again, and counted once");
@@ -141,6 +157,11 @@ impl Run<'_> {
         };
         self.end(&CommandKey::new(key.clone()), outcome, None).await
     }
+}
+
+/// Whether what was asked for last, if anything, is done.
+fn is_over(probe: &mut Option<oneshot::Receiver<()>>) -> bool {
+    probe.as_mut().is_none_or(|probe| !matches!(probe.try_recv(), Err(oneshot::error::TryRecvError::Empty)))
 }
 
 /// Whoever can't be told in time ends the trial by itself.
