@@ -103,6 +103,12 @@ impl Crowd {
         Some(Seat { crowd: Arc::clone(self), number, asked, closed })
     }
 
+    /// Closes all who have not asked for anything.
+    pub(crate) fn close_silent(&self) {
+        let here = self.lock();
+        here.guests.values().filter(|guest| !guest.asked.get()).for_each(|guest| guest.closed.cancel());
+    }
+
     fn lock(&self) -> MutexGuard<'_, Here> {
         // Each change under the lock is whole.
         self.here.lock().unwrap_or_else(PoisonError::into_inner)

@@ -40,8 +40,10 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEAD: usize = 16 * 1024;
 /// Header lines of a request.
 const MAX_HEADERS: usize = 64;
-/// How long open connections may go on when the agent stops.
-const GOODBYE: Duration = Duration::from_secs(3);
+/// How long open connections may go on when the agent stops: meanwhile nobody else is served.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How long one may that has not asked for anything: browsers open some ahead.
+const FIRST_WORD: Duration = Duration::from_millis(200);
 /// How long a door waits after the system could not give it a connection (out of descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -229,7 +231,11 @@ where
     };
     cancel.run_until_cancelled(accepting).await;
     tasks.close();
-    if tokio::time::timeout(GOODBYE, tasks.wait()).await.is_err() {
+    if tokio::time::timeout(FIRST_WORD, tasks.wait()).await.is_ok() {
+        return;
+    }
+    crowd.close_silent();
+    if tokio::time::timeout(GOODBYE - FIRST_WORD, tasks.wait()).await.is_err() {
         cut.cancel();
         tasks.wait().await;
     }

@@ -459,6 +459,27 @@ async fn the_socket_is_the_owners_and_there_is_one_agent() {
 }
 
 #[tokio::test]
+async fn a_connection_that_asks_nothing_holds_up_no_stop() {
+    let open = open().await;
+    let house = Arc::clone(&open.house) as Arc<dyn House>;
+    let config =
+        ApiConfig { listen: Some("127.0.0.1:0".parse().unwrap()), socket: None, allow_remote: false };
+    let cancel = CancellationToken::new();
+    let (bound, serving) = serve(&config, house, cancel.clone()).await.unwrap();
+    let serving = tokio::spawn(serving);
+    // One that says nothing, and one that has asked and may ask again.
+    let mut silent = TcpStream::connect(bound.tcp.unwrap()).await.unwrap();
+    let mut kept = TcpStream::connect(bound.tcp.unwrap()).await.unwrap();
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    assert!(kept.read(&mut [0; 16]).await.unwrap() > 0);
+    let began = std::time::Instant::now();
+    cancel.cancel();
+    tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap();
+    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+    assert!(matches!(silent.read(&mut [0; 1]).await, Ok(0)), "it is closed as it should be");
+}
+
+#[tokio::test]
 async fn three_hundred_half_open_requests_keep_nobody_from_the_page() {
     let open = open().await;
     let mut silent = Vec::new();

@@ -43,6 +43,11 @@ const LIST_STALLS_S: u32 = 300;
 const MOST_HELD: usize = 64;
 /// A list that lasts longer than this has lost its end. The largest houses send theirs in minutes.
 const LIST_LASTS_S: u32 = 900;
+/// How long a stop waits for the PMS's own good-bye where it neither says it nor closes: the house stands still meanwhile. On
+/// TCP it has had ours and the end of the stream; what it sends after this is refused by a reset, so that it knows.
+const GOODBYE: SignedDuration = SignedDuration::from_millis(500);
+/// The same on a serial line, which has no end of a stream: two blocks with their acknowledgements, one of them repeated.
+const SERIAL_GOODBYE: SignedDuration = SignedDuration::from_secs(1);
 
 /// What the link is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -310,14 +315,16 @@ impl Link {
         }
     }
 
-    /// The gateway stops: the link is ended as the specification wants it. True if the PMS is to be waited for.
+    /// The gateway stops: the link is ended as the specification wants it, and nothing is sent after that. True if the PMS is to
+    /// be waited for.
     pub fn end(&mut self, now: Timestamp) -> bool {
         if matches!(self.state, State::Closed | State::Ended { .. }) {
             return false;
         }
         self.forget("the gateway stops");
         self.send(&records::stamped("LE", now, &self.zone));
-        self.state = State::Ended { until: after(now, 2), ours: true };
+        let wait = if self.config.serial.is_some() { SERIAL_GOODBYE } else { GOODBYE };
+        self.state = State::Ended { until: now.checked_add(wait).unwrap_or(Timestamp::MAX), ours: true };
         true
     }
 
@@ -329,13 +336,15 @@ impl Link {
     fn on_record(&mut self, now: Timestamp, record: &Record) {
         self.heard = now;
         match record.id() {
-            // We have said good-bye: only the PMS's own is still of interest.
-            id if matches!(self.state, State::Ended { ours: true, .. }) => {
-                if id == "LE" {
+            // We have said good-bye: the PMS's own is waited for. What it had sent before it read ours it won't send again.
+            id if matches!(self.state, State::Ended { ours: true, .. }) => match id {
+                "LE" => {
                     self.state = State::Closed;
                     self.out.push_back(Out::Close);
                 }
-            }
+                "LS" | "LA" | "LC" | "DS" | "DE" => {}
+                _ => self.on_data(now, record),
+            },
             "LS" => {
                 if self.state == State::Alive {
                     self.forget("the PMS has restarted");

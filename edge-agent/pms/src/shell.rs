@@ -176,13 +176,19 @@ impl<C: Clock> Shell<C> {
         cancel: &CancellationToken,
         alive_since: &mut Option<Timestamp>,
     ) -> Result<End, SinkClosed> {
-        let mut stopping = false;
+        let (mut stopping, mut ended) = (false, false);
         let mut heard_anything = false;
         tracing::info!(pms = %self.config.place(), "connected to the PMS");
         link.on_connected(self.clock.now());
         loop {
             if let Some(end) = self.drain(link, Some(&mut carrier)).await? {
                 return Ok(if stopping { End::Stopped } else { end });
+            }
+            if stopping && !std::mem::replace(&mut ended, true) {
+                // The good-bye is out. A PMS that reads to the end closes now; what it still sends is read until then.
+                if carrier.end().await.is_err() {
+                    return Ok(End::Stopped);
+                }
             }
             if link.is_alive() {
                 alive_since.get_or_insert(self.clock.now());
@@ -210,6 +216,7 @@ impl<C: Clock> Shell<C> {
                             "the PMS closed the connection before its first record: it may have another client".to_owned(),
                         ),
                     }),
+                    Heard::Failed(_) if stopping => return Ok(End::Stopped),
                     Heard::Failed(why) => return Ok(End::Broken(format!("reading from the PMS: {why}"))),
                     Heard::Bytes => {
                         heard_anything = true;

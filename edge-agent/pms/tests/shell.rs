@@ -53,8 +53,8 @@ impl Clock for Pauses {
     fn sleep_until(&self, at: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
             let span = at.duration_since(self.now());
-            // The wait for the PMS's LE is the shortest of the link's own: 2 s.
-            if span >= SignedDuration::from_secs(2) {
+            // The wait for the PMS's LE is the shortest of the link's own; a pause of chance is not as long to the nanosecond.
+            if span == SignedDuration::from_millis(500) || span >= SignedDuration::from_secs(2) {
                 std::future::pending::<()>().await;
             }
             let mut state = self.0.lock().unwrap();

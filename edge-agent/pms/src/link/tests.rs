@@ -184,7 +184,14 @@ fn a_stop_waits_for_le_and_for_nothing_else() {
     let mut talk = Talk::alive();
     talk.link.end(talk.now);
     talk.drain();
-    talk.pms("LS|").pms("GI|RN101|G#1|").wait(2);
+    talk.facts.clear();
+    talk.pms("LS|").pms("DS|").pms("GI|RN101|G#1|").pms("DE|");
+    assert!(
+        matches!(talk.facts.as_slice(), [Fact::GuestSeen { .. }]),
+        "what was on its way is taken, and nothing begins: {:?}",
+        talk.facts
+    );
+    talk.wait(1);
     assert_eq!(
         (talk.ids(), talk.closed),
         (vec!["LE"], true),

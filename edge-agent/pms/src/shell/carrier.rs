@@ -101,6 +101,19 @@ impl Carrier {
         Ok(told)
     }
 
+    /// Nothing is sent any more: the stream's end is sent (close_notify before it in TLS), and it can still be read. A serial line
+    /// has no end.
+    pub(super) async fn end(&mut self) -> Result<(), String> {
+        if self.line.is_some() {
+            return Ok(());
+        }
+        match tokio::time::timeout(WRITE_TIMEOUT, self.stream.shutdown()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(format!("ending the stream to the PMS: {}", crate::tls::in_words(&error))),
+            Err(_) => Err("the PMS takes no bytes".to_owned()),
+        }
+    }
+
     async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
         let writing = async {
             self.stream.write_all(bytes).await?;

@@ -87,8 +87,18 @@ impl Site {
     }
 
     pub(crate) async fn stop(self) {
+        self.begin_to_stop().await;
+    }
+
+    /// Asks it to stop. Ready when it has, with what the house was told.
+    pub(crate) fn begin_to_stop(self) -> impl Future<Output = Vec<Fact>> {
         self.cancel.cancel();
-        tokio::time::timeout(DEADLINE, self.task).await.unwrap().unwrap();
+        async move {
+            tokio::time::timeout(DEADLINE, self.task).await.unwrap().unwrap();
+            // Until here: without a house that could ask, the link ends by itself.
+            drop(self.intents);
+            std::mem::take(&mut *self.house.facts.lock().unwrap())
+        }
     }
 }
 

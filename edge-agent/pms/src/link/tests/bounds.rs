@@ -55,14 +55,18 @@ fn nothing_is_done_before_its_time() {
     assert!(talk.closed);
     assert_eq!(talk.facts.last(), Some(&down("the PMS did not answer our descriptions with LA")));
 
-    // Our own good-bye: two seconds. The PMS's: until it begins again, at most a minute.
-    let mut talk = Talk::alive();
-    talk.link.end(talk.now);
-    wake(&mut talk, 1);
-    assert!(!talk.closed);
-    wake(&mut talk, 2);
-    assert!(talk.closed);
-    assert_eq!(talk.facts.last(), Some(&down("the link was ended")));
+    // Our own good-bye: half a second, on a serial line a whole one. The PMS's: until it begins again, at most a minute.
+    for (serial, ms) in [(false, 500), (true, 1000)] {
+        let mut talk = Talk::alive();
+        talk.link.config.serial = serial.then(|| crate::serial::SerialConfig::new("/dev/ttyS0"));
+        talk.link.end(talk.now);
+        for (late, closed) in [(ms - 1, false), (ms, true)] {
+            talk.link.on_wake(talk.now + SignedDuration::from_millis(late));
+            talk.drain();
+            assert_eq!(talk.closed, closed, "{late} ms");
+        }
+        assert_eq!(talk.facts.last(), Some(&down("the link was ended")));
+    }
     let mut talk = Talk::alive();
     talk.pms("LE|");
     wake(&mut talk, 59);
