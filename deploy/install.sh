@@ -70,6 +70,7 @@ dropin=/etc/systemd/system/engawa.service.d/supervised.conf
 if [ "$supervised" = 1 ]; then
   place 0755 "$binary" "$prefix/lib/engawa/engawa"
   place 0755 "$supervisor" "$prefix/lib/engawa/engawa-supervisor"
+  place 0755 deploy/supervised/engawa-supervised "$prefix/lib/engawa/engawa-supervised"
   version=$("$binary" --version | awk '{print $2}')
   sed "s#/usr/local/#$prefix/#g; s#@VERSION@#$version#" deploy/systemd/supervised.conf >"$unit"
   place 0644 "$unit" "$dropin"

@@ -50,6 +50,21 @@ for round in first second; do
   "$root/usr/local/lib/engawa/engawa-supervisor" ${first//\/usr\/local\//$root/usr/local/} --dir "$root/slots" >/dev/null \
     || fail "the $round time that the first slot is laid"
 done
+# It holds the socket that the configuration names, and no other word goes to it.
+mkdir "$root/held"
+cp "$root/usr/local/lib/engawa/engawa-supervised" "$root/held"
+printf '#!/bin/sh\necho "$*"\n' >"$root/held/engawa-supervisor"
+chmod 755 "$root/held/engawa-supervisor"
+holds() { # what the configuration says, the words before DIR
+  printf '%b' "$1" >"$root/held/c"
+  [ "$("$root/held/engawa-supervised" DIR --run-dir R -- "$root/held/c")" = "$2DIR --run-dir R -- $root/held/c" ] || fail "the socket held by: $1"
+}
+holds '[mqtt]\nlisten = "127.0.0.1:1883"\n' '--listen api=127.0.0.1:8480 '
+holds '[api]\nlisten = "0.0.0.0:80" # all\n[mqtt]\nlisten = "127.0.0.1:1883"\n' '--listen api=0.0.0.0:80 '
+holds "[a]\n# [api]\n [api]\n# listen = 'x'\n  listen='[::1]:8480'\n" '--listen api=[::1]:8480 '
+holds '[api]\nlisten = "127.0.0.1:0"\n' ''
+holds '[api]\nlisten = "127.0.0.1:1 --trial 9"\n' ''
+rm -r "$root/held"
 sed -i "s#/usr/local/#$root/usr/local/#" "$root/usr/local/bin/engawa"
 [ "$(ENGAWA_SLOTS=$root/slots "$root/usr/local/bin/engawa" --version 2>/dev/null)" = "$("$binary" --version)" ] || fail "the command line of the slot"
 [ "$(ENGAWA_SLOTS=/nowhere "$root/usr/local/bin/engawa" --version 2>"$root/log")" = "$("$binary" --version)" ] || fail "the command line without slots"

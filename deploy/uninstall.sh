@@ -33,6 +33,7 @@ for path in \
   /etc/systemd/system/engawa.service.d/supervised.conf \
   "$prefix/lib/engawa/engawa" \
   "$prefix/lib/engawa/engawa-supervisor" \
+  "$prefix/lib/engawa/engawa-supervised" \
   "$prefix/bin/engawa" \
   "$prefix/share/doc/engawa/README.md" \
   "$prefix/share/bash-completion/completions/engawa" \

@@ -39,6 +39,7 @@ install -D -m 0644 "$keys/ca.pem" "$root/etc/rauc/ca.pem"
 mkdir -p "$root/data" "$root/etc/engawa"
 install -m 0755 "$ENGAWA" "$root/usr/lib/engawa/engawa"
 install -m 0755 "$SUPERVISOR" "$root/usr/lib/engawa/engawa-supervisor"
+install -m 0755 ../../deploy/supervised/engawa-supervised "$root/usr/lib/engawa/engawa-supervised"
 # The unit of any machine, its hardening with it, and the drop-in with which the supervisor starts the agent.
 sed -f unit.sed ../../deploy/systemd/engawa.service >"$root/usr/lib/systemd/system/engawa.service"
 mkdir "$root/usr/lib/systemd/system/engawa.service.d"
