@@ -1,20 +1,21 @@
 //! A box with its cloud and its PMS, and a house that makes releases.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+use crate::pms::Pms;
 use engawa_stage::process::{self, Running};
 use engawa_stage::sqlite::Database;
 use engawa_stage::wait;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 pub(crate) const LONGEST: Duration = Duration::from_secs(90);
 const GATEWAY: &str = "grand-1";
@@ -110,6 +111,10 @@ impl Shop {
     }
 
     pub(crate) fn release_as(&self, version: &str, kind: Kind, more: &[&str]) {
+        self.release_for(&triple(), version, kind, more);
+    }
+
+    pub(crate) fn release_for(&self, triple: &str, version: &str, kind: Kind, more: &[&str]) {
         let files = self.folder.join(format!("files-{version}"));
         fs::create_dir(&files).unwrap();
         let agent = match kind.script() {
@@ -126,7 +131,6 @@ impl Shop {
         }
         fs::write(files.join("notes.txt"), version).unwrap();
         let (files, draft) = (files.to_str().unwrap().to_owned(), format!("draft-{version}"));
-        let triple = triple();
         let number = number(version).to_string();
         let words = [
             "create",
@@ -134,7 +138,7 @@ impl Shop {
             "--draft",
             &draft,
             "--triple",
-            &triple,
+            triple,
             "--version",
             version,
             "--number",
@@ -166,43 +170,12 @@ impl Shop {
     }
 }
 
-/// A PMS that greets whoever comes, for as long as it is held.
-struct Pms {
-    at: SocketAddr,
-}
-
-impl Pms {
-    fn open() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let at = listener.local_addr().unwrap();
-        std::thread::spawn(move || {
-            while let Ok((line, _)) = listener.accept() {
-                std::thread::spawn(move || greet(line));
-            }
-        });
-        Self { at }
-    }
-}
-
-fn greet(mut line: TcpStream) -> std::io::Result<()> {
-    line.write_all(b"\x02LS|DA260715|TI101500|\x03")?;
-    let mut reader = BufReader::new(line.try_clone()?);
-    loop {
-        let mut record = Vec::new();
-        if reader.read_until(3, &mut record)? == 0 {
-            return Ok(());
-        }
-        if record.starts_with(b"\x02LA|") {
-            line.write_all(b"\x02LA|DA260715|TI101501|\x03")?;
-        }
-    }
-}
-
 /// A box: supervisor, slots with the first release, configuration; and its cloud.
 pub(crate) struct Box {
     pub(crate) shop: Shop,
     folder: PathBuf,
     page: SocketAddr,
+    pub(crate) pms: Pms,
     cloud: PathBuf,
     cloud_at: String,
     serving: Option<Running>,
@@ -230,6 +203,7 @@ impl Box {
             supervisor: Running::start("none", "true".into(), vec![], &folder).unwrap(),
             shop,
             page,
+            pms,
             cloud,
             cloud_at,
             serving: None,
@@ -246,7 +220,7 @@ impl Box {
              [cloud]\naddress = '{}'\nidentity_dir = '{at}/identity'\n\
              [update]\ndir = '{at}/slots'\nroot = '{at}/root.json'\nask_every_s = 5\ntrial_s = 12\n\
              check_in = 'any'\naudit_margin_min = 0\nreserve_mib = 1\nrate_kib_s = 0\n",
-            pms.at, this.cloud_at
+            this.pms.at, this.cloud_at
         );
         fs::write(this.config(), config).unwrap();
         // It comes with the gateway.
@@ -265,13 +239,15 @@ impl Box {
             &PROGRAM.1,
         ]);
         process::run(&supervisor, lay).unwrap();
-        let listen = format!("api={page}");
+        // As the shipped unit starts it: the socket to hold is in the configuration.
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/supervised/engawa-supervised");
+        let start = folder.join("engawa-supervised");
+        fs::copy(shipped, &start).unwrap();
+        std::os::unix::fs::symlink(supervisor, folder.join("engawa-supervisor")).unwrap();
         let run = arguments([
             &slots,
             &"--run-dir",
             &folder,
-            &"--listen",
-            &listen,
             &"--start",
             &"10",
             &"--trial",
@@ -283,7 +259,7 @@ impl Box {
             &"--",
             &this.config(),
         ]);
-        this.supervisor = Running::start("box", supervisor, run, &folder).unwrap();
+        this.supervisor = Running::start("box", start, run, &folder).unwrap();
         this.until("the first release to be connected", |this| {
             let fleet = this.cloud(&["rollout", "fleet", "--gateways", "--json"]);
             (text(&fleet.stdout).contains("1.0.0") && this.is_up("pms")).then_some(())
@@ -342,6 +318,13 @@ the box said last:
             .env("USER", "ann")
             .output()
             .unwrap()
+    }
+
+    /// Writes into the cloud's database, past the cloud.
+    pub(crate) fn tamper(&self, sql: &str) {
+        let database = self.folder.join("cloud/cloud.db");
+        let words = arguments([&"-cmd", &".timeout 10000", &database, &sql]);
+        process::run(Path::new("sqlite3"), words).unwrap();
     }
 
     /// Rolls a version out, and gives the rollout's id.
@@ -438,24 +421,7 @@ the box said last:
     }
 }
 
-/// Asks the house's page again and again until `over`: the longest that somebody waited for an answer, and how many were
-/// refused or cut.
-pub(crate) fn longest_wait(page: SocketAddr, over: &AtomicBool) -> (Duration, u32) {
-    let (mut longest, mut failed) = (Duration::ZERO, 0);
-    while !over.load(Ordering::Relaxed) {
-        let began = Instant::now();
-        // One that is cut while the old release ends asks again, and goes on waiting.
-        while http(page, "/api/status", Duration::from_secs(20)).is_err() {
-            failed += 1;
-            assert!(began.elapsed() < LONGEST, "nobody answers any more");
-        }
-        longest = longest.max(began.elapsed());
-        wait::pause(Duration::from_millis(10));
-    }
-    (longest, failed)
-}
-
-fn http(page: SocketAddr, path: &str, longest: Duration) -> std::io::Result<String> {
+pub(crate) fn http(page: SocketAddr, path: &str, longest: Duration) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&page, longest)?;
     stream.set_read_timeout(Some(longest))?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {page}\r\nconnection: close\r\n\r\n")?;
