@@ -22,7 +22,8 @@ sources=(
   edge-agent/api/src/{front_desk,metrics,picture,traffic,view}.rs
   firmware/tuf/src
   firmware/slots/src/{digest,machine,request,table}.rs firmware/slots/src/{machine,table}
-  cloud-sync/cloud/src/rollout/{acts,answer,catalogue,health,heard,machine,plan,report,rings,state}.rs
+  cloud-sync/cloud/src/rollout/{acts,answer,catalogue,cohorts,health,heard,in_use,machine,plan,report,rings,state,statements}.rs
+  cloud-sync/cloud/src/releases/{clock,pace}.rs
   cloud-sync/link/src/place.rs cloud-sync/link/src/tpm/wire.rs
   edge-agent/agent/src/updates/{clock,trial,facts}.rs
   firmware/release/src
