@@ -13,7 +13,7 @@ TEST := $(DEMO) shellcheck faketime mosquitto mosquitto-clients libmodbus-dev mb
 # The line's bench with its peers; failover for `make soak`.
 SYNC := $(DEMO) postgresql mosquitto mosquitto-clients nats-server iproute2
 # A system image and the board in QEMU that tries it; U-Boot is built from Debian's source.
-IMAGE := qemu-system-arm qemu-user-static binfmt-support arch-test mmdebstrap rauc u-boot-tools device-tree-compiler kmod cpio \
+IMAGE := qemu-system-arm qemu-utils qemu-user-static binfmt-support arch-test mmdebstrap rauc u-boot-tools device-tree-compiler kmod cpio \
 	squashfs-tools cryptsetup-bin mtools dosfstools fdisk zstd xz-utils openssl python3 gcc-aarch64-linux-gnu make bison flex bc libssl-dev patch xxd
 SOAK := patroni etcd-server python3-etcd python3-psycopg2
 ARM := $(BUILD) gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf g++-arm-linux-gnueabihf libc6-dev-armhf-cross qemu-user

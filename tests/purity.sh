@@ -25,7 +25,7 @@ sources=(
   cloud-sync/cloud/src/rollout/{acts,answer,catalogue,cohorts,health,heard,in_use,machine,plan,report,rings,state,statements}.rs
   cloud-sync/cloud/src/releases/{clock,pace}.rs
   cloud-sync/link/src/place.rs cloud-sync/link/src/tpm/wire.rs
-  edge-agent/agent/src/updates/{clock,trial,facts}.rs
+  edge-agent/agent/src/updates/{clock,trial,facts,system}.rs
   firmware/release/src
 )
 

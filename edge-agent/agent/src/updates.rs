@@ -7,14 +7,19 @@
 //! [`trial`], [`clock`] decide, and so does [`engawa_release::conditions`]: pure. [`prepare`] and [`trust`] work with files and
 //! block; [`task`] brings it all together. What is remembered over a restart is in [`kept`].
 //!
+//! Of the system image below the agent it is the same up to the switch: [`installer`] hands what was fetched to the box's own
+//! installer, and the judge is below the agent; see [`system`].
+//!
 //! Never: a version chosen by the gateway itself; a switch while the cloud, which wanted it, can't be asked any more; a
 //! byte of a release in the slot that runs.
 
 pub(crate) mod clock;
 pub(crate) mod facts;
 mod files;
+mod installer;
 pub(crate) mod kept;
 pub(crate) mod prepare;
+mod system;
 mod task;
 pub(crate) mod trial;
 pub(crate) mod trust;

@@ -48,14 +48,25 @@ class Shop:
             (files / "engawa").write_text(f"#!/bin/sh\n{script}\n")
             (files / "engawa").chmod(0o755)
         (files / "notes.txt").write_text(version)
-        self.done("create", str(files), "--draft", f"draft-{version}", "--triple", "aarch64-unknown-linux-gnu",
-                  "--version", version, "--number", str(number))
-        self.done("sign", f"draft-{version}", "--key", "releases.key", "--yes")
-        self.done("publish", f"draft-{version}")
+        self.publish(files, f"draft-{version}", version, number)
 
-    def roll_out(self, version: str) -> None:
+    def publish(self, files: pathlib.Path, draft: str, version: str, number: int, *more: str) -> None:
+        self.done("create", str(files), "--draft", draft, "--triple", "aarch64-unknown-linux-gnu",
+                  "--version", version, "--number", str(number), *more)
+        self.done("sign", draft, "--key", "releases.key", "--yes")
+        self.done("publish", draft)
+
+    def system(self, version: str, number: int, floor: int, bundle: pathlib.Path) -> None:
+        """A system image as a release: its bundle is the one file."""
+        files = self.folder / f"system-{version}"
+        files.mkdir()
+        (files / "system.raucb").hardlink_to(bundle)
+        self.publish(files, f"draft-system-{version}", version, number, "--kind", "system", "--hardware", "virt",
+                     "--floor", str(floor))
+
+    def roll_out(self, version: str, *more: str) -> None:
         words = ["rollout", "create", version, "--dir", str(self.home), "--ring", "all:all,soak=0s", "--not-during", "none",
-                 "--start"]
+                 "--start", *more]
         done = subprocess.run([self.cloud, *words], capture_output=True, text=True)
         if done.returncode != 0:
             raise RuntimeError(f"engawa-cloud {' '.join(words)}: {done.stderr}")

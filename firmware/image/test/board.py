@@ -25,6 +25,44 @@ def copy_sparse(source: pathlib.Path, target: pathlib.Path) -> None:
     subprocess.run(["cp", "--sparse=always", "--reflink=auto", source, target], check=True)
 
 
+def overlay(below: pathlib.Path, form: str, path: pathlib.Path, *size: str) -> None:
+    """A disk that begins as `below`, which stays as it is. QEMU writes down where the new clusters lie when the guest flushes:
+    with the plug what was written since then is gone, as with a disk's own cache."""
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", form, "-b", below.resolve(), path, *size], check=True)
+
+
+class Monitor:
+    """QEMU's ear, for one who has several questions."""
+
+    def __init__(self, path: pathlib.Path):
+        self.line = socket.socket(socket.AF_UNIX)
+        self.line.settimeout(60)
+        self.line.connect(str(path))
+        self.stream = self.line.makefile("rw")
+        self.stream.readline()
+        self.ask("qmp_capabilities")
+
+    def ask(self, command: str, **arguments: object) -> object:
+        self.stream.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        self.stream.flush()
+        while True:
+            line = self.stream.readline()
+            if not line:
+                raise ConnectionError("QEMU has ended")
+            answer = json.loads(line)
+            if "error" in answer:
+                raise RuntimeError(f"{command}: {answer['error']}")
+            if "return" in answer:
+                return answer["return"]
+
+    def __enter__(self) -> "Monitor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stream.close()
+        self.line.close()
+
+
 class Stick:
     """A FAT stick as a file, named ENGAWA."""
 
@@ -48,12 +86,16 @@ class Stick:
 class Board:
     """One machine. Its disk and boot store are files in `folder`; what it says is in `folder/console`."""
 
-    def __init__(self, image: pathlib.Path, folder: pathlib.Path, disk_mib: int = 1536):
+    def __init__(self, image: pathlib.Path, folder: pathlib.Path, disk_mib: int = 1536, like: "Board | None" = None):
+        """A new one, or one with what is on the disk of another, which is switched off and stays so."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.image = folder, image
-        copy_sparse(image / "disk.img", folder / "disk.img")
-        shutil.copy(image / "boot-store.img", folder / "boot-store.img")
-        os.truncate(folder / "disk.img", disk_mib << 20)
+        if like:
+            overlay(like.folder / "disk.qcow2", "qcow2", folder / "below.qcow2")
+            overlay(folder / "below.qcow2", "qcow2", folder / "disk.qcow2")
+        else:
+            overlay(image / "disk.img", "raw", folder / "disk.qcow2", f"{disk_mib}M")
+        shutil.copy((like.folder if like else image) / "boot-store.img", folder / "boot-store.img")
         self.console = folder / "console"
         self.console.write_bytes(b"")
         self.port = free_port()
@@ -70,6 +112,19 @@ class Board:
         self.started = time.monotonic()
         self.launch()
 
+    def switch_off(self) -> None:
+        """Ends it with all that it has written."""
+        self.qmp({"execute": "quit", "arguments": {}})
+        assert self.qemu
+        self.qemu.wait(60)
+        self.qemu = None
+
+    def settle(self) -> None:
+        """What the disk has now is what it has: what is written from here on is in the disk's cache again until it is flushed."""
+        assert self.qemu is None
+        subprocess.run(["qemu-img", "commit", "-q", "-d", self.folder / "disk.qcow2"], check=True)
+        overlay(self.folder / "below.qcow2", "qcow2", self.folder / "disk.qcow2")
+
     def launch(self) -> None:
         (self.folder / "qmp").unlink(missing_ok=True)
         command = [
@@ -78,9 +133,9 @@ class Board:
             "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
             "-bios", str(self.image / "u-boot.bin"), "-dtb", str(self.image / "board.dtb"),
             "-device", "sdhci-pci", "-device", "sd-card,drive=boot",
-            "-drive", f"if=none,id=boot,format=raw,file={self.folder / 'boot-store.img'}",
-            # Writes are as durable as the guest asks for them: what it has not flushed may be lost with the machine.
-            "-drive", f"if=none,id=disk,format=raw,cache=writeback,file={self.folder / 'disk.img'}",
+            # A card of this kind has no cache: what it has taken is there. The disk has one: see `overlay`.
+            "-drive", f"if=none,id=boot,format=raw,cache=writethrough,file={self.folder / 'boot-store.img'}",
+            "-drive", f"if=none,id=disk,format=qcow2,cache=writeback,file={self.folder / 'disk.qcow2'}",
             "-device", "virtio-blk-pci,drive=disk,romfile=",
             "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:8480",
             "-device", "virtio-net-pci,netdev=net,romfile=",
@@ -104,10 +159,16 @@ class Board:
     def keep_on(self) -> None:
         """A reset of the machine ends QEMU, and here it begins anew: what it has translated of one system would slow the start
         of the next one down by a minute. Whatever else ends it is a fault."""
-        if self.qemu and self.qemu.poll() is not None:
-            if self.qemu.returncode != 0:
-                raise Late(f"QEMU ended: {(self.folder / 'qemu.log').read_text()[-800:]}")
+        if self.ended_well():
             self.launch()
+
+    def ended_well(self) -> bool:
+        """True where the machine was reset, which ends QEMU."""
+        if not self.qemu or self.qemu.poll() is None:
+            return False
+        if self.qemu.returncode != 0:
+            raise Late(f"QEMU ended: {(self.folder / 'qemu.log').read_text()[-800:]}")
+        return True
 
     def since_start(self) -> float:
         return time.monotonic() - self.started
@@ -157,20 +218,9 @@ class Board:
 
     # Its hand on the machine.
     def qmp(self, *commands: dict) -> None:
-        with socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(20)
-            line.connect(str(self.folder / "qmp"))
-            stream = line.makefile("rw")
-            stream.readline()
-            for command in ({"execute": "qmp_capabilities"}, *commands):
-                stream.write(json.dumps(command) + "\n")
-                stream.flush()
-                while True:
-                    answer = json.loads(stream.readline())
-                    if "error" in answer:
-                        raise RuntimeError(f"{command}: {answer['error']}")
-                    if "return" in answer:
-                        break
+        with Monitor(self.folder / "qmp") as monitor:
+            for command in commands:
+                monitor.ask(command["execute"], **command["arguments"])
 
     def plug_in(self, stick: Stick) -> None:
         self.stick = stick

@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
 """`make image-test`: the real image on a board in QEMU, with the cloud's real program on this machine.
 
-WHAT    which parts, of same,boot,update,broken,refused,kills (all by default) and app; all but same begin with boot. app rolls releases
-        of the application out to the board: its agent and CLOUD must know [update] and `engawa-cloud release`
+WHAT    which parts, of same,boot,update,broken,refused,kills (all by default), app and link; all but same begin with boot. app rolls
+        releases of the application out to the board, link system images (not together with update,broken,refused,kills, which
+        begin with a stick's)
 BROKEN  which broken images (kernel,no-init,panics,unhealthy)
 KILLS   how often the plug is pulled in the middle of an installation (2; the long form is 50)
 SEED    of the moments at which that happens (1)
+JOBS    how many machines at a time have their plug pulled (1; each takes 600 MB of memory and both processors)
 CLOUD   the cloud's program (target/debug/engawa-cloud)
 """
 import json
 import os
 import pathlib
-import random
 import shutil
 import subprocess
 import sys
@@ -21,13 +22,14 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import application  # noqa: E402
+import kills  # noqa: E402
 import variants  # noqa: E402
 from board import Board, Late, Stick, free_port  # noqa: E402
 
 CACHE = pathlib.Path(os.environ.get("CACHE", variants.ROOT / "target/image")).resolve()
 CLOUD = pathlib.Path(os.environ.get("CLOUD", variants.ROOT / "target/debug/engawa-cloud")).resolve()
 USUAL = ["same", "boot", "update", "broken", "refused", "kills"]
-ALL = [*USUAL, "app"]
+ALL = [*USUAL, "app", "link"]
 # Under TCG on two busy cores a start takes a minute; whoever has more of either waits less.
 START = float(os.environ.get("START", "400"))
 INSTALL = 400.0
@@ -170,17 +172,55 @@ def same() -> None:
 def app(board: Board, cloud: Cloud, shop: application.Shop) -> None:
     """Releases of the application, rolled out by the cloud: a good one stays, the others come back with their reason."""
     print("== updates of the application, in the same image", flush=True)
+    takes_part(board, cloud)
+    plan = [("0.2.0", "good", "confirmed", ""), ("0.3.0", "panics", "rolled_back", "101"),
+            ("0.4.0", "loses-the-pms", "rolled_back", "link pms"), ("0.5.0", "eats-memory", "rolled_back", "memory")]
+    for number, (version, kind, end, sign) in enumerate(plan, start=2):
+        shop.release(version, number, kind)
+        begun = time.monotonic()
+        shop.roll_out(version)
+        reason = ended(board, shop, version, end, START * 2)
+        told(f"application {kind}: rolled out until {end}", time.monotonic() - begun)
+        check(sign in reason, f"its reason: {reason or 'none is needed'}")
+        board.wait_healthy(START)
+    check(board.text().count("Starting kernel") <= 1, "the machine was not started anew for any of them")
 
-    def ended(version: str, wanted: str, seconds: float) -> str:
-        until = time.monotonic() + seconds
-        while True:
-            steps = shop.steps(version)
-            if steps and steps[-1][0] == wanted:
-                return steps[-1][1]
-            if time.monotonic() > until:
-                raise Late(f"{version} is not {wanted} within {seconds:.0f} s: {steps}")
-            time.sleep(0.5)
 
+def ended(board: Board, shop: application.Shop, version: str, wanted: str, seconds: float) -> str:
+    """Until the cloud's journal says how the version ended; why."""
+    until = time.monotonic() + seconds
+    while True:
+        steps = shop.steps(version)
+        if steps and steps[-1][0] == wanted:
+            return steps[-1][1]
+        over = steps and steps[-1][0] in ("confirmed", "rolled_back", "failed", "refused")
+        if over or time.monotonic() > until:
+            raise Late(f"{version} is not {wanted} within {seconds:.0f} s: {steps}\n" + "\n".join(board.text().splitlines()[-15:]))
+        board.keep_on()
+        time.sleep(0.5)
+
+
+def link(board: Board, cloud: Cloud, shop: application.Shop) -> None:
+    """System images, rolled out by the cloud over QUIC: a good one stays, one whose agent is never healthy comes back by itself."""
+    print("== system images over the link", flush=True)
+    takes_part(board, cloud)
+    for version, name, number, end, sign in [("2.0.0", "good", 2, "confirmed", ""),
+                                             ("2.4.0", "unhealthy", 3, "rolled_back", "not healthy within")]:
+        shop.system(version, number, 2, variants.make(name, CACHE) / "system.raucb")
+        begun = time.monotonic()
+        shop.roll_out(version, "--system")
+        reason = ended(board, shop, version, end, START * 4)
+        told(f"system image {name} over the link: rolled out until {end}", time.monotonic() - begun)
+        check(sign in reason, f"its reason: {reason or 'none is needed'}")
+        steps = [step for step, _ in shop.steps(version)]
+        check({"downloading", "ready", "switching"} <= set(steps), f"its steps: {', '.join(steps)}")
+        board.wait_healthy(START)
+    fleet = cloud.command("rollout", "fleet", "--gateways", "--json")
+    check('"2.0.0"' in fleet, "the cloud knows which system image runs")
+
+
+def takes_part(board: Board, cloud: Cloud) -> None:
+    """Until the hotel's links are up, and the gateway has asked what it is to run."""
     until = time.monotonic() + START
     while not any(link["id"] == "pms" and link["up"] for link in json.loads(board.get("/api/status"))["links"]):
         if time.monotonic() > until:
@@ -191,17 +231,6 @@ def app(board: Board, cloud: Cloud, shop: application.Shop) -> None:
         if time.monotonic() > until:
             raise Late("the gateway has not asked for updates")
         time.sleep(0.5)
-    plan = [("0.2.0", "good", "confirmed", ""), ("0.3.0", "panics", "rolled_back", "101"),
-            ("0.4.0", "loses-the-pms", "rolled_back", "link pms"), ("0.5.0", "eats-memory", "rolled_back", "memory")]
-    for number, (version, kind, end, sign) in enumerate(plan, start=2):
-        shop.release(version, number, kind)
-        begun = time.monotonic()
-        shop.roll_out(version)
-        reason = ended(version, end, START * 2)
-        told(f"application {kind}: rolled out until {end}", time.monotonic() - begun)
-        check(sign in reason, f"its reason: {reason or 'none is needed'}")
-        board.wait_healthy(START)
-    check(board.text().count("Starting kernel") <= 1, "the machine was not started anew for any of them")
 
 
 def install(board: Board, folder: pathlib.Path, bundle: pathlib.Path, name: str) -> Stick:
@@ -279,32 +308,22 @@ def broken(board: Board, folder: pathlib.Path) -> None:
         falls_back(board, folder, name, signs[name])
 
 
-def kills(board: Board, folder: pathlib.Path, count: int, seed: int) -> None:
-    """The plug is pulled in the middle of installations; afterwards a complete image starts, every time."""
-    print(f"== power cuts in the middle of an installation: {count}, seed {seed}", flush=True)
-    chance = random.Random(seed)
-    bundle = variants.make("good", CACHE) / "system.raucb"
-    whole = next((t for what, t in times if what.startswith("bundle installed")), 60.0)
-    outcomes: dict[str, int] = {}
-    for number in range(1, count + 1):
-        install(board, folder, bundle, "2.raucb")
-        board.wait(r"setup: installing", START)
-        # From the first write to the new slot's first start.
-        wait = chance.uniform(0.0, whole * 1.1)
-        until = time.monotonic() + wait
-        while time.monotonic() < until and not (board.qemu and board.qemu.poll() is not None):
-            time.sleep(0.02)
-        installed = "is installed" in board.text()
-        board.pull_the_plug()
-        board.forget()
-        board.power_on()
-        after = board.wait_healthy(START)
-        good = board.wait(r"system image (\S+) is good, slot ([AB])", START)
-        outcome = f"cut {'after' if installed else 'before'} the end"
-        outcomes[outcome] = outcomes.get(outcome, 0) + 1
-        print(f"   {number}: cut {wait:.1f} s into it ({outcome}); image {good[1]} in slot {good[2]} healthy after "
-              f"{after:.1f} s", flush=True)
-    check(sum(outcomes.values()) == count, f"every start was a complete, verified image: {outcomes}")
+def power_cuts(board: Board, folder: pathlib.Path, count: int, seed: int, jobs: int) -> None:
+    """The plug is pulled in the middle of installations; afterwards a complete image starts, every time, and none below the floor:
+    the image that runs (2.0.0) has set it above the one before (1.0.0)."""
+    print(f"== power cuts in the middle of an installation: {count}, seed {seed}, {jobs} at a time", flush=True)
+    images = {version: variants.make(name, CACHE) for name, version in [("first", "1.0.0"), ("good", "2.0.0"), ("next", "3.0.0")]}
+    board.switch_off()
+    bench = kills.Bench(folder, images["3.0.0"] / "system.raucb", images, START)
+    cuts = kills.run(bench, board, count, seed, jobs)
+    print(f"\n   {kills.HEAD}")
+    for cut in cuts:
+        print(f"   {cut.row()}")
+    check(all(cut.after for cut in cuts), "every cut left complete images alone to start, and the expected one started; after it ran: "
+          + ", ".join(f"{what} {sum(cut.after == what for cut in cuts)} times" for what in sorted({cut.after for cut in cuts})))
+    starts = sorted(cut.start for cut in cuts)
+    told("power cut: from power to healthy, the median", starts[len(starts) // 2])
+    told("power cut: from power to healthy, the longest", starts[-1])
 
 
 def main() -> None:
@@ -324,13 +343,15 @@ def main() -> None:
     folder = pathlib.Path(tempfile.mkdtemp(prefix="engawa-image-test-"))
     cloud = Cloud(folder / "cloud")
     agent = pathlib.Path(os.environ.get("ENGAWA", variants.ROOT / "target/out/arm64/engawa"))
-    shop = application.Shop(CLOUD, folder / "shop", folder / "cloud", agent) if "app" in what else None
+    shop = application.Shop(CLOUD, folder / "shop", folder / "cloud", agent) if {"app", "link"} & set(what) else None
     board = Board(image, folder / "board")
     failed = True
     try:
         boot(board, cloud, folder, shop)
-        if shop:
+        if shop and "app" in what:
             app(board, cloud, shop)
+        if shop and "link" in what:
+            link(board, cloud, shop)
         if {"update", "refused", "broken", "kills"} & set(what):
             update(board, cloud, folder)
         if "broken" in what:
@@ -338,7 +359,7 @@ def main() -> None:
         if "refused" in what:
             refused(board, folder)
         if "kills" in what:
-            kills(board, folder, int(os.environ.get("KILLS", "2")), int(os.environ.get("SEED", "1")))
+            power_cuts(board, folder, *(int(os.environ.get(name, least)) for name, least in [("KILLS", "2"), ("SEED", "1"), ("JOBS", "1")]))
         failed = False
     except Late as late:
         print(f"FAILED: {late}\nconsole, disk and logs are in {folder}", file=sys.stderr)

@@ -65,7 +65,7 @@ trap 'rm -rf "$bundle"' EXIT
 asked() { # number in the bundle, floor
   printf '%s\n' "$1" >"$bundle/number"
   printf '%s\n' "$2" >"$bundle/floor"
-  sed "s#/data/system/floor#$bundle/floor#g" root/usr/lib/engawa/before-install >"$bundle/before-install"
+  sed "s#/data/system/floor#$bundle/floor#g; s#/run/engawa-refusal#$bundle/refusal#" root/usr/lib/engawa/before-install >"$bundle/before-install"
   RAUC_UPDATE_SOURCE=$bundle sh "$bundle/before-install" 2>"$bundle/said"
 }
 asked 4 4 || fail "the floor itself is refused"

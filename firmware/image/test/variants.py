@@ -22,6 +22,7 @@ ExecStart=/bin/sh -c 'sleep 2; echo c >/proc/sysrq-trigger'
 VARIANTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "first": ({"VERSION": "1.0.0", "NUMBER": "1"}, {}),
     "good": ({"VERSION": "2.0.0", "NUMBER": "2", "FLOOR": "2"}, {}),
+    "next": ({"VERSION": "3.0.0", "NUMBER": "3", "FLOOR": "3"}, {}),
     # Its kernel image has a good signature, and no first program.
     "no-init": ({"VERSION": "2.1.0", "NUMBER": "3"}, {}),
     # The bundle is signed, the kernel image in it has a byte that is not: U-Boot's matter.

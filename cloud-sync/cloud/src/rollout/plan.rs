@@ -318,12 +318,6 @@ impl Plan {
     /// What does not, and what was expected.
     pub fn check(&self) -> Result<(), Refused> {
         let refuse = |why: String| Err(Refused(why));
-        if self.release.kind == Kind::System {
-            return refuse(format!(
-                "{} is a system image: gateways install releases of the application alone, an image is written by hand",
-                self.release.version
-            ));
-        }
         if self.release.variants.is_empty() {
             return refuse(format!("release {} has no manifest", self.release.version));
         }
@@ -446,8 +440,7 @@ mod tests {
         };
         plan.check().unwrap();
         type Spoil = fn(&mut Plan);
-        let spoils: [(Spoil, &str); 9] = [
-            (|plan| plan.release.kind = Kind::System, "is a system image"),
+        let spoils: [(Spoil, &str); 8] = [
             (|plan| plan.release.variants.clear(), "no manifest"),
             (|plan| plan.rings.clear(), "expected 1 to 16"),
             (|plan| plan.rings[1].name = "canary".into(), "a name of its own"),

@@ -32,7 +32,7 @@ pub(crate) enum NotDuring {
 pub(crate) struct NewRollout {
     /// Which version, as it was published.
     version: String,
-    /// Refused: gateways install releases of the application alone, a system image is written by hand.
+    /// It is a version of the system image, not of the application: gateways that run one install it and start anew.
     #[arg(long)]
     system: bool,
     /// Only gateways of this property; may be given several times. Without any of these: all gateways.

@@ -3,12 +3,14 @@
 mod asking;
 mod beside;
 mod going;
+mod imaging;
 mod timing;
 mod trialling;
 
 use super::clock::{Clock, Over};
 use super::kept::{By, Kept, Wanted, of_word};
 use super::prepare::{Places, Ready, Stop};
+use super::system::Image;
 use super::trust::Trust;
 use super::{Updates, Wish};
 use engawa_model::{
@@ -18,7 +20,6 @@ use engawa_model::{
 use engawa_release::conditions::Conditions;
 use engawa_slots::Status;
 use engawa_update::{FolderSource, Limits, Source};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -71,6 +72,8 @@ struct Run<'a> {
     outcome_at: Option<Instant>,
     /// The pause after the next failure.
     pause: Duration,
+    /// When the box's installer was asked for a system image.
+    asked_installer: Option<Instant>,
     /// The clock was said to be off.
     said_off: bool,
     cancel: CancellationToken,
@@ -150,6 +153,7 @@ impl<'a> Run<'a> {
             go_on_at: now,
             outcome_at: None,
             pause: AGAIN.0,
+            asked_installer: None,
             said_off: false,
             parts,
             cancel,
@@ -178,6 +182,7 @@ impl<'a> Run<'a> {
         self.bound_time(&status).await?;
         let on_trial = status.trial.is_some();
         self.running = Some(status);
+        self.clear_images().await?;
         if on_trial {
             self.trial().await?;
         }
@@ -312,14 +317,9 @@ fn as_release(digest: engawa_slots::Digest) -> engawa_release::Digest {
     engawa_release::Digest::from(digest.0)
 }
 
-/// The version of the system image below (os-release(5)): images of ours have `IMAGE_ID=engawa`.
-fn system_version() -> Option<String> {
-    let text = std::fs::read_to_string(PathBuf::from("/etc/os-release")).ok()?;
-    let value = |key: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
-        Some(line.trim_matches(['"', '\'']).to_owned())
-    };
-    value("IMAGE_ID").filter(|id| id == "engawa").and_then(|_| value("IMAGE_VERSION"))
+/// The system image below (os-release(5)), where it is one of ours.
+fn system_image() -> Option<Image> {
+    Image::of(&std::fs::read_to_string("/etc/os-release").ok()?)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {

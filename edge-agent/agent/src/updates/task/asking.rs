@@ -1,8 +1,8 @@
 //! What is wanted: the cloud is asked, commands are heard.
 
 use super::super::kept::{By, Last, Wanted};
-use super::super::{TRIPLE, Wish};
-use super::{AGAIN, GLANCE, Run, SHORTEST_ASK, blocking, system_version, unconditional};
+use super::super::{TRIPLE, Wish, locked, system};
+use super::{AGAIN, GLANCE, Run, SHORTEST_ASK, blocking, system_image, unconditional};
 use engawa_model::{CommandOutcome, Timestamp, UpdateStep};
 use engawa_protocol::update::{UpdateAsk, UpdateTold};
 use engawa_release::conditions::{Conditions, Hours};
@@ -47,23 +47,26 @@ impl Run<'_> {
         );
         let state = match (&self.running, &self.kept.told, &self.kept.wanted) {
             (None, ..) => "unsupervised",
+            _ if self.is_image_on_trial() => UpdateStep::Trial.word(),
             (_, Some((step, _)), Some(_)) => step.word(),
             _ => "idle",
         };
+        let (system_version, system_number) =
+            system_image().map_or_else(Default::default, |image| (image.version, image.number));
         UpdateAsk {
             version,
             number,
             slot,
             triple: TRIPLE.to_owned(),
             hardware: self.parts.config.hardware.clone(),
-            system_version: system_version().unwrap_or_default(),
+            system_version,
             state: state.to_owned(),
             floor,
             last_rollout: text(|last| &last.rollout),
             last_outcome: text(|last| last.step.word()),
             last_reason: text(|last| &last.reason),
-            system_number: 0,
             last_attempt: last.map_or(0, |last| last.attempt),
+            system_number,
         }
     }
 
@@ -80,8 +83,16 @@ impl Run<'_> {
             self.go_on_at = self.go_on_at.min(Instant::now());
         }
         let Some(running) = &self.running else { return Ok(()) };
-        let nothing =
-            told.version.is_empty() || (told.version == running.version && told.number == running.number);
+        if self.is_imaging() {
+            // It is past the point where it could be called back.
+            return Ok(());
+        }
+        let runs = if system::is_image(&told.target) {
+            system_image().map(|image| (image.version, image.number))
+        } else {
+            Some((running.version.clone(), running.number))
+        };
+        let nothing = told.version.is_empty() || runs == Some((told.version.clone(), told.number));
         match (&self.kept.wanted, nothing) {
             // Somebody here wants something: that comes first.
             (Some(Wanted { by: By::Command { .. } | By::Stick { .. }, .. }), _) | (None, true) => Ok(()),

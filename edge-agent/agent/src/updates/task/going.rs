@@ -2,7 +2,7 @@
 
 use super::super::kept::{Last, Wanted, word};
 use super::super::prepare::{self, Fits, Ready, Stop};
-use super::super::{TRIPLE, facts, files};
+use super::super::{TRIPLE, facts, files, system};
 use super::{
     AGAIN, BASELINE, FRESH, GLANCE, Run, STOPPED_BY, as_release, as_slot, blocking, unconditional,
     unsupervised, with_source,
@@ -19,6 +19,9 @@ impl Run<'_> {
         let (Some(wanted), Some(running)) = (self.kept.wanted.clone(), self.running.clone()) else {
             return Ok(());
         };
+        if system::is_image(&wanted.target) {
+            return self.go_on_with_image(&wanted).await;
+        }
         // What can't come true any more is not worth a byte of the line.
         if let Verdict::Never { why } = self.may_switch(&wanted)? {
             return self.over(UpdateStep::Refused, why).await;
@@ -70,7 +73,7 @@ impl Run<'_> {
     }
 
     /// Whether it may be switched now; where not, that is told, and it is looked at again later.
-    async fn is_a_good_moment(&mut self, wanted: &Wanted) -> anyhow::Result<bool> {
+    pub(super) async fn is_a_good_moment(&mut self, wanted: &Wanted) -> anyhow::Result<bool> {
         match self.may_switch(wanted)? {
             Verdict::Yes => return Ok(true),
             Verdict::Wait { until, why } => {

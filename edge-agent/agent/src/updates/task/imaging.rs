@@ -1,0 +1,208 @@
+//! A system image: from what is wanted to the word whether it stayed.
+
+use super::super::installer::Installer;
+use super::super::kept::{Last, Wanted};
+use super::super::prepare::Stop;
+use super::super::system::{self, Image, Stage};
+use super::{GLANCE, Run, Stopper, blocking, system_image, with_source};
+use engawa_model::{UpdateNote, UpdateStep};
+use engawa_release::conditions::Verdict;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often the installer's word is looked for.
+const LISTEN: Duration = Duration::from_secs(2);
+/// So long it may be at work, the machine's way down with it.
+const INSTALLED_BY: Duration = Duration::from_secs(1800);
+
+impl Run<'_> {
+    /// What is left of an image that nobody wants any more goes.
+    pub(super) async fn clear_images(&mut self) -> anyhow::Result<()> {
+        let wanted = self.kept.wanted.as_ref().is_some_and(|wanted| system::is_image(&wanted.target));
+        if wanted { Ok(()) } else { self.forget_bundle().await }
+    }
+
+    fn installer(&self) -> Installer {
+        Installer::new(&self.places.dir)
+    }
+
+    /// How far the wanted image is; `None` where none is wanted, or this is no system of ours.
+    fn stage(&self) -> Option<Stage> {
+        let wanted = self.kept.wanted.as_ref().filter(|wanted| system::is_image(&wanted.target))?;
+        let runs = system_image()?;
+        let image = Image { version: wanted.version.clone(), number: wanted.number };
+        Some(system::stage(&image, &request(wanted), &runs, &self.installer().told()))
+    }
+
+    /// True as long as an image is being installed or on trial: then nobody's other word counts.
+    pub(super) fn is_imaging(&self) -> bool {
+        self.stage().is_some_and(|stage| stage != Stage::NotAsked)
+    }
+
+    /// The system that runs is on trial: it is not what the box keeps, yet.
+    pub(super) fn is_image_on_trial(&self) -> bool {
+        self.stage() == Some(Stage::Trial)
+    }
+
+    /// A step further with a system image that is wanted.
+    pub(super) async fn go_on_with_image(&mut self, wanted: &Wanted) -> anyhow::Result<()> {
+        let Some(runs) = system_image() else {
+            let why = "this box does not run one of Engawa's system images: its system is kept by whoever has set it up";
+            return self.over(UpdateStep::Refused, why.to_owned()).await;
+        };
+        match self.stage() {
+            Some(Stage::Good) => self.image_is(wanted, UpdateStep::Confirmed, None).await,
+            Some(Stage::Back(why)) => self.image_is(wanted, UpdateStep::RolledBack, Some(why)).await,
+            Some(Stage::Refused(why)) => {
+                self.forget_bundle().await?;
+                self.over(UpdateStep::Refused, format!("the box's installer refuses it: {why}")).await
+            }
+            Some(Stage::Trial) => self.listen(UpdateStep::Trial).await,
+            Some(Stage::Installing) if self.asked_installer.is_some_and(|at| at.elapsed() > INSTALLED_BY) => {
+                self.forget_bundle().await?;
+                let why = format!("the box's installer was not done with it within {} s", INSTALLED_BY.as_secs());
+                self.over(UpdateStep::Failed, why).await
+            }
+            Some(Stage::Installing) => {
+                self.asked_installer.get_or_insert_with(Instant::now);
+                self.listen(UpdateStep::Switching).await
+            }
+            Some(Stage::NotAsked) | None => self.bring_image(wanted, &runs).await,
+        }
+    }
+
+    async fn listen(&mut self, step: UpdateStep) -> anyhow::Result<()> {
+        self.go_on_at = Instant::now() + LISTEN;
+        self.tell(step, None).await
+    }
+
+    /// Fetches it, waits for a good moment, and asks the installer.
+    async fn bring_image(&mut self, wanted: &Wanted, runs: &Image) -> anyhow::Result<()> {
+        if let Verdict::Never { why } = self.may_switch(wanted)? {
+            return self.over(UpdateStep::Refused, why).await;
+        }
+        let found = match self.find_image(wanted, runs).await? {
+            Ok(release) => release,
+            Err(stop) => return self.stopped(stop).await,
+        };
+        if self.ready.as_ref().is_none_or(|ready| ready.manifest != found.sha256()) {
+            self.note_number(found.manifest.number);
+            self.tell(UpdateStep::Downloading, None).await?;
+            let (installer, places) = (self.installer(), self.places.clone());
+            let (line, to_lay) = (self.parts.line.clone(), wanted.clone());
+            let (going, cancel) = (Arc::new(AtomicBool::new(true)), self.cancel.clone());
+            let on = Arc::clone(&going);
+            let _stop = Stopper(going);
+            let laid = blocking(move || {
+                let mut watch =
+                    |_: &engawa_update::Progress| on.load(Ordering::Relaxed) && !cancel.is_cancelled();
+                with_source(line.as_deref(), &to_lay, |source| installer.lay(&places, source, &found, &mut watch))
+            });
+            match laid.await? {
+                Ok(ready) => {
+                    tracing::info!(version = %wanted.version, bytes = ready.fetched, "a system image lies ready");
+                    self.ready = Some(ready);
+                    self.tell(UpdateStep::Ready, None).await?;
+                }
+                Err(stop) => return self.stopped(stop).await,
+            }
+        }
+        self.pause = super::AGAIN.0;
+        // The house stands still while the machine starts anew, and from here on it may: the boot loader would start the new image
+        // after a power cut, too.
+        if !self.is_a_good_moment(wanted).await? {
+            return Ok(());
+        }
+        if wanted.rollout().is_some() && self.asked.is_none_or(|at| at.elapsed() > super::FRESH) {
+            self.asked = None;
+            self.ask().await?;
+            let still = self.kept.wanted.as_ref().is_some_and(|now| {
+                (&now.by, &now.target, &now.conditions) == (&wanted.by, &wanted.target, &wanted.conditions)
+            });
+            if !still {
+                return Ok(());
+            }
+            if self.asked.is_none() {
+                self.go_on_at = Instant::now() + GLANCE;
+                let why = "the cloud can't be asked whether the image is still wanted".to_owned();
+                return self.tell(UpdateStep::Waiting, Some(why)).await;
+            }
+        }
+        self.tell(UpdateStep::Switching, None).await?;
+        // With the number, which is known by now.
+        let request = request(self.kept.wanted.as_ref().unwrap_or(wanted));
+        let installer = self.installer();
+        tracing::info!(version = %wanted.version, "the box's installer is asked");
+        match blocking(move || installer.ask(&request)).await? {
+            Ok(()) => {
+                self.asked_installer = Some(Instant::now());
+                self.go_on_at = Instant::now() + LISTEN;
+                Ok(())
+            }
+            Err(error) => {
+                let why = format!("the box's installer can't be asked: {error}");
+                self.stopped(Stop::Later(why)).await
+            }
+        }
+    }
+
+    async fn find_image(
+        &mut self,
+        wanted: &Wanted,
+        runs: &Image,
+    ) -> anyhow::Result<Result<engawa_update::Release, Stop>> {
+        let now = match self.confirmed() {
+            Ok(now) => now,
+            Err(stop) => return Ok(Err(stop)),
+        };
+        let (installer, places) = (self.installer(), self.places.clone());
+        let (wanted, runs, hardware) = (wanted.clone(), runs.clone(), self.parts.config.hardware.clone());
+        let line = self.parts.line.clone();
+        blocking(move || {
+            with_source(line.as_deref(), &wanted, |source| {
+                installer.find(&places, source, &wanted, &hardware, &runs, now)
+            })
+        })
+        .await
+    }
+
+    async fn forget_bundle(&mut self) -> anyhow::Result<()> {
+        let installer = self.installer();
+        self.asked_installer = None;
+        if let Err(error) = blocking(move || installer.forget()).await? {
+            tracing::warn!(%error, "the bundle of a system image can't be removed: it takes its room until the next one");
+        }
+        Ok(())
+    }
+
+    /// The image has stayed, or has not.
+    async fn image_is(&mut self, wanted: &Wanted, step: UpdateStep, why: Option<String>) -> anyhow::Result<()> {
+        self.forget_bundle().await?;
+        tracing::info!(version = %wanted.version, how = step.word(), why = why.as_deref().unwrap_or(""), "an update of the system is over");
+        self.report(UpdateNote {
+            rollout: wanted.rollout().map(str::to_owned),
+            version: wanted.version.clone(),
+            number: wanted.number,
+            step,
+            reason: why.clone(),
+        })
+        .await?;
+        self.end_command(wanted, step, why.as_deref()).await?;
+        self.kept.ended(Last {
+            rollout: wanted.rollout().unwrap_or_default().to_owned(),
+            version: wanted.version.clone(),
+            step,
+            reason: why.unwrap_or_default(),
+            command: wanted.command().map(str::to_owned),
+        });
+        self.ready = None;
+        // What waited for this one is asked for.
+        self.ask_at = Instant::now();
+        self.save()
+    }
+}
+
+fn request(wanted: &Wanted) -> String {
+    system::request(&wanted.version, wanted.number, wanted.rollout().unwrap_or("-"))
+}
