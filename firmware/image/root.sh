@@ -56,7 +56,7 @@ FLOOR=$FLOOR
 GOOD_WITHIN_S=$GOOD_WITHIN_S
 C
 # By this the agent tells the cloud which image it runs on (os-release(5)).
-printf 'IMAGE_ID=engawa\nIMAGE_VERSION=%s\n' "$VERSION" >>"$root/usr/lib/os-release"
+printf 'IMAGE_ID=engawa\nIMAGE_VERSION=%s\nENGAWA_IMAGE_NUMBER=%s\n' "$VERSION" "$NUMBER" >>"$root/usr/lib/os-release"
 [ -z "${OVERLAY:-}" ] || cp -r --no-preserve=ownership "$OVERLAY/." "$root/"
 
 # Enabled and masked as files, so that nothing of the guest has to run for it.
@@ -65,7 +65,7 @@ want() { # unit, target
   ln -sfn "/usr/lib/systemd/system/$1" "$root/etc/systemd/system/$2.wants/$1"
 }
 for unit in engawa.service engawa-good.service engawa-network.service systemd-networkd.service \
-  systemd-resolved.service rauc.service; do want "$unit" multi-user.target; done
+  systemd-resolved.service rauc.service engawa-system.path; do want "$unit" multi-user.target; done
 for unit in engawa-partition.service systemd-timesyncd.service; do want "$unit" sysinit.target; done
 want engawa-data.service local-fs.target
 # Nobody logs in at the box, and nothing of Debian is brought up to date inside an image.

@@ -38,7 +38,10 @@ impl Installer {
     pub(crate) fn told(&self) -> Told {
         let word = |folder: &Path, name: &str| {
             let path = folder.join(name);
-            let bytes = fs::metadata(&path).ok().filter(|there| there.len() <= MOST).and_then(|_| fs::read(&path).ok())?;
+            let bytes = fs::metadata(&path)
+                .ok()
+                .filter(|there| there.len() <= MOST)
+                .and_then(|_| fs::read(&path).ok())?;
             Some(String::from_utf8_lossy(&bytes).trim().to_owned())
         };
         let pair = |text: String, between: &str| {
@@ -57,7 +60,10 @@ impl Installer {
 
     /// Nothing with a lower number is installed.
     pub(crate) fn floor(&self) -> u64 {
-        fs::read_to_string(self.state.join("floor")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+        fs::read_to_string(self.state.join("floor"))
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(0)
     }
 
     /// The image that is wanted, verified by signed metadata of `now`, and for this box.
@@ -95,7 +101,11 @@ impl Installer {
         };
         fs::create_dir_all(&self.own).map_err(told)?;
         let installed = install(source, release, &self.bundle(), &[], places.limits, watch)?;
-        Ok(Ready { manifest: installed.manifest, number: release.manifest.number, fetched: installed.fetched })
+        Ok(Ready {
+            manifest: installed.manifest,
+            number: release.manifest.number,
+            fetched: installed.fetched,
+        })
     }
 
     fn bundle(&self) -> PathBuf {
@@ -132,7 +142,8 @@ mod tests {
         let state = dir.path().join("state");
         fs::create_dir(&state).unwrap();
         let restarting = dir.path().join("restarts");
-        let installer = Installer { state: state.clone(), restarting: restarting.clone(), ..Installer::new(dir.path()) };
+        let installer =
+            Installer { state: state.clone(), restarting: restarting.clone(), ..Installer::new(dir.path()) };
         assert_eq!((installer.told(), installer.floor()), (Told::default(), 0));
         installer.forget().unwrap();
 

@@ -60,7 +60,8 @@ pub(crate) fn refusal(
         return Some(format!("it is version {is}, number {has}; {version}, number {number} was announced"));
     }
     if hardware.is_empty() || !manifest.hardware.iter().any(|board| board == hardware) {
-        let board = if hardware.is_empty() { "a board that [update] hardware does not name" } else { hardware };
+        let board =
+            if hardware.is_empty() { "a board that [update] hardware does not name" } else { hardware };
         return Some(format!("it is for {}; this gateway is {board}", manifest.hardware.join(", ")));
     }
     if manifest.number < floor {
@@ -134,7 +135,8 @@ pub(crate) fn stage(wanted: &Image, request: &str, runs: &Image, told: &Told) ->
             return Stage::Installing;
         }
         let left = told.left.as_ref().filter(|(version, _)| *version == wanted.version);
-        let why = left.map_or("it did not come up: the boot loader has gone back to the image before", |(_, why)| why);
+        let why = left
+            .map_or("it did not come up: the boot loader has gone back to the image before", |(_, why)| why);
         return Stage::Back(why.to_owned());
     }
     if told.asked.as_deref() == Some(request) { Stage::Installing } else { Stage::NotAsked }

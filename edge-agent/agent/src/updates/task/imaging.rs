@@ -61,7 +61,8 @@ impl Run<'_> {
             Some(Stage::Trial) => self.listen(UpdateStep::Trial).await,
             Some(Stage::Installing) if self.asked_installer.is_some_and(|at| at.elapsed() > INSTALLED_BY) => {
                 self.forget_bundle().await?;
-                let why = format!("the box's installer was not done with it within {} s", INSTALLED_BY.as_secs());
+                let why =
+                    format!("the box's installer was not done with it within {} s", INSTALLED_BY.as_secs());
                 self.over(UpdateStep::Failed, why).await
             }
             Some(Stage::Installing) => {
@@ -97,7 +98,9 @@ impl Run<'_> {
             let laid = blocking(move || {
                 let mut watch =
                     |_: &engawa_update::Progress| on.load(Ordering::Relaxed) && !cancel.is_cancelled();
-                with_source(line.as_deref(), &to_lay, |source| installer.lay(&places, source, &found, &mut watch))
+                with_source(line.as_deref(), &to_lay, |source| {
+                    installer.lay(&places, source, &found, &mut watch)
+                })
             });
             match laid.await? {
                 Ok(ready) => {
@@ -177,7 +180,12 @@ impl Run<'_> {
     }
 
     /// The image has stayed, or has not.
-    async fn image_is(&mut self, wanted: &Wanted, step: UpdateStep, why: Option<String>) -> anyhow::Result<()> {
+    async fn image_is(
+        &mut self,
+        wanted: &Wanted,
+        step: UpdateStep,
+        why: Option<String>,
+    ) -> anyhow::Result<()> {
         self.forget_bundle().await?;
         tracing::info!(version = %wanted.version, how = step.word(), why = why.as_deref().unwrap_or(""), "an update of the system is over");
         self.report(UpdateNote {
