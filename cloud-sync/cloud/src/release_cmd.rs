@@ -177,7 +177,7 @@ pub(crate) enum ReleaseAct {
         /// When it was built, seconds since 1970; without it, now.
         #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS")]
         built: Option<i64>,
-        /// From how many releases before it patches are made.
+        /// From how many releases before it patches are made; of a system image none are: no gateway keeps an old bundle.
         #[arg(long, default_value_t = PATCHES_FROM)]
         patches_from: usize,
         /// How hard it is compressed: zstd's level; a lower one is quicker to make, and longer on every gateway's line.
@@ -384,6 +384,8 @@ pub(crate) fn release(home: &Home, act: ReleaseAct) -> anyhow::Result<()> {
                 WhatKind::Application => Kind::Application,
                 WhatKind::System => Kind::System,
             };
+            // A box keeps no old bundle that a patch could begin from.
+            let patches_from = if kind == Kind::System { 0 } else { patches_from };
             let source = Source { repository: source, commit, builder };
             let lock = lock.map(|lock| (lock, packages));
             let built = built.unwrap_or_else(|| now.as_second());

@@ -4,7 +4,7 @@
 WHAT    which parts, of same,boot,update,broken,refused,kills (all by default), app and link; all but same begin with boot. app rolls
         releases of the application out to the board, link system images (not together with update,broken,refused,kills, which
         begin with a stick's)
-BROKEN  which broken images (kernel,no-init,panics,unhealthy)
+BROKEN  which broken images (kernel,no-init,panics,no-data,unhealthy)
 KILLS   how often the plug is pulled in the middle of an installation (2; the long form is 50)
 SEED    of the moments at which that happens (1)
 JOBS    how many machines at a time have their plug pulled (1; each takes 600 MB of memory and both processors)
@@ -302,6 +302,7 @@ def broken(board: Board, folder: pathlib.Path) -> None:
         "kernel": [r"engawa: slot SLOT does not start"],
         "no-init": [r"Kernel panic", r"slot OTHER, tries left"],
         "panics": [r"Kernel panic", r"slot OTHER, tries left"],
+        "no-data": [r"the system does not come up", r"slot OTHER, tries left"],
         "unhealthy": [r"the agent is not healthy after \d+ s: slot SLOT is left"],
     }
     for name in os.environ.get("BROKEN", ",".join(signs)).split(","):

@@ -31,6 +31,13 @@ VARIANTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         "usr/lib/systemd/system/panics.service": PANICS,
         "etc/systemd/system/multi-user.target.d/fault.conf": "[Unit]\nWants=panics.service\n",
     }),
+    # What systemd can't do without never comes: it ends where others would ask for somebody's password.
+    "no-data": ({"VERSION": "2.5.0", "NUMBER": "3"}, {
+        "etc/systemd/system/never.mount": "[Unit]\nDescription=A fault on purpose\nBefore=local-fs.target\n\n"
+                                          "[Mount]\nWhat=/dev/no-such-disk\nWhere=/never\nType=ext4\n",
+        "etc/systemd/system/dev-no\\x2dsuch\\x2ddisk.device.d/soon.conf": "[Unit]\nJobRunningTimeoutSec=5\n",
+        "etc/systemd/system/local-fs.target.d/fault.conf": "[Unit]\nRequires=never.mount\n",
+    }),
     "unhealthy": ({"VERSION": "2.4.0", "NUMBER": "3", "GOOD_WITHIN_S": "75"}, {
         "etc/systemd/system/engawa.service.d/zz-fault.conf": UNHEALTHY,
     }),
