@@ -172,7 +172,8 @@ fn a_file_that_does_not_say_which_release_was_confirmed_has_the_one_of_its_schem
 fn a_trial_that_ends_well_is_written_down_with_what_else_is_stored() {
     let dir = tempfile::tempdir().unwrap();
     let key = DatabaseKey::load_or_create_for(&dir.path().join("key"), dir.path()).unwrap();
-    let vault_key = crate::vault::VaultKey::load_or_create_for(&dir.path().join("vault"), dir.path()).unwrap();
+    let vault_key =
+        crate::vault::VaultKey::load_or_create_for(&dir.path().join("vault"), dir.path()).unwrap();
     testing::make_at_version(dir.path(), &key, LATEST);
     let database = || connect(&dir.path().join(DATABASE_FILE), &key).unwrap();
     set_single(&database(), CONFIRMED, 1).unwrap();

@@ -152,7 +152,8 @@ fn the_supervisors_bounds_are_no_narrower() {
     assert_eq!(engawa_slots::MANIFEST, engawa_release::name::MANIFEST);
     assert_eq!(engawa_slots::PROGRAM, engawa_release::manifest::PROGRAM);
     // Every byte, in every place, and every length.
-    let around = (0..=u8::MAX).map(char::from).flat_map(|letter| [format!("{letter}x"), format!("x{letter}")]);
+    let around =
+        (0..=u8::MAX).map(char::from).flat_map(|letter| [format!("{letter}x"), format!("x{letter}")]);
     let lengths = (0..=engawa_release::name::MOST_FILE_NAME + 1).map(|length| "x".repeat(length));
     for name in around.chain(lengths).chain(["", ".", "..", "ü"].map(str::to_owned)) {
         let ours = engawa_release::name::file(&name).is_ok();

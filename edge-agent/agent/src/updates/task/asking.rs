@@ -1,7 +1,7 @@
 //! What is wanted: the cloud is asked, commands are heard.
 
 use super::super::kept::{By, Last, Wanted};
-use super::super::{TRIPLE, Wish, locked, system};
+use super::super::{TRIPLE, Wish, system};
 use super::{AGAIN, GLANCE, Run, SHORTEST_ASK, blocking, system_image, unconditional};
 use engawa_model::{CommandOutcome, Timestamp, UpdateStep};
 use engawa_protocol::update::{UpdateAsk, UpdateTold};

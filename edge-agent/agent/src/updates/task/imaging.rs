@@ -1,14 +1,13 @@
 //! A system image: from what is wanted to the word whether it stayed.
 
 use super::super::installer::Installer;
-use super::super::kept::{Last, Wanted};
+use super::super::kept::{Last, Wanted, word};
 use super::super::prepare::Stop;
 use super::super::system::{self, Image, Stage};
-use super::{GLANCE, Run, Stopper, blocking, system_image, with_source};
+use super::{GLANCE, Run, blocking, system_image, with_source};
 use engawa_model::{UpdateNote, UpdateStep};
 use engawa_release::conditions::Verdict;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How often the installer's word is looked for.
@@ -84,25 +83,25 @@ impl Run<'_> {
             return self.over(UpdateStep::Refused, why).await;
         }
         let found = match self.find_image(wanted, runs).await? {
-            Ok(release) => release,
-            Err(stop) => return self.stopped(stop).await,
+            None => return Ok(()),
+            Some(Ok(release)) => release,
+            Some(Err(stop)) => return self.stopped(stop).await,
         };
         if self.ready.as_ref().is_none_or(|ready| ready.manifest != found.sha256()) {
             self.note_number(found.manifest.number);
             self.tell(UpdateStep::Downloading, None).await?;
             let (installer, places) = (self.installer(), self.places.clone());
-            let (line, to_lay) = (self.parts.line.clone(), wanted.clone());
-            let (going, cancel) = (Arc::new(AtomicBool::new(true)), self.cancel.clone());
-            let on = Arc::clone(&going);
-            let _stop = Stopper(going);
-            let laid = blocking(move || {
+            let (line, to_lay, cancel) = (self.parts.line.clone(), wanted.clone(), self.cancel.clone());
+            let laid = self.beside(wanted, move |going| {
+                let on = going.clone();
                 let mut watch =
                     |_: &engawa_update::Progress| on.load(Ordering::Relaxed) && !cancel.is_cancelled();
-                with_source(line.as_deref(), &to_lay, |source| {
+                with_source(line.as_ref(), going, &to_lay, |source| {
                     installer.lay(&places, source, &found, &mut watch)
                 })
             });
-            match laid.await? {
+            let Some(laid) = laid.await? else { return Ok(()) };
+            match laid {
                 Ok(ready) => {
                     tracing::info!(version = %wanted.version, bytes = ready.fetched, "a system image lies ready");
                     self.ready = Some(ready);
@@ -111,6 +110,8 @@ impl Run<'_> {
                 Err(stop) => return self.stopped(stop).await,
             }
         }
+        // Its conditions, or whoever wants it, may have changed while it came.
+        let Some(wanted) = &self.kept.wanted.clone() else { return Ok(()) };
         self.pause = super::AGAIN.0;
         // The house stands still while the machine starts anew, and from here on it may: the boot loader would start the new image
         // after a power cut, too.
@@ -150,21 +151,22 @@ impl Run<'_> {
         }
     }
 
+    /// `None` where something else is wanted meanwhile.
     async fn find_image(
         &mut self,
         wanted: &Wanted,
         runs: &Image,
-    ) -> anyhow::Result<Result<engawa_update::Release, Stop>> {
+    ) -> anyhow::Result<Option<Result<engawa_update::Release, Stop>>> {
         let now = match self.confirmed() {
             Ok(now) => now,
-            Err(stop) => return Ok(Err(stop)),
+            Err(stop) => return Ok(Some(Err(stop))),
         };
         let (installer, places) = (self.installer(), self.places.clone());
-        let (wanted, runs, hardware) = (wanted.clone(), runs.clone(), self.parts.config.hardware.clone());
+        let (to_find, runs, hardware) = (wanted.clone(), runs.clone(), self.parts.config.hardware.clone());
         let line = self.parts.line.clone();
-        blocking(move || {
-            with_source(line.as_deref(), &wanted, |source| {
-                installer.find(&places, source, &wanted, &hardware, &runs, now)
+        self.beside(wanted, move |going| {
+            with_source(line.as_ref(), going, &to_find, |source| {
+                installer.find(&places, source, &to_find, &hardware, &runs, now)
             })
         })
         .await
@@ -190,6 +192,7 @@ impl Run<'_> {
         tracing::info!(version = %wanted.version, how = step.word(), why = why.as_deref().unwrap_or(""), "an update of the system is over");
         self.report(UpdateNote {
             rollout: wanted.rollout().map(str::to_owned),
+            attempt: wanted.attempt(),
             version: wanted.version.clone(),
             number: wanted.number,
             step,
@@ -199,6 +202,7 @@ impl Run<'_> {
         self.end_command(wanted, step, why.as_deref()).await?;
         self.kept.ended(Last {
             rollout: wanted.rollout().unwrap_or_default().to_owned(),
+            attempt: wanted.attempt(),
             version: wanted.version.clone(),
             step,
             reason: why.unwrap_or_default(),
@@ -212,5 +216,5 @@ impl Run<'_> {
 }
 
 fn request(wanted: &Wanted) -> String {
-    system::request(&wanted.version, wanted.number, wanted.rollout().unwrap_or("-"))
+    system::request(&wanted.version, wanted.number, &word(wanted.rollout(), wanted.attempt()))
 }
