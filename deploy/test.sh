@@ -80,9 +80,20 @@ if [ "$(id -u)" = 0 ]; then
   [ "$said" = "$(id -u nobody)
 not a tty" ] || fail "root runs what lies in a slot: $said"
   if command -v script >/dev/null; then
-    own=$(script -qec "tty >'$root/own'; ENGAWA_SLOTS=$root/theirs ENGAWA_USER=nobody $root/usr/local/bin/engawa" /dev/null </dev/null | tr -d '\r') || true
-    [ "$(head -1 <<<"$own" | tr -dc 0-9)" = "$(id -u nobody)" ] || fail "root runs what lies in a slot, in a terminal: $own"
-    [ "$(tail -1 <<<"$own")" != "$(cat "$root/own")" ] || fail "a slot's program has root's terminal"
+    # Of the three whatever is a terminal is another one, and files and pipes are as they were given.
+    # shellcheck disable=SC2016 # the program's
+    printf '#!/bin/sh\nid -u\nfor n in 0 1 2; do readlink /proc/$$/fd/$n; done\necho told >&2\nexit 7\n' >"$root/theirs/a/engawa"
+    for how in '' ">$root/out" "2>$root/err" "</dev/null" ">$root/out 2>$root/err" "</dev/null >$root/out" "</dev/null 2>$root/err"; do
+      rm -f "$root/out" "$root/err"
+      own=$(script -qec "tty >'$root/own'; ENGAWA_SLOTS=$root/theirs ENGAWA_USER=nobody $root/usr/local/bin/engawa $how; echo code \$?" /dev/null </dev/null | tr -d '\r\0') || true
+      all=$own$(cat "$root/out" "$root/err" 2>/dev/null || true)
+      grep -q "$(id -u nobody)" <<<"$all" || fail "root runs what lies in a slot, in a terminal ($how): $all"
+      grep -qxF "$(cat "$root/own")" <<<"$all" && fail "a slot's program has root's terminal ($how): $all"
+      grep -q "code 7" <<<"$own" || fail "the exit code of a slot's program in a terminal ($how): $own"
+      case $how in *'>'"$root/out"*) [ "$(sed -n 1p "$root/out")$(sed -n 3p "$root/out")" = "$(id -u nobody)$root/out" ] || fail "what goes into a file ($how): $(cat -A "$root/out")" ;; esac
+      case $how in *'2>'*) [ "$(cat "$root/err")" = told ] || fail "errors that go into a file ($how): $(cat -A "$root/err")" ;; *) grep -q told <<<"$own" || fail "errors in a terminal ($how): $own" ;; esac
+    done
+    rm -f "$root/out" "$root/err"
   fi
   by no-such-user >/dev/null && true
   grep -q "there is no user no-such-user" "$root/log" || fail "that root runs the installed version is not said"
