@@ -11,7 +11,7 @@ use crate::release::expiry;
 use crate::release::folder::Folder;
 use crate::release::keys;
 use crate::release::listing;
-use crate::release::online::Online;
+use crate::release::online::{By, Online};
 use crate::release::provenance::Source;
 use crate::release::publish;
 use crate::release::roots::{self, Change, First, Thresholds};
@@ -239,13 +239,19 @@ pub(crate) enum ReleaseAct {
     /// Publish a signed draft, on the cloud's machine
     #[command(
         after_help = "It is judged first by the code that gateways judge with; what they would refuse is not published. \
-        Gateways that read meanwhile find the old state or the new one. Cut short, it is mended by publishing again.\n\nExample:\n  \
+        Gateways that read meanwhile find the old state or the new one. Cut short, it is mended by publishing again. Where \
+        releases go that were not revoked, the cloud's database is asked once more who has them.\n\nExample:\n  \
         engawa-cloud release publish next"
     )]
     Publish {
         /// The draft's folder.
         #[arg(value_hint = ValueHint::DirPath)]
         draft: PathBuf,
+        /// Publish though releases go that a gateway or a rollout has, and that were not revoked.
+        #[arg(long)]
+        even_in_use: bool,
+        #[command(flatten)]
+        clock: care::Clock,
         #[command(flatten)]
         releases: Releases,
     },
@@ -269,7 +275,10 @@ pub(crate) enum ReleaseAct {
     },
     /// Draft that old releases go: of each line the newest stay, and whatever a gateway runs or a rollout is about
     #[command(
-        after_help = "Every gateway fetches the list of all releases, and their files fill the disk: this keeps both short.         What gateways run is asked of the cloud's database. The draft is signed and published as usual; files go some         publications later.\n\nExample:\n  engawa-cloud release retire --keep 8 --draft next && engawa-cloud release sign next --key         r.key && engawa-cloud release publish next"
+        after_help = "Every gateway fetches the list of all releases, and their files fill the disk: this keeps both short. \
+        What gateways run is asked of the cloud's database, now and again by `publish`. The draft is signed and published as \
+        usual; files go some publications later.\n\nExample:\n  engawa-cloud release retire --keep 8 --draft next && \
+        engawa-cloud release sign next --key r.key && engawa-cloud release publish next"
     )]
     Retire {
         #[command(flatten)]
@@ -283,11 +292,15 @@ pub(crate) enum ReleaseAct {
     )]
     Renew {
         #[command(flatten)]
+        clock: care::Clock,
+        #[command(flatten)]
         releases: Releases,
     },
     /// Tell until when the repository's metadata is good, in days
     #[command(
-        after_help = "Root and targets are signed by people: on the day on which one expires gateways take no release any         more. With --metrics for Prometheus (`serve --releases-metrics FILE` writes the same by itself); an alert rule is in         deploy/prometheus.\n\nExamples:\n  engawa-cloud release expiry --within 45\n  engawa-cloud release expiry --metrics"
+        after_help = "Root and targets are signed by people: on the day on which one expires gateways take no release any \
+        more. With --metrics for Prometheus (`serve --releases-metrics FILE` writes the same by itself); alert rules are in \
+        deploy/prometheus.\n\nExamples:\n  engawa-cloud release expiry --within 45\n  engawa-cloud release expiry --metrics"
     )]
     Expiry {
         #[command(flatten)]
@@ -423,18 +436,22 @@ pub(crate) fn release(home: &Home, act: ReleaseAct) -> anyhow::Result<()> {
         ReleaseAct::Sign { draft, keys, root, yes, passphrase } => {
             sign(&Draft::new(&draft), &keys, root.as_deref(), yes, &passphrase)
         }
-        ReleaseAct::Publish { draft, releases } => publish_draft(home, &draft, &releases, now),
+        ReleaseAct::Publish { draft, even_in_use, clock, releases } => {
+            publish_draft(home, &draft, &releases, even_in_use, clock.by(now))
+        }
         ReleaseAct::Revoke { version, draft, triple, releases } => {
             let draft = Draft::new(&draft);
             let mut targets = draft.edit(&releases.folder(home), now)?;
-            if draft::revoke(&mut targets, &version, triple.as_deref()).is_empty() {
+            let gone = draft::revoke(&mut targets, &version, triple.as_deref());
+            if gone.is_empty() {
                 bail!("there is no release {version} here: see `engawa-cloud release list`");
             }
+            draft.note_revoked(gone)?;
             draft.put_targets(&targets)?;
             show(&draft, false)
         }
         ReleaseAct::Retire { what, releases } => care::retire(home, &releases, &what, now),
-        ReleaseAct::Renew { releases } => care::renew(home, &releases, now),
+        ReleaseAct::Renew { clock, releases } => care::renew(home, &releases, clock.by(now)),
         ReleaseAct::Expiry { telling, releases } => care::expiry(home, &releases, &telling, now),
         ReleaseAct::List { releases, json } => list(&releases.folder(home), json, now),
         ReleaseAct::Verify { root, releases } => {
@@ -527,7 +544,13 @@ fn state(draft: &Draft) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn publish_draft(home: &Home, draft: &Path, releases: &Releases, now: Instant) -> anyhow::Result<()> {
+fn publish_draft(
+    home: &Home,
+    draft: &Path,
+    releases: &Releases,
+    even_in_use: bool,
+    by: By,
+) -> anyhow::Result<()> {
     let draft = Draft::new(draft);
     if let Some(missing) = signing::progress(&draft)?.iter().find(|progress| !progress.done()) {
         bail!(
@@ -538,7 +561,9 @@ fn publish_draft(home: &Home, draft: &Path, releases: &Releases, now: Instant) -
             missing.by
         );
     }
-    let done = publish::publish(&draft, &releases.folder(home), &Online::load(&home.dir)?, now)?;
+    let in_use = || care::in_use_now(home);
+    let in_use: Option<&dyn Fn() -> _> = if even_in_use { None } else { Some(&in_use) };
+    let done = publish::publish(&draft, &releases.folder(home), &Online::load(&home.dir)?, in_use, by)?;
     if !done.changed {
         return say("it is published already");
     }

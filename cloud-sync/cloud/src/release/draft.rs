@@ -1,13 +1,13 @@
 //! A draft: what is to be published, on its way between those who sign it.
 
 use crate::release::counter;
-use crate::release::folder::{Folder, Known, write, write_with};
+use crate::release::folder::{Folder, Known, read, write, write_with};
 use anyhow::{Context, bail};
 use engawa_tuf::Document;
 use engawa_tuf::metadata::{Metadata, Root, TargetFile, Targets};
 use jiff::{SignedDuration, Timestamp as Instant};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
@@ -18,6 +18,8 @@ pub(crate) struct Draft {
     pub(crate) folder: Folder,
 }
 
+/// Where a draft's revocations are noted, beside its metadata.
+const REVOKED: &str = "revoked.json";
 /// How long targets are good that are signed now, days.
 pub(crate) const TARGETS_DAYS: i64 = 365;
 
@@ -99,6 +101,25 @@ impl Draft {
 
     fn put<T: Metadata>(&self, name: &str, metadata: &T) -> anyhow::Result<()> {
         self.folder.put(name, &Document::new(metadata)?.to_bytes()?)
+    }
+
+    /// Notes paths of targets as revoked: they go whoever has them.
+    pub(crate) fn note_revoked(&self, paths: Vec<String>) -> anyhow::Result<()> {
+        let mut all = self.revoked()?;
+        all.extend(paths);
+        self.folder.put(REVOKED, &serde_json::to_vec(&all)?)
+    }
+
+    /// Paths that were noted as revoked. Nobody has signed that: it only spares the question who has them.
+    pub(crate) fn revoked(&self) -> anyhow::Result<BTreeSet<String>> {
+        let path = self.folder.metadata(REVOKED);
+        let bytes = read(&path)?;
+        let all = bytes.map(|bytes| {
+            serde_json::from_slice(&bytes).with_context(|| {
+                format!("{} is no list of paths: remove it, and revoke again", path.display())
+            })
+        });
+        Ok(all.transpose()?.unwrap_or_default())
     }
 
     /// The targets to be edited: those of the draft, or the next version of the repository's.

@@ -253,7 +253,11 @@ pub(crate) fn write_with(
     content: impl FnOnce(&mut File) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let writing = || format!("writing {}", path.display());
-    let folder = path.parent().with_context(writing)?;
+    // The parent of a bare name is no name at all: the folder that one is in.
+    let folder = match path.parent().with_context(writing)? {
+        folder if folder.as_os_str().is_empty() => Path::new("."),
+        folder => folder,
+    };
     fs::create_dir_all(folder).with_context(writing)?;
     let mut temporary = path.as_os_str().to_owned();
     // One writer at a time; what a crash has left is overwritten.

@@ -131,6 +131,15 @@ pub(crate) struct Signed {
     pub(crate) timestamp: Vec<u8>,
 }
 
+/// The time by which something is signed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct By {
+    /// This machine's time.
+    pub(crate) now: Instant,
+    /// Somebody says that its clock is right: a timestamp of later was signed by one that was ahead.
+    pub(crate) is_right: bool,
+}
+
 /// Signs a snapshot with `targets` (the old ones where none are given) and a timestamp for it. Signed by the keys of all
 /// `roots`, so that a gateway that has seen the newest root and one that has not take it.
 pub(crate) fn sign(
@@ -138,14 +147,15 @@ pub(crate) fn sign(
     online: &Online,
     roots: &[&Root],
     targets: Option<MetaFile>,
-    now: Instant,
+    By { now, is_right }: By,
 ) -> anyhow::Result<Signed> {
     let known = folder.timestamp()?;
     if let Some(signed) = known.as_ref().and_then(|known| known.metadata.signed_at())
         && now + CLOCKS < signed
+        && !is_right
     {
         bail!(
-            "this machine's clock says {now:.0}, and the newest timestamp was signed at {signed}: set the clock; nothing was signed"
+            "this machine's clock says {now:.0}, and the newest timestamp was signed at {signed:.0}: set the clock; nothing was signed. If the clock is right, the one that signed was ahead: `engawa-cloud release renew --clock-is-right` (or `publish` with that flag) signs all the same"
         );
     }
     let before = folder.snapshot()?;
@@ -222,11 +232,12 @@ fn renew_if_due(folder: &Folder, online: &Online, now: Instant) -> anyhow::Resul
             "the timestamp has expired at {expires}, and this machine's clock says {now:.0}: if the clock is right, renew it by `engawa-cloud release renew`; else set the clock"
         );
     }
-    renew(folder, online, now).map(|()| true)
+    renew(folder, online, By { now, is_right: false }).map(|()| true)
 }
 
 /// Renews timestamp and snapshot.
-pub(crate) fn renew(folder: &Folder, online: &Online, now: Instant) -> anyhow::Result<()> {
+pub(crate) fn renew(folder: &Folder, online: &Online, by: By) -> anyhow::Result<()> {
+    let now = by.now;
     let _lock = folder.lock()?;
     let root = folder.some_root()?;
     // Beyond what offline keys have signed nobody takes a timestamp: so late it is not.
@@ -238,7 +249,7 @@ pub(crate) fn renew(folder: &Folder, online: &Online, now: Instant) -> anyhow::R
             "the releases' {what} metadata has expired at {at}, by this machine's clock ({now:.0}): if the clock is right, sign it anew (engawa-cloud release root, create or revoke)"
         );
     }
-    let signed = sign(folder, online, &[&root.metadata], None, now)?;
+    let signed = sign(folder, online, &[&root.metadata], None, by)?;
     if let Some((name, bytes)) = &signed.snapshot {
         folder.put(name, bytes)?;
     }
@@ -260,26 +271,44 @@ pub(crate) async fn keep_fresh(dir: PathBuf, releases: PathBuf, metrics: Option<
         let looked = tokio::task::spawn_blocking(move || {
             let folder = Folder::new(&releases);
             if !folder.metadata("timestamp.json").exists() {
-                return Ok(false);
+                return false;
             }
-            let online = Online::load(&dir)?;
-            let renewed = if online.is_empty() { Ok(false) } else { renew_if_due(&folder, &online, now) };
-            let all = expiry::all(&folder)?;
+            // Each by itself: what fails keeps the others from nothing.
+            let renewed = Online::load(&dir).and_then(|online| {
+                if online.is_empty() { Ok(false) } else { renew_if_due(&folder, &online, now) }
+            });
+            if let Err(error) = renewed {
+                tracing::warn!(
+                    reason = format!("{error:#}"),
+                    "the releases' timestamp is not looked after: gateways stop taking releases when it expires; trying again"
+                );
+            }
+            let all = match expiry::all(&folder) {
+                Ok(all) => all,
+                Err(error) => {
+                    tracing::warn!(
+                        reason = format!("{error:#}"),
+                        "until when the releases' metadata is good can't be told; trying again"
+                    );
+                    return false;
+                }
+            };
             if tells {
                 notice(&all, now);
             }
-            if let Some(path) = metrics {
-                write(&path, expiry::metrics(&all, now).as_bytes())?;
+            if let Some(path) = metrics
+                && let Err(error) = write(&path, expiry::metrics(&all, now).as_bytes())
+            {
+                tracing::warn!(
+                    reason = format!("{error:#}"),
+                    "the gauges of the releases' metadata are not written; trying again"
+                );
             }
-            renewed.map(|_| true)
+            tells
         });
-        match looked.await {
-            Ok(Ok(true)) if tells => told = Some(now),
-            Ok(Err(error)) => tracing::warn!(
-                reason = format!("{error:#}"),
-                "the releases' timestamp is not looked after: gateways stop taking releases when it expires; trying again"
-            ),
-            _ => {}
+        // A panic is told by whoever catches it, and the next look is another one.
+        if looked.await.unwrap_or(false) {
+            told = Some(now);
         }
         tokio::time::sleep(PERIOD).await;
     }

@@ -3,12 +3,14 @@
 
 use crate::release::draft::{Draft, copy};
 use crate::release::folder::{Folder, Known, pieces};
-use crate::release::online::{Online, meta, prune, sign};
+use crate::release::online::{By, Online, meta, prune, sign};
+use crate::release::retire::vanished;
 use anyhow::{Context, bail};
+use engawa_cloud::rollout::plan::Kind;
 use engawa_tuf::metadata::{Metadata, Root, TargetFile, Targets};
 use engawa_tuf::{Authority, Client, Target};
 use jiff::Timestamp as Instant;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What was published.
 pub(crate) struct Published {
@@ -22,13 +24,19 @@ pub(crate) struct Published {
     pub(crate) changed: bool,
 }
 
-/// Publishes `draft` into `repository`.
+/// Which versions somebody has.
+pub(crate) type InUse<'a> = &'a dyn Fn() -> anyhow::Result<BTreeSet<(Kind, String)>>;
+
+/// Publishes `draft` into `repository`. `in_use` is asked where releases go that were not revoked, and none of them is in it;
+/// without it they go whoever has them.
 pub(crate) fn publish(
     draft: &Draft,
     repository: &Folder,
     online: &Online,
-    now: Instant,
+    in_use: Option<InUse<'_>>,
+    by: By,
 ) -> anyhow::Result<Published> {
+    let now = by.now;
     let _lock = repository.lock()?;
     let current = repository.root()?;
     let next_root = pending_root(draft, current.as_ref())?;
@@ -47,6 +55,9 @@ pub(crate) fn publish(
         let version = repository.targets()?.map_or(0, |known| known.metadata.version);
         return Ok(Published { root: root.version, targets: version, files: 0, changed: false });
     }
+    if let (Some(next), Some(in_use)) = (&targets, in_use) {
+        spare(draft, repository, &next.metadata, in_use)?;
+    }
     // A gateway that has not seen the next root takes the timestamp all the same.
     let roots: Vec<&Root> = current
         .iter()
@@ -54,7 +65,7 @@ pub(crate) fn publish(
         .chain(next_root.iter().map(|known| &known.metadata))
         .collect();
     let of_targets = targets.as_ref().map(|known| meta(known.metadata.version, &known.bytes));
-    let signed = sign(repository, online, &roots, of_targets, now)?;
+    let signed = sign(repository, online, &roots, of_targets, by)?;
     let mut over = BTreeMap::from([("timestamp.json".to_owned(), signed.timestamp.clone())]);
     over.extend(signed.snapshot.clone());
     over.extend(
@@ -96,6 +107,32 @@ pub(crate) fn publish(
         .and_then(|snapshot| snapshot.meta.get("targets.json"))
         .map_or(0, |meta| meta.version);
     Ok(Published { root: root.version, targets, files, changed: true })
+}
+
+/// Refuses where a release would go that somebody has and nobody has revoked: between the draft and now a gateway may have got
+/// it, or a rollout of it may have begun.
+fn spare(draft: &Draft, repository: &Folder, next: &Targets, in_use: InUse<'_>) -> anyhow::Result<()> {
+    let revoked = draft.revoked()?;
+    let Some(current) = repository.targets()? else { return Ok(()) };
+    let mut gone = vanished(&current.metadata, next);
+    gone.retain(|gone| !revoked.contains(&gone.path));
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let in_use = in_use()?;
+    // Of a kind that is not known here nobody knows who has it.
+    let used = |kind: Option<Kind>, version: &str| {
+        kind.is_none_or(|kind| in_use.contains(&(kind, version.to_owned())))
+    };
+    gone.retain(|gone| used(gone.kind, &gone.version));
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = gone.iter().map(|gone| gone.folder()).collect();
+    bail!(
+        "{} would go, and a gateway or a rollout has it by now; nothing was published: make the draft again (`engawa-cloud release retire` keeps what is in use), or say --even-in-use",
+        names.join(", ")
+    )
 }
 
 /// Removes what nobody needs any more.

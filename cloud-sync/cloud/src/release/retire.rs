@@ -65,6 +65,39 @@ pub(crate) fn retire(
     retired
 }
 
+/// A release that is in one list of targets and not in another.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Vanished {
+    /// The path of its manifest.
+    pub(crate) path: String,
+    /// What it updates, where that is known here.
+    pub(crate) kind: Option<Kind>,
+    /// Its version.
+    pub(crate) version: String,
+}
+
+impl Vanished {
+    /// Its folder.
+    pub(crate) fn folder(&self) -> &str {
+        self.path.rsplit_once('/').map_or(&self.path, |(folder, _)| folder)
+    }
+}
+
+/// Releases of `before` that are not in `after`.
+pub(crate) fn vanished(before: &Targets, after: &Targets) -> Vec<Vanished> {
+    let gone = before.targets.iter().filter(|(path, _)| !after.targets.contains_key(*path));
+    let manifests = gone.filter_map(|(path, entry)| {
+        let folder = path.strip_suffix(name::MANIFEST)?.strip_suffix('/')?;
+        let custom = entry.custom.as_ref();
+        Some(Vanished {
+            path: path.clone(),
+            kind: custom.and_then(|custom| custom.get("kind")?.as_str()).and_then(Kind::of),
+            version: folder.rsplit('/').next().unwrap_or_default().to_owned(),
+        })
+    });
+    manifests.collect()
+}
+
 /// Removes files of targets that no metadata in the repository names any more. Metadata stays for some publications after it was
 /// replaced, so whoever reads just now finds its files. Gives how many went.
 pub(crate) fn prune(folder: &Folder) -> anyhow::Result<usize> {

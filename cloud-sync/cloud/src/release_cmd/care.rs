@@ -5,11 +5,13 @@ use crate::desk::Home;
 use crate::output::{plain, say};
 use crate::release::draft::Draft;
 use crate::release::expiry;
-use crate::release::online::{self, Online};
+use crate::release::online::{self, By, Online};
 use crate::release::retire;
 use anyhow::{Context, bail};
 use engawa_cloud::rollout::in_use::in_use;
+use engawa_cloud::rollout::plan::Kind;
 use jiff::Timestamp as Instant;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// How expiry is told.
@@ -54,7 +56,7 @@ pub(super) fn expiry(
 }
 
 /// `engawa-cloud release renew`.
-pub(super) fn renew(home: &Home, releases: &Releases, now: Instant) -> anyhow::Result<()> {
+pub(super) fn renew(home: &Home, releases: &Releases, by: By) -> anyhow::Result<()> {
     let folder = releases.folder(home);
     let online = Online::load(&home.dir)?;
     if folder.timestamp()?.is_none() {
@@ -63,9 +65,33 @@ pub(super) fn renew(home: &Home, releases: &Releases, now: Instant) -> anyhow::R
             folder.dir().display()
         );
     }
-    online::renew(&folder, &online, now)?;
+    online::renew(&folder, &online, by)?;
     let renewed = folder.timestamp()?.context("the timestamp that was just written is gone")?.metadata;
     say(&format!("the timestamp is version {}, good until {}", renewed.version, renewed.expires))
+}
+
+/// What is said of this machine's clock.
+#[derive(clap::Args)]
+pub(crate) struct Clock {
+    /// Sign though the newest timestamp says that it was signed later than now: the clock that signed it was ahead, and this one
+    /// is right. Look at it first.
+    #[arg(long)]
+    clock_is_right: bool,
+}
+
+impl Clock {
+    /// The time by which is signed.
+    pub(super) fn by(&self, now: Instant) -> By {
+        By { now, is_right: self.clock_is_right }
+    }
+}
+
+/// Which versions somebody has by now, or may go back to.
+pub(super) fn in_use_now(home: &Home) -> anyhow::Result<BTreeSet<(Kind, String)>> {
+    let fleet = home.desk().and_then(|desk| desk.fleet(None)).context(
+        "releases go that were not revoked, and who has them is asked first: on the machine with the cloud's database, or with --even-in-use",
+    )?;
+    Ok(in_use(&fleet))
 }
 
 /// What is retired.

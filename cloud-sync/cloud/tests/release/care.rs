@@ -117,12 +117,13 @@ fn the_server_renews_the_timestamp() {
     };
     let before = version();
     let library = faketime();
+    // A bare name is a file in the folder that the program runs in.
     let metrics = house.path("releases.prom");
     let mut server = program()
         .args(["serve", "--listen", "127.0.0.1:0", "--dir"])
         .arg(house.path("cloud"))
-        .arg("--releases-metrics")
-        .arg(&metrics)
+        .args(["--releases-metrics", "releases.prom"])
+        .current_dir(house.folder.path())
         .env("LD_PRELOAD", library)
         .env("FAKETIME", "+5d")
         .stdout(Stdio::null())
@@ -197,6 +198,30 @@ fn a_clock_that_is_wrong_signs_nothing() {
     assert_eq!(before, files(&house.repository()));
     let (ok, why) = at("+60d", &["renew"]);
     assert!(ok, "a person may, after a long time: {why}");
+    // That clock was ahead, and is set now: the way out is in the words.
+    let before = files(&house.repository());
+    house.refused(&["renew"], "--clock-is-right");
+    house.create("next", "1.0.0", &software(1), &["--level", "1"]);
+    house.done(&["sign", "next", "--key", "releases.key"]);
+    house.refused(&["publish", "next"], "--clock-is-right");
+    assert_eq!(before, files(&house.repository()));
+    let mut known = house.gateway();
+    let version = |client: Client| client.timestamp().map(|timestamp| timestamp.version);
+    let ahead = version(known.update(&house.repository()).unwrap());
+    house.done(&["renew", "--clock-is-right"]);
+    let mended = version(known.update(&house.repository()).unwrap());
+    assert_eq!(
+        mended,
+        ahead.map(|version| version + 1),
+        "who has taken the one of the wrong clock takes this one"
+    );
+    // It is needed once.
+    house.done(&["renew"]);
+    let (ok, why) = at("+60d", &["renew"]);
+    assert!(ok, "{why}");
+    house.done(&["publish", "next", "--clock-is-right"]);
+    assert!(known.update(&house.repository()).unwrap().target(&manifest("1.0.0")).is_some());
+    house.done(&["renew"]);
 }
 
 /// Old releases go, but for those that a gateway runs.
@@ -225,7 +250,27 @@ fn old_releases_are_retired() {
     let said = house.done(&["retire", "--keep", "1", "--draft", "old"]);
     assert!(said.contains("/1.1.0, which a gateway or a rollout has"), "{said}");
     house.done(&["sign", "old", "--key", "releases.key"]);
-    house.done(&["publish", "old"]);
+    // Meanwhile a gateway gets one that is to go: by the draft alone it could not be put back there, nor go back.
+    let runs = |version: &str| {
+        let mut connection = store::open(&database).unwrap();
+        let software = Software { version: version.into(), number: 2, ..Software::default() };
+        store::write(&mut connection, |connection| rollouts::note_software(connection, "grand-1", &software))
+            .unwrap();
+    };
+    runs("1.2.0");
+    let before = files(&house.repository());
+    house.refused(
+        &["publish", "old"],
+        &format!("engawa/{TRIPLE}/1.2.0 would go, and a gateway or a rollout has it"),
+    );
+    let (there, away) = (house.path("cloud").join(store::DATABASE_FILE), house.path("away"));
+    drop(connection);
+    fs::rename(&there, &away).unwrap();
+    house.refused(&["publish", "old"], "--even-in-use");
+    fs::rename(&away, &there).unwrap();
+    assert_eq!(before, files(&house.repository()));
+    house.done(&["publish", "old", "--even-in-use"]);
+    runs("1.1.0");
     let client = house.gateway().update(&house.repository()).unwrap();
     let there: Vec<bool> =
         versions.iter().map(|version| client.target(&manifest(version)).is_some()).collect();
@@ -235,6 +280,10 @@ fn old_releases_are_retired() {
     assert!(folder("1.0.0").exists(), "whoever reads older metadata just now finds its files");
     house.release("2.0.0", &software(9), &["--patches-from", "0", "--level", "1"]);
     house.done(&["verify"]);
+    // What is revoked goes whoever has it.
+    house.done(&["revoke", "1.1.0", "--draft", "revoked"]);
+    house.done(&["sign", "revoked", "--key", "releases.key"]);
+    house.done(&["publish", "revoked"]);
     let listed = house.done(&["list", "--json"]);
     let numbers: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(numbers.iter().any(|line| line["version"] == "2.0.0" && line["number"] == 5), "{listed}");
