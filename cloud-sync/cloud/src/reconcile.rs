@@ -2,8 +2,8 @@
 //! the next one goes on from the rows.
 
 use engawa_cloud::postgres;
-use engawa_cloud::rollout::catalogue::Catalogue;
 use engawa_cloud::rollout::catalogue::folder::Shelf;
+use engawa_cloud::rollout::catalogue::{Behind, Catalogue};
 use engawa_cloud::rollout::machine::Now;
 use engawa_cloud::rollout::state::{Rollout, State};
 use engawa_cloud::store::{DATABASE_FILE, StoreError, Writer, open_reader, rollouts};
@@ -20,15 +20,16 @@ fn micros() -> i64 {
     Timestamp::now().as_microsecond()
 }
 
-/// What the repository has; a folder that can't be read says nothing, which is told once.
+/// What the repository has; a folder that can't be read, or is a copy that is behind, says nothing, which is told once.
 struct Looking {
     shelf: Shelf,
     fault: String,
+    is_behind: bool,
 }
 
 impl Looking {
     fn new(releases: PathBuf) -> Self {
-        Self { shelf: Shelf::new(releases), fault: String::new() }
+        Self { shelf: Shelf::new(releases), fault: String::new(), is_behind: false }
     }
 
     fn look(&mut self) -> Option<Arc<Catalogue>> {
@@ -49,6 +50,21 @@ impl Looking {
                 None
             }
         }
+    }
+}
+
+impl Looking {
+    fn told(&mut self, behind: Option<Behind>) {
+        if let Some(Behind { own, newest }) = behind
+            && !self.is_behind
+        {
+            tracing::warn!(
+                own,
+                newest,
+                "this copy of the repository of releases is behind what another replica has seen: bring it up to date; until then rollouts conclude nothing from what it lacks"
+            );
+        }
+        self.is_behind = behind.is_some();
     }
 }
 
@@ -103,7 +119,10 @@ fn one(
     }
     let catalogue = looking.look();
     let now = Now { micros: micros(), serving_since };
-    writer.run(move |connection| rollouts::reconcile(connection, catalogue.as_deref(), now))
+    let (changed, behind) =
+        writer.run(move |connection| rollouts::reconcile(connection, catalogue.as_deref(), now))?;
+    looking.told(behind);
+    Ok(changed)
 }
 
 fn warn(error: &StoreError) {
@@ -143,7 +162,12 @@ pub(crate) async fn on_postgres(store: postgres::Store, releases: PathBuf, cance
                         postgres::rollouts::reconcile(&mut client, catalogue.as_deref(), now).await
                     };
                     match going_on.await {
-                        Ok(changed) => tell(&changed.unwrap_or_default()),
+                        Ok(Some((changed, behind))) => {
+                            looking.told(behind);
+                            tell(&changed);
+                        }
+                        // Another replica is at it.
+                        Ok(None) => {}
                         Err(error) => warn(&error),
                     }
                 }

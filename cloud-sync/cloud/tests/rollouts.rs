@@ -10,7 +10,7 @@ use common::{Cloud as Sqlite, EPOCH, GATEWAY};
 use engawa_cloud::postgres::{self, Intake, Replica, Store};
 use engawa_cloud::rollout::acts::{self, By};
 use engawa_cloud::rollout::answer::asked;
-use engawa_cloud::rollout::catalogue::Catalogue;
+use engawa_cloud::rollout::catalogue::{Behind, Catalogue};
 use engawa_cloud::rollout::cohorts::Cohorts;
 use engawa_cloud::rollout::machine::Now;
 use engawa_cloud::rollout::plan::{Cohort, Kind, Plan, Release, Ring, Variant, WHOLE, Who};
@@ -179,8 +179,11 @@ impl Both {
         });
         let mut client = self.store.client().await.unwrap();
         let other = postgres::rollouts::reconcile(&mut client, Some(catalogue), now).await.unwrap();
-        let states = |changed: Vec<engawa_cloud::rollout::state::Rollout>| -> Vec<(String, State, String)> {
-            changed.into_iter().map(|rollout| (rollout.id, rollout.state, rollout.reason)).collect()
+        type Went = (Vec<engawa_cloud::rollout::state::Rollout>, Option<Behind>);
+        let states = |(changed, behind): Went| {
+            let of =
+                |rollout: engawa_cloud::rollout::state::Rollout| (rollout.id, rollout.state, rollout.reason);
+            (changed.into_iter().map(of).collect::<Vec<_>>(), behind)
         };
         assert_eq!(states(one.unwrap()), states(other.expect("nobody else is at it")));
     }
@@ -397,7 +400,7 @@ async fn both_engines_keep_as_many_blocks() {
     assert_eq!(of("grand-2"), ["1.0.0", "1.0.1"]);
 }
 
-/// Who has had its turn, or is not meant, has no reason to ask each minute.
+/// Who may be told something at any time asks each minute: who is meant, and whoever has had its turn while the rollout goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_who_may_be_next_asks_soon() {
     let mut both = Both::new(0).await;
@@ -419,13 +422,27 @@ async fn only_who_may_be_next_asks_soon() {
     assert_eq!(both.asks("grand-3", None).await.ask_again_s, 900, "it is not meant");
     both.updates("grand-1", "r-1", "0.3.0", 30, UpdateStep::Confirmed).await;
     both.versions.insert("grand-1".into(), ("0.3.0".into(), 30));
-    assert_eq!(both.asks("grand-1", None).await.ask_again_s, 900, "it has it");
+    assert_eq!(both.asks("grand-1", None).await.ask_again_s, 60, "it has it, and may be to go back");
     let (one, other) = both.fleets().await;
     assert_eq!(one.rollouts["r-1"].plan.cohort, plan.cohort, "it is kept beside the plan");
     assert_eq!(one.rollouts, other.rollouts);
+    // Halted, somebody has it go back; at its end nothing is to come any more.
+    both.acts(|fleet| Ok(acts::pause(fleet, "r-1", who())?)).await.unwrap();
+    assert_eq!(both.asks("grand-1", None).await.ask_again_s, 60);
+    both.acts(|fleet| Ok(acts::back(fleet, "r-1", who())?)).await.unwrap();
+    assert_eq!(both.asks("grand-1", None).await.ask_again_s, 60, "it is turned round in a moment");
+    both.reconcile().await;
+    let told = both.asks("grand-1", None).await;
+    assert_eq!((told.version.as_str(), told.back), ("0.2.0", true));
+    both.updates("grand-1", "r-1", "0.2.0", 20, UpdateStep::Confirmed).await;
+    both.versions.insert("grand-1".into(), ("0.2.0".into(), 20));
+    assert_eq!(both.asks("grand-1", None).await.ask_again_s, 60);
+    both.reconcile().await;
+    assert_eq!(both.fleets().await.0.rollouts["r-1"].state, State::Aborted);
+    assert_eq!(both.asks("grand-1", None).await.ask_again_s, 900, "it is over");
 }
 
-/// A replica whose copy of the repository is behind what another one has seen halts nothing, and takes nobody back.
+/// A replica whose copy of the repository is behind what another one has seen halts nothing by what it lacks.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_that_is_behind_concludes_nothing() {
     let mut both = Both::new(0).await;
@@ -450,6 +467,65 @@ async fn a_copy_that_is_behind_concludes_nothing() {
     assert_eq!(state(both.fleets().await), (State::Halted, State::Halted));
 }
 
+/// By such a copy whoever goes back to what it has goes back; who would go back to what it lacks waits for a newer one, and that
+/// is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_behind_takes_back_to_what_it_has() {
+    let mut both = Both::new(0).await;
+    let who = || By { who: "ann", why: "a reason", micros: 1 };
+    both.replica.beat(&both.store).await.unwrap();
+    both.versions.insert("grand-2".into(), ("0.2.9".into(), 29));
+    for gateway in ["grand-1", "grand-2"] {
+        both.seen(gateway, true).await;
+        both.asks(gateway, None).await;
+        both.acts(|fleet| Ok(acts::label(fleet, gateway, "canary", true, who())?)).await.unwrap();
+    }
+    both.acts(|fleet| Ok(acts::create(fleet, Plan { catalogue: 7, ..plan("0.3.0", 30) }, who())?.1))
+        .await
+        .unwrap();
+    both.acts(|fleet| Ok(acts::start(fleet, "r-1", who())?)).await.unwrap();
+    let of = |versions: &[(&str, u64)]| {
+        let all = versions.iter().map(|(version, number)| (*version, variant(version, *number)));
+        Catalogue::of(
+            all.map(|(version, variant)| (Kind::Application, version.to_owned(), variant)).collect(),
+        )
+    };
+    let newest = of(&[("0.2.0", 20), ("0.2.9", 29), ("0.3.0", 30)]).at(7);
+    let behind = of(&[("0.2.0", 20)]).at(6);
+    both.reconciles(&newest).await;
+    for gateway in ["grand-1", "grand-2"] {
+        assert_eq!(both.asks(gateway, None).await.version, "0.3.0");
+        both.updates(gateway, "r-1", "0.3.0", 30, UpdateStep::Confirmed).await;
+        both.versions.insert(gateway.into(), ("0.3.0".into(), 30));
+        both.asks(gateway, None).await;
+    }
+    both.acts(|fleet| Ok(acts::back(fleet, "r-1", who())?)).await.unwrap();
+    both.reconciles(&behind).await;
+    let told = both.asks("grand-1", None).await;
+    assert_eq!((told.version.as_str(), told.back), ("0.2.0", true));
+    assert_eq!(both.asks("grand-2", None).await.version, "", "where it would go is not known");
+    both.updates("grand-1", "r-1", "0.2.0", 20, UpdateStep::Confirmed).await;
+    both.versions.insert("grand-1".into(), ("0.2.0".into(), 20));
+    both.asks("grand-1", None).await;
+    both.reconciles(&behind).await;
+    let fleet = both.compare("a copy that is behind").await;
+    let (state, reason) = (fleet.rollouts["r-1"].state, &fleet.rollouts["r-1"].reason);
+    assert!(state == State::RollingBack && reason.starts_with("by ann: a reason; some wait, "), "{reason}");
+    let waits = || rollouts::log(&both.sqlite.connection, Some("r-1"), None, 100).unwrap();
+    assert_eq!(waits().iter().filter(|entry| entry.what == "waits").count(), 1, "it is told once");
+    both.reconciles(&newest).await;
+    let (fleet, _) = both.fleets().await;
+    assert_eq!(fleet.rollouts["r-1"].reason, "by ann: a reason");
+    let told = both.asks("grand-2", None).await;
+    assert_eq!((told.version.as_str(), told.back), ("0.2.9", true));
+    both.updates("grand-2", "r-1", "0.2.9", 29, UpdateStep::Confirmed).await;
+    both.versions.insert("grand-2".into(), ("0.2.9".into(), 29));
+    both.asks("grand-2", None).await;
+    both.reconciles(&newest).await;
+    let fleet = both.compare("all are back").await;
+    assert_eq!(fleet.rollouts["r-1"].reason, "rolled back: 2 gateways went back");
+}
+
 #[tokio::test]
 async fn one_replica_at_a_time_goes_on_with_rollouts() {
     let (_, store) = store(the_server()).await;
@@ -461,7 +537,8 @@ async fn one_replica_at_a_time_goes_on_with_rollouts() {
     assert_eq!(postgres::rollouts::reconcile(&mut other, None, now).await.unwrap(), None);
     // Its lock is gone with its transaction.
     holding.rollback().await.unwrap();
-    assert_eq!(postgres::rollouts::reconcile(&mut other, None, now).await.unwrap(), Some(vec![]));
+    let went = postgres::rollouts::reconcile(&mut other, None, now).await.unwrap();
+    assert_eq!(went, Some((vec![], None)));
 }
 
 /// A repository as its metadata tell of it.

@@ -6,7 +6,7 @@
 use super::clean;
 use super::listing::BEAT_OVER;
 use crate::rollout::answer::{Asking, Told as Answer, answer};
-use crate::rollout::catalogue::{Catalogue, Seen};
+use crate::rollout::catalogue::{Behind, Catalogue, Look, Seen};
 use crate::rollout::cohorts::Cohorts;
 use crate::rollout::health::WATCHED;
 use crate::rollout::heard::{self, Heard};
@@ -271,7 +271,7 @@ pub async fn reconcile(
     client: &mut Object,
     catalogue: Option<&Catalogue>,
     now: Now,
-) -> Result<Option<Vec<Rollout>>, StoreError> {
+) -> Result<Option<(Vec<Rollout>, Option<Behind>)>, StoreError> {
     let doing = StoreError::postgres("going on with rollouts");
     let transaction = client.transaction().await.map_err(doing)?;
     let mine: bool =
@@ -284,22 +284,23 @@ pub async fn reconcile(
         .execute("SELECT FROM rollout WHERE state IN ('running', 'rolling_back') ORDER BY id FOR UPDATE", &[])
         .await
         .map_err(doing)?;
-    let catalogue = match catalogue {
-        Some(known) => newest(&transaction, known, now).await?,
+    let behind = match catalogue {
+        Some(known) => behind(&transaction, known, now).await?,
         None => None,
     };
-    let (writes, changed) = machine::go_on(&mut fleet(&transaction, Some("")).await?, catalogue, now);
+    let look = catalogue.map(|catalogue| Look { catalogue, behind: behind.is_some() });
+    let (writes, changed) = machine::go_on(&mut fleet(&transaction, Some("")).await?, look, now);
     apply(&transaction, &writes).await?;
     transaction.commit().await.map_err(doing)?;
-    Ok(Some(changed))
+    Ok(Some((changed, behind)))
 }
 
-/// The catalogue, if no replica has seen a newer one; that it was seen is kept.
-async fn newest<'a>(
+/// Whether a replica has seen a newer one; what was seen is kept.
+async fn behind(
     client: &impl GenericClient,
-    known: &'a Catalogue,
+    known: &Catalogue,
     now: Now,
-) -> Result<Option<&'a Catalogue>, StoreError> {
+) -> Result<Option<Behind>, StoreError> {
     let doing = StoreError::postgres(WRITING);
     let seen = client.query_opt(sql::SEEN, &[]).await.map_err(doing)?;
     let seen = seen.map(|row| Seen { version: row.get::<_, i64>(0).cast_unsigned(), micros: row.get(1) });
@@ -308,7 +309,7 @@ async fn newest<'a>(
         let version = seen.version.cast_signed();
         client.execute(sql::PUT_SEEN, &[&version, &seen.micros]).await.map_err(doing)?;
     }
-    Ok(judged.holds.then_some(known))
+    Ok(judged.behind)
 }
 
 /// What somebody does: `act` decides from the fleet, and what it decides is stored, in one transaction that nothing moves beside.
@@ -362,7 +363,7 @@ async fn held(
     Ok(turns)
 }
 
-/// True where a rollout runs that means the gateway, and in which it has had no turn.
+/// As [`crate::store::rollouts`] has it.
 async fn soon(
     client: &impl GenericClient,
     cohorts: &Cohorts,
@@ -370,6 +371,10 @@ async fn soon(
     software: &Software,
 ) -> Result<bool, StoreError> {
     let doing = StoreError::postgres(DOING);
+    let statement = client.prepare_cached(sql::MAY_CHANGE).await.map_err(doing)?;
+    if client.query_opt(&statement, &[&gateway]).await.map_err(doing)?.is_some() {
+        return Ok(true);
+    }
     let statement = client.prepare_cached(sql::MAY_COME).await.map_err(doing)?;
     let running = client.query(&statement, &[&gateway]).await.map_err(doing)?;
     if running.is_empty() {

@@ -13,7 +13,8 @@ use std::collections::BTreeSet;
 const TOLD_AGAIN_S: u32 = 300;
 /// One that has refused: it has fetched to find that out.
 const REFUSED_AGAIN_S: u32 = 3_600;
-/// One whose turn may come at any time: a rollout runs that means it, and in which it has had none.
+/// One that may be told something at any time: a rollout runs that means it, and in which it has had no turn; or it has had one in
+/// a rollout that has begun and not ended, and may be to go back, or to try again.
 const SOON_S: u32 = 60;
 /// One of whom nothing is wanted.
 const IDLE_S: u32 = 900;
@@ -46,7 +47,7 @@ pub struct Asking {
     pub turns: Vec<(Rollout, Row)>,
     /// Versions that it, or anybody, is not offered.
     pub blocked: BTreeSet<(Kind, String)>,
-    /// Its turn in a rollout that is under way may come at any time.
+    /// Its turn in a rollout that is under way, the way back or another attempt may come at any time.
     pub soon: bool,
 }
 

@@ -211,13 +211,37 @@ pub struct Seen {
     pub micros: i64,
 }
 
+/// A copy of the repository that is older than what another replica has seen: from what it lacks nothing is concluded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// Its version.
+    pub own: u64,
+    /// The newest that was seen.
+    pub newest: u64,
+}
+
 /// What [`Seen::judge`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judged {
-    /// It may be concluded from.
-    pub holds: bool,
+    /// It may not be concluded from.
+    pub behind: Option<Behind>,
     /// What is to be kept, where that changes.
     pub kept: Option<Seen>,
+}
+
+/// A look into the repository.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// What it has.
+    pub catalogue: &'a Catalogue,
+    /// It is a copy that is behind: what it has, it has, but nothing is concluded from what it lacks.
+    pub behind: bool,
+}
+
+impl<'a> From<&'a Catalogue> for Look<'a> {
+    fn from(catalogue: &'a Catalogue) -> Self {
+        Self { catalogue, behind: false }
+    }
 }
 
 impl Seen {
@@ -228,13 +252,17 @@ impl Seen {
     const NOTED: i64 = 3_600 * super::SECOND;
 
     /// Whether a repository of `version`, seen at `micros`, may be concluded from: a copy that is behind what another replica has
-    /// seen knows less than it.
+    /// seen knows less than it. What was seen later than now (by a clock that was ahead) was seen now.
     pub fn judge(seen: Option<&Self>, version: u64, micros: i64) -> Judged {
-        let now = Self { version, micros };
-        let holds = seen.is_none_or(|seen| version >= seen.version || micros - seen.micros > Self::GONE);
-        let keeps =
-            holds && seen.is_none_or(|seen| version != seen.version || micros - seen.micros > Self::NOTED);
-        Judged { holds, kept: keeps.then_some(now) }
+        let Some(&seen) = seen else { return Judged { behind: None, kept: Some(Self { version, micros }) } };
+        let age = micros.saturating_sub(seen.micros).max(0);
+        let behind = version < seen.version && age <= Self::GONE;
+        let kept = if behind { seen.version } else { version };
+        let keeps = seen.micros > micros || kept != seen.version || (!behind && age > Self::NOTED);
+        Judged {
+            behind: behind.then_some(Behind { own: version, newest: seen.version }),
+            kept: keeps.then_some(Self { version: kept, micros }),
+        }
     }
 }
 
@@ -243,4 +271,29 @@ fn metadata<T: for<'a> Deserialize<'a>>(read: &Read<'_>, name: &str) -> Result<T
     let signed: Signed<T> =
         serde_json::from_slice(&bytes).map_err(|error| Refused(format!("{name} is no metadata: {error}")))?;
     Ok(signed.signed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_that_is_behind_is_told_from_a_repository_that_was_begun_anew() {
+        const DAY: i64 = 86_400 * super::super::SECOND;
+        let judge = |seen: Option<(u64, i64)>, version, micros| {
+            let seen = seen.map(|(version, micros)| Seen { version, micros });
+            let judged = Seen::judge(seen.as_ref(), version, micros);
+            (judged.behind.is_some(), judged.kept.map(|kept| (kept.version, kept.micros)))
+        };
+        assert_eq!(judge(None, 7, DAY), (false, Some((7, DAY))));
+        assert_eq!(judge(Some((7, DAY)), 7, DAY + 5), (false, None), "not at each look");
+        assert_eq!(judge(Some((7, DAY)), 7, 2 * DAY), (false, Some((7, 2 * DAY))), "it is still seen");
+        assert_eq!(judge(Some((7, DAY)), 8, DAY + 5), (false, Some((8, DAY + 5))));
+        assert_eq!(judge(Some((7, DAY)), 6, 9 * DAY), (true, None));
+        assert_eq!(judge(Some((7, DAY)), 6, 9 * DAY + 1), (false, Some((6, 9 * DAY + 1))), "begun anew");
+        // Seen by a clock that was a year ahead: as if it were now, so that it ends in eight days and not in a year.
+        assert_eq!(judge(Some((7, 365 * DAY)), 6, DAY), (true, Some((7, DAY))));
+        assert_eq!(judge(Some((7, 365 * DAY)), 7, DAY), (false, Some((7, DAY))));
+        assert_eq!(judge(Some((7, DAY)), 6, 10 * DAY), (false, Some((6, 10 * DAY))));
+    }
 }

@@ -1,7 +1,7 @@
 //! What happens next in a rollout. Pure: from rows and the time, so that whoever asks again after a crash is told the same.
 
 use super::SECOND;
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, Look};
 use super::health::{Tally, judge, tally, unproven, usual};
 use super::plan::{Kind, Variant};
 use super::rings::{Place, has, place};
@@ -40,17 +40,26 @@ pub enum Decision {
     Open(u32),
     /// It stops by itself.
     Halt(String),
+    /// Some wait for a newer copy of the repository, or (false) nobody does any more.
+    Wait(bool),
     /// It has ended.
     Finish(State, String),
 }
 
-/// What is decided now. `catalogue`: what the repository has; `None`: it can't be read, and nothing is concluded.
-pub fn step(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now: Now) -> Vec<Decision> {
+/// Behind the reason of a rollout that goes back, where it waits.
+const WAITS: &str = "; some wait, since the cloud's copy of the releases is behind what was seen, and does not have what they would go back to: bring it up to date";
+
+/// What is decided now. `look`: what the repository has; `None`: it can't be read, and nothing is concluded.
+pub fn step(rollout: &Rollout, fleet: &Fleet, look: Option<Look<'_>>, now: Now) -> Vec<Decision> {
     // A copy of the repository that is older than the rollout knows nothing of it.
-    let catalogue = catalogue.filter(|known| known.version() >= rollout.plan.catalogue);
+    let old = |look: Look<'_>| look.behind || look.catalogue.version() < rollout.plan.catalogue;
+    let look = look.map(|look| Look { behind: old(look), ..look });
     match rollout.state {
-        State::Running => forward(rollout, fleet, catalogue, now),
-        State::RollingBack => backward(rollout, fleet, catalogue, now),
+        State::Running => {
+            let whole = look.filter(|look| !look.behind);
+            forward(rollout, fleet, whole.map(|look| look.catalogue), now)
+        }
+        State::RollingBack => backward(rollout, fleet, look, now),
         State::Draft | State::Paused | State::Halted | State::Done | State::Aborted => vec![],
     }
 }
@@ -250,11 +259,13 @@ pub(super) fn keeps(rollout: &Rollout, row: &Row, software: Option<&Software>) -
         })
 }
 
-/// Who has the version, or may have it, is to have again what was there before.
-fn backward(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now: Now) -> Vec<Decision> {
-    let Some(catalogue) = catalogue else { return vec![] };
+/// Who has the version, or may have it, is to have again what was there before. That is older than the rollout: a copy of the
+/// repository that is behind is likely to have it, and gateways judge it by what they know. Only who would go back to what such a
+/// copy lacks waits for a newer one.
+fn backward(rollout: &Rollout, fleet: &Fleet, look: Option<Look<'_>>, now: Now) -> Vec<Decision> {
+    let Some(look) = look else { return vec![] };
     let mut decisions = Vec::new();
-    let (mut open, mut back, mut stay) = (0, 0, 0);
+    let (mut open, mut back, mut stay, mut wait) = (0, 0, 0, 0);
     for row in fleet.rows_of(&rollout.id) {
         let software = fleet.members.get(&row.gateway).and_then(|member| member.software.as_ref());
         let changed = match row.step {
@@ -263,7 +274,9 @@ fn backward(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now
                 Some(Decision::Change(Box::new(row.cancelled("it has another version by now", now.micros))))
             }
             Step::Confirmed | Step::Switching | Step::Trial => {
-                Some(turned(rollout, row, software, catalogue, now))
+                let turned = turned(rollout, row, software, look, now);
+                wait += usize::from(turned.is_none());
+                turned
             }
             step if step.is_before() || matches!(step, Step::Away | Step::Refused) => {
                 Some(Decision::Change(Box::new(row.cancelled("the rollout goes back", now.micros))))
@@ -279,22 +292,31 @@ fn backward(rollout: &Rollout, fleet: &Fleet, catalogue: Option<&Catalogue>, now
         stay += usize::from(after.step == Step::Stays || (after.back && after.step.is_bad()));
         decisions.extend(changed);
     }
-    if open == 0 {
+    if open == 0 && wait == 0 {
         let stay = if stay > 0 { format!(", {stay} could not") } else { String::new() };
         decisions
             .push(Decision::Finish(State::Aborted, format!("rolled back: {back} gateways went back{stay}")));
+    } else if rollout.reason.ends_with(WAITS) != (wait > 0) {
+        decisions.push(Decision::Wait(wait > 0));
     }
     decisions
 }
 
+/// A turn that is turned round, or stays; `None`: a copy of the repository that is behind does not say which.
 fn turned(
     rollout: &Rollout,
     row: &Row,
     software: Option<&Software>,
-    catalogue: &Catalogue,
+    look: Look<'_>,
     now: Now,
-) -> Decision {
+) -> Option<Decision> {
     let kind = rollout.plan.release.kind;
+    let catalogue = look.catalogue;
+    if look.behind
+        && software.is_some_and(|software| catalogue.find(kind, &row.from_version, software).is_none())
+    {
+        return None;
+    }
     let target = software.ok_or_else(|| "it has never asked".to_owned()).and_then(|software| {
         let variant = catalogue
             .find(kind, &row.from_version, software)
@@ -326,17 +348,17 @@ fn turned(
             turned.reason = why;
         }
     }
-    Decision::Change(Box::new(turned))
+    Some(Decision::Change(Box::new(turned)))
 }
 
 /// Goes on with all rollouts of `fleet`, which is then as the database will be: what is to be stored, and those that have
 /// changed their state, with the reason.
-pub fn go_on(fleet: &mut Fleet, catalogue: Option<&Catalogue>, now: Now) -> (Vec<Write>, Vec<Rollout>) {
+pub fn go_on(fleet: &mut Fleet, look: Option<Look<'_>>, now: Now) -> (Vec<Write>, Vec<Rollout>) {
     let moving: Vec<Rollout> =
         fleet.rollouts.values().filter(|rollout| rollout.state.moves()).cloned().collect();
     let (mut all, mut changed) = (Vec::new(), Vec::new());
     for rollout in moving {
-        let decisions = step(&rollout, fleet, catalogue, now);
+        let decisions = step(&rollout, fleet, look, now);
         for write in writes(&rollout, decisions, now) {
             fleet.apply(&write);
             if let Write::Rollout(after) = &write
@@ -394,6 +416,12 @@ pub fn writes(rollout: &Rollout, decisions: Vec<Decision>, now: Now) -> Vec<Writ
             Decision::Halt(reason) => {
                 (after.state, after.reason) = (State::Halted, reason.clone());
                 writes.push(entry("", "halted", reason));
+            }
+            Decision::Wait(waits) => {
+                let before = after.reason.strip_suffix(WAITS).unwrap_or(&after.reason).to_owned();
+                let (what, behind) = if waits { ("waits", WAITS) } else { ("goes_on", "") };
+                writes.push(entry("", what, behind.trim_start_matches("; ").to_owned()));
+                after.reason = before + behind;
             }
             Decision::Finish(state, reason) => {
                 (after.state, after.reason) = (state, reason.clone());

@@ -33,6 +33,12 @@ pub const OPEN_TURNS: &str = "SELECT t.rollout FROM rollout_gateway t JOIN rollo
 pub const MAY_COME: &str = "SELECT id FROM rollout r WHERE state = 'running' AND NOT EXISTS
     (SELECT 1 FROM rollout_gateway t WHERE t.rollout = r.id AND t.gateway = $1)";
 
+/// A row where the gateway `$1` has a turn, whatever came of it, in a rollout that has begun and not ended: by the way back, or by
+/// another attempt, it may be told something at any time.
+pub const MAY_CHANGE: &str = "SELECT CAST(1 AS BIGINT) WHERE EXISTS (SELECT 1 FROM rollout_gateway t
+    JOIN rollout r ON r.id = t.rollout WHERE t.gateway = $1
+    AND r.state IN ('running', 'paused', 'halted', 'rolling_back'))";
+
 /// A rollout is new, or has gone on. Its plan never changes.
 pub const PUT_ROLLOUT: &str = "INSERT INTO rollout (id, number, plan, state, reason, ring, ring_micros, judged_micros,
     created_by, created_micros, changed_micros, cohort) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)

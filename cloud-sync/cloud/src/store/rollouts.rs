@@ -3,7 +3,7 @@
 
 use super::StoreError;
 use crate::rollout::answer::{Asking, Told, answer};
-use crate::rollout::catalogue::{Catalogue, Seen};
+use crate::rollout::catalogue::{Behind, Catalogue, Look, Seen};
 use crate::rollout::cohorts::Cohorts;
 use crate::rollout::heard::{self, Heard};
 use crate::rollout::machine::{self, Now};
@@ -254,7 +254,8 @@ pub fn moves(connection: &Connection) -> Result<bool, StoreError> {
         .map_err(StoreError::sql(DOING))
 }
 
-/// Goes on with all rollouts. Gives those that have changed their state, with the reason.
+/// Goes on with all rollouts. Gives those that have changed their state, with the reason, and whether this copy of the repository
+/// is behind.
 ///
 /// # Errors
 /// SQLite's.
@@ -262,19 +263,16 @@ pub fn reconcile(
     connection: &Connection,
     catalogue: Option<&Catalogue>,
     now: Now,
-) -> Result<Vec<Rollout>, StoreError> {
-    let catalogue = catalogue.map(|known| newest(connection, known, now)).transpose()?.flatten();
-    let (writes, changed) = machine::go_on(&mut fleet(connection, Some(""))?, catalogue, now);
+) -> Result<(Vec<Rollout>, Option<Behind>), StoreError> {
+    let behind = catalogue.map(|known| behind(connection, known, now)).transpose()?.flatten();
+    let look = catalogue.map(|catalogue| Look { catalogue, behind: behind.is_some() });
+    let (writes, changed) = machine::go_on(&mut fleet(connection, Some(""))?, look, now);
     apply(connection, &writes)?;
-    Ok(changed)
+    Ok((changed, behind))
 }
 
-/// The catalogue, if no replica has seen a newer one; that it was seen is kept.
-fn newest<'a>(
-    connection: &Connection,
-    known: &'a Catalogue,
-    now: Now,
-) -> Result<Option<&'a Catalogue>, StoreError> {
+/// Whether a replica has seen a newer one; what was seen is kept.
+fn behind(connection: &Connection, known: &Catalogue, now: Now) -> Result<Option<Behind>, StoreError> {
     let seen =
         all(connection, sql::SEEN, [], |row| Ok(Seen { version: number(row, 0)?, micros: row.get(1)? }))?;
     let judged = Seen::judge(seen.first(), known.version(), now.micros);
@@ -284,7 +282,7 @@ fn newest<'a>(
             .and_then(|mut statement| statement.execute(params![seen.version.cast_signed(), seen.micros]))
             .map_err(StoreError::sql(WRITING))?;
     }
-    Ok(judged.holds.then_some(known))
+    Ok(judged.behind)
 }
 
 /// The open turns of one gateway, and what it is not offered.
@@ -307,13 +305,17 @@ fn asking(
     Ok(asking)
 }
 
-/// True where a rollout runs that means the gateway, and in which it has had no turn.
+/// True where the gateway has a turn in a rollout that has begun and has not ended, or one runs that means it, and in which it has
+/// had none.
 fn soon(
     connection: &Connection,
     cohorts: &Cohorts,
     gateway: &str,
     software: &Software,
 ) -> Result<bool, StoreError> {
+    if !all(connection, sql::MAY_CHANGE, [gateway], |row| row.get::<_, i64>(0))?.is_empty() {
+        return Ok(true);
+    }
     let running = all(connection, sql::MAY_COME, [gateway], |row| row.get::<_, String>(0))?;
     if running.is_empty() {
         return Ok(false);

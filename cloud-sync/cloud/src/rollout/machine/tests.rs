@@ -135,8 +135,12 @@ impl World {
     /// The cloud looks; true where it lived to store what it decided.
     fn tick(&mut self, killed: bool) {
         let rollout = self.rollout().clone();
-        let decisions = step(&rollout, &self.fleet, Some(&catalogue()), self.now);
-        assert_eq!(decisions, step(&rollout, &self.fleet, Some(&catalogue()), self.now), "rows alone decide");
+        let decisions = step(&rollout, &self.fleet, Some(Look::from(&catalogue())), self.now);
+        assert_eq!(
+            decisions,
+            step(&rollout, &self.fleet, Some(Look::from(&catalogue())), self.now),
+            "rows alone decide"
+        );
         if killed {
             return;
         }
@@ -554,7 +558,7 @@ fn what_was_revoked_or_blocked_halts() {
     world.start();
     world.tick(false);
     let without = Catalogue::of(vec![variant("0.2.0", 20)]);
-    let halted = step(world.rollout(), &world.fleet, Some(&without), world.now);
+    let halted = step(world.rollout(), &world.fleet, Some((&without).into()), world.now);
     assert!(matches!(&halted[..], [Decision::Halt(why)] if why.contains("revoked")), "{halted:?}");
     assert!(
         step(world.rollout(), &world.fleet, None, world.now).is_empty(),

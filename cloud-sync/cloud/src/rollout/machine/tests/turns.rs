@@ -219,7 +219,10 @@ fn an_older_copy_of_the_repository_concludes_nothing() {
     let without = Catalogue::of(vec![variant("0.2.0", 20)]);
     let halts = |version| {
         let known = without.clone().at(version);
-        matches!(&step(world.rollout(), &world.fleet, Some(&known), world.now)[..], [Decision::Halt(_)])
+        matches!(
+            &step(world.rollout(), &world.fleet, Some((&known).into()), world.now)[..],
+            [Decision::Halt(_)]
+        )
     };
     assert!(!halts(6) && halts(7));
 }
