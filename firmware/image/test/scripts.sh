@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What of the image can be tried without a board: the boot loader's choice of a slot, played by this shell with the commands
-# of U-Boot that it uses; the refusal of what is below the floor; shellcheck over all scripts, where it is installed.
+# of U-Boot that it uses; the refusal of what is below the floor; the installation that the agent asks for, over power cuts; shellcheck over all scripts, where it is installed.
 # Usage: scripts.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -75,10 +75,153 @@ grep -q "3 is below 4" "$bundle/said" || fail "the refusal does not say why: $(c
 if asked "" 4; then fail "a bundle without a number is taken"; fi
 if asked "7; reboot" 4; then fail "a number that is none is taken"; fi
 
+# The installation that the agent asks for, with power cuts. RAUC and what else it calls are played by files of this folder: `order`
+# is the boot loader's, `cut` says when the power goes, `calls` what was done.
+box=$bundle/box
+mkdir -p "$box/bin"
+cat >"$box/bin/rauc" <<'R'
+#!/bin/bash
+echo "$*" >>"$box/calls"
+cut=$(cat "$box/cut" 2>/dev/null)
+case "$1 ${2:-}" in
+  info*) echo "RAUC_MF_VERSION='2.0.0'" ;;
+  "status mark-active") echo "A B" >"$box/order" ;;
+  "status mark-bad") echo A >"$box/order" ;;
+  install*)
+    cat "${@: -1}" >"$box/wrote" || exit 1
+    echo A >"$box/order"
+    [ "$cut" != writing ] || { kill -KILL "$PPID"; exit; }
+    if [ "$cut" = bad ]; then echo "LastError: signature verification failed"; exit 1; fi
+    echo "B A" >"$box/order"
+    [ "$cut" != primary ] || { kill -KILL "$PPID"; exit; }
+    ;;
+esac
+R
+cat >"$box/bin/fw_printenv" <<'R'
+#!/bin/bash
+cat "$box/order"
+R
+cat >"$box/bin/systemctl" <<'R'
+#!/bin/bash
+echo "systemctl $*" >>"$box/calls"
+R
+chmod +x "$box"/bin/*
+sed "s#/data/app/system#$box/own#; s#/data/system#$box/state#; s#/run/engawa-#$box/run-#; s#/proc/cmdline#$box/cmdline#
+  s#/usr/lib/engawa/image.conf#$box/image.conf#; s#root:root#$(id -u):$(id -g)#; s#\"0 0 600 1\"#\"$(id -u) $(id -g) 600 1\"#" \
+  root/usr/lib/engawa/system >"$box/system"
+afresh() { # what is asked for; the image 1.0.0 runs in slot A, and a bundle lies ready
+  rm -rf "$box"/{own,state,calls,cut,wrote,run-system-restarts}
+  mkdir -p "$box/own/bundle" "$box/state"
+  echo "the bundle" >"$box/own/bundle/system.raucb"
+  printf '%s\n' "$1" >"$box/own/request"
+  echo "A B" >"$box/order"
+  runs 1.0.0-1 A
+}
+runs() { echo "ID=$1" >"$box/image.conf"; echo "quiet rauc.slot=$2 x" >"$box/cmdline"; rm -f "$box/run-system-restarts"; }
+export box
+started() { rm -f "$box/calls"; (PATH=$box/bin:$PATH bash "$box/system" "$@") >"$box/said" 2>&1 || true; }
+cut() { echo "$1" >"$box/cut"; (started) 2>/dev/null; rm "$box/cut"; [ -e "$box/own/request" ] || fail "a cut while $1 has ended it"; }
+told() { # file, its text; `-`: that there is none
+  local is
+  is=$(cat "$box/state/$1" 2>/dev/null || echo -)
+  [ "$is" = "$2" ] || fail "line ${BASH_LINENO[0]}: $1 says '$is', wanted '$2': $(cat "$box/said")"
+}
+calls() { # how often this was called
+  local times
+  times=$(grep -c "^$2" "$box/calls" 2>/dev/null || true)
+  [ "${times:-0}" = "$1" ] || fail "line ${BASH_LINENO[0]}: '$2' was called ${times:-0} times: $(cat "$box/said")"
+}
+is_over() {
+  if [ -e "$box/own/request" ] || [ -e "$box/state/taken" ]; then fail "line ${BASH_LINENO[0]}: it is not over: $(cat "$box/said")"; fi
+}
+want="2.0.0 2 r1"
+
+afresh "$want"
+started
+told written "$want"; told refused -; is_over; calls 1 "systemctl reboot"
+[ -e "$box/run-system-restarts" ] || fail "it does not say that it restarts"
+# What RAUC refuses is refused; the same request again is answered, and not tried.
+afresh "$want"
+echo bad >"$box/cut"
+started
+told refused "$want
+signature verification failed"; told written -; is_over; calls 0 systemctl
+rm "$box/cut"
+printf '%s\n' "$want" >"$box/own/request"
+started
+calls 0 install; is_over; told written -
+# The power goes while RAUC writes: the only copy is gone on with.
+afresh "$want"
+cut writing
+[ ! -e "$box/own/bundle/system.raucb" ] || fail "it was not taken"
+started
+told written "$want"; told refused -; is_over; calls 1 "systemctl reboot"
+[ "$(cat "$box/wrote")" = "the bundle" ] || fail "another bundle was written"
+# The copy is gone, not root's alone, or of another request: it is fetched again, and nobody refuses it.
+for damage in 'rm taken/system.raucb' 'chmod 644 taken/system.raucb' 'ln taken/system.raucb second' 'echo other >taken/request' \
+  'rm taken/request' 'rm -r taken'; do
+  afresh "$want"
+  cut writing
+  (cd "$box/state" && eval "$damage")
+  started
+  told written -; told refused -; is_over; calls 0 install
+done
+# What was taken for another request is not installed for this one.
+afresh "2.0.0 2 r0"
+cut writing
+printf '%s\n' "$want" >"$box/own/request"
+echo "the newer one" >"$box/own/bundle/system.raucb"
+started
+told written "$want"
+[ "$(cat "$box/wrote")" = "the newer one" ] || fail "what was taken for another request was installed"
+# The power goes when the image is whole, before that is kept: it runs, or the boot loader has gone back, or it was left.
+afresh "$want"
+cut primary
+runs 2.0.0-2 B
+started
+told written "$want"; told refused -; is_over; calls 0 install; calls 0 systemctl
+[ ! -e "$box/run-system-restarts" ] || fail "it says that it restarts, and does not"
+afresh "$want"
+cut primary
+runs 1.0.0-1 A
+started
+told written "$want"; told refused -; is_over; calls 0 install; calls 0 systemctl
+afresh "$want"
+cut primary
+runs 1.0.0-1 A
+echo A >"$box/order"
+echo "2.0.0: the agent was not healthy within 300 s" >"$box/state/left"
+started
+told written "$want"; told refused -; is_over; calls 0 install
+# What was left before says nothing of this one.
+afresh "$want"
+echo "2.0.0: the agent was not healthy within 300 s" >"$box/state/left"
+cut writing
+started
+told written "$want"; calls 1 install
+# A line that is no request is answered by its own words.
+afresh "2.0.0 2 r\$1"
+started
+told refused "2.0.0 2 r\$1
+the request is no line of a version, a number and a rollout in plain words"; is_over; calls 0 install
+# It was not done in time; whatever else has ended it ends nothing.
+afresh "$want"
+cut writing
+SERVICE_RESULT=signal started stopped
+told refused -
+echo "B A" >"$box/order"
+SERVICE_RESULT=timeout started stopped
+told refused "$want
+it was not done within 30 min"; is_over; calls 1 "systemctl restart .*rauc.service"; calls 1 "status mark-bad other"
+afresh "$want"
+started
+SERVICE_RESULT=timeout started stopped
+told refused -; told written "$want"
+
 if command -v shellcheck >/dev/null; then
   shellcheck -x ./*.sh u-boot/build.sh test/scripts.sh root/usr/lib/engawa/*
   shellcheck -s dash initramfs/init
 else
   echo "image scripts: shellcheck is not installed: not checked"
 fi
-echo "image scripts: the boot loader's choice, the floor"
+echo "image scripts: the boot loader's choice, the floor, the installation over power cuts"
