@@ -1,6 +1,6 @@
 //! The agent's end of the supervisor's socket. Blocking: call it off the threads that others wait for.
 
-use crate::request::{LINE_MOST, Request, parse_answer, parse_outcome};
+use crate::request::{LINE_MOST, Request, is_later, parse_answer, parse_outcome};
 use crate::table::{Outcome, Slot};
 use crate::{Digest, SOCKET_VARIABLE};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -27,6 +27,9 @@ pub enum AskError {
     /// It has refused, and says why.
     #[error("the supervisor refuses: {0}")]
     Refused(String),
+    /// It can't do it now, for a reason that passes: the same may be asked again.
+    #[error("the supervisor can't do it yet: {0}")]
+    Later(String),
     /// Its answer is not understood.
     #[error("the supervisor's answer {0:?} is not understood: it is of another release")]
     Strange(String),
@@ -98,7 +101,7 @@ impl Supervisor {
     /// The spare slot is about to be written: from now on nothing in it is started. Which slot that is.
     ///
     /// # Errors
-    /// [`AskError`]; refused while a trial runs.
+    /// [`AskError`]; not while a trial runs, nor while the slot is read for another reason.
     pub fn begin(&self) -> Result<Slot, AskError> {
         let text = self.ask(&Request::Begin)?;
         Slot::named(&text).ok_or(AskError::Strange(text))
@@ -170,7 +173,10 @@ impl Supervisor {
         let line = line.map_err(|fault| AskError::Unreachable { path: self.path.clone(), fault })?;
         match parse_answer(&line) {
             Some(Ok(text)) => Ok(text),
-            Some(Err(why)) => Err(AskError::Refused(why)),
+            Some(Err(why)) => Err(match is_later(&why) {
+                Some(why) => AskError::Later(why.to_owned()),
+                None => AskError::Refused(why),
+            }),
             None => Err(AskError::Strange(line)),
         }
     }

@@ -112,6 +112,19 @@ impl fmt::Display for Request {
 /// The answer to a request: `ok` and what there is to say, or `error` and why not.
 pub type Answer = Result<String, String>;
 
+/// What the reason of an error begins with that passes by itself: the same may be asked again.
+const LATER: &str = "later: ";
+
+/// A reason that passes by itself.
+pub fn later(why: impl fmt::Display) -> String {
+    format!("{LATER}{why}")
+}
+
+/// The reason itself, where it is one that passes.
+pub fn is_later(why: &str) -> Option<&str> {
+    why.strip_prefix(LATER)
+}
+
 /// The line of an answer, without its end.
 pub fn answer_line(answer: &Answer) -> String {
     match answer {

@@ -1,6 +1,6 @@
 //! The socket for requests: one line in, one line out. Only the supervisor's own user and root are heard.
 
-use engawa_slots::request::{Answer, LINE_MOST, Request, answer_line};
+use engawa_slots::request::{Answer, LINE_MOST, Request, answer_line, later};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::process::Pid;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -105,7 +105,7 @@ impl Control {
         if who.uid != own && !who.uid.is_root() {
             caller.answer(&Err(format!("only user {} and root may ask", own.as_raw())));
         } else if self.callers.len() >= MOST {
-            caller.answer(&Err("too many ask at once: ask again".to_owned()));
+            caller.answer(&Err(later("too many ask at once")));
         } else {
             self.next += 1;
             self.callers.push(caller);

@@ -3,7 +3,7 @@
 use super::{Action, Machine, Phase, Run, Then, Wish};
 use crate::Digest;
 use crate::check::Unfit;
-use crate::request::{Answer, Request, outcome_text};
+use crate::request::{Answer, Request, later, outcome_text};
 use crate::store::Keep;
 use crate::table::{Release, Slot, Table, Trial};
 use std::time::Duration;
@@ -13,9 +13,9 @@ impl<K: Keep> Machine<K> {
         let answer = match request {
             Request::Status => Ok(self.status(now)),
             Request::Outcome => Ok(outcome_text(self.table.outcome.as_ref())),
-            Request::OutcomeSeen => self.change(|table| table.outcome = None),
+            Request::OutcomeSeen => self.settle(|table| table.outcome = None),
             Request::Forget(manifest) => {
-                self.change(|table| table.bad.retain(|bad| bad.manifest != manifest))
+                self.settle(|table| table.bad.retain(|bad| bad.manifest != manifest))
             }
             Request::Begin => self.begin(),
             Request::Try { manifest, number, version, rollout } => {
@@ -26,7 +26,7 @@ impl<K: Keep> Machine<K> {
                     Err(why) => Err(why),
                 }
             }
-            Request::Healthy => self.trial_of(agent).and_then(|_| self.change(Table::confirm)),
+            Request::Healthy => self.trial_of(agent).and_then(|_| self.settle(Table::confirm)),
             Request::Unwell(reason) => match self.trial_of(agent) {
                 Ok(slot) => {
                     self.actions.push(Action::Answer { ticket, answer: Ok(String::new()) });
@@ -56,15 +56,20 @@ impl<K: Keep> Machine<K> {
         kept.map(|()| String::new())
     }
 
+    /// The same for whoever asks: a disk that is full or read-only now need not be so later.
+    fn settle(&mut self, change: impl FnOnce(&mut Table)) -> Answer {
+        self.change(change).map_err(later)
+    }
+
     fn begin(&mut self) -> Answer {
         if self.table.trial.is_some() {
-            return Err("a trial runs: its slot can't be written before it is over".to_owned());
+            return Err(later("a trial runs: its slot can't be written before it is over"));
         }
         if self.wish.is_some() {
-            return Err("the spare slot is being read for a try: begin when that is answered".to_owned());
+            return Err(later("the spare slot is being read for a try: begin when that is answered"));
         }
         if matches!(self.phase, Phase::Checking { instead: Some(_), .. }) {
-            return Err("the spare slot is being read in place of the active one, which is broken".to_owned());
+            return Err(later("the spare slot is being read in place of the active one, which is broken"));
         }
         let spare = self.table.spare();
         match &self.phase {
@@ -72,24 +77,24 @@ impl<K: Keep> Machine<K> {
             Phase::Running(run) if run.slot == spare => {
                 let broken = self.table.active;
                 return self
-                    .change(|table| table.fall_back("its files could not be read"))
+                    .settle(|table| table.fall_back("its files could not be read"))
                     .map(|_| broken.to_string());
             }
             Phase::Stopping { slot, .. } if *slot == spare && self.table.release(spare).is_some() => {
-                return Err("the agent of the spare slot is being stopped: ask again later".to_owned());
+                return Err(later("the agent of the spare slot is being stopped: ask again later"));
             }
             _ => {}
         }
-        self.change(|table| *table.entry(spare) = None).map(|_| spare.to_string())
+        self.settle(|table| *table.entry(spare) = None).map(|_| spare.to_string())
     }
 
     fn wish(&mut self, manifest: Digest, wish: Wish) -> Result<(), String> {
         let table = &self.table;
         if table.trial.is_some() {
-            return Err("a trial runs: it has to end first".to_owned());
+            return Err(later("a trial runs: it has to end first"));
         }
         if self.wish.is_some() {
-            return Err("another try is being answered".to_owned());
+            return Err(later("another try is being answered"));
         }
         match &self.phase {
             Phase::Running(run) if run.slot != wish.slot => {}
@@ -99,7 +104,7 @@ impl<K: Keep> Machine<K> {
                     wish.slot
                 ));
             }
-            _ => return Err("the agent does not run, or is being stopped: ask again later".to_owned()),
+            _ => return Err(later("the agent does not run, or is being stopped: ask again later")),
         }
         if wish.number < table.floor {
             return Err(format!(
@@ -128,12 +133,15 @@ impl<K: Keep> Machine<K> {
         let Some(Wish { ticket, slot, number, version, rollout }) = self.wish.take() else { return };
         let Phase::Running(Run { slot: running, .. }) = self.phase else { return };
         let answer = match result {
+            Err(Unfit { why, is_unreadable: true }) => {
+                Err(later(format!("slot {slot} can't be read: {why}")))
+            }
             Err(Unfit { why, .. }) => Err(format!("slot {slot} is not complete: {why}")),
             Ok(release) if release.number != number || release.version != version => Err(format!(
                 "the manifest is of version {}, number {}; asked for was {version}, number {number}",
                 release.version, release.number
             )),
-            Ok(release) => self.change(|table| {
+            Ok(release) => self.settle(|table| {
                 *table.entry(slot) = Some(release);
                 table.trial = Some(Trial { slot, tries: 0, rollout, last: String::new() });
             }),
@@ -153,7 +161,7 @@ impl<K: Keep> Machine<K> {
     pub(super) fn withdraw(&mut self, why: &str) {
         if let Some(wish) = self.wish.take() {
             self.actions.push(Action::NoCheck);
-            self.actions.push(Action::Answer { ticket: wish.ticket, answer: Err(why.to_owned()) });
+            self.actions.push(Action::Answer { ticket: wish.ticket, answer: Err(later(why)) });
         }
     }
 

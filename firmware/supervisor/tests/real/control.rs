@@ -28,7 +28,7 @@ fn nonsense_is_answered_and_nobody_is_held_up() {
     // Eight that say nothing, and one too many; they are let go of, and others come in.
     let mut idle: Vec<UnixStream> =
         (0..8).map(|_| UnixStream::connect(stand.supervisor().path()).unwrap()).collect();
-    assert_eq!(answer(&stand, b"status\n"), "error too many ask at once: ask again\n");
+    assert_eq!(answer(&stand, b"status\n"), "error later: too many ask at once\n");
     stand.wait("answered again", |stand| stand.supervisor().status().is_ok());
     let mut nothing = Vec::new();
     assert_eq!(idle[0].read_to_end(&mut nothing).unwrap(), 0);
