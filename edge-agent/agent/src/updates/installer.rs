@@ -34,6 +34,12 @@ impl Installer {
         Self { own: dir.join("system"), state: PathBuf::from(STATE), restarting: PathBuf::from(RESTARTING) }
     }
 
+    /// One that tells in folders of `there`.
+    #[cfg(test)]
+    pub(super) fn telling_in(dir: &Path, there: &Path) -> Self {
+        Self { state: there.join("state"), restarting: there.join("restarts"), ..Self::new(dir) }
+    }
+
     /// What it says. A file that can't be read says nothing.
     pub(crate) fn told(&self) -> Told {
         let word = |folder: &Path, name: &str| {
@@ -78,7 +84,8 @@ impl Installer {
     ) -> Result<Release, Stop> {
         let mut client = places.trust.refresh(source, now, true)?;
         let (target, sha256) = places.trust.target(&mut client, source, &wanted.target, true)?;
-        let release = Release::fetch(source, &wanted.target, target.length, sha256)?;
+        let place = (target.length, sha256);
+        let release = Release::fetch_begun(source, &wanted.target, place, &places.trust.begun())?;
         let (version, number) = (&wanted.version, wanted.number);
         match system::refusal(&release.manifest, version, number, hardware, self.floor(), runs) {
             Some(why) => Err(Stop::Refused(why)),
@@ -142,8 +149,7 @@ mod tests {
         let state = dir.path().join("state");
         fs::create_dir(&state).unwrap();
         let restarting = dir.path().join("restarts");
-        let installer =
-            Installer { state: state.clone(), restarting: restarting.clone(), ..Installer::new(dir.path()) };
+        let installer = Installer::telling_in(dir.path(), dir.path());
         assert_eq!((installer.told(), installer.floor()), (Told::default(), 0));
         installer.forget().unwrap();
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 const FILE: &str = "updates.json";
 /// Releases that were found bad and are remembered; the oldest is forgotten.
 pub(crate) const MOST_BAD: usize = 16;
+/// The longest version, and the longest word of a rollout's attempt, bytes: the table of slots has no more room.
+const MOST_WORD: usize = 64;
 
 /// Who wants a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +87,36 @@ impl Wanted {
     /// Whether the cloud calls it a way back.
     pub(crate) fn is_back(&self) -> bool {
         matches!(self.by, By::Rollout { back: true, .. })
+    }
+
+    /// True where it is the very wish `before`, whose number may have become known meanwhile.
+    pub(crate) fn is_still(&self, before: &Self) -> bool {
+        let number = if before.number == 0 { 0 } else { self.number };
+        Self { number, ..self.clone() } == *before
+    }
+
+    /// Why neither the supervisor nor the box's installer could be told of it, where they couldn't: both take plain words.
+    pub(crate) fn unspeakable(&self) -> Option<String> {
+        let shown = |text: &str| text.chars().take(80).flat_map(char::escape_default).collect::<String>();
+        let is_plain = |text: &str, marks: &str| {
+            let is_good = |letter: char| letter.is_ascii_alphanumeric() || marks.contains(letter);
+            (1..=MOST_WORD).contains(&text.len()) && text.chars().all(is_good)
+        };
+        if !is_plain(&self.version, ".+-") {
+            return Some(format!(
+                "`{}` can't be a version here: expected 1 to {MOST_WORD} letters, digits, `.`, `+`, `-`",
+                shown(&self.version)
+            ));
+        }
+        let said = word(self.rollout(), self.attempt());
+        let is_known_again = of_word(&said) == (self.rollout().map(str::to_owned), self.attempt());
+        if is_plain(&said, "._:#-") && is_known_again {
+            return None;
+        }
+        Some(format!(
+            "`{}` can't be a rollout's attempt here: expected 1 to {MOST_WORD} letters, digits, `.`, `_`, `:`, `-`, no `-` alone",
+            shown(&said)
+        ))
     }
 
     /// True where `other` is the same release out of the same source: a download of the one is one of the other.
@@ -296,6 +328,47 @@ mod tests {
         assert_eq!(kept.wanted, Some(wanted("r2", "1.2.0")));
         kept.ended(back("r2", "1.2.0"));
         assert_eq!(kept.wanted, None);
+    }
+
+    #[test]
+    fn a_wish_is_the_same_when_its_number_becomes_known_and_no_other_way() {
+        let before = Wanted { number: 0, ..wanted("r1", "1.1.0") };
+        assert!(wanted("r1", "1.1.0").is_still(&before));
+        assert!(before.is_still(&before));
+        let known = wanted("r1", "1.1.0");
+        assert!(!Wanted { number: 8, ..known.clone() }.is_still(&known));
+        assert!(!wanted("r2", "1.1.0").is_still(&known));
+        assert!(!Wanted { conditions: "{}".into(), ..known.clone() }.is_still(&known));
+        let by = By::Rollout { id: "r1".into(), attempt: 1, back: false };
+        assert!(!Wanted { by, ..known.clone() }.is_still(&known));
+    }
+
+    #[test]
+    fn what_can_t_be_said_to_supervisor_or_installer_is_named() {
+        let of = |id: &str, attempt, version: &str| {
+            let by = By::Rollout { id: id.to_owned(), attempt, back: false };
+            Wanted { by, ..wanted("", version) }.unspeakable()
+        };
+        assert_eq!(of("r_1.a:b-c", 12, "1.2.0-rc.1+b5"), None);
+        assert_eq!(of(&"r".repeat(64), 0, "1.2.0"), None);
+        for (id, attempt, version, why) in [
+            ("", 0, "1.2.0", "`` can't be a rollout's attempt"),
+            ("a b", 0, "1.2.0", "`a b` can't be a rollout's attempt"),
+            ("r/1", 0, "1.2.0", "`r/1`"),
+            ("r1\n", 0, "1.2.0", "`r1\\n`"),
+            ("é", 0, "1.2.0", "rollout's attempt"),
+            // Would be told of as of another.
+            ("-", 0, "1.2.0", "`-` can't be a rollout's attempt"),
+            ("r1#2", 0, "1.2.0", "`r1#2` can't be a rollout's attempt"),
+            (&*"r".repeat(64), 1, "1.2.0", "rollout's attempt"),
+            ("r1", 0, "", "`` can't be a version"),
+            ("r1", 0, "1.2.0 7", "`1.2.0 7` can't be a version"),
+            ("r1", 0, "1_2", "can't be a version"),
+            ("r1", 0, &*"1".repeat(65), "can't be a version"),
+        ] {
+            let said = of(id, attempt, version).unwrap_or_default();
+            assert!(said.contains(why), "{id} {attempt} {version}: {said}");
+        }
     }
 
     #[test]

@@ -121,11 +121,15 @@ pub(crate) enum Stage {
     Refused(String),
 }
 
+/// True where the image that runs is not called good yet: the box may go back from it, whoever wants what.
+pub(crate) fn is_on_trial(runs: &Image, told: &Told) -> bool {
+    told.good.as_deref() != Some(&runs.id())
+}
+
 /// How far the image `wanted` is, which was asked for by `request`.
 pub(crate) fn stage(wanted: &Image, request: &str, runs: &Image, told: &Told) -> Stage {
     if wanted == runs {
-        let good = told.good.as_deref() == Some(&wanted.id());
-        return if good { Stage::Good } else { Stage::Trial };
+        return if is_on_trial(runs, told) { Stage::Trial } else { Stage::Good };
     }
     if let Some((_, why)) = told.refused.as_ref().filter(|(of, _)| of == request) {
         return Stage::Refused(why.clone());

@@ -4,10 +4,13 @@ mod asking;
 mod beside;
 mod going;
 mod imaging;
+#[cfg(test)]
+mod tests;
 mod timing;
 mod trialling;
 
 use super::clock::{Clock, Over};
+use super::installer::Installer;
 use super::kept::{By, Kept, Wanted, of_word};
 use super::prepare::{Places, Ready, Stop};
 use super::system::Image;
@@ -58,6 +61,11 @@ struct Run<'a> {
     /// A link that tells whether the cloud can be asked.
     connected: Option<watch::Receiver<bool>>,
     kept: Kept,
+    /// The system image below, where it is one of ours.
+    image: Option<Image>,
+    installer: Installer,
+    /// A bundle of a system image may lie on the disk.
+    has_bundle: bool,
     /// What runs, as the supervisor says; `None`: there is none.
     running: Option<Status>,
     /// What lies ready in the spare slot, of what is wanted.
@@ -104,8 +112,11 @@ impl Updates {
                 if run.ask_at <= Instant::now() {
                     run.ask().await?;
                 }
+                // Before the next one needs the room.
+                run.clear_images().await?;
                 if run.next() <= Instant::now() {
                     run.go_on().await?;
+                    run.clear_images().await?;
                 }
                 anyhow::Ok(())
             };
@@ -146,6 +157,10 @@ impl<'a> Run<'a> {
             wishes,
             connected: parts.connected.clone(),
             kept,
+            image: system_image(),
+            installer: Installer::new(&config.dir),
+            // Of an earlier run.
+            has_bundle: true,
             running: None,
             ready: None,
             asked: None,
@@ -209,7 +224,8 @@ impl<'a> Run<'a> {
     }
 
     fn note_number(&mut self, number: u64) {
-        if let Some(wanted) = &mut self.kept.wanted {
+        // One that was announced stays what it was: whoever has announced it may be wrong.
+        if let Some(wanted) = self.kept.wanted.as_mut().filter(|wanted| wanted.number == 0) {
             wanted.number = number;
         }
     }

@@ -2,7 +2,7 @@
 
 use super::super::kept::{By, Last, Wanted};
 use super::super::{TRIPLE, Wish, system};
-use super::{AGAIN, GLANCE, Run, SHORTEST_ASK, blocking, system_image, unconditional};
+use super::{AGAIN, GLANCE, Run, SHORTEST_ASK, blocking, unconditional};
 use engawa_model::{CommandOutcome, Timestamp, UpdateStep};
 use engawa_protocol::update::{UpdateAsk, UpdateTold};
 use engawa_release::conditions::{Conditions, Hours};
@@ -52,7 +52,7 @@ impl Run<'_> {
             _ => "idle",
         };
         let (system_version, system_number) =
-            system_image().map_or_else(Default::default, |image| (image.version, image.number));
+            self.image.clone().map_or_else(Default::default, |image| (image.version, image.number));
         UpdateAsk {
             version,
             number,
@@ -88,7 +88,7 @@ impl Run<'_> {
             return Ok(());
         }
         let runs = if system::is_image(&told.target) {
-            system_image().map(|image| (image.version, image.number))
+            self.image.clone().map(|image| (image.version, image.number))
         } else {
             Some((running.version.clone(), running.number))
         };
@@ -111,6 +111,9 @@ impl Run<'_> {
                 };
                 if before.as_ref() == Some(&wanted) {
                     return Ok(());
+                }
+                if let Some(why) = wanted.unspeakable() {
+                    return self.decline(wanted, why).await;
                 }
                 if let Some(bad) = self.kept.found_bad(&wanted) {
                     let why = format!("it was found bad here in this rollout already: {}", bad.reason);
@@ -170,6 +173,10 @@ impl Run<'_> {
                 let note = Some(format!("{version} runs already"));
                 return self.end(&key, CommandOutcome::Done, note).await;
             }
+            // It is past the point where it could be called back.
+            Some(_) if self.is_imaging() => Some(
+                "a system image is being installed or tried: ask again when the box has said how that ended".to_owned(),
+            ),
             Some(_) if from.is_none() && self.parts.line.is_none() => {
                 Some("there is no [cloud] that a release could come from: name a folder".to_owned())
             }

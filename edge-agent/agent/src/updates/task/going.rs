@@ -35,7 +35,7 @@ impl Run<'_> {
                     self.ready = Some(ready);
                     self.tell(UpdateStep::Ready, None).await?;
                 }
-                Some(Err(stop)) => return self.stopped(stop).await,
+                Some(Err(stop)) => return self.stopped(&wanted, stop).await,
             }
         }
         // Its conditions, or whoever wants it, may have changed while it came.
@@ -68,13 +68,19 @@ impl Run<'_> {
                 self.go_on_at = Instant::now();
                 Ok(())
             }
-            Some(Err(stop)) => self.stopped(stop).await,
+            Some(Err(stop)) => self.stopped(&wanted, stop).await,
         }
     }
 
     /// Whether it may be switched now; where not, that is told, and it is looked at again later.
-    pub(super) async fn is_a_good_moment(&mut self, wanted: &Wanted) -> anyhow::Result<bool> {
-        match self.may_switch(wanted)? {
+    async fn is_a_good_moment(&mut self, wanted: &Wanted) -> anyhow::Result<bool> {
+        let verdict = self.may_switch(wanted)?;
+        self.is_good(verdict).await
+    }
+
+    /// What the judge has said of the moment, told.
+    pub(super) async fn is_good(&mut self, verdict: Verdict) -> anyhow::Result<bool> {
+        match verdict {
             Verdict::Yes => return Ok(true),
             Verdict::Wait { until, why } => {
                 let left = Duration::try_from(until.duration_since(self.now().at)).unwrap_or_default();
@@ -88,11 +94,16 @@ impl Run<'_> {
 
     /// Conditions of the house and of whoever wants the release, both.
     pub(super) fn may_switch(&mut self, wanted: &Wanted) -> anyhow::Result<Verdict> {
+        let now = self.now().at;
+        self.may_switch_at(wanted, now)
+    }
+
+    /// The same at `now`.
+    pub(super) fn may_switch_at(&self, wanted: &Wanted, now: Timestamp) -> anyhow::Result<Verdict> {
         let asked = match Conditions::parse(wanted.conditions.as_bytes()) {
             Ok(asked) => asked,
             Err(error) => return Ok(Verdict::Never { why: error.to_string() }),
         };
-        let now = self.now().at;
         let zone = self.parts.zone.clone();
         let facts = self.parts.watch.shared.look(|property| facts::of(property, &zone, now));
         let config = &self.parts.config;
@@ -206,14 +217,14 @@ impl Run<'_> {
         if let Err(error) = blocking(move || files::replace(&path, &state)).await? {
             // A disk that is full now need not be so later.
             let why = format!("the state before the switch can't be kept: {error}");
-            return self.stopped(Stop::Later(why)).await;
+            return self.stopped(wanted, Stop::Later(why)).await;
         }
         let (manifest, number, version) = (as_slot(ready.manifest), ready.number, wanted.version.clone());
         if wanted.command().is_some() {
             // A person's word is newer than what an earlier trial has shown.
             let asked = supervisor.clone();
             if let Err(error) = blocking(move || asked.forget(manifest)).await? {
-                return self.stopped(error.into()).await;
+                return self.stopped(wanted, error.into()).await;
             }
         }
         // The line took its time since the house was judged: a night audit may have begun, a call may ring.
@@ -229,11 +240,15 @@ impl Run<'_> {
                 self.over(UpdateStep::Failed, "the supervisor said yes, and has not switched".to_owned())
                     .await
             }
-            Err(error) => self.stopped(error.into()).await,
+            Err(error) => self.stopped(wanted, error.into()).await,
         }
     }
 
-    pub(super) async fn stopped(&mut self, stop: Stop) -> anyhow::Result<()> {
+    /// The work for `wanted` has stopped. Where something else is wanted by now that says nothing of it.
+    pub(super) async fn stopped(&mut self, wanted: &Wanted, stop: Stop) -> anyhow::Result<()> {
+        if !self.kept.wanted.as_ref().is_some_and(|now| now.is_still(wanted)) {
+            return Ok(());
+        }
         match stop {
             Stop::Later(why) | Stop::Lacking(why) => {
                 self.go_on_at = Instant::now() + self.pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);

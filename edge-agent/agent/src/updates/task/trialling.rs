@@ -6,7 +6,7 @@ use super::super::trial::{Budget, State, Trial, Verdict};
 use super::{ASK_AGAIN, BASELINE, BEFORE_IT, LOOK, Run, STOPPED_BY, blocking};
 use crate::desk::CLOUD_LINK;
 use engawa_model::{CommandKey, CommandOutcome, UpdateNote, UpdateStep};
-use engawa_slots::AskError;
+use engawa_slots::{AskError, Status, Supervisor};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -43,15 +43,8 @@ impl Run<'_> {
                     tokio::time::sleep(LOOK).await;
                 }
                 Verdict::Healthy => {
-                    let asked = supervisor.clone();
-                    let told = blocking(move || asked.healthy().and_then(|()| asked.status())).await?;
-                    match told {
-                        Ok(status) => {
-                            self.running = Some(status);
-                            // Where the power goes before this, the next start, which is none on trial, writes it down.
-                            return Ok(self.parts.door.confirmed().await?);
-                        }
-                        Err(error) => not_told(&error).await,
+                    if self.confirm(&supervisor, &status).await? {
+                        return Ok(());
                     }
                 }
                 Verdict::Unwell(why) => {
@@ -65,6 +58,26 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    /// Tells the supervisor that what is on trial as `tried` is well. True: it stays.
+    pub(super) async fn confirm(&mut self, supervisor: &Supervisor, tried: &Status) -> anyhow::Result<bool> {
+        let asked = supervisor.clone();
+        match blocking(move || (asked.healthy(), asked.status())).await? {
+            // Its yes may have been lost on the way: then it says no to the next, and what it says of itself counts.
+            (said, Ok(now)) if said.is_ok() || is_confirmed(tried, &now) => {
+                self.running = Some(now);
+                // Where the power goes before this, the next start, which is none on trial, writes it down.
+                self.parts.door.confirmed().await?;
+                return Ok(true);
+            }
+            (said, now) => {
+                if let Some(error) = said.err().or(now.err()) {
+                    not_told(&error).await;
+                }
+            }
+        }
+        Ok(false)
     }
 
     pub(super) fn baseline(&self) -> Option<State> {
@@ -157,6 +170,12 @@ impl Run<'_> {
         };
         self.end(&CommandKey::new(key.clone()), outcome, None).await
     }
+}
+
+/// Whether the release that was on trial as `tried` is what stays, by what the supervisor says `now`. One that was undone is not on
+/// trial either.
+fn is_confirmed(tried: &Status, now: &Status) -> bool {
+    now.trial.is_none() && (now.active, now.slot, now.manifest) == (tried.slot, tried.slot, tried.manifest)
 }
 
 /// Whether what was asked for last, if anything, is done.
