@@ -2,7 +2,7 @@
 //!
 //! Names of guests have a type that can't be printed; what is kept here is masked once more before it goes anywhere.
 
-use crate::config::log::LogConfig;
+use crate::config::log::{self, LogConfig};
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +30,7 @@ impl Logging {
     /// Starts the log of this process.
     pub(crate) fn start(config: &LogConfig) -> Self {
         let (wanted, fault) =
-            match std::env::var(VARIABLE).ok().filter(|it| !it.is_empty()).map(|it| it.parse()) {
+            match std::env::var(VARIABLE).ok().filter(|it| !it.is_empty()).map(|it| log::levels(&it)) {
                 Some(Ok(wanted)) => (wanted, None),
                 Some(Err(fault)) => (levels(config), Some(fault)),
                 None => (levels(config), None),
@@ -66,7 +66,7 @@ impl Logging {
 
 /// What the configuration says; it was checked with the rest.
 fn levels(config: &LogConfig) -> Targets {
-    config.filter.parse().unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO))
+    log::levels(&config.filter).unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO))
 }
 
 fn is_fixed() -> bool {

@@ -254,10 +254,14 @@ fn check(loaded: &Loaded, from: Option<&Path>) -> anyhow::Result<()> {
                 line("repository", Err(format!("it is trusted, and has nothing for {TRIPLE}")))?;
             }
             Ok(releases) => {
-                for Offered { version, number, boards } in releases {
-                    let other =
-                        boards.map_or_else(String::new, |boards| format!(", for another board: {boards}"));
-                    line("repository", Ok(format!("{version}, number {number}{other}")))?;
+                for Offered { version, number, fits } in releases {
+                    let what = format!("{version}, number {number}");
+                    let said = match fits {
+                        Fits::Yes => Ok(what),
+                        Fits::Other(boards) => Ok(format!("{what}, for another board: {boards}")),
+                        Fits::Unread(why) => Err(format!("{what}: {why}")),
+                    };
+                    line("repository", said)?;
                 }
             }
             Err(error) => line("repository", Err(format!("{error:#}")))?,
@@ -284,8 +288,16 @@ const MOST_OFFERED: usize = 64;
 struct Offered {
     version: String,
     number: u64,
-    /// Which boards it is for, where this is none of them.
-    boards: Option<String>,
+    fits: Fits,
+}
+
+/// Whether a release is for this board, as its manifest says.
+enum Fits {
+    Yes,
+    /// Which boards it is for.
+    Other(String),
+    /// Why its manifest can't be read.
+    Unread(String),
 }
 
 /// The releases that a folder has for machines of this kind, the newest first, by the clock of this machine. Nothing is kept of it.
@@ -306,24 +318,32 @@ fn offered(config: &UpdateConfig, trust: &Trust, folder: &Path) -> anyhow::Resul
         .collect();
     found.sort_by_key(|(number, ..)| std::cmp::Reverse(*number));
     let offered = found.into_iter().take(MOST_OFFERED).map(|(number, version, target)| {
-        // Which boards a release is for its manifest alone says.
+        // Which boards a release is for its manifest alone says. One that can't be read bars none of the others.
         let digest = target.sha256.as_ref().and_then(|hex| hex.parse().ok());
-        let digest = digest.ok_or_else(|| anyhow!("{} has no SHA-256 in signed metadata", target.path))?;
-        let release = Release::fetch(&mut source, &target.path, target.length, digest);
-        let manifest = release.map_err(|error| anyhow!("{}", in_words(&error)))?.manifest;
-        let fits = manifest.is_for(TRIPLE, &config.hardware);
-        Ok(Offered { version, number, boards: (!fits).then(|| manifest.hardware.join(", ")) })
+        let release = digest
+            .ok_or_else(|| format!("{} has no SHA-256 in signed metadata", target.path))
+            .and_then(|digest| {
+                Release::fetch(&mut source, &target.path, target.length, digest)
+                    .map_err(|error| in_words(&error))
+            });
+        let fits = match release.map(|release| release.manifest) {
+            Ok(manifest) if manifest.is_for(TRIPLE, &config.hardware) => Fits::Yes,
+            Ok(manifest) => Fits::Other(manifest.hardware.join(", ")),
+            Err(why) => Fits::Unread(why),
+        };
+        Offered { version, number, fits }
     });
-    offered.collect()
+    Ok(offered.collect())
 }
 
 /// The version of the newest that is for this board.
 fn newest(config: &UpdateConfig, folder: &Path, offered: Vec<Offered>) -> anyhow::Result<String> {
     let mut others = Vec::new();
-    for Offered { version, boards, .. } in offered {
-        match boards {
-            None => return Ok(version),
-            Some(boards) => others.push(format!("{version} is for {boards}")),
+    for Offered { version, fits, .. } in offered {
+        match fits {
+            Fits::Yes => return Ok(version),
+            Fits::Other(boards) => others.push(format!("{version} is for {boards}")),
+            Fits::Unread(why) => others.push(format!("{version} can't be read: {why}")),
         }
     }
     if others.is_empty() {
@@ -387,15 +407,17 @@ mod tests {
     fn a_stick_for_several_boards_has_the_newest_of_this_one() {
         let text = "dir = '/slots'\nroot = '/root.json'\nhardware = 'box1'";
         let config: UpdateConfig = toml::from_str(text).unwrap();
-        let of = |version: &str, boards: Option<&str>| Offered {
-            version: version.to_owned(),
-            number: 1,
-            boards: boards.map(str::to_owned),
-        };
-        let stick = || vec![of("1.5.0", Some("box2")), of("1.4.0", None), of("1.3.0", None)];
-        assert_eq!(newest(&config, Path::new("/stick"), stick()).unwrap(), "1.4.0");
-        let error = newest(&config, Path::new("/stick"), vec![of("1.5.0", Some("box2, box3"))]).unwrap_err();
-        assert_eq!(error.to_string(), "/stick has no release for box1: 1.5.0 is for box2, box3");
+        let of = |version: &str, fits: Fits| Offered { version: version.to_owned(), number: 1, fits };
+        let (other, unread) = (|| Fits::Other("box2, box3".to_owned()), || Fits::Unread("torn".to_owned()));
+        let stick =
+            vec![of("1.6.0", unread()), of("1.5.0", other()), of("1.4.0", Fits::Yes), of("1.3.0", Fits::Yes)];
+        assert_eq!(newest(&config, Path::new("/stick"), stick).unwrap(), "1.4.0");
+        let none = vec![of("1.6.0", unread()), of("1.5.0", other())];
+        let error = newest(&config, Path::new("/stick"), none).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "/stick has no release for box1: 1.6.0 can't be read: torn; 1.5.0 is for box2, box3"
+        );
         assert!(newest(&config, Path::new("/stick"), vec![]).is_err());
     }
 }

@@ -235,7 +235,8 @@ impl Kept {
         })
     }
 
-    /// An update is over: it is wanted no longer. Another that is wanted meanwhile still is.
+    /// An update is over: it is wanted no longer, and what failed is not tried again in the same attempt. Another that is wanted
+    /// meanwhile still is.
     pub(crate) fn ended(&mut self, last: Last) {
         if matches!(last.step, UpdateStep::RolledBack | UpdateStep::Failed) && !last.rollout.is_empty() {
             self.bad.retain(|bad| bad.rollout != last.rollout || bad.version != last.version);
@@ -245,6 +246,11 @@ impl Kept {
             let Last { rollout, attempt, version, reason, .. } = last.clone();
             self.bad.push(Bad { rollout, attempt, version, reason });
         }
+        self.over(last);
+    }
+
+    /// The same, and the release is not to blame.
+    pub(crate) fn over(&mut self, last: Last) {
         if self.wanted.as_ref().is_some_and(|wanted| wanted.version == last.version) {
             self.wanted = None;
         }
@@ -319,6 +325,14 @@ mod tests {
         assert_eq!(kept.bad.len(), MOST_BAD);
         kept.ended(Last { step: UpdateStep::Confirmed, ..back("good", "2.0.0") });
         assert_eq!(kept.found_bad(&wanted("good", "2.0.0")), None);
+    }
+
+    #[test]
+    fn what_the_disk_did_not_bear_is_not_found_bad() {
+        let mut kept = Kept { wanted: Some(wanted("r1", "1.1.0")), ..Kept::default() };
+        kept.over(Last { step: UpdateStep::Failed, ..back("r1", "1.1.0") });
+        assert_eq!((&kept.wanted, kept.found_bad(&wanted("r1", "1.1.0"))), (&None, None));
+        assert_eq!(kept.last.unwrap().step, UpdateStep::Failed);
     }
 
     #[test]

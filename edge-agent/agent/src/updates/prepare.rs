@@ -59,7 +59,8 @@ impl From<InstallError> for Stop {
 impl From<AskError> for Stop {
     fn from(error: AskError) -> Self {
         match error {
-            AskError::Refused(why) => Self::Failed(format!("the supervisor refuses: {why}")),
+            AskError::Refused(_) => Self::Failed(error.to_string()),
+            // It can't be reached, or has a reason that passes: a try that is answered, a disk that is full or does not read.
             error => Self::Later(error.to_string()),
         }
     }
@@ -216,4 +217,20 @@ pub(crate) fn lay(
         tracing::warn!(%why, "a patch was of no use");
     }
     Ok(Ready { manifest: installed.manifest, number: release.manifest.number, fetched: installed.fetched })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_supervisor_can_not_do_yet_is_no_failure() {
+        let later = AskError::Later("another try is being answered".to_owned());
+        assert!(matches!(Stop::from(later), Stop::Later(why) if why.contains("another try")));
+        let refused = AskError::Refused("slot b is not complete".to_owned());
+        assert_eq!(
+            Stop::from(refused),
+            Stop::Failed("the supervisor refuses: slot b is not complete".to_owned())
+        );
+    }
 }

@@ -221,6 +221,15 @@ mod tests {
         assert!(matches!(stage(&old, &told), Stage::Back(why) if why.contains("boot loader")));
         told.left = Some(("2.0.0".into(), "the agent was not healthy".into()));
         assert_eq!(stage(&old, &told), Stage::Back("the agent was not healthy".into()));
+        // The power went after it was written, before the request was gone: what came of it counts, not that it is asked for.
+        let cut = Told { asked: Some(asked.clone()), ..told.clone() };
+        assert_eq!(stage(&old, &cut), Stage::Back("the agent was not healthy".into()));
+        assert_eq!(stage(&wanted, &cut), Stage::Trial);
+        // Before the installer has said so itself, it is asked to.
+        let cut = Told { written: None, ..cut };
+        assert_eq!((stage(&old, &cut), stage(&wanted, &cut)), (Stage::Installing, Stage::Trial));
+        // Whose bundle was lost in a cut is fetched again, whatever was said of others.
+        assert_eq!(stage(&old, &Told { asked: None, ..cut }), Stage::NotAsked);
         // Another number of the same version is another image.
         assert!(matches!(stage(&image("2.0.0", 1), &told), Stage::Back(_)));
     }

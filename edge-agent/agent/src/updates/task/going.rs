@@ -27,7 +27,11 @@ impl Run<'_> {
             return self.over(UpdateStep::Refused, why).await;
         }
         if self.ready.is_none() {
-            match self.fetch(&wanted, &running).await? {
+            let fetched = self.fetch(&wanted, &running).await?;
+            // To begin may have settled that the slot which could not be read is given up: told before the next trial's end
+            // takes its place.
+            self.outcome().await?;
+            match fetched {
                 None => return Ok(()),
                 Some(Ok(ready)) => {
                     tracing::info!(version = %wanted.version, bytes = ready.fetched, "a release lies ready in the spare slot");
@@ -41,6 +45,9 @@ impl Run<'_> {
         // Its conditions, or whoever wants it, may have changed while it came.
         let Some(wanted) = self.kept.wanted.clone() else { return Ok(()) };
         let Some(ready) = self.ready.clone() else { return Ok(()) };
+        if self.outcome_at.is_some() {
+            return Ok(());
+        }
         self.pause = AGAIN.0;
         if !self.is_a_good_moment(&wanted).await? {
             return Ok(());

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 /// How often the installer's word is looked for.
 const LISTEN: Duration = Duration::from_secs(2);
-/// So long it may be at work, the machine's way down with it.
-const INSTALLED_BY: Duration = Duration::from_secs(1800);
 /// What it takes to write an image and to start anew, minutes: so long the house must allow it.
 const INSTALLS_MIN: i64 = 10;
+/// So long it may be at work, the machine's way down with it. It gives up by itself after 30 minutes (`engawa-system.service`),
+/// and says so.
+const INSTALLED_BY: Duration = Duration::from_secs(2400);
 
 impl Run<'_> {
     /// What is left of an image that nobody wants any more goes.
@@ -67,6 +68,8 @@ impl Run<'_> {
                 self.listen(UpdateStep::Switching).await
             }
             Some(Stage::NotAsked) if self.asked_installer.take().is_some() => {
+                // It has neither written nor refused it: it has no bundle, and what lay ready is gone.
+                self.ready = None;
                 let why = "the box's installer has let go of the request without a word".to_owned();
                 self.stopped(wanted, Stop::Later(why)).await
             }

@@ -2,6 +2,7 @@
 
 use super::super::files;
 use super::super::kept::{By, Last, Wanted, of_word};
+use super::super::slots;
 use super::super::trial::{Budget, State, Trial, Verdict};
 use super::{ASK_AGAIN, BASELINE, BEFORE_IT, LOOK, Run, STOPPED_BY, blocking};
 use crate::desk::CLOUD_LINK;
@@ -125,25 +126,45 @@ impl Run<'_> {
             reason: reason.clone(),
         };
         self.report(note).await?;
+        // What has yet to be switched to has not ended: this is of a release that broke, be it the same one.
+        let yet_to_switch = matches!(
+            self.kept.told,
+            Some((
+                UpdateStep::Offered | UpdateStep::Downloading | UpdateStep::Ready | UpdateStep::Waiting,
+                _
+            ))
+        );
+        let aside = yet_to_switch.then(|| (self.kept.wanted.take(), self.kept.told.take()));
         if let Some(wanted) = self.kept.wanted.clone().filter(|wanted| wanted.version == outcome.version) {
             self.end_command(&wanted, step, reason.as_deref()).await?;
         }
+        let is_blamed = outcome.verdict != engawa_slots::Verdict::Failed || self.is_found_bad(&outcome);
         let (rollout, version) = (rollout.unwrap_or_default(), outcome.version);
         let wanted = self.kept.wanted.as_ref().filter(|wanted| wanted.version == version);
         let command = wanted.and_then(|wanted| wanted.command().map(str::to_owned));
-        self.kept.ended(Last {
-            rollout,
-            attempt,
-            version,
-            step,
-            reason: reason.unwrap_or_default(),
-            command,
-        });
+        let reason = reason.unwrap_or_default();
+        let last = Last { rollout, attempt, version, step, reason, command };
+        if is_blamed {
+            self.kept.ended(last);
+        } else {
+            self.kept.over(last);
+        }
+        if let Some((wanted, told)) = aside {
+            (self.kept.wanted, self.kept.told) = (wanted, told);
+        }
         self.save()?;
         if let Ok(Err(error)) = blocking(move || supervisor.outcome_seen()).await {
             tracing::warn!(%error, "the supervisor keeps how the update ended: the same is told again, and counted once");
         }
         Ok(())
+    }
+
+    /// Whether the supervisor blames the release: a trial that the disk did not bear may be brought again.
+    fn is_found_bad(&self, outcome: &engawa_slots::Outcome) -> bool {
+        // Where its table can't be read, the release counts as bad: it is not tried again and again.
+        slots::peek(&self.places.dir).map_or(true, |table| {
+            table.bad.iter().any(|bad| (&bad.rollout, &bad.version) == (&outcome.rollout, &outcome.version))
+        })
     }
 
     /// The process ended between asking for the switch and the switch: it begins anew.
