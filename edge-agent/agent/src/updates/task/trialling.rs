@@ -138,7 +138,8 @@ impl Run<'_> {
         if let Some(wanted) = self.kept.wanted.clone().filter(|wanted| wanted.version == outcome.version) {
             self.end_command(&wanted, step, reason.as_deref()).await?;
         }
-        let is_blamed = outcome.verdict != engawa_slots::Verdict::Failed || self.is_found_bad(&outcome);
+        let is_blamed =
+            outcome.verdict != engawa_slots::Verdict::Failed || self.is_found_bad(&outcome).await?;
         let (rollout, version) = (rollout.unwrap_or_default(), outcome.version);
         let wanted = self.kept.wanted.as_ref().filter(|wanted| wanted.version == version);
         let command = wanted.and_then(|wanted| wanted.command().map(str::to_owned));
@@ -160,11 +161,12 @@ impl Run<'_> {
     }
 
     /// Whether the supervisor blames the release: a trial that the disk did not bear may be brought again.
-    fn is_found_bad(&self, outcome: &engawa_slots::Outcome) -> bool {
+    async fn is_found_bad(&self, outcome: &engawa_slots::Outcome) -> anyhow::Result<bool> {
+        let dir = self.places.dir.clone();
         // Where its table can't be read, the release counts as bad: it is not tried again and again.
-        slots::peek(&self.places.dir).map_or(true, |table| {
+        Ok(blocking(move || slots::peek(&dir)).await?.map_or(true, |table| {
             table.bad.iter().any(|bad| (&bad.rollout, &bad.version) == (&outcome.rollout, &outcome.version))
-        })
+        }))
     }
 
     /// The process ended between asking for the switch and the switch: it begins anew.
