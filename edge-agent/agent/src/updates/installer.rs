@@ -2,7 +2,7 @@
 //!
 //! What the agent writes lies in its own folder, what the installer writes in one of root's: neither is led astray by the other.
 
-use super::prepare::{Places, Ready, Stop};
+use super::prepare::{Places, Ready, Stop, verified};
 use super::system::{self, Image, Told};
 use super::{files, kept::Wanted};
 use engawa_model::Timestamp;
@@ -82,10 +82,7 @@ impl Installer {
         runs: &Image,
         now: Timestamp,
     ) -> Result<Release, Stop> {
-        let mut client = places.trust.refresh(source, now, true)?;
-        let (target, sha256) = places.trust.target(&mut client, source, &wanted.target, true)?;
-        let place = (target.length, sha256);
-        let release = Release::fetch_begun(source, &wanted.target, place, &places.trust.begun())?;
+        let release = verified(places, source, wanted, now)?;
         let (version, number) = (&wanted.version, wanted.number);
         match system::refusal(&release.manifest, version, number, hardware, self.floor(), runs) {
             Some(why) => Err(Stop::Refused(why)),

@@ -173,7 +173,20 @@ pub(crate) struct Ready {
     pub(crate) fetched: u64,
 }
 
-/// The release that is wanted, verified by signed metadata of `now`, and for this gateway. Nothing is written but metadata.
+/// The release that is wanted, verified by signed metadata of `now`. Nothing is written but metadata.
+pub(crate) fn verified(
+    places: &Places,
+    source: &mut dyn Source,
+    wanted: &Wanted,
+    now: Timestamp,
+) -> Result<Release, Stop> {
+    let mut client = places.trust.refresh(source, now, true)?;
+    let (target, sha256) = places.trust.target(&mut client, source, &wanted.target, true)?;
+    let place = (target.length, sha256);
+    Ok(Release::fetch_begun(source, &wanted.target, place, &places.trust.begun())?)
+}
+
+/// The release that is wanted, verified, and for this gateway.
 pub(crate) fn find(
     places: &Places,
     source: &mut dyn Source,
@@ -181,10 +194,7 @@ pub(crate) fn find(
     fits: &Fits,
     now: Timestamp,
 ) -> Result<Release, Stop> {
-    let mut client = places.trust.refresh(source, now, true)?;
-    let (target, sha256) = places.trust.target(&mut client, source, &wanted.target, true)?;
-    let place = (target.length, sha256);
-    let release = Release::fetch_begun(source, &wanted.target, place, &places.trust.begun())?;
+    let release = verified(places, source, wanted, now)?;
     match fits.refusal(&release, wanted) {
         Some(why) => Err(Stop::Refused(why)),
         None => Ok(release),

@@ -84,9 +84,6 @@ pub enum BrokerError {
         /// Why.
         reason: String,
     },
-    /// It stopped by itself.
-    #[error("the broker stopped: {0}")]
-    Stopped(String),
 }
 
 /// A broker that runs in this process.
