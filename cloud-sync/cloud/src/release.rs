@@ -6,6 +6,7 @@
 //! which nobody can bring in a file that the offline keys have not signed.
 
 pub(crate) mod baseline;
+pub(crate) mod changes;
 pub(crate) mod counter;
 pub(crate) mod create;
 pub(crate) mod draft;

@@ -5,6 +5,7 @@ mod care;
 use crate::desk::Home;
 use crate::output::{plain, say};
 use crate::release::baseline::{Anchor, baseline};
+use crate::release::changes::{changes, refuse};
 use crate::release::create::{self, PATCHES_FROM, Wanted};
 use crate::release::draft::{self, Draft};
 use crate::release::expiry;
@@ -102,10 +103,10 @@ pub(crate) enum ReleaseAct {
         #[arg(long, value_name = "FILE.pub")]
         timestamp: Option<PathBuf>,
         /// How many must sign a root.
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
         root_threshold: u32,
         /// How many must sign a release.
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
         targets_threshold: u32,
         /// How long both are good, days.
         #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
@@ -114,7 +115,8 @@ pub(crate) enum ReleaseAct {
     /// Draft the next root: keys come and go, thresholds change, its time is prolonged
     #[command(
         after_help = "A root needs the signatures of those whom the old one trusts and of those whom the new one trusts. \
-        With other keys for releases, those that are current are in the draft too, to be signed by them.\n\nExample, a lost \
+        With other keys for releases, or where their metadata soon expires, those that are current are in the draft too, to \
+        be signed again.\n\nExample, a lost \
         key replaced:\n  engawa-cloud release root next --add root=d.key.pub --remove root=4f2a\n  engawa-cloud release sign \
         next --key a.key --key b.key --key d.key\n  engawa-cloud release publish next"
     )]
@@ -126,13 +128,13 @@ pub(crate) enum ReleaseAct {
         #[arg(long, value_name = "ROLE=FILE.pub", value_parser = pair)]
         add: Vec<(String, String)>,
         /// A key that goes, by the beginning of its name, such as targets=4f2a.
-        #[arg(long, value_name = "ROLE=ID", value_parser = pair)]
+        #[arg(long, value_name = "ROLE=ID", value_parser = pair_of_id)]
         remove: Vec<(String, String)>,
         /// How many must sign a root.
-        #[arg(long)]
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
         root_threshold: Option<u32>,
         /// How many must sign a release.
-        #[arg(long)]
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
         targets_threshold: Option<u32>,
         /// New keys for snapshots and timestamps in the cloud's folder, in place of the old ones: after a break-in there.
         #[arg(long)]
@@ -331,10 +333,18 @@ pub(crate) enum ReleaseAct {
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((role, what)) if !what.is_empty() => Ok((role.to_owned(), what.to_owned())),
-        _ => Err("expected ROLE=WHAT, such as root=a.key.pub".to_owned()),
-    }
+    two(text).ok_or_else(|| "expected ROLE=FILE.pub, such as root=a.key.pub".to_owned())
+}
+
+fn pair_of_id(text: &str) -> Result<(String, String), String> {
+    two(text).ok_or_else(|| {
+        "expected ROLE=ID, such as root=4f2a: the beginning of the name that `keygen` has printed".to_owned()
+    })
+}
+
+fn two(text: &str) -> Option<(String, String)> {
+    let (role, what) = text.split_once('=').filter(|(_, what)| !what.is_empty())?;
+    Some((role.to_owned(), what.to_owned()))
 }
 
 /// `engawa-cloud release`.
@@ -499,7 +509,11 @@ fn sign(
     let keys = names.iter().map(|name| keys::signer(name, phrase)).collect::<anyhow::Result<Vec<_>>>()?;
     let anchor = root.map_or(Anchor::Keys(&keys), Anchor::Root);
     let contents = signing::Contents::read(draft)?;
-    signing::changes(&contents, &baseline(draft, &anchor)?).iter().try_for_each(|line| say(&plain(line)))?;
+    changes(draft, &contents, &baseline(draft, &anchor)?)?.iter().try_for_each(|line| say(&plain(line)))?;
+    refuse(
+        contents.root.as_ref().map(|known| &known.metadata),
+        contents.targets.as_ref().map(|known| &known.metadata),
+    )?;
     if !yes && !agreed()? {
         bail!("nothing was signed");
     }
@@ -527,7 +541,7 @@ fn show_by(draft: &Draft, anchor: &Anchor<'_>, json: bool) -> anyhow::Result<()>
     if json {
         return progress.iter().try_for_each(|progress| say(&progress.json().to_string()));
     }
-    for line in signing::changes(&signing::Contents::read(draft)?, &baseline(draft, anchor)?) {
+    for line in changes(draft, &signing::Contents::read(draft)?, &baseline(draft, anchor)?)? {
         say(&plain(&line))?;
     }
     state(draft)

@@ -170,7 +170,11 @@ fn close_to_others(dir: &Path) -> anyhow::Result<()> {
 /// Text of a file that holds a key, and is for its owner's eyes only.
 pub(crate) fn key(path: &Path) -> anyhow::Result<String> {
     let doing = || format!("reading {}", path.display());
-    let mode = fs::metadata(path).with_context(doing)?.permissions().mode() & 0o777;
+    let about = fs::metadata(path).with_context(doing)?;
+    if about.is_dir() {
+        bail!("{} is a folder: name the file in it", path.display());
+    }
+    let mode = about.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         bail!(
             "{} has mode {mode:o}, and other users may have read it: `chmod 600` it; if they may have, make new keys",

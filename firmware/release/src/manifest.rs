@@ -29,6 +29,8 @@ pub const MOST_CHUNK: u64 = 1 << 20;
 pub const MOST_RATIO: u64 = 100;
 /// So many bytes may be unpacked whatever the ratio.
 pub const RATIO_FROM: u64 = 16 << 20;
+/// The highest release counter: what every reader of JSON takes for the same number (RFC 8259, section 6).
+pub const MOST_NUMBER: u64 = (1 << 53) - 1;
 /// The longest version, bytes: the supervisor's table of slots has no more room.
 pub const MOST_VERSION: usize = 64;
 /// The file of an application that the supervisor starts.
@@ -175,10 +177,10 @@ pub enum ManifestError {
     )]
     Format(u32),
     /// A name that can't be.
-    #[error("{0}")]
+    #[error(transparent)]
     Name(#[from] BadName),
     /// A digest that is none.
-    #[error("{0}")]
+    #[error(transparent)]
     Digest(#[from] BadDigest),
     /// The version is no semantic version.
     #[error("`{version}` is no semantic version: {reason}")]
@@ -194,6 +196,9 @@ pub enum ManifestError {
     /// An application without the program that is started.
     #[error("there is no executable file `{PROGRAM}` in it ({0}), which is what the supervisor starts")]
     Program(&'static str),
+    /// A number after which there would be none.
+    #[error("number {0}: at most {MOST_NUMBER} can be, for numbers only grow")]
+    Number(u64),
     /// The number is below the floor that the release itself sets.
     #[error("number {number} is below the release's own floor {floor}")]
     Floor {
@@ -359,6 +364,9 @@ impl Manifest {
         }
         if self.version.len() > MOST_VERSION {
             return Err(ManifestError::LongVersion(self.version.len()));
+        }
+        if self.number > MOST_NUMBER {
+            return Err(ManifestError::Number(self.number));
         }
         if self.number < self.floor {
             return Err(ManifestError::Floor { number: self.number, floor: self.floor });

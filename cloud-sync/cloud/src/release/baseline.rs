@@ -5,7 +5,7 @@ use crate::release::draft::Draft;
 use crate::release::folder::{Known, known};
 use anyhow::{Context, bail};
 use engawa_tuf::metadata::{Root, Targets};
-use engawa_tuf::{Authority, Signer};
+use engawa_tuf::{Authority, Document, Signer};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -21,6 +21,10 @@ pub(crate) enum Anchor<'a> {
 
 /// What a draft is compared with.
 pub(crate) struct Baseline {
+    /// The root; none: it is compared with nothing.
+    pub(crate) root: Option<Root>,
+    /// By what the root is believed, for people.
+    pub(crate) of_root: Option<String>,
     /// The targets; none: everything is new.
     pub(crate) targets: Option<Targets>,
     /// By what it is believed, for people.
@@ -33,9 +37,22 @@ pub(crate) fn baseline(draft: &Draft, anchor: &Anchor<'_>) -> anyhow::Result<Bas
         Anchor::Root(path) => Some(chain(draft, path)?),
         Anchor::Word | Anchor::Keys(_) => None,
     };
+    let (own, of_root) = match (&root, draft.current_root()?) {
+        (Some(root), _) => {
+            (Some(root.clone()), Some(format!("compared with version {}, which was checked", root.version)))
+        }
+        (None, None) => (None, None),
+        (None, Some(current)) => root_by(current, anchor),
+    };
+    if let (Some(own), Some(next)) = (&own, draft.root()?)
+        && !matches!(anchor, Anchor::Word)
+    {
+        follows("root.json", own.version, next.metadata.version)?;
+    }
+    let known = |targets, line| Baseline { root: own, of_root, targets, line };
     let Some(current) = draft.current_targets()? else {
         let line = "the draft tells of no former state: everything is listed as new".to_owned();
-        return Ok(Baseline { targets: None, line });
+        return Ok(known(None, line));
     };
     let version = current.metadata.version;
     let by = match anchor {
@@ -52,34 +69,60 @@ pub(crate) fn baseline(draft: &Draft, anchor: &Anchor<'_>) -> anyhow::Result<Bas
                 path.display()
             )
         }
-        Anchor::Keys(keys) => {
-            let own: Vec<String> = keys.iter().map(|key| key.key().id().to_owned()).collect();
-            let values = keys.iter().map(|key| (key.key().id().to_owned(), key.key().value().clone()));
-            let values: BTreeMap<_, _> = values.collect();
-            let authority = Authority { role: "targets", keyids: &own, threshold: 1, keys: &values };
-            match authority.signed_by(&current.document).first() {
-                Some(id) => format!("which the key {id} has signed before"),
-                None => {
-                    let line = format!(
-                        "none of these keys has signed what the draft says to be current (targets.json version {version}): \
+        Anchor::Keys(keys) => match signed_by(&current.document, "targets", keys) {
+            Some(id) => format!("which the key {id} has signed before"),
+            None => {
+                let line = format!(
+                    "none of these keys has signed what the draft says to be current (targets.json version {version}): \
                         everything is listed as new; with --root and a root of your own it is compared"
-                    );
-                    return Ok(Baseline { targets: None, line });
-                }
+                );
+                return Ok(known(None, line));
             }
-        }
+        },
     };
     // An old state, well signed, would hide what has gone since.
-    if let (Some(next), false) = (draft.targets()?, matches!(anchor, Anchor::Word))
-        && next.metadata.version != version.saturating_add(1)
-    {
-        bail!(
-            "the draft's targets.json is version {}, and what it says to be current is version {version}: make the draft again",
-            next.metadata.version
-        );
+    if let (Some(next), false) = (draft.targets()?, matches!(anchor, Anchor::Word)) {
+        follows("targets.json", version, next.metadata.version)?;
     }
     let line = format!("compared with targets.json version {version}, {by}");
-    Ok(Baseline { targets: Some(current.metadata), line })
+    Ok(known(Some(current.metadata), line))
+}
+
+/// Refuses what is not the next version.
+fn follows(file: &str, current: u64, next: u64) -> anyhow::Result<()> {
+    if next != current.saturating_add(1) {
+        bail!(
+            "the draft's {file} is version {next}, and what it says to be current is version {current}: make the draft again"
+        );
+    }
+    Ok(())
+}
+
+/// The name of one of `keys` that has signed `document`.
+fn signed_by(document: &Document, role: &str, keys: &[Box<dyn Signer>]) -> Option<String> {
+    let own: Vec<String> = keys.iter().map(|key| key.key().id().to_owned()).collect();
+    let values = keys.iter().map(|key| (key.key().id().to_owned(), key.key().value().clone()));
+    let values: BTreeMap<_, _> = values.collect();
+    Authority { role, keyids: &own, threshold: 1, keys: &values }.signed_by(document).into_iter().next()
+}
+
+/// The root that the draft says to be current, as far as it is to be believed without one of the reader's.
+fn root_by(current: Known<Root>, anchor: &Anchor<'_>) -> (Option<Root>, Option<String>) {
+    let version = current.metadata.version;
+    let by = match anchor {
+        Anchor::Keys(keys) => match signed_by(&current.document, "root", keys) {
+            Some(id) => format!("which the key {id} has signed before"),
+            None => {
+                let line = format!(
+                    "none of these keys has signed what the draft says to be current (root.json version {version}): \
+                    with --root and a root of your own it is compared"
+                );
+                return (None, Some(line));
+            }
+        },
+        Anchor::Word | Anchor::Root(_) => "which nobody has checked: `sign` does, or --root".to_owned(),
+    };
+    (Some(current.metadata), Some(format!("compared with root.json version {version}, {by}")))
 }
 
 /// The root that is current, from one that is trusted, each signed by the keys of the one before it.

@@ -6,7 +6,7 @@ use crate::release::draft::Draft;
 use crate::release::folder::{self, Folder};
 use crate::release::{provenance, sbom};
 use anyhow::{Context, bail};
-use engawa_release::manifest::{Kind, Manifest};
+use engawa_release::manifest::{Kind, MOST_NUMBER, Manifest};
 use engawa_release::name;
 use engawa_release::pack::{Content, Draft as Packed, Former, pack_at};
 use engawa_release::unpack;
@@ -22,6 +22,9 @@ use std::path::{Path, PathBuf};
 const NAME: &str = "engawa";
 /// How many releases before it patches are made from.
 pub(crate) const PATCHES_FROM: usize = 3;
+
+/// By so much the clock of whoever made the commit may be ahead, seconds.
+const CLOCKS_S: i64 = 86_400;
 
 /// Files by name.
 type Files = Vec<(String, Vec<u8>)>;
@@ -78,6 +81,10 @@ pub(crate) fn create(
     if number <= highest.number {
         bail!("the number {number} was given before: numbers only grow; the highest is {}", highest.number);
     }
+    if number > MOST_NUMBER {
+        bail!("the number {number} is too high: at most {MOST_NUMBER} can be, for numbers only grow");
+    }
+    check_built(wanted.built, now)?;
     let floor = wanted.floor.unwrap_or(highest.floor);
     if floor < highest.floor {
         bail!(
@@ -126,8 +133,9 @@ pub(crate) fn create(
         anyhow::Ok((text, packages))
     });
     let lock = lock.transpose()?;
-    if let Some((text, packages)) = &lock {
-        put(sbom::FILE, &sbom::write(text, packages, &made.manifest)?)?;
+    if let (Some((text, packages)), Some((path, _))) = (&lock, &wanted.lock) {
+        let sbom = sbom::write(text, packages, &made.manifest).with_context(|| path.display().to_string())?;
+        put(sbom::FILE, &sbom)?;
     }
     put(
         provenance::FILE,
@@ -137,6 +145,17 @@ pub(crate) fn create(
     counter::keep(&mut targets)?;
     draft.put_targets(&targets)?;
     Ok(Created { manifest: made.manifest, path })
+}
+
+/// Refuses a time of building that can't be: gateways take it for over, and nobody talks them out of that.
+fn check_built(built: i64, now: Instant) -> anyhow::Result<()> {
+    if (0..=now.as_second() + CLOCKS_S).contains(&built) {
+        return Ok(());
+    }
+    let at = Instant::from_second(built).map_or_else(|_| "no time".to_owned(), |at| at.to_string());
+    bail!(
+        "built at {built} is {at}, and it is {now:.0}: expected seconds since 1970 (--built, SOURCE_DATE_EPOCH) that are over"
+    )
 }
 
 /// The files of a folder, by name: what they may do, what they are.

@@ -29,8 +29,8 @@ impl Draft {
         Self { folder: Folder::new(dir) }
     }
 
-    /// Begins a draft for a repository that is not there yet.
-    pub(crate) fn begin_empty(&self) -> anyhow::Result<()> {
+    /// Refuses where a draft is begun already.
+    pub(crate) fn is_free(&self) -> anyhow::Result<()> {
         for name in ["root.json", "targets.json"] {
             if self.folder.metadata(name).exists() {
                 bail!(
@@ -39,7 +39,7 @@ impl Draft {
                 );
             }
         }
-        self.folder.make()
+        Ok(())
     }
 
     /// Begins, or goes on with, a draft of the next state of `repository`. What is current goes with it, so that whoever signs
@@ -134,6 +134,8 @@ impl Draft {
                 repository.dir().display()
             ),
         };
+        // Nobody here makes any: whoever had the repository did, and they don't outlive the next release.
+        targets.delegations = None;
         counter::keep(&mut targets)?;
         Ok(targets)
     }
@@ -175,7 +177,7 @@ pub(crate) fn copy(from: &Path, to: &Path, target: &engawa_tuf::Target) -> anyho
         let mut check = target.check();
         crate::release::folder::pieces(from, |piece| {
             check.update(piece)?;
-            Ok(file.write_all(piece)?)
+            file.write_all(piece).with_context(|| format!("writing {}", to.display()))
         })?;
         check.finish().with_context(|| format!("{} is not what was signed", from.display()))
     })

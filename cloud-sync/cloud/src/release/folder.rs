@@ -244,7 +244,7 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<
 
 /// Writes a file, whole or not at all, durably: another name first, then renamed.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    write_with(path, |file| Ok(file.write_all(bytes)?))
+    write_with(path, |file| file.write_all(bytes).with_context(|| format!("writing {}", path.display())))
 }
 
 /// The same, with whatever `content` writes.
@@ -264,8 +264,14 @@ pub(crate) fn write_with(
     temporary.push(".part");
     let temporary = PathBuf::from(temporary);
     let mut file = File::create(&temporary).with_context(writing)?;
-    content(&mut file)?;
-    file.sync_all().with_context(writing)?;
-    fs::rename(&temporary, path).with_context(writing)?;
+    let written = content(&mut file).and_then(|()| {
+        file.sync_all().with_context(writing)?;
+        fs::rename(&temporary, path).with_context(writing)
+    });
+    if written.is_err() {
+        // A full disk is not kept full by what can't be used.
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
     File::open(folder).and_then(|folder| folder.sync_all()).with_context(writing)
 }

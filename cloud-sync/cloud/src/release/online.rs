@@ -93,7 +93,7 @@ impl Online {
         }
         if document.signatures.is_empty() {
             bail!(
-                "{} has no key that may sign the {}: it is done on the machine with the cloud's folder (--dir)",
+                "{} has no key that may sign the {}: it is done on the machine with the cloud's folder (--dir); where `release init` was run elsewhere, bring its `{FOLDER}` here",
                 self.dir.display(),
                 T::KIND
             );

@@ -1,6 +1,7 @@
 //! Publishing a draft: judged first as a gateway would, by the gateway's own code, then written in an order in which whoever
 //! reads in between finds a whole repository. Cut short, it is mended by publishing again.
 
+use crate::release::changes;
 use crate::release::draft::{Draft, copy};
 use crate::release::folder::{Folder, Known, pieces};
 use crate::release::online::{By, Online, meta, prune, sign};
@@ -49,6 +50,10 @@ pub(crate) fn publish(
             draft.folder.dir().display()
         ),
     };
+    changes::refuse(
+        next_root.as_ref().map(|known| &known.metadata),
+        targets.as_ref().map(|known| &known.metadata),
+    )?;
     if next_root.is_none() && targets.is_none() {
         // What was left to do where the last time was cut short.
         tidy(repository, online, root)?;

@@ -1,6 +1,7 @@
 //! The first root, and the next ones: who may sign what.
 
 use crate::release::draft::Draft;
+use crate::release::expiry::NOTICE_DAYS;
 use crate::release::folder::Folder;
 use crate::release::keys::read_public;
 use crate::release::online::Online;
@@ -49,12 +50,18 @@ pub(crate) struct Change {
     pub(crate) days: u32,
 }
 
+fn days(n: i64) -> SignedDuration {
+    SignedDuration::from_hours(24 * n)
+}
+
 fn in_days(now: Instant, days: u32) -> Instant {
-    now + SignedDuration::from_hours(24 * i64::from(days))
+    now + self::days(i64::from(days))
 }
 
 /// `engawa-cloud release init`.
 pub(crate) fn first(draft: &Draft, online: &mut Online, first: &First, now: Instant) -> anyhow::Result<Root> {
+    // Before keys are made that no root would have.
+    draft.is_free()?;
     let expires = in_days(now, first.days);
     let mut root = Root::new(expires);
     for path in &first.root {
@@ -72,7 +79,7 @@ pub(crate) fn first(draft: &Draft, online: &mut Online, first: &First, now: Inst
     }
     set(&mut root, &first.thresholds)?;
     check(&root)?;
-    draft.begin_empty()?;
+    draft.folder.make()?;
     draft.put_root(&root)?;
     draft.put_targets(&Targets::new(1, expires))?;
     Ok(root)
@@ -111,8 +118,10 @@ pub(crate) fn change(
     check(&root)?;
     draft.begin(repository)?;
     draft.put_root(&root)?;
-    // Other keys for releases: those that are current are signed again, by those.
-    if root.roles.get("targets") != current.roles.get("targets")
+    // Other keys for releases: those that are current are signed again, by those. So are those that expire: a root alone would
+    // not be published once they have.
+    let lapses = repository.targets()?.is_some_and(|known| known.metadata.expires < now + days(NOTICE_DAYS));
+    if (lapses || root.roles.get("targets") != current.roles.get("targets"))
         && let Some(targets) = draft.targets_or_current(repository)?
     {
         let next = if targets.1 { targets.0 } else { targets.0.next(in_days(now, change.days)) };
@@ -143,8 +152,8 @@ fn set(root: &mut Root, thresholds: &Thresholds) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What nobody could ever sign is no root.
-fn check(root: &Root) -> anyhow::Result<()> {
+/// What nobody could ever sign is no root, and one by which the cloud could sign releases is none.
+pub(crate) fn check(root: &Root) -> anyhow::Result<()> {
     for (name, role) in &root.roles {
         if role.threshold == 0 || (role.keyids.len() as u64) < u64::from(role.threshold) {
             bail!(

@@ -43,7 +43,8 @@ impl Package {
 /// The document for the packages called `roots` and everything that they need. A lock file does not tell what is needed to run
 /// from what is needed to build or to test, so it may name more than is in the programs, never less.
 pub(crate) fn write(lock: &str, roots: &[String], manifest: &Manifest) -> anyhow::Result<Vec<u8>> {
-    let lock: Lock = toml::from_str(lock).context("the Cargo.lock can't be read")?;
+    let lock: Lock =
+        toml::from_str(lock).map_err(|error| anyhow::anyhow!("it is no Cargo.lock: {}", error.message()))?;
     let mut wanted: Vec<&Package> = Vec::new();
     for root in roots {
         let Some(package) = lock.package.iter().find(|package| package.name == *root) else {

@@ -1,6 +1,6 @@
 //! Signing a draft, by several people one after another, and what is still missing.
 
-use crate::release::baseline::Baseline;
+use crate::release::changes;
 use crate::release::draft::Draft;
 use crate::release::folder::Known;
 use anyhow::bail;
@@ -68,8 +68,10 @@ impl Roots {
 
 /// What a draft says, read once: what is shown is what is signed, whatever becomes of the stick meanwhile.
 pub(crate) struct Contents {
-    root: Option<Known<Root>>,
-    targets: Option<Known<Targets>>,
+    /// The root that is to come.
+    pub(crate) root: Option<Known<Root>>,
+    /// The targets that are to come.
+    pub(crate) targets: Option<Known<Targets>>,
 }
 
 impl Contents {
@@ -82,6 +84,10 @@ impl Contents {
 /// Signs everything of `contents` that one of `keys` may sign, and puts it into the draft.
 pub(crate) fn sign(draft: &Draft, contents: Contents, keys: &[Box<dyn Signer>]) -> anyhow::Result<()> {
     let roots = Roots::of(draft)?;
+    changes::refuse(
+        contents.root.as_ref().map(|known| &known.metadata),
+        contents.targets.as_ref().map(|known| &known.metadata),
+    )?;
     let mut used = BTreeSet::new();
     let documents: [(&str, &str, Option<Document>); 2] = [
         ("root", "root.json", contents.root.map(|known| known.document)),
@@ -133,42 +139,4 @@ pub(crate) fn progress(draft: &Draft) -> anyhow::Result<Vec<Progress>> {
         tell("targets.json", "targets", targets.metadata.version, &targets.document);
     }
     Ok(all)
-}
-
-/// What the draft changes of `baseline`, in lines for people: they are what is signed.
-pub(crate) fn changes(contents: &Contents, baseline: &Baseline) -> Vec<String> {
-    let mut lines = Vec::new();
-    if let Some(root) = &contents.root {
-        lines.push(format!(
-            "root.json version {}, good until {}",
-            root.metadata.version, root.metadata.expires
-        ));
-        for (name, role) in &root.metadata.roles {
-            let keys: Vec<String> = role.keyids.iter().map(|id| id.chars().take(16).collect()).collect();
-            lines.push(format!("  {name}: {} of {}", role.threshold, keys.join(", ")));
-        }
-    }
-    if let Some(targets) = &contents.targets {
-        let targets = &targets.metadata;
-        lines.push(format!("targets.json version {}, good until {}", targets.version, targets.expires));
-        lines.push(format!("  {}", baseline.line));
-        lines.extend(difference(baseline.targets.as_ref(), targets));
-    }
-    lines
-}
-
-fn difference(before: Option<&Targets>, after: &Targets) -> Vec<String> {
-    let old = |path: &String| before.and_then(|before| before.targets.get(path));
-    let mut lines = Vec::new();
-    for (path, entry) in &after.targets {
-        let hash = entry.hashes.get("sha256").map_or("?", String::as_str);
-        match old(path) {
-            Some(known) if known == entry => {}
-            Some(_) => lines.push(format!("  ~ {path}  {} bytes  sha256 {hash}", entry.length)),
-            None => lines.push(format!("  + {path}  {} bytes  sha256 {hash}", entry.length)),
-        }
-    }
-    let gone = before.into_iter().flat_map(|before| before.targets.keys());
-    lines.extend(gone.filter(|path| !after.targets.contains_key(*path)).map(|path| format!("  - {path}")));
-    lines
 }

@@ -46,10 +46,13 @@ pub(super) fn expiry(
     let late = all.iter().filter(|expiry| expiry.is_peoples());
     let late = telling.within.and_then(|days| late.into_iter().find(|late| late.days_left(now) < days));
     if let Some(late) = late {
+        let left = match late.days_left(now) {
+            _ if late.expires <= now => format!("has expired at {}", late.expires),
+            left => format!("is good for {left} days more"),
+        };
         bail!(
-            "the releases' {} metadata is good for {} days more: sign it anew (engawa-cloud release root, create or revoke), or gateways take no release any more",
-            late.role,
-            late.days_left(now)
+            "the releases' {} metadata {left}: sign it anew (engawa-cloud release root, create or revoke), or gateways take no release any more",
+            late.role
         );
     }
     Ok(())

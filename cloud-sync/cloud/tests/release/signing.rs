@@ -42,6 +42,138 @@ fn a_signer_is_shown_what_was_slipped_in() {
     assert!(!ran.status.success() && String::from_utf8_lossy(&ran.stderr).contains("say --yes"), "{ran:?}");
 }
 
+/// Signed once, a delegation would let the thief's key sign releases for ever; a root with his key the same.
+#[test]
+fn nobody_signs_away_who_may_sign_without_being_told() {
+    let house = House::with_repository();
+    house.release("1.0.0", &software(1), &[]);
+    house.done(&["keygen", "thief.key"]);
+    let read =
+        |name: &str| -> Value { serde_json::from_slice(&fs::read(house.path(name)).unwrap()).unwrap() };
+    let edit = |name: &str, change: &dyn Fn(&mut Value)| {
+        let mut value = read(name);
+        change(&mut value["signed"]);
+        fs::write(house.path(name), value.to_string()).unwrap();
+    };
+    let thief = read("thief.key.pub");
+    let id = engawa_tuf::PublicKey::from_value(&thief).unwrap().id().to_owned();
+    let shown = house.create("next", "1.1.0", &software(2), &["--built", "1700000000"]);
+    let line = "number 2, floor 0, application, for any board, built 2023-11-14T22:13:20Z";
+    assert!(shown.contains(line), "{shown}");
+    let honest = fs::read(house.path("next/metadata/targets.json")).unwrap();
+    edit("next/metadata/targets.json", &|signed| {
+        signed["delegations"] = serde_json::json!({
+            "keys": {&id: thief},
+            "roles": [{"name": "aid", "keyids": [&id], "threshold": 1, "terminating": false, "paths": ["engawa/*/*/*"]}],
+        });
+    });
+    assert!(house.done(&["show", "next"]).contains(&format!("! others may sign: `aid`: 1 of {}", &id[..16])));
+    house.refused(&["sign", "next", "--key", "releases.key"], "lets others sign releases");
+    // Numbers that leave none, where the release itself has a decent one.
+    fs::write(house.path("next/metadata/targets.json"), &honest).unwrap();
+    edit("next/metadata/targets.json", &|signed| {
+        signed["x-engawa-highest"][format!("engawa/{TRIPLE}")]["number"] = serde_json::json!(9_999_999);
+    });
+    assert!(house.done(&["show", "next"]).contains("! engawa/") && !shown.contains("! engawa/"));
+    assert!(house.done(&["show", "next"]).contains("numbers go on from 9999999"));
+    // A number beside the manifest's.
+    fs::write(house.path("next/metadata/targets.json"), &honest).unwrap();
+    edit("next/metadata/targets.json", &|signed| {
+        signed["targets"][manifest("1.1.0")]["custom"]["floor"] = serde_json::json!(2);
+    });
+    house.refused(
+        &["sign", "next", "--key", "releases.key"],
+        "has number 2 and floor 0, and the metadata say 2 and 2",
+    );
+    // A manifest that is not the one that would be signed.
+    fs::write(house.path("next/metadata/targets.json"), &honest).unwrap();
+    let path = house.path(&format!("next/targets/{}", manifest("1.1.0")));
+    let own = fs::read(&path).unwrap();
+    fs::write(&path, "{}").unwrap();
+    house.refused(&["sign", "next", "--key", "releases.key"], "is not what would be signed");
+    fs::write(&path, own).unwrap();
+    house.done(&["sign", "next", "--key", "releases.key"]);
+    house.done(&["publish", "next"]);
+
+    // A root: what comes and goes is told, by a root that the signer's key has signed.
+    let shown = house.done(&["root", "keys", "--add", "targets=thief.key.pub", "--targets-threshold", "2"]);
+    assert!(shown.contains(&format!("    + {id}")) && shown.contains("    ~ 1 had to sign"), "{shown}");
+    assert!(shown.contains("root.json version 1, which nobody has checked"), "{shown}");
+    let shown = house.done(&["sign", "keys", "--key", "root.key"]);
+    assert!(shown.contains("compared with root.json version 1, which the key"), "{shown}");
+    edit("keys/metadata/root.json", &|signed| {
+        signed["roles"]["targets"]["threshold"] = serde_json::json!(1);
+        signed["roles"]["snapshot"]["keyids"] = serde_json::json!([&id]);
+    });
+    house.refused(&["sign", "keys", "--key", "root.key"], "could then forge releases");
+    // What is said to be current and nobody has signed hides nothing.
+    let own = read("keys/metadata/root.json")["signed"].clone();
+    edit("keys/metadata/current.root.json", &|signed| signed["roles"] = own["roles"].clone());
+    house.refused(&["sign", "keys", "--key", "root.key"], "could then forge releases");
+    assert!(house.run(&["sign", "keys", "--key", "root.key"]).out.contains("none of these keys has signed"));
+}
+
+#[test]
+fn a_number_and_a_time_that_nobody_gets_back_from_are_refused() {
+    let house = House::with_repository();
+    let files = house.path("files");
+    fs::create_dir_all(&files).unwrap();
+    fs::write(files.join("engawa"), software(1)).unwrap();
+    fs::set_permissions(files.join("engawa"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let create = ["create", "files", "--draft", "next", "--triple", TRIPLE, "--version", "1.0.0"];
+    for (more, why) in [
+        (["--number", "18446744073709551615"], "at most 9007199254740991"),
+        (["--number", "9007199254740992"], "at most 9007199254740991"),
+        (["--built", "1700000000000"], "built at 1700000000000 is no time"),
+        (["--built", "4102444800"], "built at 4102444800 is 2100-01-01T00:00:00Z"),
+    ] {
+        house.refused(&[&create[..], &more].concat(), why);
+    }
+    house.done(&[&create[..], &["--number", "9007199254740991", "--built", "0"]].concat());
+    house.refused(
+        &[
+            "init",
+            "other",
+            "--root",
+            "root.key.pub",
+            "--targets",
+            "releases.key.pub",
+            "--root-threshold",
+            "0",
+        ],
+        "0 is not in",
+    );
+    // A draft that is there keeps its keys, and no others are made.
+    let keys = || fs::read_dir(house.path("cloud/release-keys")).unwrap().count();
+    let before = keys();
+    house.refused(
+        &["init", "first", "--root", "root.key.pub", "--targets", "releases.key.pub"],
+        "has a draft already",
+    );
+    assert_eq!(keys(), before);
+    house.refused(&["sign", "next", "--key", "files"], "files is a folder");
+}
+
+/// A year after the last release root and targets have both expired: one draft mends both, without a release.
+#[test]
+fn what_has_expired_is_signed_anew_in_one_draft() {
+    let house = House::new();
+    house.done(&["keygen", "root.key"]);
+    house.done(&["keygen", "releases.key"]);
+    let init =
+        ["init", "first", "--root", "root.key.pub", "--targets", "releases.key.pub", "--expires-days", "1"];
+    house.done(&init);
+    house.done(&["sign", "first", "--key", "root.key", "--key", "releases.key"]);
+    house.done(&["publish", "first"]);
+    assert!(house.done(&["root", "next"]).contains("targets.json version 2"));
+    house.done(&["sign", "next", "--key", "root.key"]);
+    house.refused(&["publish", "next"], "targets.json is signed by 0 of 1");
+    house.done(&["sign", "next", "--key", "root.key", "--key", "releases.key"]);
+    house.done(&["publish", "next"]);
+    house.done(&["expiry", "--within", "300"]);
+    assert!(!house.done(&["root", "third"]).contains("targets.json"), "good for a year");
+}
+
 #[test]
 fn several_sign_one_after_another_and_a_lost_key_is_replaced() {
     let house = House::new();
