@@ -304,6 +304,14 @@ enum Fits {
 fn offered(config: &UpdateConfig, trust: &Trust, folder: &Path) -> anyhow::Result<Vec<Offered>> {
     let opened = FolderSource::open(folder);
     let mut source = opened.with_context(|| format!("opening the repository {}", folder.display()))?;
+    let first = "metadata/timestamp.json";
+    if matches!(source.size(first), Ok(None)) {
+        bail!(
+            "{} is no repository, for it has no {first}: name the folder with `metadata` and `targets`, such as {}",
+            folder.display(),
+            folder.join("releases").display()
+        );
+    }
     let client = trust.refresh(&mut source, Timestamp::now(), false);
     let client = client.map_err(|error| anyhow!("{}", in_words(&error)))?;
     let floor = table(config).map_or(0, |table| table.floor);
@@ -359,6 +367,13 @@ fn newest(config: &UpdateConfig, folder: &Path, offered: Vec<Offered>) -> anyhow
 fn install(loaded: &Loaded, from: &Path, release: Option<&str>, clock_is_right: bool) -> Result<(), Failure> {
     let config = section(loaded)?;
     let from = from.canonicalize().with_context(|| format!("looking for {}", from.display()))?;
+    let Some(folder) = from.to_str() else {
+        return Err(anyhow!(
+            "the name of the folder {} is no UTF-8, and can't be told to the agent: mount or rename it to one that is",
+            from.display()
+        )
+        .into());
+    };
     let version = match release {
         Some(version) => version.to_owned(),
         None => {
@@ -367,9 +382,9 @@ fn install(loaded: &Loaded, from: &Path, release: Option<&str>, clock_is_right: 
         }
     };
     eprintln!(
-        "engawa: {version} is checked, installed, and switched to at the next good moment; `engawa update status` says more"
+        "engawa: asking for {version}: the agent checks and installs it, and switches at the next good moment; `engawa update status` says more"
     );
-    let action = json!({ "do": "update", "version": version, "channel": "stable", "from": from,
+    let action = json!({ "do": "update", "version": version, "channel": "stable", "from": folder,
         "clock_is_right": clock_is_right, "by": asker() });
     let report = ask_and_wait_through(loaded, "update", action, LONGEST, RESTART)?;
     let mut out = crate::answer::lock();

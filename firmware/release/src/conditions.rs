@@ -320,6 +320,47 @@ pub fn may_switch(conditions: &Conditions, facts: &Facts, now: Timestamp) -> Ver
     Verdict::Wait { until: until.min(after(now, HORIZON_DAYS * 86_400)), why }
 }
 
+/// The same where two have conditions, the house and whoever wants the release: both must allow it. Where both are against it,
+/// whichever is longer is told.
+pub fn may_switch_by_both(own: &Conditions, asked: &Conditions, facts: &Facts, now: Timestamp) -> Verdict {
+    let (until, why) = match (may_switch(own, facts, now), may_switch(asked, facts, now)) {
+        (Verdict::Yes, Verdict::Yes) => return Verdict::Yes,
+        (never @ Verdict::Never { .. }, _) | (_, never @ Verdict::Never { .. }) => return never,
+        (Verdict::Wait { until, why }, Verdict::Wait { until: later, .. }) if until >= later => (until, why),
+        (_, Verdict::Wait { until, why }) | (Verdict::Wait { until, why }, _) => (until, why),
+    };
+    // Each alone may have its moments, and both together none: two windows that never meet.
+    let is_free = |all: &[&Conditions]| has_a_moment(all, facts, now);
+    let why = match is_free(&[own]) && is_free(&[asked]) && !is_free(&[own, asked]) {
+        true => format!("{why}; in the next {HORIZON_DAYS} days {}", words_of_both(own, asked)),
+        false => why,
+    };
+    Verdict::Wait { until, why }
+}
+
+fn words_of_both(own: &Conditions, asked: &Conditions) -> String {
+    let window = |of: &Conditions| of.window.map_or_else(String::new, |window| format!(" (window {window})"));
+    format!(
+        "there is no moment that both the house's conditions{} and the release's{} leave free",
+        window(own),
+        window(asked)
+    )
+}
+
+/// Whether there is a moment within the horizon that none of `all` is against, by the clock.
+fn has_a_moment(all: &[&Conditions], facts: &Facts, now: Timestamp) -> bool {
+    let mut at = all.iter().filter_map(|of| of.not_before).fold(now, Timestamp::max);
+    let horizon = after(at, HORIZON_DAYS * 86_400);
+    for _ in 0..MOST_HINDRANCES {
+        match all.iter().find_map(|of| blocked(of, facts, at)) {
+            None => return true,
+            Some((later, _)) if later > at && later < horizon => at = later,
+            Some(_) => return false,
+        }
+    }
+    false
+}
+
 /// What stands against a switch at `at` by the clock, and until when it does by itself.
 fn blocked(conditions: &Conditions, facts: &Facts, at: Timestamp) -> Option<(Timestamp, String)> {
     if let Some(from) = conditions.not_before.filter(|from| *from > at) {

@@ -226,3 +226,33 @@ fn who_waits_for_what_never_comes_is_told() {
         assert_eq!(may_switch(&conditions, &house, until), Verdict::Yes, "{until}");
     }
 }
+
+#[test]
+fn windows_that_never_meet_are_told() {
+    let (house, release) = (in_window("02:00-05:00"), in_window("12:00-14:00"));
+    let now = vienna("2026-11-26T06:00");
+    let verdict = may_switch_by_both(&house, &release, &facts(), now);
+    let (until, why) = wait(&verdict);
+    assert_eq!(until, vienna("2026-11-27T02:00"), "whichever is longer");
+    assert!(why.contains("(window 02:00-05:00) and the release's (window 12:00-14:00) leave free"), "{why}");
+    // That meet for a quarter of an hour.
+    let meets = in_window("04:45-14:00");
+    let verdict = may_switch_by_both(&house, &meets, &facts(), now);
+    assert!(!wait(&verdict).1.contains("leave free"), "{verdict:?}");
+    let at = vienna("2026-11-27T04:46");
+    assert_eq!(may_switch_by_both(&house, &meets, &facts(), at), Verdict::Yes);
+    // Whose meeting the last two minutes are.
+    let hardly = in_window("04:59-14:00");
+    assert!(wait(&may_switch_by_both(&house, &hardly, &facts(), now)).1.contains("leave free"));
+    // A release of next month: its days count from then on.
+    let later = Conditions { not_before: Some(vienna("2026-12-26T00:00")), ..in_window("03:00-04:00") };
+    let (until, why) = match may_switch_by_both(&house, &later, &facts(), now) {
+        Verdict::Wait { until, why } => (until, why),
+        other => panic!("{other:?}"),
+    };
+    assert!(until >= vienna("2026-12-26T00:00") && !why.contains("leave free"), "{until} {why}");
+    // One that can't be met alone says so by itself.
+    let never = Conditions { not_after: Some(now), ..Conditions::default() };
+    assert!(matches!(may_switch_by_both(&house, &never, &facts(), now), Verdict::Never { .. }));
+    assert_eq!(may_switch_by_both(&house, &house, &facts(), vienna("2026-11-27T03:00")), Verdict::Yes);
+}

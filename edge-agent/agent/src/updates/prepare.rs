@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// What a release of the agent is called.
 const NAME: &str = "engawa";
 
+/// By so much the clock of whoever built a release may be ahead, seconds.
+const CLOCKS_S: i64 = 86_400;
+
 /// Why there is nothing to switch to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -195,10 +198,22 @@ pub(crate) fn find(
     now: Timestamp,
 ) -> Result<Release, Stop> {
     let release = verified(places, source, wanted, now)?;
-    match fits.refusal(&release, wanted) {
+    match fits.refusal(&release, wanted).or_else(|| from_later(release.manifest.built, now)) {
         Some(why) => Err(Stop::Refused(why)),
         None => Ok(release),
     }
+}
+
+/// Why a release that was `built` then is not installed `now`: once it runs nothing is earlier, and nobody talks the gateway out of
+/// that.
+fn from_later(built: i64, now: Timestamp) -> Option<String> {
+    let ahead = built.saturating_sub(now.as_second());
+    (ahead > CLOCKS_S).then(|| {
+        let at = Timestamp::from_second(built).map_or_else(|_| "at no time".to_owned(), |at| at.to_string());
+        format!(
+            "it says that it was built {at}, and it is {now:.0}: from then on the gateway would know no other time; release it again, with the time it was built"
+        )
+    })
 }
 
 /// Makes the spare slot what `release` says. `watch` hears how far it is, and stops it by `false`.
@@ -232,6 +247,17 @@ pub(crate) fn lay(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_release_of_later_is_not_installed() {
+        let now = Timestamp::from_second(1_790_000_000).unwrap();
+        for built in [i64::MIN, 0, 1_790_000_000, 1_790_086_400] {
+            assert_eq!(from_later(built, now), None, "{built}");
+        }
+        let why = from_later(1_790_086_401, now).unwrap();
+        assert!(why.contains("built 2026-09-22T14:13:21Z, and it is 2026-09-21"), "{why}");
+        assert!(from_later(i64::MAX, now).unwrap().contains("at no time"), "milliseconds, say");
+    }
 
     #[test]
     fn what_the_supervisor_can_not_do_yet_is_no_failure() {

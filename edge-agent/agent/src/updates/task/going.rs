@@ -8,7 +8,7 @@ use super::{
     unsupervised, with_source,
 };
 use engawa_model::{Timestamp, UpdateStep};
-use engawa_release::conditions::{Conditions, Verdict, may_switch};
+use engawa_release::conditions::{Conditions, Verdict, may_switch_by_both};
 use engawa_slots::Status;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -117,16 +117,7 @@ impl Run<'_> {
         // Going back is for a reason: what the house has set for its convenience does not hold it up, unless it says so.
         let at_once = wanted.is_back() && !config.back_waits;
         let own = if at_once { unconditional() } else { config.conditions() };
-        let own = may_switch(&own, &facts, now);
-        Ok(match (own, may_switch(&asked, &facts, now)) {
-            (Verdict::Yes, Verdict::Yes) => Verdict::Yes,
-            (never @ Verdict::Never { .. }, _) | (_, never @ Verdict::Never { .. }) => never,
-            // Where both are against it, whichever is longer.
-            (Verdict::Wait { until, why }, Verdict::Wait { until: later, .. }) if until >= later => {
-                Verdict::Wait { until, why }
-            }
-            (_, wait @ Verdict::Wait { .. }) | (wait @ Verdict::Wait { .. }, _) => wait,
-        })
+        Ok(may_switch_by_both(&own, &asked, &facts, now))
     }
 
     pub(super) fn fits(&self, running: &Status) -> Fits {
