@@ -8,9 +8,9 @@ use crate::output::{plain, say};
 use clap::{Args, Subcommand};
 use engawa_cloud::rollout::acts::{self, By};
 use engawa_cloud::rollout::machine::Now;
-use engawa_cloud::rollout::plan::Kind;
+use engawa_cloud::rollout::plan::{Kind, Release};
 use engawa_cloud::rollout::report::report;
-use engawa_cloud::rollout::state::{Fleet, Write};
+use engawa_cloud::rollout::state::{Fleet, Software, Write};
 use engawa_cloud::store::StoreError;
 use engawa_model::Timestamp;
 use plan::NewRollout;
@@ -186,7 +186,13 @@ pub(crate) fn rollout(home: &Home, act: RolloutAct) -> anyhow::Result<()> {
         RolloutAct::Block { which, words } => {
             let (kind, version, gateway) = (which.kind(), &which.version, &which.gateway);
             act_on(&desk, Some(""), &words, |fleet, by| acts::block(fleet, kind, version, gateway, by))?;
-            told(&words, &format!("version {version} is blocked for {}", whom(gateway)))
+            let fleet = desk.fleet(None)?;
+            let unknown = if is_known(&fleet, kind, version) {
+                ""
+            } else {
+                "; no rollout is about such a version, and no gateway has told that it runs it: look whether it is written right"
+            };
+            told(&words, &format!("version {version} is blocked for {}{unknown}", whom(gateway)))
         }
         RolloutAct::Unblock { which, words } => {
             let (kind, version, gateway) = (which.kind(), &which.version, &which.gateway);
@@ -235,6 +241,17 @@ pub(crate) fn rollout(home: &Home, act: RolloutAct) -> anyhow::Result<()> {
             })
         }
     }
+}
+
+/// Whether a rollout is about a version, or a gateway runs it. A slip in a version must not look like a version that is blocked.
+fn is_known(fleet: &Fleet, kind: Kind, version: &str) -> bool {
+    let released = |release: &Release| release.kind == kind && release.version == version;
+    let runs = |software: &Software| match kind {
+        Kind::Application => software.version == version,
+        Kind::System => software.system == version,
+    };
+    fleet.rollouts.values().any(|rollout| released(&rollout.plan.release))
+        || fleet.members.values().any(|member| member.software.as_ref().is_some_and(runs))
 }
 
 fn whom(gateway: &str) -> String {

@@ -588,7 +588,8 @@ fn the_command_line(engine: Engine) {
     );
     let wrong = cloud.run("rollout", &["create", "0.3.0", "--ring", "a"]);
     assert!(wrong.status == 2 && wrong.err.contains("it has no `:`"), "{wrong:?}");
-    refuses(&["create", "0.3.0", "--start"], "reaches nobody");
+    refuses(&["create", "0.3.0", "--start"], "there is no gateway in its cohort (all gateways)");
+    refuses(&["create", "0.3.0", "--not-after", "2020-01-01T00:00:00Z"], "its time is over");
     assert!(cloud.does("rollout", &["list", "--json"]).json().is_empty(), "what is refused leaves nothing");
 
     let claimed = ["--property", "grand", "--gateway", "grand-1"];
@@ -635,7 +636,12 @@ fn the_command_line(engine: Engine) {
     }
     cloud.does("rollout", &["resume", "r-1"]);
     // It goes on in `serve`: the gateway is not there.
-    cloud.does("rollout", &["block", "0.3.0", "--why", "a leak"]);
+    let blocked = cloud.does("rollout", &["block", "0.3.0", "--why", "a leak"]).out;
+    assert!(!blocked.contains("written right"), "{blocked}");
+    // A slip is not told like a version that is blocked.
+    assert!(cloud.does("rollout", &["block", "0.3.O"]).out.contains("written right"));
+    refuses(&["block", "0.3.O"], "is blocked already, by ");
+    cloud.does("rollout", &["unblock", "0.3.O"]);
     let halted = || cloud.does("rollout", &["show", "r-1", "--json"]).json().remove(0);
     let deadline = std::time::Instant::now() + stand::LONGEST;
     while halted()["state"] != "halted" {

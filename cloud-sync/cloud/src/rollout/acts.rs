@@ -38,6 +38,25 @@ impl By<'_> {
     }
 }
 
+impl By<'_> {
+    /// Who says it and why, for people.
+    fn said(&self) -> String {
+        if self.why.is_empty() {
+            format!("by {}", self.who)
+        } else {
+            format!("by {}: {}", self.who, self.why)
+        }
+    }
+}
+
+/// Refuses a plan whose time is over: no gateway would switch.
+fn check_time(plan: &Plan, by: By<'_>) -> Result<(), Refused> {
+    if plan.is_over(by.micros) {
+        return Err(Refused::because("its time is over (--not-after): no gateway would switch any more"));
+    }
+    Ok(())
+}
+
 /// A text of somebody else's, as it is kept: in one line, and not too long.
 pub fn short(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_REASON).collect()
@@ -72,6 +91,7 @@ fn wrong_state(rollout: &Rollout, act: &str, wanted: &str) -> Refused {
 /// A plan that makes no sense, a blocked version, too many rollouts.
 pub fn create(fleet: &Fleet, plan: Plan, by: By<'_>) -> Result<(Rollout, Vec<Write>), Refused> {
     plan.check()?;
+    check_time(&plan, by)?;
     let (kind, version) = (plan.release.kind, plan.release.version.clone());
     if fleet.blocked_everywhere(kind, &version) {
         return Err(Refused(format!(
@@ -115,9 +135,16 @@ pub fn start(fleet: &Fleet, id: &str, by: By<'_>) -> Result<Vec<Write>, Refused>
             "version {version} is blocked: `engawa-cloud rollout unblock {version}` offers it again"
         )));
     }
+    check_time(&rollout.plan, by)?;
     let placed = place(rollout, fleet);
     let reached: BTreeSet<&str> = placed.rings.iter().flatten().map(|(gateway, _)| *gateway).collect();
     if reached.is_empty() {
+        if placed.outside.is_empty() {
+            return Err(Refused(format!(
+                "rollout {id} reaches nobody: there is no gateway in its cohort ({}); `engawa-cloud rollout fleet --gateways` lists all",
+                rollout.plan.cohort.words()
+            )));
+        }
         let count = |why| placed.outside.iter().filter(|(_, of)| *of == why).count();
         return Err(Refused(format!(
             "rollout {id} reaches nobody: of the gateways of its cohort ({}) {} have it or a newer one, {} have never asked for updates, {} are of a machine it is not made for, {} have it blocked, {} may not go so far back",
@@ -163,7 +190,7 @@ pub fn pause(fleet: &Fleet, id: &str, by: By<'_>) -> Result<Vec<Write>, Refused>
     if rollout.state != State::Running {
         return Err(wrong_state(rollout, "pause", "running"));
     }
-    let paused = changed(rollout, State::Paused, &format!("by {}: {}", by.who, by.why), by);
+    let paused = changed(rollout, State::Paused, &by.said(), by);
     Ok(vec![Write::Rollout(Box::new(paused)), by.log(id, "", "paused", "")])
 }
 
@@ -202,7 +229,7 @@ pub fn abort(fleet: &Fleet, id: &str, by: By<'_>) -> Result<Vec<Write>, Refused>
         return Err(wrong_state(rollout, "abort", "not aborted yet"));
     }
     let mut writes = vec![
-        Write::Rollout(Box::new(changed(rollout, State::Aborted, &format!("by {}: {}", by.who, by.why), by))),
+        Write::Rollout(Box::new(changed(rollout, State::Aborted, &by.said(), by))),
         by.log(id, "", "aborted", ""),
     ];
     let open = fleet.rows_of(id).filter(|row| row.step.is_before() || row.step == Step::Away);
@@ -232,12 +259,7 @@ pub fn back(fleet: &Fleet, id: &str, by: By<'_>) -> Result<Vec<Write>, Refused> 
     }
     let release = &rollout.plan.release;
     let mut writes = vec![
-        Write::Rollout(Box::new(changed(
-            rollout,
-            State::RollingBack,
-            &format!("by {}: {}", by.who, by.why),
-            by,
-        ))),
+        Write::Rollout(Box::new(changed(rollout, State::RollingBack, &by.said(), by))),
         by.log(id, "", "rolling_back", ""),
     ];
     if !fleet.blocked_everywhere(release.kind, &release.version) {
@@ -263,7 +285,8 @@ pub fn block(
         (block.gateway.as_str(), block.kind, block.version.as_str()) == (gateway, kind, version)
     };
     if let Some(block) = fleet.blocks.iter().find(there) {
-        return Err(Refused(format!("version {version} is blocked already, by {}: {}", block.by, block.why)));
+        let of = By { who: &block.by, why: &block.why, micros: block.at_micros };
+        return Err(Refused(format!("version {version} is blocked already, {}", of.said())));
     }
     let block = Block {
         gateway: gateway.to_owned(),

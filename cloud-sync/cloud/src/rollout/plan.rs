@@ -214,7 +214,7 @@ impl Ring {
     /// # Errors
     /// What is wrong with them, and what was expected.
     pub fn parse(text: &str) -> Result<Self, Refused> {
-        let expected = "expected NAME:WHO[,soak=1h][,in-flight=50][,fail=2/5%][,worse=5%], where WHO is 25%, all or label=NAME";
+        let expected = "expected NAME:WHO[,soak=1h][,in-flight=50][,fail=2/2%][,worse=5%], where WHO is 25%, all or label=NAME";
         let wrong = |why: String| Refused(format!("--ring `{text}`: {why}; {expected}"));
         let (name, rest) = text.split_once(':').ok_or_else(|| wrong("it has no `:`".to_owned()))?;
         let mut words = rest.split(',').map(str::trim);
