@@ -90,6 +90,14 @@ impl Named {
                 let session = context.open_rw_session(slot).with_context(module)?;
                 match session.login(UserType::User, Some(&self.pin()?)) {
                     Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => return Ok(session),
+                    Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinLenRange, _)) => bail!(
+                        "the PIN of the token {} is wrong: look at it before the next try, for a token locks itself after a few wrong ones",
+                        self.token
+                    ),
+                    Err(Error::Pkcs11(RvError::PinLocked, _)) => bail!(
+                        "the token {} has locked itself, after too many wrong PINs: its security officer (SO PIN) sets a new PIN",
+                        self.token
+                    ),
                     Err(error) => {
                         return Err(error).with_context(|| format!("logging in to the token {}", self.token));
                     }

@@ -222,18 +222,25 @@ pub fn resume(fleet: &Fleet, id: &str, by: By<'_>) -> Result<Vec<Write>, Refused
 /// It is given up. Who has the version keeps it.
 ///
 /// # Errors
-/// It has ended.
+/// It has ended, and nobody is left whom it would still reach.
 pub fn abort(fleet: &Fleet, id: &str, by: By<'_>) -> Result<Vec<Write>, Refused> {
     let rollout = named(fleet, id)?;
-    if rollout.state == State::Aborted {
-        return Err(wrong_state(rollout, "abort", "not aborted yet"));
+    let open: Vec<&Row> =
+        fleet.rows_of(id).filter(|row| row.step.is_before() || row.step == Step::Away).collect();
+    // One that is done still goes to whoever was away.
+    if rollout.state == State::Aborted || (rollout.state == State::Done && open.is_empty()) {
+        return Err(Refused(format!(
+            "rollout {id} is {} already, and nobody is left to be told: there is nothing to give up; `engawa-cloud rollout back {id}` takes its version back",
+            rollout.state.word()
+        )));
     }
     let mut writes = vec![
         Write::Rollout(Box::new(changed(rollout, State::Aborted, &by.said(), by))),
         by.log(id, "", "aborted", ""),
     ];
-    let open = fleet.rows_of(id).filter(|row| row.step.is_before() || row.step == Step::Away);
-    writes.extend(open.map(|row| Write::Row(Box::new(row.cancelled("the rollout was aborted", by.micros)))));
+    writes.extend(
+        open.into_iter().map(|row| Write::Row(Box::new(row.cancelled("the rollout was aborted", by.micros)))),
+    );
     Ok(writes)
 }
 

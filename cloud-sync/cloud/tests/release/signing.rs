@@ -357,7 +357,8 @@ fn keys_in_a_token_sign() {
     fs::write(house.path("wrong"), "0000\n").unwrap();
     fs::set_permissions(house.path("wrong"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let wrong = run(&["sign", "first", "--key", &uri("root-1", "wrong")]);
-    assert!(!wrong.0 && wrong.1.contains("logging in to the token"), "{wrong:?}");
+    assert!(!wrong.0 && wrong.1.contains("the PIN of the token release is wrong"), "{wrong:?}");
+    assert!(wrong.1.contains("locks itself") && wrong.1.lines().count() == 1, "{wrong:?}");
     let missing = run(&["sign", "first", "--key", &uri("root-2", "pin")]);
     assert!(!missing.0 && missing.1.contains("no public key called `root-2`"), "{missing:?}");
     assert_eq!(run(&["sign", "first", "--key", &root, "--key", &releases]), (true, String::new()));

@@ -361,6 +361,8 @@ fn a_healthy_release_reaches_all_ring_after_ring() {
     assert_eq!(world.rows().len(), 5, "5 % first");
     world.until_rest(24 * 60);
     assert_eq!((world.state(), world.count(Step::Confirmed)), (State::Done, 100));
+    let refused = acts::abort(&world.fleet, &world.id, world.by()).unwrap_err().to_string();
+    assert!(refused.contains("is done already") && refused.contains("rollout back r-1"), "{refused}");
     let opened: Vec<u32> = world.rows().iter().map(|row| row.ring).collect();
     assert_eq!([0, 1, 2].map(|ring| opened.iter().filter(|of| **of == ring).count()), [5, 20, 75]);
 }
@@ -474,7 +476,8 @@ fn gateways_that_are_away_do_not_hold_a_ring_up_for_ever_nor_prove_anything() {
     assert!((6 * 60..6 * 60 + 60).contains(&waited), "{waited} minutes");
     world.until_rest(48 * 60);
     assert_eq!((world.state(), world.count(Step::Confirmed), world.count(Step::Away)), (State::Done, 34, 6));
-    // Who is back gets it, also after the end.
+    // Who is back gets it, also after the end; that can still be given up.
+    acts::abort(&world.fleet, &world.id, world.by()).unwrap();
     world.asks(&half[0], false);
     assert_eq!(world.told.last(), Some(&(half[0].clone(), "0.3.0".to_owned())));
 
