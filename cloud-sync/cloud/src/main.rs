@@ -8,6 +8,7 @@ mod erasure_cmd;
 mod listing;
 mod lock;
 mod output;
+mod publications;
 mod reconcile;
 mod release;
 mod release_cmd;

@@ -1,6 +1,8 @@
 //! What `serve` does for rollouts beside serving: looks every second what comes next. It keeps nothing: killed at any moment,
 //! the next one goes on from the rows.
 
+use crate::publications::TakeUp;
+use crate::release::audit::News;
 use engawa_cloud::postgres;
 use engawa_cloud::rollout::catalogue::folder::Shelf;
 use engawa_cloud::rollout::catalogue::{Behind, Catalogue};
@@ -82,16 +84,18 @@ fn tell(changed: &[Rollout]) {
 /// Runs until it is dropped.
 pub(crate) async fn on_sqlite(dir: PathBuf, releases: PathBuf, writer: Writer) {
     let serving_since = micros();
+    let mut taking = TakeUp::new(&releases);
     let mut looking = Looking::new(releases);
     loop {
         let (path, writer) = (dir.join(DATABASE_FILE), writer.clone());
         let looked = tokio::task::spawn_blocking(move || {
-            let outcome = one(&path, &mut looking, &writer, serving_since);
-            (looking, outcome)
+            let entered = enter(&mut taking, &writer);
+            let outcome = entered.and_then(|()| one(&path, &mut looking, &writer, serving_since));
+            (looking, taking, outcome)
         });
         match looked.await {
-            Ok((back, outcome)) => {
-                looking = back;
+            Ok((looked, taken, outcome)) => {
+                (looking, taking) = (looked, taken);
                 match outcome {
                     Ok(changed) => tell(&changed),
                     Err(error) => warn(&error),
@@ -105,6 +109,14 @@ pub(crate) async fn on_sqlite(dir: PathBuf, releases: PathBuf, writer: Writer) {
         }
         tokio::time::sleep(PERIOD).await;
     }
+}
+
+fn enter(taking: &mut TakeUp, writer: &Writer) -> Result<(), StoreError> {
+    if let Some(News { entries, length }) = taking.look() {
+        writer.run(move |connection| rollouts::publications(connection, &entries))?;
+        taking.entered(length);
+    }
+    Ok(())
 }
 
 fn one(
@@ -132,9 +144,32 @@ fn warn(error: &StoreError) {
 /// Runs until `cancel`; one replica at a time has a look.
 pub(crate) async fn on_postgres(store: postgres::Store, releases: PathBuf, cancel: CancellationToken) {
     let serving_since = micros();
+    let mut taking = TakeUp::new(&releases);
     let mut looking = Looking::new(releases);
     let going = async {
         loop {
+            let looked = tokio::task::spawn_blocking(move || {
+                let news = taking.look();
+                (taking, news)
+            });
+            let news = match looked.await {
+                Ok((back, news)) => {
+                    taking = back;
+                    news
+                }
+                Err(error) => {
+                    tracing::error!(%error, "rollouts don't go on until the cloud is started again");
+                    return;
+                }
+            };
+            if let Some(News { entries, length }) = news {
+                let entering =
+                    async { postgres::rollouts::publications(&store.client().await?, &entries).await };
+                match entering.await {
+                    Ok(()) => taking.entered(length),
+                    Err(error) => warn(&error),
+                }
+            }
             let moves = async { postgres::rollouts::moves(&store.client().await?).await };
             match moves.await {
                 Ok(false) => {}

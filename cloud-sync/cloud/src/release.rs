@@ -5,6 +5,7 @@
 //! *repository* is what gateways read. The *online keys* lie in the cloud's folder; they sign snapshots and timestamps, with
 //! which nobody can bring in a file that the offline keys have not signed.
 
+pub(crate) mod audit;
 pub(crate) mod baseline;
 pub(crate) mod changes;
 pub(crate) mod counter;

@@ -310,6 +310,21 @@ pub(crate) enum ReleaseAct {
         #[command(flatten)]
         releases: Releases,
     },
+    /// The repository's own audit, newest first: who published, revoked, retired what, and who changed the root
+    #[command(
+        after_help = "It is `audit.jsonl` in the repository's folder, and needs no database. `engawa-cloud rollout log` has \
+        the same among what became of it: `publish` enters it, or `serve` does."
+    )]
+    Log {
+        #[command(flatten)]
+        releases: Releases,
+        /// How many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+        /// One JSON object a line, for scripts.
+        #[arg(long)]
+        json: bool,
+    },
     /// List the releases in the repository
     List {
         #[command(flatten)]
@@ -447,7 +462,7 @@ pub(crate) fn release(home: &Home, act: ReleaseAct) -> anyhow::Result<()> {
             sign(&Draft::new(&draft), &keys, root.as_deref(), yes, &passphrase)
         }
         ReleaseAct::Publish { draft, even_in_use, clock, releases } => {
-            publish_draft(home, &draft, &releases, even_in_use, clock.by(now))
+            publish_draft(home, &draft, &releases, even_in_use, clock.by(now), &clock.who())
         }
         ReleaseAct::Revoke { version, draft, triple, releases } => {
             let draft = Draft::new(&draft);
@@ -461,8 +476,9 @@ pub(crate) fn release(home: &Home, act: ReleaseAct) -> anyhow::Result<()> {
             show(&draft, false)
         }
         ReleaseAct::Retire { what, releases } => care::retire(home, &releases, &what, now),
-        ReleaseAct::Renew { clock, releases } => care::renew(home, &releases, clock.by(now)),
+        ReleaseAct::Renew { clock, releases } => care::renew(home, &releases, clock.by(now), &clock.who()),
         ReleaseAct::Expiry { telling, releases } => care::expiry(home, &releases, &telling, now),
+        ReleaseAct::Log { releases, limit, json } => care::log(&releases.folder(home), limit, json),
         ReleaseAct::List { releases, json } => list(&releases.folder(home), json, now),
         ReleaseAct::Verify { root, releases } => {
             let folder = releases.folder(home);
@@ -564,6 +580,7 @@ fn publish_draft(
     releases: &Releases,
     even_in_use: bool,
     by: By,
+    who: &str,
 ) -> anyhow::Result<()> {
     let draft = Draft::new(draft);
     if let Some(missing) = signing::progress(&draft)?.iter().find(|progress| !progress.done()) {
@@ -577,7 +594,9 @@ fn publish_draft(
     }
     let in_use = || care::in_use_now(home);
     let in_use: Option<&dyn Fn() -> _> = if even_in_use { None } else { Some(&in_use) };
-    let done = publish::publish(&draft, &releases.folder(home), &Online::load(&home.dir)?, in_use, by)?;
+    let folder = releases.folder(home);
+    let done = publish::publish(&draft, &folder, &Online::load(&home.dir)?, in_use, by, who)?;
+    care::enter(home, &folder);
     if !done.changed {
         return say("it is published already");
     }

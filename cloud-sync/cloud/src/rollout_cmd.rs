@@ -109,7 +109,7 @@ pub(crate) enum RolloutAct {
         #[arg(long)]
         json: bool,
     },
-    /// The audit, newest first: who released what to whom, what stopped it, what became of each gateway
+    /// The audit, newest first: who published, revoked and released what to whom, what stopped it, what became of each gateway
     Log {
         /// Only of this rollout.
         id: Option<String>,
@@ -199,17 +199,19 @@ pub(crate) fn rollout(home: &Home, act: RolloutAct) -> anyhow::Result<()> {
             act_on(&desk, Some(""), &words, |fleet, by| acts::unblock(fleet, kind, version, gateway, by))?;
             told(&words, &format!("version {version} may be offered to {} again", whom(gateway)))
         }
-        RolloutAct::Blocked { json } => lines(desk.blocked_versions()?.as_slice(), json, |block| {
-            format!(
-                "{:<11} {:<12} for {:<20} {}  by {}: {}",
-                block.kind.word(),
-                block.version,
-                whom(&block.gateway),
-                instant(block.at_micros),
-                block.by,
-                block.why
-            )
-        }),
+        RolloutAct::Blocked { json } => {
+            lines(desk.blocked_versions()?.as_slice(), json, "no version is blocked", |block| {
+                format!(
+                    "{:<11} {:<12} for {:<20} {}  by {}: {}",
+                    block.kind.word(),
+                    block.version,
+                    whom(&block.gateway),
+                    instant(block.at_micros),
+                    block.by,
+                    block.why
+                )
+            })
+        }
         RolloutAct::Label { gateway, add, remove, words } => {
             if add.is_empty() && remove.is_empty() {
                 anyhow::bail!("nothing to do: name a label with --add or --remove");
@@ -227,8 +229,15 @@ pub(crate) fn rollout(home: &Home, act: RolloutAct) -> anyhow::Result<()> {
         }
         RolloutAct::Fleet { gateways, json } => fleet(&desk, gateways, json),
         RolloutAct::Log { id, gateway, limit, json } => {
+            if let Some(id) = &id {
+                acts::named(&desk.fleet(Some(id))?, id)?;
+            }
             let entries = desk.rollout_log(id.as_deref(), gateway.as_deref(), limit)?;
-            lines(&entries, json, |entry| {
+            let none = match &gateway {
+                Some(gateway) => format!("the audit has no line of gateway `{}`", gateway.escape_debug()),
+                None => "the audit has no line yet".to_owned(),
+            };
+            lines(&entries, json, &none, |entry| {
                 format!(
                     "{} {:<8} {:<20} {:<12} {:<13} {}",
                     instant(entry.at_micros),
@@ -271,10 +280,20 @@ fn now() -> Now {
     Now { micros: Timestamp::now().as_microsecond(), serving_since: 0 }
 }
 
-fn lines<T: Serialize>(items: &[T], json: bool, line: impl Fn(&T) -> String) -> anyhow::Result<()> {
+/// A line for each; where there is none, people are told so (`none`).
+fn lines<T: Serialize>(
+    items: &[T],
+    json: bool,
+    none: &str,
+    line: impl Fn(&T) -> String,
+) -> anyhow::Result<()> {
     let text = |item| if json { Ok(serde_json::to_string(item)?) } else { Ok(plain(&line(item))) };
     let all: Vec<String> = items.iter().map(text).collect::<anyhow::Result<_>>()?;
-    if all.is_empty() { Ok(()) } else { say(&all.join("\n")) }
+    match (all.is_empty(), json) {
+        (false, _) => say(&all.join("\n")),
+        (true, false) => say(none),
+        (true, true) => Ok(()),
+    }
 }
 
 /// Says that it is done.
@@ -307,7 +326,8 @@ fn list(desk: &Desk, json: bool) -> anyhow::Result<()> {
     let mut rollouts: Vec<_> = fleet.rollouts.values().collect();
     rollouts.sort_by_key(|rollout| rollout.number);
     let reports: Vec<_> = rollouts.into_iter().map(|rollout| report(rollout, &fleet, now())).collect();
-    lines(&reports, json, engawa_cloud::rollout::report::Report::line)
+    let none = "there is no rollout: `engawa-cloud rollout create` makes one";
+    lines(&reports, json, none, engawa_cloud::rollout::report::Report::line)
 }
 
 fn show(desk: &Desk, id: &str, gateways: bool, json: bool) -> anyhow::Result<()> {
@@ -326,7 +346,7 @@ fn show(desk: &Desk, id: &str, gateways: bool, json: bool) -> anyhow::Result<()>
         say("")?;
     }
     let rows: Vec<_> = fleet.rows_of(id).collect();
-    lines(&rows, json, |row| {
+    lines(&rows, json, "no gateway has had its turn", |row| {
         let ring = report.rollout.plan.rings.get(row.ring as usize).map_or("-", |ring| &ring.name);
         format!(
             "{:<20} {:<12} {:<11} since {}  {} -> {}  {}",
@@ -345,7 +365,7 @@ fn fleet(desk: &Desk, gateways: bool, json: bool) -> anyhow::Result<()> {
     let fleet = desk.fleet(Some(""))?;
     let members: Vec<_> = fleet.members.values().collect();
     if gateways {
-        return lines(&members, json, |member| {
+        return lines(&members, json, "there is no gateway", |member| {
             let labels: Vec<&str> = member.labels.iter().map(String::as_str).collect();
             let what = member.software.as_ref().map_or_else(
                 || "has never asked for updates".to_owned(),
@@ -394,7 +414,7 @@ fn fleet(desk: &Desk, gateways: bool, json: bool) -> anyhow::Result<()> {
             connected,
         })
         .collect();
-    lines(&runs, json, |runs| {
+    lines(&runs, json, "there is no gateway", |runs| {
         let version = if runs.version.is_empty() { "never asked" } else { &runs.version };
         format!(
             "{version:<14} {:<28} {:<14} system {:<10} {:>6} gateways, {:>6} connected",

@@ -592,6 +592,37 @@ fn the_command_line(engine: Engine) {
     refuses(&["create", "0.3.0", "--not-after", "2020-01-01T00:00:00Z"], "its time is over");
     assert!(cloud.does("rollout", &["list", "--json"]).json().is_empty(), "what is refused leaves nothing");
 
+    for (words, none) in [
+        (&["list"][..], "there is no rollout"),
+        (&["blocked"], "no version is blocked"),
+        (&["log"], "the audit has no line yet"),
+        (&["log", "--gateway", "zz"], "the audit has no line of gateway `zz`"),
+        (&["fleet"], "there is no gateway"),
+    ] {
+        assert!(cloud.does("rollout", words).out.starts_with(none), "{words:?}");
+        assert_eq!(cloud.does("rollout", &[words, &["--json"]].concat()).out, "", "{words:?}");
+    }
+    refuses(&["log", "zz"], "there is no rollout `zz`");
+    // What the repository's own audit says is taken up by `serve`, line by line, once.
+    let audit = Path::new(cloud.dir()).join("releases/audit.jsonl");
+    let line = |who: &str| {
+        let of = ["2.targets.json", "00"];
+        json!({"at_micros": 1, "who": who, "what": "published", "detail": "engawa/t/0.2.0", "of": of})
+            .to_string()
+    };
+    let whos = || {
+        let log = cloud.does("rollout", &["log", "--json"]).json();
+        log.iter().map(|entry| entry["who"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for (lines, expected) in [(vec!["ann"], vec!["ann"]), (vec!["ann", "ann", "ben"], vec!["ben", "ann"])] {
+        let text: String = lines.into_iter().map(|who| line(who) + "\n").collect();
+        std::fs::write(&audit, text).unwrap();
+        let deadline = std::time::Instant::now() + stand::LONGEST;
+        while whos() != expected {
+            assert!(std::time::Instant::now() < deadline, "{:?}", whos());
+        }
+    }
+
     let claimed = ["--property", "grand", "--gateway", "grand-1"];
     cloud.does("claim", &claimed);
     cloud.change("UPDATE gateway SET enrolled_at = 1");
@@ -652,6 +683,7 @@ fn the_command_line(engine: Engine) {
     assert!(cloud.does("rollout", &["blocked"]).out.contains("a leak"));
     cloud.does("rollout", &["unblock", "0.3.0"]);
     cloud.does("rollout", &["abort", "r-1", "--as", "ann"]);
+    refuses(&["abort", "r-1"], "rollout r-1 is aborted already");
     let log = cloud.does("rollout", &["log", "r-1", "--json"]).json();
     let log: Vec<&str> = log.iter().rev().map(|entry| entry["what"].as_str().unwrap()).collect();
     assert_eq!(log, ["created", "started", "paused", "resumed", "halted", "aborted"]);

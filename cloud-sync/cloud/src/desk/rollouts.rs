@@ -51,6 +51,16 @@ impl Desk {
         }
     }
 
+    /// Enters publications into the audit, each once.
+    pub(crate) fn publications(&self, entries: &[(String, Entry)]) -> anyhow::Result<()> {
+        match self {
+            Self::File(dir) => write(dir, |connection| rollouts::publications(connection, entries)),
+            Self::Postgres(runtime, store) => {
+                ask!(runtime, store, client => postgres::rollouts::publications(&client, entries))
+            }
+        }
+    }
+
     /// The audit, newest first.
     pub(crate) fn rollout_log(
         &self,

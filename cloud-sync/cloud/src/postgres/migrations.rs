@@ -28,6 +28,7 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("migrations/007_bundles.sql"), oldest: 1 },
     Step { sql: include_str!("migrations/008_fanout.sql"), oldest: 1 },
     Step { sql: include_str!("migrations/009_rollouts.sql"), oldest: 1 },
+    Step { sql: include_str!("migrations/010_publications.sql"), oldest: 1 },
 ];
 
 /// The schema version of this release.

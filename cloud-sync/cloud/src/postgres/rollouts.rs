@@ -531,6 +531,25 @@ pub(crate) async fn take(client: &Object, told: &[Told], micros: i64) -> Result<
     Ok(())
 }
 
+/// As [`crate::store::rollouts::publications`]. Cut in the middle, the rest is entered the next time.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn publications(
+    client: &impl GenericClient,
+    entries: &[(String, Entry)],
+) -> Result<(), StoreError> {
+    let doing = StoreError::postgres(WRITING);
+    let statement = client.prepare_cached(sql::PUT_PUBLICATION).await.map_err(doing)?;
+    for (id, e) in entries {
+        let (who, what, detail) = (clean(&e.who), clean(&e.what), clean(&e.detail));
+        let values: &[&(dyn ToSql + Sync)] =
+            &[&e.at_micros, &e.rollout, &e.gateway, &who, &what, &detail, id];
+        client.execute(&statement, values).await.map_err(doing)?;
+    }
+    Ok(())
+}
+
 /// As [`crate::store::rollouts::log`].
 ///
 /// # Errors

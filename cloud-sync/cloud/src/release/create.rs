@@ -1,6 +1,7 @@
 //! Making a release in a draft: manifest, pack, patches from the releases before it, and, signed like them, what it is made
 //! of (SBOM) and how it came about (provenance).
 
+use crate::release::audit;
 use crate::release::counter;
 use crate::release::draft::Draft;
 use crate::release::folder::{self, Folder};
@@ -72,6 +73,7 @@ pub(crate) fn create(
     wanted: &Wanted,
     now: Instant,
 ) -> anyhow::Result<Created> {
+    wanted.source.check()?;
     let mut targets = draft.edit(repository, now)?;
     let files = read_files(&wanted.files)?;
     let line = counter::line(wanted.kind, NAME, &wanted.triple, &wanted.hardware);
@@ -116,6 +118,9 @@ pub(crate) fn create(
             wanted.triple
         );
     }
+    let digest = ring::digest::digest(&ring::digest::SHA256, &made.manifest_bytes);
+    let digest = data_encoding::HEXLOWER.encode(digest.as_ref());
+    audit::refuse_again(repository, &[(path.as_str(), digest.as_str())])?;
     let beside = |file: &str| name::beside(&path, file);
     let mut custom = json!({
         "version": made.manifest.version, "number": number, "floor": floor, "kind": made.manifest.kind.as_str(),

@@ -1,6 +1,7 @@
 //! Publishing a draft: judged first as a gateway would, by the gateway's own code, then written in an order in which whoever
 //! reads in between finds a whole repository. Cut short, it is mended by publishing again.
 
+use crate::release::audit::{self, Publication};
 use crate::release::changes;
 use crate::release::draft::{Draft, copy};
 use crate::release::folder::{Folder, Known, pieces};
@@ -29,16 +30,18 @@ pub(crate) struct Published {
 pub(crate) type InUse<'a> = &'a dyn Fn() -> anyhow::Result<BTreeSet<(Kind, String)>>;
 
 /// Publishes `draft` into `repository`. `in_use` is asked where releases go that were not revoked, and none of them is in it;
-/// without it they go whoever has them.
+/// without it they go whoever has them. `who` publishes, for the audit.
 pub(crate) fn publish(
     draft: &Draft,
     repository: &Folder,
     online: &Online,
     in_use: Option<InUse<'_>>,
     by: By,
+    who: &str,
 ) -> anyhow::Result<Published> {
     let now = by.now;
     let _lock = repository.lock()?;
+    audit::settle(repository)?;
     let current = repository.root()?;
     let next_root = pending_root(draft, current.as_ref())?;
     let targets = pending_targets(draft, repository)?;
@@ -63,6 +66,10 @@ pub(crate) fn publish(
     if let (Some(next), Some(in_use)) = (&targets, in_use) {
         spare(draft, repository, &next.metadata, in_use)?;
     }
+    let before = repository.targets()?.map(|known| known.metadata);
+    if let Some(next) = &targets {
+        audit::refuse_again(repository, &audit::new_manifests(before.as_ref(), &next.metadata))?;
+    }
     // A gateway that has not seen the next root takes the timestamp all the same.
     let roots: Vec<&Root> = current
         .iter()
@@ -80,8 +87,19 @@ pub(crate) fn publish(
         next_root.iter().map(|known| (format!("{}.root.json", known.metadata.version), known.bytes.clone())),
     );
     let client = judge(repository, &over, current.as_ref(), next_root.as_ref(), now)?;
-    let known = repository.targets()?.map(|known| known.metadata.targets).unwrap_or_default();
+    let known = before.as_ref().map(|before| before.targets.clone()).unwrap_or_default();
     let files = put_targets(draft, repository, &client, &known)?;
+    let publication = Publication {
+        who,
+        now,
+        draft,
+        current_root: current.as_ref(),
+        next_root: next_root.as_ref(),
+        current: before.as_ref(),
+        next: targets.as_ref(),
+        signed: &signed,
+    };
+    publication.announce(repository)?;
     // Where the current root would not take the new targets (a key of theirs is lost), the next root is to be seen first;
     // else last, for then there is no moment at which one who reads finds what he can't take.
     let old_takes = |root: &Known<Root>| {
@@ -106,6 +124,7 @@ pub(crate) fn publish(
     if let Some(name) = root_name.as_deref().filter(|_| !root_first) {
         put(name)?;
     }
+    audit::settle(repository)?;
     tidy(repository, online, root)?;
     let targets = client
         .snapshot()

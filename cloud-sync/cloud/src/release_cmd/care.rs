@@ -1,15 +1,19 @@
 //! What is done with a repository so that it stays good: its expiry watched, its timestamp renewed, old releases retired.
 
 use super::{Releases, show};
+use crate::asker::{self, asker};
 use crate::desk::Home;
 use crate::output::{plain, say};
+use crate::release::audit;
 use crate::release::draft::Draft;
 use crate::release::expiry;
+use crate::release::folder::Folder;
 use crate::release::online::{self, By, Online};
 use crate::release::retire;
 use anyhow::{Context, bail};
 use engawa_cloud::rollout::in_use::in_use;
 use engawa_cloud::rollout::plan::Kind;
+use engawa_cloud::store::DATABASE_FILE;
 use jiff::Timestamp as Instant;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -59,7 +63,7 @@ pub(super) fn expiry(
 }
 
 /// `engawa-cloud release renew`.
-pub(super) fn renew(home: &Home, releases: &Releases, by: By) -> anyhow::Result<()> {
+pub(super) fn renew(home: &Home, releases: &Releases, by: By, who: &str) -> anyhow::Result<()> {
     let folder = releases.folder(home);
     let online = Online::load(&home.dir)?;
     if folder.timestamp()?.is_none() {
@@ -69,17 +73,22 @@ pub(super) fn renew(home: &Home, releases: &Releases, by: By) -> anyhow::Result<
         );
     }
     online::renew(&folder, &online, by)?;
+    audit::renewed(&folder, who, by.now, by.is_right)?;
+    enter(home, &folder);
     let renewed = folder.timestamp()?.context("the timestamp that was just written is gone")?.metadata;
     say(&format!("the timestamp is version {}, good until {}", renewed.version, renewed.expires))
 }
 
-/// What is said of this machine's clock.
+/// Who signs by the cloud's keys, and what is said of this machine's clock.
 #[derive(clap::Args)]
 pub(crate) struct Clock {
     /// Sign though the newest timestamp says that it was signed later than now: the clock that signed it was ahead, and this one
     /// is right. Look at it first.
     #[arg(long)]
     clock_is_right: bool,
+    /// Who does it, for the audit; without it, the login.
+    #[arg(long = "as", value_name = "NAME", value_parser = asker::name)]
+    who: Option<String>,
 }
 
 impl Clock {
@@ -87,6 +96,47 @@ impl Clock {
     pub(super) fn by(&self, now: Instant) -> By {
         By { now, is_right: self.clock_is_right }
     }
+
+    /// Who it is.
+    pub(super) fn who(&self) -> String {
+        asker(self.who.clone()).unwrap_or_else(|| "somebody".to_owned())
+    }
+}
+
+/// Enters what the repository's audit says into the cloud's, where its database is at hand; `serve` does so too.
+pub(super) fn enter(home: &Home, folder: &Folder) {
+    if home.database.is_none() && !home.dir.join(DATABASE_FILE).exists() {
+        return;
+    }
+    let entered =
+        audit::entries(folder).and_then(|entries| home.desk().and_then(|desk| desk.publications(&entries)));
+    if let Err(error) = entered {
+        eprintln!(
+            "it is not in the cloud's audit yet, and `serve` enters it from {}: {error:#}",
+            audit::path(folder).display()
+        );
+    }
+}
+
+/// `engawa-cloud release log`.
+pub(super) fn log(folder: &Folder, limit: u32, json: bool) -> anyhow::Result<()> {
+    let entries = audit::entries(folder)?;
+    if entries.is_empty() && !json {
+        return say(&format!("{} has no line: nothing was published", audit::path(folder).display()));
+    }
+    for (_, entry) in entries.into_iter().rev().take(limit as usize) {
+        if json {
+            let line = serde_json::json!({
+                "at_micros": entry.at_micros, "who": entry.who, "what": entry.what, "detail": entry.detail,
+            });
+            say(&line.to_string())?;
+            continue;
+        }
+        let at = Instant::from_microsecond(entry.at_micros)
+            .map_or_else(|_| "-".to_owned(), |at| format!("{at:.0}"));
+        say(&plain(&format!("{at} {:<12} {:<11} {}", entry.who, entry.what, entry.detail)))?;
+    }
+    Ok(())
 }
 
 /// Which versions somebody has by now, or may go back to.

@@ -78,6 +78,11 @@ pub const DROP_LABEL: &str = "DELETE FROM gateway_label WHERE gateway = $1 AND l
 pub const PUT_LOG: &str = "INSERT INTO rollout_log (at_micros, rollout, gateway, who, what, detail)
     VALUES ($1, $2, $3, $4, $5, $6)";
 
+/// A publication in the audit, once; its own name is last.
+pub const PUT_PUBLICATION: &str =
+    "INSERT INTO rollout_log (at_micros, rollout, gateway, who, what, detail, publication)
+    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+
 /// What a gateway tells of its software.
 pub const PUT_SOFTWARE: &str = "INSERT INTO gateway_software (gateway, version, number, slot, triple, hardware, system,
     system_number, state, floor, region, asked_micros) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)

@@ -13,6 +13,7 @@ const STEPS: &[M<'_>] = &[
     M::up(include_str!("migrations/006_settings.sql")),
     M::up(include_str!("migrations/007_bundles.sql")),
     M::up(include_str!("migrations/008_rollouts.sql")),
+    M::up(include_str!("migrations/009_publications.sql")),
 ];
 
 /// The schema version of this release.

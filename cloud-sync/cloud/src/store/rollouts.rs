@@ -434,6 +434,22 @@ pub(super) fn alert(connection: &Connection, gateway: &str, micros: i64) -> Resu
         .map_err(StoreError::sql("counting an alert"))
 }
 
+/// Enters publications into the audit, each once by its own name.
+///
+/// # Errors
+/// SQLite's.
+pub fn publications(connection: &Connection, entries: &[(String, Entry)]) -> Result<(), StoreError> {
+    for (id, e) in entries {
+        connection
+            .prepare_cached(sql::PUT_PUBLICATION)
+            .and_then(|mut statement| {
+                statement.execute(params![e.at_micros, e.rollout, e.gateway, e.who, e.what, e.detail, id])
+            })
+            .map_err(StoreError::sql(WRITING))?;
+    }
+    Ok(())
+}
+
 /// The newest entries of the audit, newest first: of a rollout, of a gateway, or of all.
 ///
 /// # Errors

@@ -48,8 +48,8 @@ fn a_publication_that_is_cut_short_is_whole_and_is_mended() {
         let house = House::with_repository();
         house.done(&["keygen", "new.key"]);
         house.release("1.0.0", &software(1), &[]);
-        let mut known = house.gateway();
-        known.update(&house.repository()).unwrap();
+        let mut gateway = house.gateway();
+        gateway.update(&house.repository()).unwrap();
         house.done(&[&["root", "next"], rotation].concat());
         house.create("next", "1.1.0", &software(2), &[]);
         house.done(&["sign", "next", "--key", "root.key", "--key", "releases.key"]);
@@ -82,8 +82,19 @@ fn a_publication_that_is_cut_short_is_whole_and_is_mended() {
                 fs::create_dir_all(part.parent().unwrap()).unwrap();
                 fs::write(part, &after[path][..after[path].len() / 2]).unwrap();
             }
+            // What was announced before the first of these, and is gone where nothing was cut.
+            let lines = |files: &BTreeMap<PathBuf, Vec<u8>>| -> Vec<Value> {
+                let text = files.get(Path::new("releases/audit.jsonl")).cloned().unwrap_or_default();
+                String::from_utf8(text).unwrap().lines().map(|line| line.parse().unwrap()).collect()
+            };
+            let known = lines(&before);
+            let announced: Vec<Value> =
+                lines(&after).into_iter().filter(|line| !known.contains(line)).collect();
+            assert_eq!(announced.len(), 2, "a root and a release: {announced:?}");
+            fs::write(house.repository().join("audit.pending"), serde_json::to_vec(&announced).unwrap())
+                .unwrap();
             let at = written.get(cut).map(|(_, path)| path);
-            let mut gateways = [known.clone(), house.gateway()];
+            let mut gateways = [gateway.clone(), house.gateway()];
             for gateway in &mut gateways {
                 let client = gateway
                     .update(&house.repository())
@@ -98,6 +109,14 @@ fn a_publication_that_is_cut_short_is_whole_and_is_mended() {
                 assert!(client.target(&manifest("1.1.0")).is_some(), "after {at:?}");
                 assert_eq!(client.root().version, 2);
             }
+            let audit = lines(&files(&house.path("cloud")));
+            let count = |what: &str, detail: &str| {
+                let is =
+                    |line: &&Value| line["what"] == what && line["detail"].as_str().unwrap().contains(detail);
+                audit.iter().filter(is).count()
+            };
+            let counts = [count("root", "root 2"), count("published", "/1.1.0"), audit.len()];
+            assert_eq!(counts, [1, 1, known.len() + 2], "each once, cut before {at:?}: {audit:#?}");
         }
         house.done(&["verify"]);
     }
@@ -287,6 +306,88 @@ fn old_releases_are_retired() {
     let listed = house.done(&["list", "--json"]);
     let numbers: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(numbers.iter().any(|line| line["version"] == "2.0.0" && line["number"] == 5), "{listed}");
+}
+
+/// Who published, revoked, retired, signed what is in the audit: of the repository where there is no database, of the cloud once
+/// there is one, and each once. And what was published keeps its version.
+#[test]
+fn the_audit_knows_publications() {
+    let house = House::with_repository();
+    house.create("one", "1.0.0", &software(1), &[]);
+    house.done(&["sign", "one", "--key", "releases.key"]);
+    house.done(&["publish", "one", "--as", "ann"]);
+    let entries = |house: &House| -> Vec<Value> {
+        house.done(&["log", "--json"]).lines().map(|line| line.parse().unwrap()).collect()
+    };
+    let key = {
+        let targets = fs::read(house.repository().join("metadata/2.targets.json")).unwrap();
+        let targets: Value = serde_json::from_slice(&targets).unwrap();
+        targets["signatures"][0]["keyid"].as_str().unwrap().to_owned()
+    };
+    let all = entries(&house);
+    let whats: Vec<&str> = all.iter().map(|line| line["what"].as_str().unwrap()).collect();
+    assert_eq!(whats, ["published", "signed_anew", "root"], "newest first: {all:#?}");
+    assert_eq!(all[0]["who"], "ann");
+    assert_eq!(
+        all[0]["detail"],
+        format!(
+            "engawa/{TRIPLE}/1.0.0, number 1, floor 0; targets 2, snapshot 2, timestamp 2; signed by {key}"
+        )
+    );
+    // The cloud takes them up as soon as there is one; what comes later is entered at once.
+    let init =
+        program().args(["init", "--name", "127.0.0.1", "--dir"]).arg(house.path("cloud")).output().unwrap();
+    assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
+    house.done(&["revoke", "1.0.0", "--draft", "revoked"]);
+    house.done(&["sign", "revoked", "--key", "releases.key"]);
+    house.done(&["publish", "revoked", "--as", "bob"]);
+    house.done(&["publish", "revoked", "--as", "bob"]);
+    house.done(&["renew", "--as", "cleo"]);
+    let log = || {
+        let ran =
+            program().args(["rollout", "log", "--json", "--dir"]).arg(house.path("cloud")).output().unwrap();
+        let lines = String::from_utf8(ran.stdout).unwrap();
+        let lines = lines.lines().map(|line| line.parse::<Value>().unwrap());
+        let of = |line: Value, name: &str| line[name].as_str().unwrap().to_owned();
+        lines.map(|line| (of(line.clone(), "what"), of(line, "who"))).collect::<Vec<_>>()
+    };
+    let told = log();
+    let told: Vec<(&str, &str)> = told.iter().map(|(what, who)| (what.as_str(), who.as_str())).collect();
+    assert_eq!(told[..3], [("renewed", "cleo"), ("revoked", "bob"), ("published", "ann")]);
+    assert_eq!(told.len(), 5, "each once: {told:?}");
+    // A version that was published is not used again for other bytes, though it is in the repository no longer.
+    let files = house.path("files-1.0.0");
+    fs::write(files.join("engawa"), software(2)).unwrap();
+    let create = ["create", "files-1.0.0", "--triple", TRIPLE, "--version", "1.0.0", "--draft"];
+    house.refused(&[&create[..], &["again"]].concat(), "/1.0.0 was published before with other content");
+    // Made where nobody knew of that, it is refused where it is published.
+    let audit = house.repository().join("audit.jsonl");
+    fs::rename(&audit, house.path("away")).unwrap();
+    house.done(&[&create[..], &["elsewhere"]].concat());
+    house.done(&["sign", "elsewhere", "--key", "releases.key"]);
+    fs::rename(house.path("away"), &audit).unwrap();
+    house.refused(&["publish", "elsewhere", "--as", "eve"], "by ann");
+    assert_eq!(log().len(), 5);
+    // Published without the database, and cut: `serve` enters it.
+    fs::rename(house.path("cloud").join(store::DATABASE_FILE), house.path("database")).unwrap();
+    house.release("1.1.0", &software(3), &[]);
+    fs::rename(house.path("database"), house.path("cloud").join(store::DATABASE_FILE)).unwrap();
+    assert_eq!(log().len(), 5);
+    let mut serving = program()
+        .args(["serve", "--listen", "127.0.0.1:0", "--dir"])
+        .arg(house.path("cloud"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let until = Clock::now() + LONGEST;
+    while log().len() < 6 && Clock::now() < until {
+        std::thread::yield_now();
+    }
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    let told = log();
+    assert_eq!((told.len(), told[0].0.as_str()), (6, "published"), "{told:?}");
 }
 
 /// By its library, not by the program `faketime`, which leaves something in /dev/shm when it is killed.

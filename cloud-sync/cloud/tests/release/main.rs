@@ -23,6 +23,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant as Clock};
 use tempfile::TempDir;
 
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -159,7 +160,7 @@ fn a_release_goes_from_the_keys_to_the_gateway_and_is_revoked() {
     let mut gateway = house.gateway();
     assert!(gateway.update(&house.repository()).unwrap().targets().next().is_none());
     let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock");
-    house.release("1.0.0", &software(1), &["--lock", lock, "--package", "engawa", "--commit", "abc123"]);
+    house.release("1.0.0", &software(1), &["--lock", lock, "--package", "engawa", "--commit", COMMIT]);
     house.release("1.1.0", &software(2), &["--floor", "1", "--built", "1700000000"]);
     let client = gateway.update(&house.repository()).unwrap();
     let found = client.target(&manifest("1.1.0")).unwrap();
@@ -201,7 +202,7 @@ fn a_release_goes_from_the_keys_to_the_gateway_and_is_revoked() {
     assert_eq!(provenance["subject"][0]["name"], "engawa");
     assert_eq!(
         provenance["predicate"]["buildDefinition"]["resolvedDependencies"][0]["digest"]["gitCommit"],
-        "abc123"
+        COMMIT
     );
     let listed = house.done(&["list", "--json"]);
     let lines: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -399,6 +400,15 @@ fn what_can_t_be_done_says_why() {
     fs::set_permissions(files.join("engawa"), PermissionsExt::from_mode(0o755)).unwrap();
     house.refused(&[&create[..], &["--lock", "none.lock"]].concat(), "none.lock");
     house.refused(&[&create[..7], &["one"]].concat(), "no semantic version");
+    for (more, why) in [
+        (["--commit", "a\nb"], "--commit \"a\\nb\" is no commit"),
+        (["--commit", &COMMIT[..39]], "all 40 (or 64) hex digits"),
+        (["--builder", "not a uri"], "--builder \"not a uri\" is no URI"),
+        (["--source", "xx"], "--source \"xx\" is no URI"),
+        (["--source", "git+https://git.example/a\u{1b}[2J"], "is no URI"),
+    ] {
+        house.refused(&[&create[..], &more].concat(), why);
+    }
     fs::create_dir(files.join("folder")).unwrap();
     house.refused(&create, "flat list");
     fs::remove_dir(files.join("folder")).unwrap();
