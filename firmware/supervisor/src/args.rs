@@ -81,6 +81,7 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, St
         Some("--help" | "-h" | "help") => Ok(Command::Help),
         Some("--version" | "-V") => Ok(Command::Version),
         Some("install") => parse_install(words),
+        Some("check" | "which") if words.peek().is_some_and(is_help) => Ok(Command::Help),
         Some(word @ ("check" | "which")) => match (words.next(), words.next()) {
             (Some(folder), None) if word == "check" => Ok(Command::Check(folder.into())),
             (Some(folder), None) => Ok(Command::Which(folder.into())),
@@ -89,6 +90,10 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, St
         Some("hand-over") => Ok(Command::HandOver(words.collect())),
         _ => parse_run(first, words),
     }
+}
+
+fn is_help(word: &OsString) -> bool {
+    word == "--help" || word == "-h"
 }
 
 fn parse_run(first: OsString, words: impl Iterator<Item = OsString>) -> Result<Command, String> {
@@ -149,6 +154,9 @@ fn parse_install(mut words: impl Iterator<Item = OsString>) -> Result<Command, S
     let (mut version, mut given, mut files) = ("0.0.0".to_owned(), 0, Vec::new());
     let (mut once, mut replaces) = (false, false);
     while let Some(word) = words.next() {
+        if is_help(&word) {
+            return Ok(Command::Help);
+        }
         let Some(name) = word.to_str().filter(|word| word.starts_with('-')).map(str::to_owned) else {
             files.push(PathBuf::from(word));
             continue;

@@ -4,7 +4,7 @@ use crate::args::Install;
 use engawa_slots::check::{Check, is_file_name};
 use engawa_slots::files::Folder;
 use engawa_slots::install::{Source, describe};
-use engawa_slots::store::Store;
+use engawa_slots::store::{Store, StoreFault};
 use engawa_slots::{Digest, MANIFEST, PROGRAM, Slot};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -53,7 +53,6 @@ pub(crate) fn install(options: Install) -> Result<String, String> {
     if once && let Ok(table) = Store::peek(&Folder::new(&folder)) {
         return Ok(format!("installed already: {}\n", describe(&table)));
     }
-    std::fs::create_dir_all(&folder).map_err(|fault| format!("{}: {fault}", folder.display()))?;
     let mut sources: Vec<Source<Box<dyn Read>>> = Vec::new();
     let mut listed = Vec::new();
     let mut manifest = None;
@@ -86,12 +85,35 @@ pub(crate) fn install(options: Install) -> Result<String, String> {
             digest
         }
     };
-    let table = engawa_slots::install::install(Folder::new(&folder), sources, digest, replaces)
-        .map_err(|fault| fault.to_string())?;
+    let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
+    let slots = [Slot::A, Slot::B].map(|slot| folder.join(slot.name()));
+    let folders = slots.into_iter().chain([folder.clone()]);
+    let fresh: Vec<PathBuf> = folders.filter(|path| !path.exists()).collect();
+    std::fs::create_dir_all(&folder).map_err(|fault| format!("{}: {fault}", folder.display()))?;
+    let table = engawa_slots::install::install(Folder::new(&folder), sources, digest, replaces);
+    let table = table.map_err(|fault| {
+        clear(&folder, &names, &fresh);
+        fault.to_string()
+    })?;
     let (shown, about) = (folder.display(), describe(&table));
     Ok(format!(
         "installed in {shown}: {about}\nstart it:  engawa-supervisor {shown} -- /etc/engawa/engawa.toml\n"
     ))
+}
+
+/// Takes away what was laid for nothing: the files, and the folders that were not there before. Where there is a table, or the
+/// beginning of one, all stays: what lies here may be started by it.
+fn clear(folder: &Path, names: &[String], fresh: &[PathBuf]) {
+    if !matches!(Store::peek(&Folder::new(folder)), Err(StoreFault::Nothing)) {
+        return;
+    }
+    // What can't be removed is written over by the next installation.
+    for name in names {
+        let _ = std::fs::remove_file(folder.join(Slot::A.name()).join(name));
+    }
+    for path in fresh {
+        let _ = std::fs::remove_dir(path);
+    }
 }
 
 fn plain(version: &str, number: u64, files: Vec<PlainFile>) -> Result<Vec<u8>, String> {

@@ -11,6 +11,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Takes the lock of a folder.
 pub(crate) fn take(folder: &Path) -> Result<OwnedFd, String> {
     let path = folder.join("lock");
+    if !folder.is_dir() {
+        return Err(format!(
+            "the folder {0} is missing: `engawa-supervisor install --dir {0} FILES...` makes it, and lays the first release",
+            folder.display()
+        ));
+    }
     let fault = |fault: rustix::io::Errno| format!("{}: {fault}", path.display());
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)).map_err(fault)?;

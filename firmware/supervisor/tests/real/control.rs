@@ -126,6 +126,33 @@ fn the_command_line_says_what_is_wrong() {
         assert!(text.contains("no release was installed here"), "{text}");
     }
     assert!(complaint(&["install", "--dir", path, "/no/engawa"]).1.contains("/no/engawa: No such file"));
+    let missing = empty.path().join("nonex");
+    let (code, text) = complaint(&[missing.to_str().unwrap(), "--", "c"]);
+    assert!(
+        code == Some(1) && text.contains("/nonex is missing: `engawa-supervisor install --dir"),
+        "{text}"
+    );
+    // An installation that fails leaves nothing behind.
+    let (program, bad) = (empty.path().join("engawa"), empty.path().join("manifest.json"));
+    std::fs::write(&program, "no program").unwrap();
+    std::fs::write(&bad, "{}").unwrap();
+    for into in [missing.as_path(), empty.path()] {
+        let words =
+            ["install", "--dir", into.to_str().unwrap(), program.to_str().unwrap(), bad.to_str().unwrap()];
+        let (code, text) = complaint(&words);
+        assert!(code == Some(1) && text.contains("what was laid can't be started"), "{text}");
+    }
+    assert!(
+        complaint(&["install", "--dir", missing.to_str().unwrap(), "/no/engawa"]).1.contains("No such file")
+    );
+    let mut left: Vec<_> =
+        std::fs::read_dir(empty.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["engawa", "lock", "manifest.json"]);
+    for words in [&["install", "--help"][..], &["check", "-h"]] {
+        let help = Command::new(PROGRAM).args(words).output().unwrap();
+        assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--replace-damaged"));
+    }
     let help = Command::new(PROGRAM).arg("--help").output().unwrap();
     assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--heartbeat S"));
     let check = Stand::new(&[]);
