@@ -9,11 +9,12 @@ use crate::config::{Loaded, UpdateConfig};
 use crate::listing;
 use crate::updates::kept::{By, Kept};
 use crate::updates::prepare::in_words;
+use crate::updates::system::is_image;
 use crate::updates::trust::Trust;
 use crate::updates::{TRIPLE, slots};
 use anyhow::{Context, anyhow, bail};
 use clap::{Subcommand, ValueHint};
-use engawa_model::{CommandOutcome, Timestamp};
+use engawa_model::{CommandOutcome, Timestamp, UpdateStep};
 use engawa_slots::Table;
 use engawa_update::{FolderSource, Release};
 use serde_json::{Value, json};
@@ -70,7 +71,7 @@ Examples:
         #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
         from: PathBuf,
         /// Which release, where it is not the newest.
-        #[arg(long, value_name = "VERSION")]
+        #[arg(long, value_name = "VERSION", value_parser = version)]
         release: Option<String>,
         /// The gateway's clock was looked at, and is right.
         #[arg(long)]
@@ -85,6 +86,13 @@ Examples:
         #[command(flatten)]
         form: Form,
     },
+}
+
+/// A version as releases have it.
+fn version(text: &str) -> Result<String, String> {
+    semver::Version::parse(text).map(|_| text.to_owned()).map_err(|error| {
+        format!("it is no semantic version such as 1.4.0 ({error}); `engawa update check --from FOLDER` lists what there is")
+    })
 }
 
 impl Command {
@@ -124,6 +132,20 @@ fn table(config: &UpdateConfig) -> Result<Table, String> {
     slots::peek(&config.dir).map_err(|error| format!("{}: {error}", config.dir.display()))
 }
 
+/// What is in a slot of which the table says nothing: a release that lies ready there is entered once it is tried.
+fn spare_word(kept: &Kept) -> String {
+    match (&kept.wanted, &kept.told) {
+        (Some(wanted), Some((step, _))) if !is_image(&wanted.target) => match step {
+            UpdateStep::Ready | UpdateStep::Waiting => {
+                format!("{}, ready: it waits to be switched to", wanted.version)
+            }
+            UpdateStep::Downloading => format!("{}, being written", wanted.version),
+            _ => "empty, or being written".to_owned(),
+        },
+        _ => "empty, or being written".to_owned(),
+    }
+}
+
 fn status(loaded: &Loaded, as_json: bool) -> anyhow::Result<()> {
     let config = section(loaded)?;
     let (table, kept) = (table(config), Kept::load(&config.dir));
@@ -157,7 +179,7 @@ fn status(loaded: &Loaded, as_json: bool) -> anyhow::Result<()> {
         Ok(table) => {
             for slot in [table.active, table.active.other()] {
                 let what = table.release(slot).map_or_else(
-                    || "empty, or being written".to_owned(),
+                    || spare_word(&kept),
                     |release| format!("{}, number {}", release.version, release.number),
                 );
                 let on_trial = table.trial.as_ref().is_some_and(|trial| trial.slot == slot);
@@ -417,6 +439,39 @@ fn history(loaded: &Loaded, as_json: bool) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::updates::kept::Wanted;
+
+    #[test]
+    fn a_release_that_lies_ready_is_told_as_that() {
+        let wanted = |target: &str| Wanted {
+            by: By::Rollout { id: "r-1".into(), attempt: 0, back: false },
+            version: "1.4.0".into(),
+            number: 4,
+            target: target.to_owned(),
+            conditions: String::new(),
+        };
+        let word = |target, step| {
+            let told = Some((step, Some("the window is not open".to_owned())));
+            spare_word(&Kept { wanted: Some(wanted(target)), told, ..Kept::default() })
+        };
+        let application = "engawa/t/1.4.0/manifest.json";
+        for step in [UpdateStep::Ready, UpdateStep::Waiting] {
+            assert_eq!(word(application, step), "1.4.0, ready: it waits to be switched to");
+        }
+        assert_eq!(word(application, UpdateStep::Downloading), "1.4.0, being written");
+        for (target, step) in
+            [(application, UpdateStep::Offered), ("system/virt/1.4.0/manifest.json", UpdateStep::Waiting)]
+        {
+            assert_eq!(word(target, step), "empty, or being written");
+        }
+        assert_eq!(spare_word(&Kept::default()), "empty, or being written");
+    }
+
+    #[test]
+    fn a_version_is_checked_before_the_agent_is_asked() {
+        assert_eq!(version("1.4.0-rc.1").unwrap(), "1.4.0-rc.1");
+        assert!(version("banana").unwrap_err().contains("no semantic version such as 1.4.0"));
+    }
 
     #[test]
     fn a_stick_for_several_boards_has_the_newest_of_this_one() {

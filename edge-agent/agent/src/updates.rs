@@ -19,7 +19,7 @@ mod files;
 mod installer;
 pub(crate) mod kept;
 pub(crate) mod prepare;
-mod system;
+pub(crate) mod system;
 mod task;
 pub(crate) mod trial;
 pub(crate) mod trust;

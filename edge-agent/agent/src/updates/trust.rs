@@ -3,7 +3,8 @@
 use super::files;
 use engawa_model::Timestamp;
 use engawa_release::Digest;
-use engawa_tuf::{Client, Fault, Known, Limits, METADATA_FOLDER, Step, Target, check_root};
+use engawa_tuf::metadata::Targets;
+use engawa_tuf::{Client, Document, Fault, Known, Limits, METADATA_FOLDER, Step, Target, check_root};
 use engawa_update::{Begun, FetchError, Source, fetch, fetch_known};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ const ROOT_COPY: &str = "root.copy";
 const BEGUN: &str = "begun";
 /// What says which metadata is current.
 const TIMESTAMP: &str = "timestamp.json";
+/// What says which releases there are.
+const TARGETS: &str = "targets.json";
 /// Files of metadata that are read back: the roles at the top, and those delegated to.
 const MOST_FILES: usize = 64;
 
@@ -210,6 +213,16 @@ impl Trust {
         let digest = target.sha256.as_ref().and_then(|hex| hex.parse().ok());
         let digest = digest.ok_or_else(|| Fault::NoKnownHash { file: path.to_owned() })?;
         Ok((target, digest))
+    }
+
+    /// The digest of the target of this path by the metadata that was trusted last; `None` where nothing is known of it. It was
+    /// judged when it was kept, and is not once more: nothing is installed by this.
+    pub(crate) fn known_digest(&self, path: &str) -> Option<Digest> {
+        let bytes = files::read(&self.folder.join(TARGETS)).ok()??;
+        let limits = Limits::default();
+        let document = Document::parse(&bytes, TARGETS, limits.targets, &limits).ok()?;
+        let targets: Targets = document.read(TARGETS).ok()?;
+        targets.targets.get(path)?.hashes.get("sha256")?.parse().ok()
     }
 
     /// With a `timestamp`: by that one, whichever the source has.

@@ -2,11 +2,12 @@
 
 use super::super::kept::{By, Last, Wanted};
 use super::super::{TRIPLE, Wish, system};
-use super::{AGAIN, GLANCE, Run, SHORTEST_ASK, blocking, unconditional};
+use super::{AGAIN, GLANCE, Run, SHORTEST_ASK, as_release, blocking, unconditional};
 use engawa_model::{CommandOutcome, Timestamp, UpdateStep};
 use engawa_protocol::update::{UpdateAsk, UpdateTold};
 use engawa_release::conditions::{Conditions, Hours};
 use engawa_release::name;
+use engawa_slots::Status;
 use engawa_update::SourceFault;
 use std::time::{Duration, Instant};
 
@@ -155,6 +156,12 @@ impl Run<'_> {
         if again { Ok(()) } else { self.tell(UpdateStep::Offered, None).await }
     }
 
+    /// Whether the release of this version is the one that runs, as far as that is known: what is trusted may name another one.
+    fn may_be_what_runs(&self, running: &Status, version: &str) -> bool {
+        let known = self.places.trust.known_digest(&format!("engawa/{TRIPLE}/{version}/manifest.json"));
+        known.is_none_or(|known| known == as_release(running.manifest))
+    }
+
     /// A command.
     pub(super) async fn wish(&mut self, wish: Wish) -> anyhow::Result<()> {
         let Wish { key, version, window, from, clock_is_right } = wish;
@@ -169,7 +176,7 @@ impl Run<'_> {
                 "no updater on this box: the agent was not started by engawa-supervisor, a release is installed by hand"
                     .to_owned(),
             ),
-            Some(status) if status.version == version => {
+            Some(status) if status.version == version && self.may_be_what_runs(status, &version) => {
                 let note = Some(format!("{version} runs already"));
                 return self.end(&key, CommandOutcome::Done, note).await;
             }

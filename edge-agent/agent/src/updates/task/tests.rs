@@ -6,6 +6,7 @@ use crate::house::{House, Shared};
 use crate::outlets::Outlets;
 use crate::publishing::Publishing;
 use crate::supervisor::Supervisor as Tasks;
+use crate::updates::TRIPLE;
 use crate::updates::Watch;
 use crate::updates::system::{is_image, request};
 use engawa_model::Property;
@@ -155,6 +156,35 @@ async fn a_command_does_not_take_the_place_of_an_image_that_is_installed_or_trie
     assert_eq!(run.what_runs().state, "idle");
     run.wish(wish(stand.dir.path())).await.unwrap();
     assert_eq!(run.kept.wanted.as_ref().and_then(Wanted::command), Some("command-1"));
+    drop(run);
+    stand.close().await;
+}
+
+/// Version alone does not say that a release is the one that runs: the digest of its manifest does, where it is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_release_of_the_version_that_runs_is_not_taken_for_it() {
+    let stand = Stand::open();
+    let mut run = stand.run().await;
+    let same = || Wish { version: "1.0.0".into(), ..wish(stand.dir.path()) };
+    let metadata = stand.updates.config.dir.join("metadata");
+    std::fs::create_dir_all(&metadata).unwrap();
+    let trusts = |digest: [u8; 32]| {
+        let digest = engawa_release::Digest::from(digest).to_string();
+        let path = format!("engawa/{TRIPLE}/1.0.0/manifest.json");
+        let text = format!(
+            r#"{{"signatures":[],"signed":{{"_type":"targets","spec_version":"1.0.33","version":1,"expires":"2099-01-01T00:00:00Z",
+                "targets":{{"{path}":{{"length":1,"hashes":{{"sha256":"{digest}"}}}}}}}}}}"#
+        );
+        std::fs::write(metadata.join("targets.json"), text).unwrap();
+    };
+    run.wish(same()).await.unwrap();
+    assert_eq!(run.kept.wanted, None, "nothing else is known: it runs already");
+    trusts([7; 32]);
+    run.wish(same()).await.unwrap();
+    assert_eq!(run.kept.wanted, None, "it is what runs");
+    trusts([8; 32]);
+    run.wish(same()).await.unwrap();
+    assert_eq!(run.kept.wanted.as_ref().map(|wanted| wanted.version.as_str()), Some("1.0.0"));
     drop(run);
     stand.close().await;
 }
