@@ -359,6 +359,10 @@ async fn both_engines_decide_alike() {
         assert!(fleet.blocks.iter().any(|block| block.version == "0.9.0" && !block.gateway.is_empty()));
         let alerts: u32 = fleet.rows.values().flat_map(BTreeMap::values).map(|row| row.alerts).sum();
         assert!(alerts > 0 || seed > 0, "no alert was counted");
+        let oldest = fleet.rollouts.values().min_by_key(|rollout| rollout.number).unwrap().id.clone();
+        both.acts(|_| Ok(vec![Write::Forget(oldest.clone())])).await.unwrap();
+        let fleet = both.compare("all but the oldest").await;
+        assert!(!fleet.rollouts.contains_key(&oldest) && fleet.rows_of(&oldest).count() == 0);
         both.keeps_its_audit().await;
     }
     println!("{turns} turns alike in {:?}", began.elapsed());

@@ -244,6 +244,10 @@ pub async fn apply(client: &impl GenericClient, writes: &[Write]) -> Result<(), 
             Write::Label { gateway, label, on } => {
                 run(if *on { sql::PUT_LABEL } else { sql::DROP_LABEL }, &[gateway, label]).await
             }
+            Write::Forget(id) => {
+                run(sql::DROP_ROWS, &[id]).await.map_err(doing)?;
+                run(sql::DROP_ROLLOUT, &[id]).await
+            }
             Write::Log(e) => {
                 let (rollout, gateway) = (clean(&e.rollout), clean(&e.gateway));
                 let (who, detail) = (clean(&e.who), clean(&e.detail));

@@ -7,7 +7,8 @@ use super::rings::{Outside, place};
 use super::state::{Block, Entry, Fleet, Rollout, Row, State, Step, Write};
 use std::collections::BTreeSet;
 
-/// Rollouts that are kept; of a fleet that has had so many the oldest are taken out by hand.
+/// Rollouts that are kept: of a fleet that has had so many each new one takes the place of the oldest that has ended. What the
+/// audit says of that one stays.
 pub const MOST_ROLLOUTS: usize = 10_000;
 /// The longest reason, characters.
 pub const MOST_REASON: usize = 500;
@@ -88,7 +89,7 @@ fn wrong_state(rollout: &Rollout, act: &str, wanted: &str) -> Refused {
 /// Makes one; it is begun by [`start`].
 ///
 /// # Errors
-/// A plan that makes no sense, a blocked version, too many rollouts.
+/// A plan that makes no sense, a blocked version, too many rollouts that have not ended.
 pub fn create(fleet: &Fleet, plan: Plan, by: By<'_>) -> Result<(Rollout, Vec<Write>), Refused> {
     plan.check()?;
     check_time(&plan, by)?;
@@ -98,8 +99,21 @@ pub fn create(fleet: &Fleet, plan: Plan, by: By<'_>) -> Result<(Rollout, Vec<Wri
             "version {version} is blocked: `engawa-cloud rollout blocked` says why, `engawa-cloud rollout unblock {version}` offers it again"
         )));
     }
+    let mut writes = Vec::new();
     if fleet.rollouts.len() >= MOST_ROLLOUTS {
-        return Err(Refused(format!("there are {MOST_ROLLOUTS} rollouts already")));
+        let ended = fleet
+            .rollouts
+            .values()
+            .filter(|rollout| matches!(rollout.state, State::Done | State::Aborted))
+            .min_by_key(|rollout| rollout.number)
+            .ok_or_else(|| {
+                Refused(format!(
+                    "there are {MOST_ROLLOUTS} rollouts, and none of them has ended: give up those that nobody needs (`engawa-cloud rollout abort`), and the oldest makes room"
+                ))
+            })?;
+        writes.push(Write::Forget(ended.id.clone()));
+        let what = format!("{MOST_ROLLOUTS} rollouts are kept, and this is the oldest that has ended");
+        writes.push(By { why: "", ..by }.log(&ended.id, "", "forgotten", &what));
     }
     let number = fleet.rollouts.values().map(|rollout| rollout.number).max().unwrap_or(0) + 1;
     let rollout = Rollout {
@@ -117,7 +131,8 @@ pub fn create(fleet: &Fleet, plan: Plan, by: By<'_>) -> Result<(Rollout, Vec<Wri
     };
     let what = format!("{} {version} to {}", kind.word(), rollout.plan.cohort.words());
     let log = by.log(&rollout.id, "", "created", &what);
-    Ok((rollout.clone(), vec![Write::Rollout(Box::new(rollout)), log]))
+    writes.extend([Write::Rollout(Box::new(rollout.clone())), log]);
+    Ok((rollout, writes))
 }
 
 /// Begins one.

@@ -364,6 +364,8 @@ pub enum Write {
         /// It has it.
         on: bool,
     },
+    /// A rollout is kept no longer, with its turns; the audit keeps what it says of it.
+    Forget(String),
     /// A line of the audit.
     Log(Entry),
 }
@@ -474,6 +476,10 @@ impl Fleet {
                         member.labels.remove(label);
                     }
                 }
+            }
+            Write::Forget(id) => {
+                self.rollouts.remove(id);
+                self.rows.remove(id);
             }
             Write::Log(_) => {}
         }

@@ -55,6 +55,12 @@ pub const PUT_ROW: &str = "INSERT INTO rollout_gateway (rollout, gateway, ring, 
     step = excluded.step, step_micros = excluded.step_micros, reason = excluded.reason,
     ended_micros = excluded.ended_micros, attempt = excluded.attempt";
 
+/// A rollout is kept no longer: its turns.
+pub const DROP_ROWS: &str = "DELETE FROM rollout_gateway WHERE rollout = $1";
+
+/// And itself.
+pub const DROP_ROLLOUT: &str = "DELETE FROM rollout WHERE id = $1";
+
 /// A version is blocked; who has blocked it before stays the one who has.
 pub const PUT_BLOCK: &str = "INSERT INTO blocked_version (gateway, kind, version, why, by, at_micros)
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";

@@ -235,6 +235,10 @@ pub fn apply(connection: &Connection, writes: &[Write]) -> Result<(), StoreError
                 let put = if *on { sql::PUT_LABEL } else { sql::DROP_LABEL };
                 run(put, &|s| s.execute(params![gateway, label]))?;
             }
+            Write::Forget(id) => {
+                run(sql::DROP_ROWS, &|s| s.execute([id]))?;
+                run(sql::DROP_ROLLOUT, &|s| s.execute([id]))?;
+            }
             Write::Log(e) => run(sql::PUT_LOG, &|s| {
                 s.execute(params![e.at_micros, e.rollout, e.gateway, e.who, e.what, e.detail])
             })?,

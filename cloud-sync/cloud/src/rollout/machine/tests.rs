@@ -594,6 +594,27 @@ fn one_gateway_is_in_one_rollout_at_a_time() {
 }
 
 #[test]
+fn the_oldest_that_has_ended_makes_room() {
+    let mut world = World::new(13, 3, shares());
+    let first = world.rollout().clone();
+    for number in 2..=acts::MOST_ROLLOUTS as i64 {
+        let more = Rollout { id: format!("r-{number}"), number, ..first.clone() };
+        world.fleet.rollouts.insert(more.id.clone(), more);
+    }
+    let create = |world: &World| acts::create(&world.fleet, plan(shares()), world.by());
+    let refused = create(&world).unwrap_err().to_string();
+    assert!(refused.contains("none of them has ended") && refused.contains("rollout abort"), "{refused}");
+    for id in ["r-7", "r-3", "r-9000"] {
+        world.fleet.rollouts.get_mut(id).unwrap().state = State::Aborted;
+    }
+    let (made, writes) = create(&world).unwrap();
+    assert_eq!(made.id, "r-10001");
+    world.write(&writes);
+    assert_eq!(world.fleet.rollouts.len(), acts::MOST_ROLLOUTS);
+    assert!(!world.fleet.rollouts.contains_key("r-3") && world.fleet.rollouts.contains_key("r-7"));
+}
+
+#[test]
 fn what_is_out_of_place_is_refused_in_words() {
     let mut world = World::new(13, 3, shares());
     let fleet = &world.fleet;
