@@ -83,6 +83,11 @@ cat >"$box/bin/rauc" <<'R'
 #!/bin/bash
 echo "$*" >>"$box/calls"
 cut=$(cat "$box/cut" 2>/dev/null)
+if [ "$cut" = busy ] && [ "$1" != info ] && [ "$(wc -l <"$box/busy")" -lt 3 ]; then
+  echo >>"$box/busy"
+  echo "rauc mark: Already processing a different method"
+  exit 1
+fi
 case "$1 ${2:-}" in
   info*) echo "RAUC_MF_VERSION='2.0.0'" ;;
   "status mark-active") echo "A B" >"$box/order" ;;
@@ -105,6 +110,7 @@ cat >"$box/bin/systemctl" <<'R'
 #!/bin/bash
 echo "systemctl $*" >>"$box/calls"
 R
+echo '#!/bin/sh' >"$box/bin/sleep"
 chmod +x "$box"/bin/*
 sed "s#/data/app/system#$box/own#; s#/data/system#$box/state#; s#/run/engawa-#$box/run-#; s#/proc/cmdline#$box/cmdline#
   s#/usr/lib/engawa/image.conf#$box/image.conf#; s#root:root#$(id -u):$(id -g)#; s#\"0 0 600 1\"#\"$(id -u) $(id -g) 600 1\"#" \
@@ -150,6 +156,13 @@ rm "$box/cut"
 printf '%s\n' "$want" >"$box/own/request"
 started
 calls 0 install; is_over; told written -
+# RAUC is at work for another: that is no refusal.
+afresh "$want"
+echo busy >"$box/cut"
+: >"$box/busy"
+started
+told written "$want"; told refused -; is_over; calls 4 "status mark-active"; calls 1 install
+rm "$box/cut"
 # The power goes while RAUC writes: the only copy is gone on with.
 afresh "$want"
 cut writing
