@@ -155,7 +155,7 @@ setup-image:
 image: setup-image ## A bootable system image for ARM64 in target/image/VERSION (as root; VERSION=, NUMBER=, FLOOR=, KEYS=)
 	@bash firmware/image/build.sh
 
-image-test: setup-image ## Boots the image in QEMU, enrols, updates and breaks it (KILLS=2 power cuts, JOBS= at a time; WHAT=same,boot,update,broken,refused,kills,app,link)
+image-test: setup-image ## Boots the image in QEMU, enrols, updates and breaks it (KILLS=2 power cuts, JOBS= at a time, CUTS=3 over the link; WHAT=same,boot,update,broken,refused,kills,app,link)
 	$(CARGO) build --locked -p engawa-cloud --bin engawa-cloud
 	@python3 firmware/image/test/run.py
 

@@ -5,6 +5,9 @@ import socket
 import sqlite3
 import subprocess
 import threading
+import time
+
+from board import Board, Late
 
 # What is started in place of the agent, which lies beside it as `agent`; None: the agent itself.
 KINDS: dict[str, str | None] = {
@@ -77,6 +80,19 @@ class Shop:
             rows = database.execute("SELECT body FROM journal WHERE kind = 'update' ORDER BY rowid").fetchall()
         bodies = [json.loads(body) for (body,) in rows]
         return [(body.get("step", ""), body.get("reason") or "") for body in bodies if body.get("version") == version]
+
+    def ended(self, board: Board, version: str, wanted: str, seconds: float) -> str:
+        """Until the cloud's journal says how the version ended; why."""
+        until = time.monotonic() + seconds
+        while True:
+            steps = self.steps(version)
+            if steps and steps[-1][0] == wanted:
+                return steps[-1][1]
+            over = steps and steps[-1][0] in ("confirmed", "rolled_back", "failed", "refused")
+            if over or time.monotonic() > until:
+                raise Late(f"{version} is not {wanted} within {seconds:.0f} s: {steps}\n" + "\n".join(board.text().splitlines()[-15:]))
+            board.keep_on()
+            time.sleep(0.5)
 
 
 class Pms:

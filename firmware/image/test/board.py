@@ -92,9 +92,9 @@ class Board:
         self.folder, self.image = folder, image
         if like:
             overlay(like.folder / "disk.qcow2", "qcow2", folder / "below.qcow2")
-            overlay(folder / "below.qcow2", "qcow2", folder / "disk.qcow2")
         else:
-            overlay(image / "disk.img", "raw", folder / "disk.qcow2", f"{disk_mib}M")
+            overlay(image / "disk.img", "raw", folder / "below.qcow2", f"{disk_mib}M")
+        overlay(folder / "below.qcow2", "qcow2", folder / "disk.qcow2")
         shutil.copy((like.folder if like else image) / "boot-store.img", folder / "boot-store.img")
         self.console = folder / "console"
         self.console.write_bytes(b"")

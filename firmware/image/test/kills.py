@@ -85,55 +85,12 @@ class Bench:
         board.plug_in(stick)
         board.wait(r"setup: installing", self.limit)
 
-    def restarted(self, board: Board) -> bool:
-        """True once the machine has gone down for the new image; it is then on again, without the stick."""
-        if not board.ended_well():
-            return False
-        board.stick = None
-        board.launch()
-        return True
-
-    def course(self, board: Board) -> Course:
-        self.begin(board)
-        begun, course = time.monotonic(), Course()
-        last = store.copies(board.folder)
-        with Monitor(board.folder / "qmp") as monitor:
-            before = written(monitor)
-            while not course.installed:
-                now = store.copies(board.folder)
-                course.changes += now != last
-                last = now
-                course.written = written(monitor) - before
-                if "is installed" in board.text():
-                    course.installed = time.monotonic() - begun
-                self.in_time(begun, board)
-                time.sleep(LOOK)
-        while not self.restarted(board):
-            self.in_time(begun, board)
-            time.sleep(LOOK)
-        course.restarted = time.monotonic() - begun
-        board.wait(r"system image 3\.0\.0 is good, slot", self.limit)
-        course.good = time.monotonic() - begun
-        return course
-
-    def in_time(self, begun: float, board: Board) -> None:
-        if time.monotonic() - begun > self.limit:
-            raise Late("the installation does not come to its moment\n" + "\n".join(board.text().splitlines()[-15:]))
-
     def cut(self, board: Board, cut: Cut, course: Course, floor: str) -> str:
         """Pulls the plug, and looks what comes of it; which image runs then. `floor`: the oldest that may run."""
         self.begin(board)
         begun = time.monotonic()
-        self.until(board, cut, course, begun)
-        board.pull_the_plug()
-        board.stick = None
-        cut.seconds = time.monotonic() - begun
-        ready = store.would_start(board.folder, self.images)
-        cut.order = ", ".join(f"{image or 'INCOMPLETE'} in {slot}" for slot, image in ready) or "NOTHING"
-        if not ready or any(image is None or image < floor for _, image in ready):
-            raise Late(f"cut {cut.number} ({cut.said}): U-Boot would start {cut.order}: {store.variables(board.folder)}")
-        board.settle()
-        board.power_on()
+        until(board, cut, course, begun, self.limit)
+        ready = power(board, cut, begun, self.images, floor)
         cut.start = board.wait_healthy(self.limit)
         good = board.wait(GOOD, self.limit)
         cut.after = f"{good[1]} in {good[2]}"
@@ -141,36 +98,91 @@ class Bench:
             raise Late(f"cut {cut.number} ({cut.said}): {cut.after} runs, and {cut.order} was expected")
         return good[1]
 
-    def until(self, board: Board, cut: Cut, course: Course, begun: float) -> None:
-        """Until the cut's moment."""
-        if cut.kind == "started":
-            while not self.restarted(board):
-                self.in_time(begun, board)
+
+def restarted(board: Board) -> bool:
+    """True once the machine has gone down for the new image; it is then on again, without the stick."""
+    if not board.ended_well():
+        return False
+    board.stick = None
+    board.launch()
+    return True
+
+
+def in_time(begun: float, board: Board, limit: float) -> None:
+    if time.monotonic() - begun > limit:
+        raise Late("the installation does not come to its moment\n" + "\n".join(board.text().splitlines()[-15:]))
+
+
+def watched(board: Board, course: Course, limit: float) -> None:
+    """Looks at an installation that has just begun, until the new image is good."""
+    begun, last = time.monotonic(), store.copies(board.folder)
+    with Monitor(board.folder / "qmp") as monitor:
+        before = written(monitor)
+        while not course.installed:
+            now = store.copies(board.folder)
+            course.changes += now != last
+            last = now
+            course.written = written(monitor) - before
+            if "is installed" in board.text():
+                course.installed = time.monotonic() - begun
+            in_time(begun, board, limit)
+            time.sleep(LOOK)
+    while not restarted(board):
+        in_time(begun, board, limit)
+        time.sleep(LOOK)
+    course.restarted = time.monotonic() - begun
+    board.wait(GOOD, limit)
+    course.good = time.monotonic() - begun
+
+
+def until(board: Board, cut: Cut, course: Course, begun: float, limit: float) -> None:
+    """Until the cut's moment, in an installation that began at `begun`."""
+    if cut.kind == "started":
+        while not restarted(board):
+            in_time(begun, board, limit)
+            time.sleep(LOOK)
+        till = time.monotonic() + cut.at
+        while time.monotonic() < till and not re.search(GOOD, board.text()):
+            time.sleep(LOOK)
+        cut.said = f"{cut.at:.1f} s into the first start"
+        return
+    last, changes, done = store.copies(board.folder), 0, 0
+    with Monitor(board.folder / "qmp") as monitor:
+        before = written(monitor)
+        while "is installed" not in board.text():
+            if cut.kind == "written":
+                done = written(monitor) - before
+                if done > cut.at * course.written:
+                    break
                 time.sleep(LOOK)
-            until = time.monotonic() + cut.at
-            while time.monotonic() < until and not re.search(r"3\.0\.0 is good", board.text()):
-                time.sleep(LOOK)
-            cut.said = f"{cut.at:.1f} s into the first start"
-            return
-        last, changes, done = store.copies(board.folder), 0, 0
-        with Monitor(board.folder / "qmp") as monitor:
-            before = written(monitor)
-            while "is installed" not in board.text():
-                if cut.kind == "written":
-                    done = written(monitor) - before
-                    if done > cut.at * course.written:
-                        break
-                    time.sleep(LOOK)
-                else:
-                    now = store.copies(board.folder)
-                    changes += now != last
-                    last = now
-                    if changes > cut.at:
-                        break
-                    time.sleep(LOOK / 10)
-                self.in_time(begun, board)
-        time.sleep(cut.jitter)
-        cut.said = f"{done >> 20} MiB written" if cut.kind == "written" else f"write {changes} of the boot store"
+            else:
+                now = store.copies(board.folder)
+                changes += now != last
+                last = now
+                if changes > cut.at:
+                    break
+                time.sleep(LOOK / 10)
+            in_time(begun, board, limit)
+    time.sleep(cut.jitter)
+    cut.said = f"{done >> 20} MiB written" if cut.kind == "written" else f"write {changes} of the boot store"
+
+
+Ready = list[tuple[str, str | None]]
+Images = dict[str, dict[str, tuple[int, str]]]
+
+
+def power(board: Board, cut: Cut, begun: float, images: Images, floor: str) -> Ready:
+    """Pulls the plug, looks what would start, which is complete and not below the floor, and gives power again."""
+    board.pull_the_plug()
+    board.stick = None
+    cut.seconds = time.monotonic() - begun
+    ready = store.would_start(board.folder, images)
+    cut.order = ", ".join(f"{image or 'INCOMPLETE'} in {slot}" for slot, image in ready) or "NOTHING"
+    if not ready or any(image is None or image < floor for _, image in ready):
+        raise Late(f"cut {cut.number} ({cut.said}): U-Boot would start {cut.order}: {store.variables(board.folder)}")
+    board.settle()
+    board.power_on()
+    return ready
 
 
 def written(monitor: Monitor) -> int:
@@ -183,7 +195,9 @@ def written(monitor: Monitor) -> int:
 def run(bench: Bench, like: Board, count: int, seed: int, jobs: int) -> list[Cut]:
     """All cuts, on `jobs` machines that begin as `like` is."""
     first = bench.machine("machine-0", like)
-    course = bench.course(first)
+    bench.begin(first)
+    course = Course()
+    watched(first, course, bench.limit)
     print(f"   undisturbed: {course.written >> 20} MiB and {course.changes} changes of the boot store, installed after "
           f"{course.installed:.1f} s, down after {course.restarted:.1f} s, good after {course.good:.1f} s\n   {HEAD}", flush=True)
     cuts, stop = plan(count, seed, course), threading.Event()

@@ -6,6 +6,7 @@ WHAT    which parts, of same,boot,update,broken,refused,kills (all by default), 
         begin with a stick's)
 BROKEN  which broken images (kernel,no-init,panics,no-data,unhealthy)
 KILLS   how often the plug is pulled in the middle of an installation (2; the long form is 50)
+CUTS    how often it is pulled in the middle of one over the link (3, with link)
 SEED    of the moments at which that happens (1)
 JOBS    how many machines at a time have their plug pulled (1; each takes 600 MB of memory and both processors)
 CLOUD   the cloud's program (target/debug/engawa-cloud)
@@ -23,6 +24,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import application  # noqa: E402
 import kills  # noqa: E402
+import overlink  # noqa: E402
 import variants  # noqa: E402
 from board import Board, Late, Stick, free_port  # noqa: E402
 
@@ -179,37 +181,27 @@ def app(board: Board, cloud: Cloud, shop: application.Shop) -> None:
         shop.release(version, number, kind)
         begun = time.monotonic()
         shop.roll_out(version)
-        reason = ended(board, shop, version, end, START * 2)
+        reason = shop.ended(board, version, end, START * 2)
         told(f"application {kind}: rolled out until {end}", time.monotonic() - begun)
         check(sign in reason, f"its reason: {reason or 'none is needed'}")
         board.wait_healthy(START)
     check(board.text().count("Starting kernel") <= 1, "the machine was not started anew for any of them")
 
 
-def ended(board: Board, shop: application.Shop, version: str, wanted: str, seconds: float) -> str:
-    """Until the cloud's journal says how the version ended; why."""
-    until = time.monotonic() + seconds
-    while True:
-        steps = shop.steps(version)
-        if steps and steps[-1][0] == wanted:
-            return steps[-1][1]
-        over = steps and steps[-1][0] in ("confirmed", "rolled_back", "failed", "refused")
-        if over or time.monotonic() > until:
-            raise Late(f"{version} is not {wanted} within {seconds:.0f} s: {steps}\n" + "\n".join(board.text().splitlines()[-15:]))
-        board.keep_on()
-        time.sleep(0.5)
-
-
-def link(board: Board, cloud: Cloud, shop: application.Shop) -> None:
-    """System images, rolled out by the cloud over QUIC: a good one stays, one whose agent is never healthy comes back by itself."""
+def link(board: Board, cloud: Cloud, shop: application.Shop, cuts: int, seed: int) -> None:
+    """System images, rolled out by the cloud over QUIC: a good one stays, one whose agent is never healthy comes back by itself, and
+    an installation goes on where the plug was pulled."""
     print("== system images over the link", flush=True)
     takes_part(board, cloud)
+    way = overlink.Way()
     for version, name, number, end, sign in [("2.0.0", "good", 2, "confirmed", ""),
                                              ("2.4.0", "unhealthy", 3, "rolled_back", "not healthy within")]:
         shop.system(version, number, 2, variants.make(name, CACHE) / "system.raucb")
         begun = time.monotonic()
         shop.roll_out(version, "--system")
-        reason = ended(board, shop, version, end, START * 4)
+        if name == "good":
+            overlink.watched(board, shop, version, way, START)
+        reason = shop.ended(board, version, end, START * 4)
         told(f"system image {name} over the link: rolled out until {end}", time.monotonic() - begun)
         check(sign in reason, f"its reason: {reason or 'none is needed'}")
         steps = [step for step, _ in shop.steps(version)]
@@ -217,6 +209,24 @@ def link(board: Board, cloud: Cloud, shop: application.Shop) -> None:
         board.wait_healthy(START)
     fleet = cloud.command("rollout", "fleet", "--gateways", "--json")
     check('"2.0.0"' in fleet, "the cloud knows which system image runs")
+    if cuts:
+        cuts_over_link(board, cloud, shop, way, cuts, seed)
+
+
+def cuts_over_link(board: Board, cloud: Cloud, shop: application.Shop, way: overlink.Way, count: int, seed: int) -> None:
+    """The plug is pulled in the middle of installations over the link: each rollout comes to its end by itself all the same."""
+    print(f"== power cuts in the middle of an installation over the link: {count}, seed {seed}", flush=True)
+    print(f"   undisturbed: fetched in {way.fetched:.1f} s, then {way.written >> 20} MiB and {way.changes} changes of the boot store, "
+          f"installed after {way.installed:.1f} s, down after {way.restarted:.1f} s, good after {way.good:.1f} s\n   {overlink.HEAD}", flush=True)
+    bench = overlink.Bench(board, shop, lambda *words: cloud.command("rollout", *words), way, CACHE, START)
+    done = []
+    for cut in overlink.plan(count, seed, way):
+        bench.cut(cut)
+        print(f"   {cut.row()}", flush=True)
+        done.append(cut)
+    check(len(done) == count, "after every cut a complete image started, the installation went on, and its rollout is done")
+    told("power cut over the link: from power to healthy, the longest", max(cut.start for cut in done))
+    told("power cut over the link: from power to the rollout's end, the longest", max(cut.end for cut in done))
 
 
 def takes_part(board: Board, cloud: Cloud) -> None:
@@ -352,7 +362,7 @@ def main() -> None:
         if shop and "app" in what:
             app(board, cloud, shop)
         if shop and "link" in what:
-            link(board, cloud, shop)
+            link(board, cloud, shop, int(os.environ.get("CUTS", "3")), int(os.environ.get("SEED", "1")))
         if {"update", "refused", "broken", "kills"} & set(what):
             update(board, cloud, folder)
         if "broken" in what:

@@ -44,6 +44,13 @@ VARIANTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 }
 
 
+def later(turn: int) -> tuple[str, str, int]:
+    """One of the good images that follow each other, each newer than all before: name, version, number."""
+    name, version, number = f"later-{turn}", f"4.{turn}.0", 4 + turn
+    VARIANTS[name] = ({"VERSION": version, "NUMBER": str(number), "FLOOR": "2"}, {})
+    return name, version, number
+
+
 def stamp(environment: dict[str, str], files: dict[str, str]) -> str:
     """What an image is made of: a change of any of it makes it anew."""
     digest = hashlib.sha256(repr((sorted(environment.items()), sorted(files.items()))).encode())
