@@ -17,6 +17,8 @@ for triple; do
     # Started and told its version: what an emulator of another architecture would have refused.
     "$emulator" -L "/usr/$gnu" -E LD_LIBRARY_PATH="$libs" "target/out/$arch/engawa" --version
     "$emulator" -L "/usr/$gnu" -E LD_LIBRARY_PATH="$libs" "target/out/$arch/engawa" check deploy/engawa.example.toml >/dev/null
-    "${CARGO:-cargo}" test --locked --no-fail-fast "${cargo_flags[@]}" --target "$triple" "${packages[@]}" --lib --tests
+    # Left out: a test that starts itself again, which has no emulator then.
+    "${CARGO:-cargo}" test --locked --no-fail-fast "${cargo_flags[@]}" --target "$triple" "${packages[@]}" --lib --tests -- \
+      --skip many_stores_are_opened_at_once
   )
 done
