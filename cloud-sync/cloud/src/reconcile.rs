@@ -81,6 +81,25 @@ fn tell(changed: &[Rollout]) {
     }
 }
 
+/// Does `work` with `state` off the async threads. Only a panic ends that otherwise: without it no rollout would go on, and nobody
+/// would know.
+async fn off_threads<S: Send + 'static, T: Send + 'static>(
+    mut state: S,
+    work: impl FnOnce(&mut S) -> T + Send + 'static,
+) -> Option<(S, T)> {
+    let worked = tokio::task::spawn_blocking(move || {
+        let outcome = work(&mut state);
+        (state, outcome)
+    });
+    match worked.await {
+        Ok(done) => Some(done),
+        Err(error) => {
+            tracing::error!(%error, "rollouts don't go on until the cloud is started again");
+            None
+        }
+    }
+}
+
 /// Runs until it is dropped.
 pub(crate) async fn on_sqlite(dir: PathBuf, releases: PathBuf, writer: Writer) {
     let serving_since = micros();
@@ -88,24 +107,18 @@ pub(crate) async fn on_sqlite(dir: PathBuf, releases: PathBuf, writer: Writer) {
     let mut looking = Looking::new(releases);
     loop {
         let (path, writer) = (dir.join(DATABASE_FILE), writer.clone());
-        let looked = tokio::task::spawn_blocking(move || {
-            let entered = enter(&mut taking, &writer);
-            let outcome = entered.and_then(|()| one(&path, &mut looking, &writer, serving_since));
-            (looking, taking, outcome)
+        let both = (taking, looking);
+        let looked = off_threads(both, move |(taking, looking)| {
+            if let Err(error) = enter(taking, &writer) {
+                warn(&error);
+            }
+            one(&path, looking, &writer, serving_since)
         });
-        match looked.await {
-            Ok((looked, taken, outcome)) => {
-                (looking, taking) = (looked, taken);
-                match outcome {
-                    Ok(changed) => tell(&changed),
-                    Err(error) => warn(&error),
-                }
-            }
-            // Only a panic ends it otherwise: without it no rollout would go on, and nobody would know.
-            Err(error) => {
-                tracing::error!(%error, "rollouts don't go on until the cloud is started again");
-                return;
-            }
+        let Some((back, outcome)) = looked.await else { return };
+        (taking, looking) = back;
+        match outcome {
+            Ok(changed) => tell(&changed),
+            Err(error) => warn(&error),
         }
         tokio::time::sleep(PERIOD).await;
     }
@@ -148,20 +161,8 @@ pub(crate) async fn on_postgres(store: postgres::Store, releases: PathBuf, cance
     let mut looking = Looking::new(releases);
     let going = async {
         loop {
-            let looked = tokio::task::spawn_blocking(move || {
-                let news = taking.look();
-                (taking, news)
-            });
-            let news = match looked.await {
-                Ok((back, news)) => {
-                    taking = back;
-                    news
-                }
-                Err(error) => {
-                    tracing::error!(%error, "rollouts don't go on until the cloud is started again");
-                    return;
-                }
-            };
+            let Some((back, news)) = off_threads(taking, TakeUp::look).await else { return };
+            taking = back;
             if let Some(News { entries, length }) = news {
                 let entering =
                     async { postgres::rollouts::publications(&store.client().await?, &entries).await };
@@ -176,21 +177,8 @@ pub(crate) async fn on_postgres(store: postgres::Store, releases: PathBuf, cance
                 Ok(true) => {
                     // A few kilobytes where nothing has changed, else up to two thousand manifests: off the async threads, and
                     // before a connection is taken for it.
-                    let looked = tokio::task::spawn_blocking(move || {
-                        let catalogue = looking.look();
-                        (looking, catalogue)
-                    });
-                    let catalogue = match looked.await {
-                        Ok((back, catalogue)) => {
-                            looking = back;
-                            catalogue
-                        }
-                        // Only a panic ends it otherwise: without it no rollout would go on, and nobody would know.
-                        Err(error) => {
-                            tracing::error!(%error, "rollouts don't go on until the cloud is started again");
-                            return;
-                        }
-                    };
+                    let Some((back, catalogue)) = off_threads(looking, Looking::look).await else { return };
+                    looking = back;
                     let going_on = async {
                         let now = Now { micros: micros(), serving_since };
                         let mut client = store.client().await?;

@@ -37,9 +37,7 @@ impl By<'_> {
             detail: short(&detail),
         })
     }
-}
 
-impl By<'_> {
     /// Who says it and why, for people.
     fn said(&self) -> String {
         if self.why.is_empty() {

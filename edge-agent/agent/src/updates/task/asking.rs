@@ -157,9 +157,11 @@ impl Run<'_> {
     }
 
     /// Whether the release of this version is the one that runs, as far as that is known: what is trusted may name another one.
-    fn may_be_what_runs(&self, running: &Status, version: &str) -> bool {
-        let known = self.places.trust.known_digest(&format!("engawa/{TRIPLE}/{version}/manifest.json"));
-        known.is_none_or(|known| known == as_release(running.manifest))
+    async fn may_be_what_runs(&self, running: &Status, version: &str) -> anyhow::Result<bool> {
+        let path = format!("engawa/{TRIPLE}/{version}/manifest.json");
+        let trust = self.places.trust.clone();
+        let known = blocking(move || trust.known_digest(&path)).await?;
+        Ok(known.is_none_or(|known| known == as_release(running.manifest)))
     }
 
     /// A command.
@@ -171,12 +173,16 @@ impl Run<'_> {
         if [known, over].contains(&Some(key.as_str())) {
             return Ok(());
         }
+        let runs = match &self.running {
+            Some(status) if status.version == version => self.may_be_what_runs(status, &version).await?,
+            _ => false,
+        };
         let refused = match &self.running {
             None => Some(
                 "no updater on this box: the agent was not started by engawa-supervisor, a release is installed by hand"
                     .to_owned(),
             ),
-            Some(status) if status.version == version && self.may_be_what_runs(status, &version) => {
+            Some(_) if runs => {
                 let note = Some(format!("{version} runs already"));
                 return self.end(&key, CommandOutcome::Done, note).await;
             }
